@@ -4,7 +4,7 @@
 ARG BUILD_IMAGE=rust:1.95-bookworm
 ARG RUNTIME_IMAGE=debian:bookworm-slim
 
-# The manifests, and sources that say nothing: this folder stays the same until a dependency changes,
+# The manifests, and empty sources: this folder stays the same until a dependency changes,
 # so the layer that compiles the dependencies stays in the cache until then.
 FROM ${BUILD_IMAGE} AS skeleton
 WORKDIR /src

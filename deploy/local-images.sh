@@ -5,8 +5,8 @@
 #
 # Standard output is the two variables to export and nothing else. Images that exist are left alone.
 # With the argument `runtime` it makes only the image that programs run on.
-# They are made of Debian's packages and of the Rust toolchain installed here. They are for tests:
-# nobody brings them up to date, and the build image knows the certificates this machine trusts.
+# The images are made of Debian's packages and of the Rust toolchain installed here. They are for tests: they are not
+# kept up to date, and the build image has the certificates that this machine trusts.
 #
 # Needs Docker, root or sudo, and a Debian mirror (DEBIAN_MIRROR names another than deb.debian.org).
 set -euo pipefail
@@ -55,7 +55,7 @@ make_runtime() {
   trap "as_root rm -rf '$folder'" EXIT
   as_root env PATH="$PATH:/usr/sbin:/sbin" \
     debootstrap --variant=minbase "$SUITE" "$folder/root" "$MIRROR"
-  # Named only when it is complete: what has the name is taken for good ever after.
+  # It gets its name only when it is complete: later runs take an image with this name as it is.
   image=$(as_root tar --create --directory="$folder/root" --numeric-owner \
     --exclude='./var/cache/apt/*' --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*' \
     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \

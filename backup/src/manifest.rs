@@ -41,7 +41,7 @@ pub struct Manifest {
 pub struct Run {
     /// The first offset of the log.
     pub first_offset: u64,
-    /// The snapshot to restore it from, unless it begins at offset 1.
+    /// The snapshot from which a restore begins, unless the run begins at offset 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotFile>,
     /// Ascending, each beginning where the one before it ends.

@@ -15,7 +15,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What precedes a body.
 pub const LENGTH_BYTES: usize = 4;
-/// What precedes the payload in the body of an entry.
+/// The fields before the payload in the body of an entry.
 const ENTRY_HEAD_BYTES: usize = 25;
 /// The longest body, inclusive: the longest payload of the log and its head.
 pub const BODY_BYTES_MAX: usize = (256 << 20) + ENTRY_HEAD_BYTES;

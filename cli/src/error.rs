@@ -11,7 +11,7 @@ use std::io;
 
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::text::{printable, printable_json, printable_lines};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An error of the command line.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,10 @@ impl Error {
 
     fn details(&self) -> Option<&Value> {
         match self {
-            Error::Refused(body) => body.details.as_ref(),
+            Error::Refused(body) => body
+                .details
+                .as_ref()
+                .filter(|details| **details != json!({})),
             Error::Line { error, .. } | Error::Hinted { error, .. } => error.details(),
             _ => None,
         }

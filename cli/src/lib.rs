@@ -3,10 +3,10 @@
 //! Promises to scripts that call it:
 //!
 //! - Data goes to standard output, everything else to standard error.
-//! - Where output is piped or `--json` is given, what is printed is the RCP result, byte for byte. Reports of the tools
-//!   that work without a server are text unless `--json` is given.
-//! - The exit code is 0 when it was done, 1 when the server refused, 2 for wrong usage, 3 without a
-//!   connection, 4 when time ran out and the outcome is not known.
+//! - If output is piped or `--json` is given, a command prints the RCP result, byte for byte. Reports of the tools that
+//!   work without a server are text unless `--json` is given.
+//! - The exit code is 0 when all was done; 1 when the server refused, the command found damage, or a local file failed;
+//!   2 for wrong arguments or a wrong input file; 3 without a connection; 4 for a timeout or an unknown outcome.
 //! - A write is never sent twice unless its idempotency key makes that harmless.
 //!
 //! | module | subject |

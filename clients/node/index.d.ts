@@ -10,7 +10,7 @@ export interface TlsOptions {
   key?: string;
   /** The name that the certificate must carry; the host of the address if absent. */
   serverName?: string;
-  /** Accept ANY certificate. Anyone on the way can read and change everything, the token too. For experiments only. */
+  /** Accept ANY certificate. An attacker on the network can read and change everything, also the token. For tests only. */
   insecure?: boolean;
 }
 
@@ -92,6 +92,8 @@ export interface Instance {
   ctx: Json;
   last_wal_offset: number;
   last_event_id?: string;
+  /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
+  meta?: Json | null;
 }
 export interface InstanceSummary {
   id: string;
@@ -191,7 +193,7 @@ export interface WatchEvent {
   kind?: string;
   meta?: Json;
 }
-/** Nothing matched lately: everything up to this offset, inclusive, was looked at. */
+/** No event matched lately. The server has compared everything up to this offset, inclusive, with the filter. */
 export interface Progress { type: "progress"; wal_offset: number }
 
 /** Where a watch goes on, in this program or in a later one. It is plain JSON. */
@@ -203,7 +205,7 @@ export interface Position {
   delivered?: number;
 }
 
-/** Keeps the position of a watch in a file, which a crash leaves as it was or as it is to be. */
+/** Keeps the position of a watch in a file. After a crash the file has the position before, or the new one. */
 export class PositionFile {
   constructor(path: string);
   readonly path: string;

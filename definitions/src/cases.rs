@@ -50,7 +50,10 @@ struct Given {
     /// The state; the initial one when absent.
     state: Option<String>,
     ctx: Option<Json>,
+    /// Who creates the instance, and who applies events that do not say it.
     actor: String,
+    /// With the creation, and with each event that has none of its own.
+    headers: Vec<(String, String)>,
     now_ms: Option<u64>,
 }
 
@@ -65,6 +68,8 @@ enum When {
         event: String,
         payload: Option<Json>,
         actor: Option<String>,
+        headers: Option<Vec<(String, String)>>,
+        reason: Option<String>,
         then: Then,
     },
     Wait {
@@ -98,7 +103,7 @@ struct Refused {
 pub struct Outcome {
     /// The test's name.
     pub name: String,
-    /// What is not as expected; nothing where the test passed.
+    /// The differences from what was expected; none if the test passed.
     pub failures: Vec<String>,
     /// What happened, a line a step.
     pub trace: Vec<String>,

@@ -8,6 +8,8 @@ mod flatten;
 
 pub(crate) use flatten::mentions;
 
+use std::collections::HashMap;
+
 use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
 use rstmdb_rcp::json::Json;
 
@@ -30,8 +32,10 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) parent: Option<usize>,
     pub(crate) children: Vec<usize>,
+    /// The first child of each name that it was added with.
+    by_name: HashMap<String, usize>,
     pub(crate) is_final: bool,
-    /// The child that is entered with it, or a state further inside.
+    /// The child that an instance enters together with this state, or a state further inside.
     pub(crate) initial: Option<usize>,
     pub(crate) entry: Act,
     pub(crate) exit: Act,
@@ -40,7 +44,7 @@ pub(crate) struct Node {
     pub(crate) always: Vec<Arrow>,
     /// Taken when a final child is entered.
     pub(crate) done: Vec<Arrow>,
-    /// What is said about it to people.
+    /// Its description, tags and the like, for people.
     pub(crate) about: Vec<(String, Json)>,
     /// Where it is in the file.
     pub(crate) place: String,
@@ -54,7 +58,7 @@ pub(crate) struct Arrow {
     /// None: it stays, and neither leaves nor enters anything.
     pub(crate) target: Option<usize>,
     pub(crate) act: Act,
-    /// It leaves its own state and enters it again, where it leads to it or into it.
+    /// Whether a transition to its own state, or into it, leaves that state and enters it again.
     pub(crate) external: bool,
     pub(crate) place: String,
 }
@@ -85,7 +89,9 @@ impl Chart {
             return None;
         }
         let new = self.nodes.len();
-        self.nodes[parent].children.push(new);
+        let around = &mut self.nodes[parent];
+        around.children.push(new);
+        around.by_name.entry(name.to_owned()).or_insert(new);
         self.nodes.push(Node {
             name: name.to_owned(),
             parent: Some(parent),
@@ -95,18 +101,15 @@ impl Chart {
         Some(new)
     }
 
-    /// Counts a transition: whether it is still one of as many as are allowed.
+    /// Counts a transition. Returns whether the limit still allows it.
     pub(crate) fn count_arrow(&mut self) -> bool {
         self.arrows += 1;
         self.arrows <= TRANSITIONS_MAX
     }
 
-    /// The child of this name.
+    /// The child that was added with this name.
     pub(crate) fn child(&self, of: usize, name: &str) -> Option<usize> {
-        let children = self.nodes[of].children.iter().copied();
-        children
-            .into_iter()
-            .find(|child| self.nodes[*child].name == name)
+        self.nodes[of].by_name.get(name).copied()
     }
 
     /// The state, the state around it, and so on up to the root.

@@ -1,13 +1,14 @@
-//! What is wrong with a definition, all of it, and what its author should look at.
+//! All errors of a definition, and its warnings: what its author should check.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use rstmdb_engine::definition::{Definition, Error};
 use rstmdb_rcp::json::Json;
 
 use crate::base::json::{object, text};
 use crate::base::problem::Problem;
-use crate::model::{Machine, State};
+use crate::model::Machine;
+use crate::model::graph::{Graph, Reach};
 
 /// Most errors of one definition that are looked for.
 const ERRORS_MAX: usize = 50;
@@ -48,7 +49,7 @@ pub fn check(definition: &str) -> Checked {
     checked
 }
 
-/// All that is wrong with a definition of format 2.
+/// All errors of a definition of format 2.
 pub(crate) fn faults(error: &Error) -> Vec<Problem> {
     let faults = error.faults().into_iter();
     faults.map(|it| Problem::new(it.place, it.text)).collect()
@@ -129,7 +130,7 @@ fn mend(json: &mut Json, place: &str) -> bool {
     let Some(item) = items.get_mut(position) else {
         return false;
     };
-    // No name of a user begins so: it would be hard to type.
+    // No user's name begins like this, because it would be hard to type.
     let spare = format!("\u{fffd}{list}-{position}");
     match list {
         "transitions" => {
@@ -150,84 +151,39 @@ fn mend(json: &mut Json, place: &str) -> bool {
 
 /// What the engine does not warn of.
 fn warnings(machine: &Machine) -> Vec<Problem> {
+    let graph = Graph::new(machine);
+    let reach = graph.reach();
+    let (ending, _) = graph.ending();
+    let has_end = ending.contains(&true);
     let mut found = Vec::new();
-    let reached = reached(machine);
-    let ends = ends(machine);
-    for (position, state) in machine.states.iter().enumerate() {
-        let place = format!("states[{position}]");
-        let name = &state.name;
-        if !reached.contains(name.as_str()) {
-            continue;
-        }
-        if !ends.is_empty() && !ends.contains(name.as_str()) {
-            let text = format!("no end can be reached from {name:?}");
-            found.push(Problem::new(place, text));
+    for (number, state) in machine.states.iter().enumerate() {
+        if has_end && reach.states[number] && !ending[number] {
+            let text = format!("no end can be reached from {:?}", state.name);
+            found.push(Problem::new(format!("states[{number}]"), text));
         }
     }
-    found.extend(idle_events(machine, &reached));
+    found.extend(idle_events(machine, &reach));
     found
 }
 
 /// Events that no state which can be reached answers to.
-fn idle_events(machine: &Machine, reached: &HashSet<&str>) -> Vec<Problem> {
-    let mut found = Vec::new();
-    for event in machine.events() {
-        let answers = |state: &&State| {
-            let mut leaving = machine.leaving(state);
-            leaving.any(|it| machine.transitions[it].event == event)
-        };
-        let mut states = machine.states.iter();
-        if !states.any(|state| reached.contains(state.name.as_str()) && answers(&state)) {
-            let position = machine.transitions.iter().position(|it| it.event == event);
-            let place = format!("transitions[{}].event", position.unwrap_or_default());
-            let text = format!("no state that can be reached answers to {event:?}");
-            found.push(Problem::new(place, text));
-        }
+fn idle_events(machine: &Machine, reach: &Reach) -> Vec<Problem> {
+    // The first transition of each event, and whether one of them can be taken.
+    let mut answered: HashMap<&str, bool> = HashMap::new();
+    let mut firsts = Vec::new();
+    for (number, transition) in machine.transitions.iter().enumerate() {
+        let answers = answered.entry(&transition.event).or_insert_with(|| {
+            firsts.push(number);
+            false
+        });
+        *answers |= reach.transitions[number];
     }
-    found
-}
-
-/// The states that an instance can come to be in, conditions aside.
-pub(crate) fn reached(machine: &Machine) -> HashSet<&str> {
-    let mut reached: HashSet<&str> = HashSet::new();
-    let mut next = vec![machine.initial.as_str()];
-    while let Some(name) = next.pop() {
-        let Some(state) = machine.state(name) else {
-            continue;
-        };
-        if !reached.insert(&state.name) {
-            continue;
-        }
-        next.extend(targets(machine, state));
-    }
-    reached
-}
-
-fn targets<'a>(machine: &'a Machine, state: &'a State) -> Vec<&'a str> {
-    let chosen = state.always.iter().map(|choice| choice.to.as_str());
-    let leaving = machine.leaving(state);
-    chosen
-        .chain(leaving.map(|it| machine.transitions[it].to.as_str()))
-        .collect()
-}
-
-/// The states from which an end can be reached; empty where the machine has no end.
-fn ends(machine: &Machine) -> HashSet<&str> {
-    let mut before: std::collections::HashMap<&str, Vec<&str>> = std::collections::HashMap::new();
-    let mut next = Vec::new();
-    for state in &machine.states {
-        if machine.is_end(state) {
-            next.push(state.name.as_str());
-        }
-        for target in targets(machine, state) {
-            before.entry(target).or_default().push(&state.name);
-        }
-    }
-    let mut found = HashSet::new();
-    while let Some(name) = next.pop() {
-        if found.insert(name) {
-            next.extend(before.get(name).into_iter().flatten());
-        }
-    }
-    found
+    let idle = |number: &usize| !answered[machine.transitions[*number].event.as_str()];
+    let idle = firsts.into_iter().filter(idle);
+    idle.map(|number| {
+        let event = &machine.transitions[number].event;
+        let text = format!("no state that can be reached answers to {event:?}");
+        Problem::new(format!("transitions[{number}].event"), text)
+    })
+    .collect()
 }

@@ -2,8 +2,8 @@
 //!
 //! The languages of conditions differ in what happens where a value is missing or of another type. In format 1 a
 //! missing value is null, and a comparison of different types is false. In format 2 both are errors, and a guard that
-//! errs does not hold. So a comparison that has to hold for the guard to hold may stay as it is, and everything below
-//! a `!`, and every `!=`, is written so that it cannot err.
+//! errs does not hold. So a comparison may stay as it is if the guard holds only when the comparison does. Everything
+//! below a `!`, and every `!=`, is written so that it cannot err.
 
 mod guard;
 
@@ -14,6 +14,7 @@ use rstmdb_rcp::json::Json;
 use crate::base::problem::{Findings, Problem, Translated};
 use crate::check;
 use crate::model::Machine;
+use crate::model::graph::Graph;
 
 /// Converts a definition.
 ///
@@ -29,11 +30,9 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
     }
     let mut findings = Findings::new(false);
     machine.format = 2;
-    let ends: Vec<bool> = machine
-        .states
-        .iter()
-        .map(|state| machine.is_end(state))
-        .collect();
+    let graph = Graph::new(&machine);
+    let ends = 0..machine.states.len();
+    let ends: Vec<bool> = ends.map(|state| graph.is_end(state)).collect();
     for (state, is_end) in machine.states.iter_mut().zip(ends) {
         state.is_final = is_end;
     }
@@ -74,7 +73,7 @@ pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
 /// A condition of format 1 as one of format 2.
 ///
 /// # Errors
-/// Why it cannot be said in format 2.
+/// Why format 2 has no equal for it.
 pub fn converted(text: &str) -> Result<String, String> {
     let guard = Guard::parse(text).map_err(|error| error.to_string())?;
     guard::convert(&guard.tree())

@@ -1,19 +1,24 @@
 //! What changed between two definitions, and what that means for instances of the older one.
 
+mod meaning;
+
+use std::collections::HashMap;
 use std::fmt;
 
 use rstmdb_rcp::json::Json;
 
+use crate::model::graph::Graph;
 use crate::model::{Act, Choice, Machine, State};
+use meaning::{Meaning, in_one_format, without_meta};
 
 /// What a change means for an instance of the older definition that goes on under the newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
     /// Nothing: it can do all that it could.
     None,
-    /// It goes on, but some events may be refused or lead elsewhere.
+    /// The instance goes on, but some events may be refused or lead to another state.
     Different,
-    /// It may be in a state that is no longer there.
+    /// The instance may be in a state that the newer definition does not have.
     Stranded,
 }
 
@@ -34,18 +39,34 @@ impl fmt::Display for Change {
     }
 }
 
-/// All changes from one definition to another.
+/// All changes from one definition to another. What means the same is no change, however it is written: a definition of
+/// format 1 is compared as the one of format 2 that it converts to.
 pub fn diff(old: &Machine, new: &Machine) -> Vec<Change> {
+    let (old, new, is_converted) = in_one_format(old, new);
+    let sides = Sides {
+        old: &old,
+        new: &new,
+        before: Graph::new(&old),
+        after: Graph::new(&new),
+        is_converted,
+        meaning: Meaning::new(&old, &new),
+    };
     let mut changes = Vec::new();
-    whole(old, new, &mut changes);
-    states(old, new, &mut changes);
-    let mut of_events = Vec::new();
-    for state in &new.states {
-        let before = old.state(&state.name);
-        events(old, new, before, state, &mut of_events);
-    }
-    changes.extend(joined(of_events));
+    whole(&old, &new, &mut changes);
+    sides.states(&mut changes);
+    changes.extend(joined(sides.events()));
     changes
+}
+
+/// Two definitions that are compared.
+struct Sides<'a> {
+    old: &'a Machine,
+    new: &'a Machine,
+    before: Graph<'a>,
+    after: Graph<'a>,
+    /// One of them was of format 1.
+    is_converted: bool,
+    meaning: Meaning,
 }
 
 /// The gravest effect of all changes.
@@ -111,39 +132,115 @@ fn value_change(old: &Json, new: &Json) -> Option<String> {
     })
 }
 
-fn states(old: &Machine, new: &Machine, changes: &mut Vec<Change>) {
-    for state in &old.states {
-        if new.state(&state.name).is_none() {
-            let text = "removed: an instance in it needs a mapping to another state";
-            changes.push(change(subject(state), text, Effect::Stranded));
+impl<'a> Sides<'a> {
+    fn states(&self, changes: &mut Vec<Change>) {
+        for state in &self.old.states {
+            if self.after.number(&state.name).is_none() {
+                let text = "removed: an instance in it needs a mapping to another state";
+                changes.push(change(subject(state), text, Effect::Stranded));
+            }
+        }
+        for (number, state) in self.new.states.iter().enumerate() {
+            match self.before.number(&state.name) {
+                Some(before) => self.state(before, number, changes),
+                None => changes.push(change(subject(state), "added", Effect::None)),
+            }
         }
     }
-    for state in &new.states {
-        let Some(before) = old.state(&state.name) else {
-            changes.push(change(subject(state), "added", Effect::None));
-            continue;
-        };
-        if before.is_final != state.is_final {
-            let text = if state.is_final {
+
+    fn state(&self, before: usize, after: usize, changes: &mut Vec<Change>) {
+        let (old, new) = (&self.old.states[before], &self.new.states[after]);
+        let both_end = || self.before.is_end(before) && self.after.is_end(after);
+        if old.is_final != new.is_final && !(self.is_converted && both_end()) {
+            let text = if new.is_final {
                 "is final now"
             } else {
                 "is no longer final"
             };
-            changes.push(change(subject(state), text, Effect::None));
+            changes.push(change(subject(new), text, Effect::None));
         }
-        if before.emit != state.emit {
-            let text = list_change("emits", &before.emit, &state.emit);
-            changes.push(change(subject(state), text, Effect::None));
+        if old.emit != new.emit {
+            let text = list_change("emits", &old.emit, &new.emit);
+            changes.push(change(subject(new), text, Effect::None));
         }
-        if before.always != state.always {
-            let (left, right) = (choices(&before.always), choices(&state.always));
+        if !self.meaning.same_choices(&old.always, &new.always) {
+            let (left, right) = (choices(&old.always), choices(&new.always));
             let text = list_change("always", &left, &right);
-            changes.push(change(subject(state), text, Effect::Different));
+            changes.push(change(subject(new), text, Effect::Different));
         }
         let other = |state: &State| Json::Object(state.other.clone());
-        if let Some(text) = value_change(&other(before), &other(state)) {
-            changes.push(change(subject(state), text, Effect::Different));
+        if let Some(text) = value_change(&other(old), &other(new)) {
+            let effect = match without_meta(&old.other).eq(without_meta(&new.other)) {
+                true => Effect::None,
+                false => Effect::Different,
+            };
+            changes.push(change(subject(new), text, effect));
         }
+    }
+
+    /// The changes of each state of the newer definition.
+    fn events(&self) -> Vec<OfState> {
+        // In the order in which the definitions name the events.
+        let mut order: HashMap<&str, usize> = HashMap::new();
+        for event in self.old.events().into_iter().chain(self.new.events()) {
+            let next = order.len();
+            order.entry(event).or_insert(next);
+        }
+        let mut changes = Vec::new();
+        for (number, state) in self.new.states.iter().enumerate() {
+            let before = self.before.number(&state.name);
+            let mut left = before.map_or_else(HashMap::new, |it| ways(self.old, &self.before, it));
+            let mut right = ways(self.new, &self.after, number);
+            let mut events: Vec<&str> = left.keys().chain(right.keys()).copied().collect();
+            events.sort_unstable_by_key(|event| order.get(event));
+            events.dedup();
+            for event in events {
+                let left = left.remove(event).unwrap_or_default();
+                let right = right.remove(event).unwrap_or_default();
+                if let Some((text, effect)) = self.event(&left, &right) {
+                    changes.push((event.to_owned(), state.name.clone(), text, effect));
+                }
+            }
+        }
+        changes
+    }
+
+    /// What changed about one event in one state.
+    fn event(&self, left: &[Way<'a>], right: &[Way<'a>]) -> Option<(String, Effect)> {
+        let shown = |ways: &[Way<'_>]| {
+            let ways: Vec<String> = ways.iter().map(|(to, act)| way(to, act)).collect();
+            ways.join("; ")
+        };
+        if left == right {
+            return None;
+        }
+        let begins_the_same = right.len() >= left.len()
+            && left
+                .iter()
+                .zip(right)
+                .all(|(left, right)| self.meaning.same_way(*left, *right));
+        if begins_the_same && left.len() == right.len() {
+            let meta = |ways: &[Way<'_>]| -> Vec<Json> {
+                let other = ways.iter().flat_map(|(_, act)| &act.other);
+                let meta = other.filter(|(key, _)| key == "meta");
+                meta.map(|(_, value)| value.clone()).collect()
+            };
+            let text = value_change(&Json::List(meta(left)), &Json::List(meta(right)))?;
+            return Some((format!("`meta` {text}"), Effect::None));
+        }
+        Some(match (left, right) {
+            ([], _) => (format!("added: {}", shown(right)), Effect::None),
+            (_, []) => (format!("removed: was {}", shown(left)), Effect::Different),
+            _ => {
+                let text = format!("was {}, is {}", shown(left), shown(right));
+                // What comes later is tried only where nothing was taken before.
+                let effect = match begins_the_same {
+                    true => Effect::None,
+                    false => Effect::Different,
+                };
+                (text, effect)
+            }
+        })
     }
 }
 
@@ -185,79 +282,46 @@ fn way(to: &str, act: &Act) -> String {
     text
 }
 
-/// What a state answers to one event, in the order in which it is tried.
-fn ways<'a>(machine: &'a Machine, state: &'a State, event: &str) -> Vec<(&'a str, &'a Act)> {
-    let leaving = machine.leaving(state).map(|it| &machine.transitions[it]);
-    leaving
-        .filter(|transition| transition.event == event)
-        .map(|transition| (transition.to.as_str(), &transition.act))
-        .collect()
+/// Where a transition leads, and what it does.
+type Way<'a> = (&'a str, &'a Act);
+
+/// What a state answers to each event, in the order in which it is tried.
+fn ways<'a>(
+    machine: &'a Machine,
+    graph: &Graph<'a>,
+    state: usize,
+) -> HashMap<&'a str, Vec<Way<'a>>> {
+    let mut ways: HashMap<&str, Vec<Way<'a>>> = HashMap::new();
+    for number in graph.leaving(state) {
+        let it = &machine.transitions[number];
+        let of_event = ways.entry(&it.event).or_default();
+        of_event.push((&it.to, &it.act));
+    }
+    ways
 }
 
 /// A change of one event from one state, before those of several states are joined.
 type OfState = (String, String, String, Effect);
 
-fn events(
-    old: &Machine,
-    new: &Machine,
-    before: Option<&State>,
-    state: &State,
-    changes: &mut Vec<OfState>,
-) {
-    let mut names = old.events();
-    names.extend(new.events());
-    let mut seen: Vec<&str> = Vec::new();
-    for event in names {
-        if seen.contains(&event) {
-            continue;
-        }
-        seen.push(event);
-        let left = before.map_or_else(Vec::new, |state| ways(old, state, event));
-        let right = ways(new, state, event);
-        if left == right {
-            continue;
-        }
-        let shown = |ways: &[(&str, &Act)]| {
-            let ways: Vec<String> = ways.iter().map(|(to, act)| way(to, act)).collect();
-            ways.join("; ")
-        };
-        let (text, effect) = if left.is_empty() {
-            (format!("added: {}", shown(&right)), Effect::None)
-        } else if right.is_empty() {
-            (format!("removed: was {}", shown(&left)), Effect::Different)
-        } else {
-            let text = format!("was {}, is {}", shown(&left), shown(&right));
-            let effect = match right.starts_with(&left) {
-                // Tried only where nothing was taken before.
-                true => Effect::None,
-                false => Effect::Different,
-            };
-            (text, effect)
-        };
-        changes.push((event.to_owned(), state.name.clone(), text, effect));
-    }
-}
-
 /// One line for a change that is the same in several states.
 fn joined(changes: Vec<OfState>) -> Vec<Change> {
+    let mut numbers: HashMap<(String, String, Effect), usize> = HashMap::new();
     let mut groups: Vec<(String, Vec<String>, String, Effect)> = Vec::new();
     for (event, state, text, effect) in changes {
-        let group = groups.iter_mut().find(|(other, _, its_text, its_effect)| {
-            *other == event && *its_text == text && *its_effect == effect
-        });
-        match group {
+        let group = numbers
+            .entry((event.clone(), text.clone(), effect))
+            .or_insert(groups.len());
+        match groups.get_mut(*group) {
             Some((_, states, _, _)) => states.push(state),
             None => groups.push((event, vec![state], text, effect)),
         }
     }
-    groups
-        .into_iter()
-        .map(|(event, states, text, effect)| {
-            change(
-                format!("{event:?} from {}", states.join(", ")),
-                text,
-                effect,
-            )
-        })
-        .collect()
+    let line = |(event, states, text, effect): (String, Vec<String>, String, Effect)| {
+        change(
+            format!("{event:?} from {}", states.join(", ")),
+            text,
+            effect,
+        )
+    };
+    groups.into_iter().map(line).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use rstmdb_engine::limits::{DEFINITION_BYTES_MAX, JSON_DEPTH_MAX};
 use rstmdb_rcp::json::Json;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Error, MessageFormatter, UserMessageFormatter};
 
 use crate::base::problem::Problem;
 
@@ -22,7 +23,7 @@ pub fn read(text: &str) -> Result<Json, Problem> {
         let json = Json::parse(trimmed);
         return match json {
             Ok(json) => Ok(json),
-            // YAML's flow style also begins with a brace; of a text that is neither, the error of JSON is of use.
+            // YAML's flow style also begins with a brace. If the text is neither, the error of JSON helps more.
             Err(error) => yaml(trimmed).map_err(|_| Problem::whole(format!("not JSON: {error}"))),
         };
     }
@@ -43,12 +44,43 @@ pub fn check_length(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// A number that begins with 0, such as `010`, is a text: YAML 1.1 takes it for 8, YAML 1.2 for 10, and people write
+/// codes like this.
 fn yaml(text: &str) -> Result<Json, Problem> {
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+    };
     match serde_saphyr::from_str_with_options::<Tree>(text, options) {
         Ok(tree) => Ok(tree.0),
-        Err(error) => Err(Problem::whole(format!("not YAML: {error}"))),
+        Err(error) => Err(yaml_problem(error.without_snippet())),
     }
+}
+
+/// Where and what, in words for the author of the file: the library speaks to the program that uses it.
+fn yaml_problem(error: &Error) -> Problem {
+    let place = error.location().map_or_else(String::new, |at| {
+        format!("line {}, column {}", at.line(), at.column())
+    });
+    let text = match error {
+        Error::DuplicateMappingKey { key: Some(key), .. } => {
+            format!("the key {key:?} is there twice; write each key once")
+        }
+        Error::MultipleDocuments { .. } => {
+            "a second document begins; only one is allowed: remove the `---` before it".to_owned()
+        }
+        Error::NonFiniteFloat { value, .. } => format!(
+            "{value} is not a number that JSON has; allowed are finite numbers, and texts in quotes"
+        ),
+        error => {
+            let said = UserMessageFormatter.format_message(error).into_owned();
+            format!(
+                "not YAML: {said}; allowed is what JSON can hold: maps with names as keys, lists, texts, numbers, \
+                     true, false and null"
+            )
+        }
+    };
+    Problem::new(place, text)
 }
 
 /// A tree from YAML.
@@ -164,7 +196,7 @@ pub struct Named {
     pub version: Option<u32>,
     /// The definition itself.
     pub definition: Json,
-    /// The definition's text, as it is put: of a JSON file without a wrapper the bytes themselves.
+    /// The definition's text as it is sent to the server. For a JSON file without a wrapper these are the file's bytes.
     pub text: String,
 }
 

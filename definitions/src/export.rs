@@ -1,6 +1,7 @@
 //! Definitions in the languages of other systems.
 //!
-//! What has no equal there is refused with its place, all of it, or left out if the caller allows losses.
+//! A part without an equal there is refused, and the places of all such parts are reported. If the caller allows losses,
+//! such parts are left out.
 //!
 //! | module | writes |
 //! |---|---|

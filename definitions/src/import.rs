@@ -1,7 +1,7 @@
 //! Definitions of other systems as definitions of format 2.
 //!
-//! What has no equal is refused with its place. All such places are reported, not only the first. Where it can be
-//! replaced or left out, the caller may allow the loss.
+//! A part without an equal is refused, and the places of all such parts are reported, not only the first. If such a part
+//! can be replaced or left out, the caller may allow the loss.
 //!
 //! | module | reads |
 //! |---|---|
@@ -86,7 +86,7 @@ struct Extras {
     description: Option<String>,
     /// The first values of the context.
     context: Vec<(String, Json)>,
-    /// What else is said about the machine.
+    /// Other descriptions of the machine, for people.
     about: Vec<(String, Json)>,
 }
 

@@ -11,8 +11,9 @@
 //! | [`cases`] | tests that users write |
 //! | [`run`] | one instance in memory, run by the engine |
 //! | `chart` | nested states as one level of states |
+//! | [`diff`](mod@diff) | what changed between two definitions |
 //! | [`convert`](mod@convert) | format 1 to format 2 |
-//! | [`check`](mod@check), [`diff`](mod@diff) | what is wrong with a definition, what changed between two |
+//! | [`check`](mod@check) | what is wrong with a definition |
 //! | [`model`] | a definition as a tree |
 //! | [`document`] | JSON and YAML with bounds |
 //! | `base` | what several of these use |

@@ -2,8 +2,11 @@
 //!
 //! It is more lenient than the engine: what the engine refuses may still be here, so that tools can say more about it.
 
+pub mod graph;
 mod read;
 mod write;
+
+use std::collections::HashSet;
 
 use rstmdb_rcp::json::Json;
 
@@ -31,7 +34,7 @@ pub struct State {
     pub is_final: bool,
     /// What is emitted when it is entered.
     pub emit: Vec<String>,
-    /// Its choices, in the order in which they are tried.
+    /// The state's choices, in the order in which they are tried.
     pub always: Vec<Choice>,
     /// All other keys.
     pub other: Vec<(String, Json)>,
@@ -98,7 +101,8 @@ impl Machine {
         found.map_or(&Json::Null, |(_, value)| value)
     }
 
-    /// The positions of the transitions out of a state, in the order in which they are tried.
+    /// The positions of the transitions out of a state, in the order in which they are tried. For many states there is
+    /// a [`graph::Graph`].
     pub fn leaving<'a>(&'a self, state: &'a State) -> impl Iterator<Item = usize> + 'a {
         let all = self.transitions.iter().enumerate();
         all.filter(|(_, transition)| transition.leaves(state))
@@ -112,13 +116,9 @@ impl Machine {
 
     /// The names of all events, in the order met.
     pub fn events(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = Vec::new();
-        for transition in &self.transitions {
-            if !all.contains(&transition.event.as_str()) {
-                all.push(&transition.event);
-            }
-        }
-        all
+        let mut seen: HashSet<&str> = HashSet::new();
+        let events = self.transitions.iter().map(|it| it.event.as_str());
+        events.filter(|event| seen.insert(event)).collect()
     }
 
     /// Reads a definition of either format.
@@ -136,7 +136,7 @@ impl Machine {
 }
 
 impl State {
-    /// Whether nothing rests in it: one of its choices has no condition.
+    /// Whether an instance never stays in this state, because one of its choices has no condition.
     pub fn is_choice(&self) -> bool {
         self.always.iter().any(|choice| choice.act.guard.is_none())
     }

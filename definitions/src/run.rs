@@ -1,8 +1,10 @@
 //! One instance of a machine in memory, run by the engine itself.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use rstmdb_engine::fact::level::CURRENT;
-use rstmdb_engine::fact::{self, Body};
+use rstmdb_engine::fact::{self, Body, Header, Meta};
 use rstmdb_engine::{
     ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Pending, PutMachine,
     Query, Refusal, Reply, State, decide,
@@ -14,11 +16,54 @@ const MACHINE: &str = "machine";
 #[derive(Clone)]
 pub struct Runner {
     state: State,
-    /// Each instance has an id of its own; the last one is looked at.
+    /// Each instance has an id of its own; the runner shows the last one.
     instances: usize,
     limits: Limits,
     /// The time of the next decision, Unix milliseconds.
     pub now_ms: u64,
+}
+
+/// Who writes, and what is said with the write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct By {
+    /// The value of `actor` in expressions.
+    pub actor: String,
+    /// The value of `headers`; of a repeated name the last counts.
+    pub headers: Vec<(String, String)>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+impl From<&str> for By {
+    fn from(actor: &str) -> Self {
+        Self {
+            actor: actor.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl By {
+    /// As an entry carries it; none where nothing is said.
+    fn meta(&self) -> Option<Meta> {
+        if self.headers.is_empty() && self.reason.is_none() {
+            return None;
+        }
+        let headers: BTreeMap<&String, &String> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name, value))
+            .collect();
+        let headers = headers.into_iter().map(|(name, value)| Header {
+            name: name.clone(),
+            value: value.clone(),
+        });
+        Some(Meta {
+            headers: headers.collect(),
+            reason: self.reason.clone(),
+            ..Meta::default()
+        })
+    }
 }
 
 /// What an event or the creation did.
@@ -50,14 +95,14 @@ impl Runner {
         };
         // As in a new cluster.
         let level = Command::SetLevel { level: CURRENT };
-        runner.write(&level, "")?;
+        runner.write(&level, &By::default())?;
         let put = PutMachine {
             machine: MACHINE.to_owned(),
             version: 1,
             definition: Bytes::copy_from_slice(definition.as_bytes()),
             checksum: None,
         };
-        runner.write(&Command::PutMachine(put), "")?;
+        runner.write(&Command::PutMachine(put), &By::default())?;
         Ok(runner)
     }
 
@@ -65,7 +110,7 @@ impl Runner {
     ///
     /// # Errors
     /// The engine refuses it.
-    pub fn create(&mut self, ctx: Option<&str>, actor: &str) -> Result<Step, Box<Refusal>> {
+    pub fn create(&mut self, ctx: Option<&str>, by: impl Into<By>) -> Result<Step, Box<Refusal>> {
         self.instances += 1;
         let create = CreateInstance {
             instance_id: self.id(),
@@ -75,7 +120,7 @@ impl Runner {
             initial_ctx: ctx.map(|ctx| Bytes::copy_from_slice(ctx.as_bytes())),
             idempotency_key: None,
         };
-        self.write(&Command::CreateInstance(create), actor)
+        self.write(&Command::CreateInstance(create), &by.into())
     }
 
     /// Puts an instance into a state, as if events had led there.
@@ -114,7 +159,7 @@ impl Runner {
         &mut self,
         event: &str,
         payload: Option<&str>,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<Step, Box<Refusal>> {
         let apply = ApplyEvent {
             instance_id: self.id(),
@@ -122,7 +167,7 @@ impl Runner {
             payload: payload.map(|payload| Bytes::copy_from_slice(payload.as_bytes())),
             ..ApplyEvent::default()
         };
-        self.write(&Command::ApplyEvent(apply), actor)
+        self.write(&Command::ApplyEvent(apply), &by.into())
     }
 
     /// What an event would do.
@@ -133,9 +178,9 @@ impl Runner {
         &self,
         event: &str,
         payload: Option<&str>,
-        actor: &str,
+        by: impl Into<By>,
     ) -> Result<Step, Box<Refusal>> {
-        self.clone().apply(event, payload, actor)
+        self.clone().apply(event, payload, by)
     }
 
     /// The instance's state and its context.
@@ -159,13 +204,14 @@ impl Runner {
         format!("instance-{}", self.instances)
     }
 
-    fn write(&mut self, command: &Command, actor: &str) -> Result<Step, Box<Refusal>> {
+    fn write(&mut self, command: &Command, by: &By) -> Result<Step, Box<Refusal>> {
+        let meta = by.meta();
         let at = DecideAt {
             offset: self.state.last_applied() + 1,
             now_ms: self.now_ms,
-            actor,
+            actor: &by.actor,
             limits: &self.limits,
-            meta: None,
+            meta: meta.as_ref(),
         };
         match decide(&self.state, &Pending::new(), command, &at)? {
             Decision::Write { entry, .. } => {

@@ -2,7 +2,7 @@
 
 mod check;
 pub mod command;
-mod refusal;
+pub(crate) mod refusal;
 pub mod reply;
 
 pub(crate) use check::{check_id, check_name, check_ops, check_text};

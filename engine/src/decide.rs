@@ -176,7 +176,7 @@ impl Decider<'_> {
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
             Command::DryRun(_) => Err(Refusal::bad(
                 "dry_run",
-                "dry_run is of the whole batch, not of one operation: set it beside ops",
+                "dry_run holds for the whole batch, not for one operation: set it beside ops",
             )),
         }
     }

@@ -64,6 +64,10 @@ pub const ALLOWED_READ_BYTES_MAX: usize = 64 << 20;
 /// Longest value that is shown of what a guard has read, in bytes of its JSON text. Of a longer one the beginning is
 /// shown.
 pub const EXPLAINED_VALUE_BYTES_MAX: usize = 256;
+/// Most guards that a refused event repeats.
+pub const REFUSED_GUARDS_MAX: usize = 20;
+/// Most bytes of the text of each, and of the reason why it has no value.
+pub const REFUSED_GUARD_BYTES_MAX: usize = 1024;
 /// Most bytes of guards and their values that a refused event shows.
 pub const EXPLAINED_BYTES_MAX: usize = 16 << 10;
 /// Most bytes of guards and their values that ALLOWED_EVENTS shows.

@@ -216,8 +216,8 @@ impl State {
         self.chain.get_or_insert_with(|| Chain::begin(first));
     }
 
-    /// Adds the entry that was just applied, stale or passed over to the chain. A state that only one program looks at
-    /// can do without.
+    /// Adds the entry that was just applied, stale or passed over to the chain. A state that only one program
+    /// uses needs no chain.
     ///
     /// # Errors
     /// When the entry before it was not added.

@@ -1,5 +1,5 @@
 //! `rstmdb-instructions check` fails when a step takes more instructions than recorded; `rstmdb-instructions record`
-//! records what the steps take now.
+//! records what the steps take now; `rstmdb-instructions chain` prints the chain's share of an event.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,11 +14,15 @@ fn main() -> ExitCode {
     let result = match args[..] {
         ["step", name] if steps::run(name) => return ExitCode::SUCCESS,
         ["check"] => check(&file),
+        ["chain"] => valgrind::chain_share().map(|(percent, chain, event)| {
+            println!("chain: {chain} of {event} instructions of an event: {percent:.1} %");
+            true
+        }),
         ["record"] => valgrind::measure()
             .and_then(|now| now.write(&file))
             .map(|()| true),
         _ => {
-            eprintln!("usage: rstmdb-instructions check | record | step NAME");
+            eprintln!("usage: rstmdb-instructions check | record | chain | step NAME");
             return ExitCode::FAILURE;
         }
     };

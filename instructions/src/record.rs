@@ -8,8 +8,8 @@ use crate::steps::CALIBRATION;
 
 /// A step may take this many hundredths more than recorded.
 const MORE_PERCENT_MAX: u64 = 3;
-/// And any step may take this many instructions more. The length of this program's path moves buffers in memory, and
-/// that changes how checksums and copies begin and end.
+/// Any step may take this many instructions more in addition. The length of this program's path moves buffers in
+/// memory, which changes how checksums and copies begin and end.
 const MORE_MAX: u64 = 30;
 
 /// Why nothing was compared.
@@ -60,7 +60,7 @@ pub struct Record {
 pub struct Verdict {
     /// What is recorded; none for a new step.
     pub recorded: Option<u64>,
-    /// What was counted; none for a step that is gone.
+    /// The count; `None` for a step that no longer exists.
     pub now: Option<u64>,
 }
 

@@ -15,7 +15,7 @@ pub const CALIBRATION: &str = "calibration";
 type Step = (&'static str, fn());
 
 /// All steps.
-pub const STEPS: [Step; 18] = [
+pub const STEPS: [Step; 20] = [
     (CALIBRATION, calibration),
     ("frame_decode", rcp::frame_decode),
     ("request_parse", rcp::request_parse),
@@ -32,9 +32,29 @@ pub const STEPS: [Step; 18] = [
     ("fact_decode_10_kb", engine::fact_decode_large),
     ("apply_100_b", engine::apply_small),
     ("apply_10_kb", engine::apply_large),
+    ("chain_100_b", engine::chain_small),
+    ("chain_10_kb", engine::chain_large),
     ("records_encode_300_b", log::records_small),
     ("records_encode_10_kb", log::records_large),
 ];
+
+/// The steps of one event on a context of 100 bytes that is written by the node that leads, but for the one that writes
+/// [`LOG_ENTRIES`] of them.
+pub const EVENT: [&str; 7] = [
+    "frame_decode",
+    "request_parse",
+    "params_read",
+    "decide_100_b",
+    "overlay_100_b",
+    "fact_encode_100_b",
+    "apply_100_b",
+];
+/// The step that writes the records of several such events.
+pub const LOG: &str = "records_encode_300_b";
+/// How many.
+pub use log::ENTRIES as LOG_ENTRIES;
+/// What the chain adds to such an event.
+pub const CHAIN: &str = "chain_100_b";
 
 /// Runs the step of this name; false without one.
 pub fn run(name: &str) -> bool {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::ROUNDS;
 use crate::record::{Error, Record};
-use crate::steps::STEPS;
+use crate::steps::{CHAIN, EVENT, LOG, LOG_ENTRIES, STEPS};
 
 /// What the line with the count begins with.
 const COLLECTED: &str = "Collected : ";
@@ -22,6 +22,21 @@ pub fn measure() -> Result<Record, Error> {
         compiler: compiler.trim().to_owned(),
         steps: counts.collect::<Result<_, Error>>()?,
     })
+}
+
+/// Of a hundred instructions that an event costs in the counted steps, how many are the chain's, in hundredths; and both
+/// counts.
+///
+/// # Errors
+/// As [`measure`].
+pub fn chain_share() -> Result<(f64, u64, u64), Error> {
+    let mut event = count(LOG)? / LOG_ENTRIES;
+    for step in EVENT {
+        event += count(step)?;
+    }
+    let chain = count(CHAIN)?;
+    let whole = event + chain;
+    Ok((chain as f64 * 100.0 / whole as f64, chain, whole))
 }
 
 fn output_of(command: &mut Command) -> Result<String, Error> {

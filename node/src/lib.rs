@@ -11,9 +11,8 @@
 //!
 //! [`planted`] serves the tests alone: it holds bugs that they must find, in builds that are made for this.
 //!
-//! What the node promises its users is listed in `docs/promises.md`; the shortest form:
-//! an acknowledged write survives a crash, reads are linearizable unless the client asks for
-//! less, and a watch loses nothing, repeats nothing and keeps the order.
+//! `docs/promises.md` lists what the node promises its users. In short: an acknowledged write survives a crash. Reads are
+//! linearizable unless the client asks for less. A watch loses nothing, repeats nothing and keeps the order.
 
 pub mod planted;
 pub mod replica;

@@ -61,7 +61,7 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    /// Nothing is asked of the server yet.
+    /// Sends nothing to the server yet.
     ///
     /// # Errors
     /// When the options contradict each other, or a file that they name cannot be read.
@@ -360,7 +360,7 @@ fn of_object(name: &str, error: object_store::Error) -> Error {
 }
 
 fn failed(error: object_store::Error) -> Error {
-    // The causes say which host, which status, which code of S3.
+    // The causes name the host, the status and the code of S3.
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(reason) = cause {

@@ -63,9 +63,9 @@ impl Connector {
 fn roots(ca: Option<&Path>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca else {
-        // A bucket over plain HTTP needs none, so an empty store is found out at the first connection.
+        // A bucket over plain HTTP needs no certificates, so an empty store is noticed only at the first connection.
         for certificate in rustls_native_certs::load_native_certs().certs {
-            // One that cannot be used is as if it were not there.
+            // An unusable certificate counts as missing.
             let _ = roots.add(certificate);
         }
         return Ok(roots);

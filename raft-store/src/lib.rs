@@ -59,7 +59,9 @@ pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
 #[cfg(feature = "testing")]
 pub use fs::MemFs;
 pub use fs::{FileSystem, RealFs};
-pub use history::{ArchiveFolder, ArchivedFile, ArchivedName, ArchivedObject, HistoryReceiver};
+pub use history::{
+    ArchiveFolder, ArchivedFile, ArchivedName, ArchivedObject, HistoryReceiver, archived_entries,
+};
 #[cfg(feature = "planted-bugs")]
 pub use log::planted::acknowledge_before_write;
 pub use log::writer::Writer;

@@ -1,4 +1,4 @@
-//! What a frame takes: written with its CRC, and read back with the head of the request in it:
+//! The time to write a frame with its CRC, and to read it back with the head of its request:
 //! `cargo bench -p rstmdb-rcp --bench frame`.
 
 #![allow(missing_docs, clippy::unwrap_used)]

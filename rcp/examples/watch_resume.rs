@@ -7,9 +7,10 @@
 //! While the program runs, the library keeps the position: a lost connection or node costs nothing. What must
 //! survive the program is in the file: the offset to go on at, and the id of the cluster it belongs to.
 //!
-//! The position is stored after an event was handled, and it is that event's own offset, because the events of one
-//! atomic batch share it; a notice of progress moves it on. So after a restart the last events can come again: handle
-//! them so that twice is harmless, for example by remembering offset and instance beside the effect.
+//! The program stores the position after it has handled an event. The position is that event's own offset, because the
+//! events of one atomic batch share an offset. A notice of progress moves the position on. So after a restart the last
+//! events can come again. Handle them so that doing it twice is harmless, for example by storing offset and instance
+//! together with the effect.
 
 use std::fs;
 use std::path::Path;

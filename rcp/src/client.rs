@@ -13,14 +13,13 @@
 //!   limit, a node that takes no writes). Otherwise the error says that its outcome is unknown. With
 //!   [`ClientOptions::retry_writes`] writes without a key are given one.
 //! - **A key lives as long as its instance.** If another client deletes the instance, or creates it again, while a
-//!   call is being retried, the second try finds no key: a creation makes the deleted instance anew (without
-//!   an `instance_id`, another instance), a deletion deletes the instance that was created meanwhile, and an
-//!   event takes effect in that one, too. The client library cannot tell, and retries all the same. A program that
-//!   must not risk this gives the write no key (`null` where `retry_writes` is set), and reads the instance when
-//!   the error says that the outcome is unknown.
+//!   call is being retried, the second try finds no key. A creation then makes the deleted instance anew (without
+//!   an `instance_id`, another instance). A deletion deletes the instance that was created meanwhile, and an event
+//!   takes effect in that instance. The client library cannot notice this, and retries. A program that must not risk
+//!   this gives the write no key (`null` where `retry_writes` is set), and reads the instance when the error says
+//!   that the outcome is unknown.
 //! - **Each watch has its own connection**, so that a slow consumer delays only its own watch. It resumes
-//!   after a lost connection, on any node, without gap or
-//!   duplicate.
+//!   after a lost connection, on any node, without gap or duplicate.
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across
 //! failures await one call before the next, or use `expected_wal_offset`.
@@ -131,7 +130,7 @@ impl Client {
     /// Calls any operation but a watch.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn call<P, R>(&self, op: &str, params: &P) -> Result<Response<R>, Error>
     where
         P: Serialize + ?Sized,
@@ -149,7 +148,7 @@ impl Client {
     /// Calls any operation but a watch, with parameters and result left as they are.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn call_raw(&self, op: &str, params: &RawValue) -> Result<RawResponse, Error> {
         let (result, meta) = self.session.call(op, params).await?;
         Ok(RawResponse {

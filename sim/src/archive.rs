@@ -67,7 +67,7 @@ impl SimArchive {
         self.state.lock().objects = objects;
     }
 
-    /// Waits as long as the call takes, and says how it ends.
+    /// Waits for the time that the call takes, and returns how it ends.
     async fn call(&self) -> Result<(), ArchiveError> {
         let (delay, fails) = {
             let mut state = self.state.lock();
@@ -99,7 +99,7 @@ impl Archive for SimArchive {
         async move {
             let done = self.call().await;
             let mut state = self.state.lock();
-            // One that says that it failed may have kept the object, and one that says nothing of it half of it.
+            // A call that fails may have kept the object. A call that reports success may have kept half of it.
             let kept = match state.rng.below(100) {
                 0..20 if state.fails_percent > 0 => object.slice(..object.len() / 2),
                 _ => object,

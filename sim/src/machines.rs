@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 /// A machine of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
-    /// Takes SET in its only state, always: counts what took effect.
+    /// Has one state, in which it always takes SET. It counts the events that took effect.
     Counter,
     /// An order that is paid, shipped and delivered, or cancelled, over and over.
     Order,
-    /// Of format 2: counts to three by `set`, is led on by `always`, and emits.
+    /// Has format 2: counts to three by `set`, goes on by `always`, and emits.
     Tally,
     /// Of format 2: is loaded, sorted by weight and moved, by guards over context and payload, within schemas.
     Parcel,

@@ -81,7 +81,7 @@ fn function_name(line: &str) -> Option<&str> {
         .flatten()
 }
 
-/// Compares lengths with what is allowed; also finds allowances that are too large by now.
+/// Compares lengths with the allowed ones. Also finds allowances that are larger than necessary by now.
 fn judge(found: &[Measured], max: usize, longer: &[(&str, usize)]) -> Vec<String> {
     let allowed = |name: &str| {
         longer

@@ -1,6 +1,6 @@
-//! Rules of the source tree: files and functions stay short, nothing is left for later, links lead somewhere, and
-//! modules that stand beside each other do not need each other in a circle, and code that a simulation runs has no
-//! other time than the simulation's.
+//! Rules of the source tree: files and functions stay short, there is no marker for later work, links lead somewhere,
+//! sibling modules do not depend on each other in a circle, and code that a simulation runs has no time but the
+//! simulation's.
 
 pub mod error;
 pub mod later;

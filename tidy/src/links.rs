@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::tree::File;
 
-/// Every link to a file or a heading that is not there.
+/// Every link to a file or a heading that does not exist.
 #[must_use]
 pub fn broken(root: &Path, files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();

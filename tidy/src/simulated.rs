@@ -17,7 +17,7 @@ const SIMULATED: [&str; 11] = [
     "node/src/server/peer/way/path.rs",
 ];
 
-/// Every place of such code that would make a run differ from the last one with the same seed.
+/// Every place of such code that would make two runs of one seed differ.
 #[must_use]
 pub fn beside_the_simulation(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -39,7 +39,7 @@ fn places(lines: &[&str]) -> Vec<usize> {
     let is_wrong = |at: usize| {
         let line = lines[at].trim_start();
         let next = lines.get(at + 1).map_or("", |line| line.trim());
-        // Without `biased` it begins with a branch of its own choice.
+        // Without `biased`, `select!` begins with a random branch.
         let chooses = line.ends_with("tokio::select! {") && next != "biased;";
         let reads_the_clock = line.contains("std::time::") && line.contains("Instant");
         let is_code = !line.starts_with("//");

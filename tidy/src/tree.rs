@@ -66,7 +66,7 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 }
 
 impl File {
-    /// Whether it is source of the product, or of a tool, and not of its tests.
+    /// Whether the file is source of the product or of a tool, and not of tests.
     #[must_use]
     pub fn is_product(&self) -> bool {
         self.path.ends_with(".rs")

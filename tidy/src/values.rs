@@ -2,7 +2,7 @@
 
 use crate::tree::File;
 
-/// Every place of the product that reads such a value otherwise than by `rstmdb_rcp::json`.
+/// Every place of the product that reads such a value by other means than `rstmdb_rcp::json`.
 #[must_use]
 pub fn read_from_text(files: &[File]) -> Vec<String> {
     let mut wrong = Vec::new();

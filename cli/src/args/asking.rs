@@ -37,10 +37,10 @@ impl Freshness {
     }
 }
 
-/// Whether the command is done, or only what it would do is asked.
+/// Whether the server does the command, or only answers what it would do.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct DryRun {
-    /// Only tell what would happen: nothing is written, and no idempotency key is taken.
+    /// Only show what would happen: the server writes nothing and takes no idempotency key.
     #[arg(long)]
     pub dry_run: bool,
 }

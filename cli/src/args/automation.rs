@@ -1,6 +1,8 @@
-//! `automation` and what follows it.
+//! The arguments of `automation`.
 
 use clap::{Args, Subcommand};
+
+use super::about::About;
 
 /// `automation`.
 #[derive(Debug, Args)]
@@ -10,33 +12,33 @@ pub struct Automation {
     pub command: Option<AutomationCommand>,
 }
 
-/// What can be done with it.
+/// The subcommands of `automation`.
 #[derive(Debug, Subcommand)]
 pub enum AutomationCommand {
-    /// Pause it: the database does nothing by itself.
+    /// Pause automation: the database does nothing by itself.
     Pause(Pause),
-    /// Let it run again.
+    /// Let automation run again.
     Resume(Resume),
 }
 
 /// `automation pause`.
 #[derive(Debug, Args)]
 pub struct Pause {
-    /// Why, for those who find it paused.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    /// Its reason is told to those who find it paused.
+    #[command(flatten)]
+    pub about: About,
 }
 
 /// `automation resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// What has become due meanwhile does not happen.
+    /// Actions that became due during the pause do not happen. Has no effect yet: nothing is automatic.
     #[arg(long, conflicts_with = "shift_timers")]
     pub skip_overdue: bool,
-    /// All times to come move by as long as it was paused.
+    /// Move all future times by the length of the pause. Has no effect yet: nothing is automatic.
     #[arg(long)]
     pub shift_timers: bool,
-    /// Why, for people.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: Option<String>,
+    /// What is said about it.
+    #[command(flatten)]
+    pub about: About,
 }

@@ -15,13 +15,14 @@ Registers a machine named `bench`, creates its own instances, deletes them after
 (the machine stays: RCP has no operation that removes one). Connections are spread over\n\
 the addresses of --server.\n\n\
 Without --rate each request waits for the answer to the one before it (a closed loop):\n\
-this finds the highest throughput, but while the server stands still, nothing is sent and\n\
-so nothing is measured. With --rate the moments of all requests are fixed beforehand (an\n\
-open loop), and a latency is counted from the moment that was intended, also when the\n\
-request could be sent only later.\n\n\
+this finds the highest throughput. But while the server stands still, the bench sends nothing\n\
+and so measures nothing. With --rate the bench fixes the moment of each request beforehand\n\
+(an open loop), and counts its latency from that moment, even if it could send the request\n\
+only later.\n\n\
 `--op mixed` is --mix get=50,apply=50. `--op watch` opens as many watches as --connections\n\
 says and measures the time from sending an event until the last watch has it, one event at\n\
-a time. --watches opens watches beside the load instead.")]
+a time. --watches opens watches beside the load instead. `--op guard` sends events without a\n\
+guard and with one by turns of 100 ms, and says what the guard costs.")]
 pub struct Bench {
     /// What to measure.
     #[arg(long, default_value = "apply", conflicts_with = "mix")]
@@ -57,9 +58,12 @@ pub struct Bench {
     /// How long to run before measuring.
     #[arg(long, default_value = "2s", value_parser = duration)]
     pub warm_up: Duration,
-    /// How large a payload, and the context of a new instance, is, in bytes.
+    /// Bytes of each payload.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub payload: u32,
+    /// Bytes of the context of a new instance [default: --payload, for --op guard 10240].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=4_194_304))]
+    pub context: Option<u32>,
     /// How many threads make the load; half of the cores when absent.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub threads: Option<u32>,
@@ -81,6 +85,8 @@ pub enum BenchOp {
     Mixed,
     /// One event to many watches.
     Watch,
+    /// APPLY_EVENT with a guard over a context of 10 KiB and without one, by turns.
+    Guard,
 }
 
 /// What the watches beside the load deliver.
@@ -111,9 +117,12 @@ pub enum Kind {
     Create,
     /// GET_INSTANCE.
     Get,
+    /// APPLY_EVENT with a guard.
+    Guarded,
 }
 
 impl Kind {
+    /// Those that can be a part of a mix.
     const ALL: [Kind; 3] = [Kind::Apply, Kind::Create, Kind::Get];
 
     /// The name as typed.
@@ -122,6 +131,7 @@ impl Kind {
             Kind::Apply => "apply",
             Kind::Create => "create",
             Kind::Get => "get",
+            Kind::Guarded => "guarded",
         }
     }
 }
@@ -145,6 +155,7 @@ impl Mix {
             BenchOp::Create => Mix::only(Kind::Create),
             BenchOp::Get => Mix::only(Kind::Get),
             BenchOp::Mixed => Mix(vec![(Kind::Get, 50), (Kind::Apply, 50)]),
+            BenchOp::Guard => Mix(vec![(Kind::Apply, 50), (Kind::Guarded, 50)]),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `cluster` and what follows it.
+//! The arguments of `cluster`.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ pub enum ClusterCommand {
     Promote(NodeId),
     /// Remove a node, also one that is down.
     Remove(NodeId),
-    /// Say where a node is reached from now on, also one that is down. A node that is up does it by itself.
+    /// Change a member's addresses, also those of a node that is down. A node that is up changes its own by itself.
     SetAddress(SetAddress),
     /// Hand the leadership to another node.
     TransferLeader(TransferLeader),
@@ -54,7 +54,7 @@ pub struct ClusterAdd {
     /// Refuse a node that has another id than this.
     #[arg(long, value_name = "ID")]
     pub node_id: Option<u64>,
-    /// Keep it a learner, which serves reads and watches but has no vote.
+    /// Leave it a learner, which serves reads and watches but has no vote.
     #[arg(long)]
     pub learner: bool,
 }

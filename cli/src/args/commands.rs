@@ -66,7 +66,7 @@ pub enum Command {
     WalStats,
     /// Snapshot an instance.
     SnapshotInstance(InstanceId),
-    /// Delete the part of the log that the retention settings no longer keep.
+    /// Take a snapshot if one is due, and delete the log that the retention settings no longer keep.
     Compact(Compact),
     /// Let every node encrypt new files with the last key of its key file.
     RotateKey,
@@ -101,6 +101,9 @@ pub struct GetInstance {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
+    /// Also print who changed the instance last, when, and why.
+    #[arg(long)]
+    pub meta: bool,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,
@@ -135,8 +138,8 @@ pub struct PutMachine {
     /// The machine's name; the file's own when absent.
     #[arg(short, long)]
     pub name: Option<String>,
-    /// The version, from 1; the file's own when absent. If it has none, the next free one, or the highest if that is the
-    /// same definition.
+    /// The version, from 1; the file's own when absent. If the file has none: the next free one, or the highest if that
+    /// is the same definition.
     #[arg(short = 'v', long)]
     pub version: Option<u32>,
     /// The definition: a file of JSON or YAML, JSON itself, @file, or - for standard input.
@@ -214,7 +217,7 @@ pub struct CreateInstance {
     /// The initial context: a JSON object, @file.json, -, or NAME=VALUE, repeated (`-c total=3 -c card.type=visa`).
     #[arg(short, long, value_name = "JSON|NAME=VALUE")]
     pub ctx: Vec<String>,
-    /// With the same key again, the call does not take effect a second time.
+    /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Its metadata.
@@ -251,7 +254,7 @@ pub struct DeleteInstance {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
-    /// With the same key again, the call does not take effect a second time.
+    /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Its metadata.
@@ -284,7 +287,7 @@ pub struct ApplyEvent {
     /// The caller's own id of the event, kept with it.
     #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
-    /// With the same key again, the call does not take effect a second time.
+    /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
     /// Its metadata.

@@ -15,6 +15,7 @@ mod values;
 mod watches;
 
 pub use about::About;
+pub(crate) use about::header;
 pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
@@ -45,10 +46,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 the server refused (code and message on standard error); 2 usage;\n\
-3 no connection; 4 timeout, outcome unknown.\n\n\
-Results are tables on a terminal, and RCP's JSON unchanged where output is piped or --json\n\
-is given.";
+Exit codes: 0 done; 1 the server refused (code and message on standard error), the command\n\
+found damage, or a local file failed; 2 wrong arguments or input file; 3 no connection;\n\
+4 timeout or unknown outcome.\n\n\
+Results are tables on a terminal. With --json, or if the output is piped, they are RCP's JSON\n\
+unchanged.";
 
 /// The client of rstmdb, the replicated database of state machines.
 #[derive(Debug, Parser)]
@@ -98,7 +100,7 @@ pub enum LineCommand {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Servers; any that answers is used, the others are for failover.
+    /// Servers. The client uses one that answers, and changes to another when it no longer does.
     #[arg(short, long, env = "RSTMDB_SERVER", value_name = "ADDR[,ADDR…]", global = true,
           value_delimiter = ',', default_value = DEFAULT_SERVER)]
     pub server: Vec<String>,

@@ -26,9 +26,9 @@ pub enum Offline {
 /// `validate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The definition is checked as a server would check it, but all errors are shown, not only\n\
-the first. Warnings are about what is allowed and probably a mistake: states that cannot be\n\
-reached, dead ends, events that nobody answers to. The exit code is 1 if there is an error.")]
+The command checks a definition as a server would, but shows all errors, not only the first.\n\
+Warnings name parts that are allowed and probably a mistake: states that cannot be reached,\n\
+dead ends, events that no transition handles. The exit code is 1 if there is an error.")]
 pub struct Validate {
     /// Definitions: JSON or YAML, - for standard input.
     #[arg(required = true, value_name = "FILE")]
@@ -57,6 +57,9 @@ pub struct Simulate {
     /// Who applies the events: the value of `actor` in expressions.
     #[arg(long, default_value = "")]
     pub actor: String,
+    /// A header of every write, repeated: a field of `headers` in expressions.
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = super::about::header)]
+    pub headers: Vec<(String, String)>,
 }
 
 /// `test`.
@@ -91,8 +94,9 @@ pub struct Diff {
 /// `import-machine`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The definition goes to standard output, what is remarkable to standard error. What has no\n\
-equal is refused, with all its places. docs/import-export.md lists what becomes of what.")]
+The definition goes to standard output, notes and losses to standard error. A file with parts\n\
+that have no equal is refused, and the message lists all of them. docs/import-export.md says\n\
+what becomes of each part.")]
 pub struct ImportMachine {
     /// The language of the file.
     #[arg(long, value_name = "LANGUAGE")]
@@ -171,7 +175,8 @@ impl From<ExportTo> for export::Language {
 /// `convert`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The definition goes to standard output, what is written differently to standard error.")]
+The definition goes to standard output, a list of what is written in another way to standard\n\
+error.")]
 pub struct Convert {
     /// The definition in format 1: JSON or YAML, - for standard input.
     pub file: String,

@@ -33,6 +33,7 @@ const ACCEPTED: &[&str] = &[
     "create-instance -m order -V 1 -i o-1 -c '{\"a\":1}' --idempotency-key k",
     "get-instance o-1",
     "get-instance o-1 --consistency local",
+    "get-instance o-1 --meta",
     "list-instances",
     "list-instances --machine order --state paid --limit 10 --offset 20",
     "delete-instance o-1",

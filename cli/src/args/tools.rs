@@ -15,8 +15,8 @@ use super::duration;
 pub struct Load {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// Go on after an operation that the server refuses for good; the exit code is 1 all the same. The load still
-    /// ends when there is no leader, or when an outcome is unknown.
+    /// Go on after an operation that the server refuses for good. The exit code is still 1. The load still ends when
+    /// there is no leader, or when an outcome is unknown.
     #[arg(long)]
     pub continue_on_error: bool,
     /// How many operations may be in flight at the same time.
@@ -34,8 +34,8 @@ pub struct Load {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 An instance can only be brought to its state by the events that led there, so this\n\
-prints, in the order of the log, each live instance's creation and every event since,\n\
-keyed by offset: loading the output twice changes nothing. Kept: definitions, ids,\n\
+prints, in the order of the log, each live instance's creation and every event since.\n\
+Each gets an idempotency key from its offset, so loading the output twice changes nothing. Kept: definitions, ids,\n\
 contexts, payloads, event ids, states and the order of events. Not kept: offsets, times,\n\
 who asked, idempotency keys, deleted instances. Instances whose history the log no\n\
 longer holds in full cannot be exported; their number is reported and the exit code is 1.")]
@@ -48,8 +48,8 @@ pub struct Export {
 /// `backup`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Any node of the cluster will do, and goes on working. If the folder holds a backup of the\n\
-same cluster already, only what is new is copied. If the cluster still has its whole log,\n\
+Any node of the cluster can give the backup, and goes on working. If the folder already holds\n\
+a backup of the same cluster, only new entries are copied. If the cluster still has its whole log,\n\
 the backup is that log, and every offset can be restored. Otherwise the backup is the newest\n\
 snapshot and the log after it. The backup is not encrypted.\n\
 Restore with `rstmdb restore --from DIR --data DIR`.")]
@@ -159,9 +159,9 @@ pub struct History {
 /// `audit-head`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Keep what it prints outside of the cluster, where nobody who can write to the nodes' disks\n\
-can write. As long as the cluster shows the same head at that offset, nobody has changed the\n\
-log up to there. `rstmdb-cli audit-proof` proves an instance's history against it.")]
+Keep what it prints outside of the cluster, where people who can write to the nodes' disks\n\
+cannot write. As long as the cluster shows the same head at that offset, the log up to there\n\
+was not changed. `rstmdb-cli audit-proof` proves an instance's history against the head.")]
 pub struct AuditHead {
     /// The head at this offset; at the last one that the answering node has applied when absent.
     #[arg(long, value_name = "OFFSET")]
@@ -172,10 +172,11 @@ pub struct AuditHead {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The proof holds the entries of the log about the instance, and the hashes of all other\n\
-entries up to the head; 32 bytes for each entry. It shows nothing else of them, but an entry\n\
-of an atomic batch is shown with all of its facts. It proves that these facts, and no others\n\
-between the first and the last of them, are in the log that had this head. It cannot prove\n\
-that nothing happened to the instance after the last fact.")]
+entries up to the head; 32 bytes for each entry, and 16 more for each instance that it\n\
+creates or deletes. An entry of an atomic batch is shown with all of its facts. It proves\n\
+that these facts, and no others between the first and the last of them, are in the log that\n\
+had this head, and that the instance was not created or deleted at any other offset that the\n\
+proof covers. It cannot prove that no event came after the last fact.")]
 pub struct AuditProof {
     /// The instance.
     #[arg(

@@ -22,12 +22,9 @@ impl Kind {
     }
 }
 
-/// `watch-instance`.
+/// What both kinds of watches take.
 #[derive(Debug, Args)]
-pub struct WatchInstance {
-    /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+pub struct HowToWatch {
     /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
     #[arg(long, value_name = "OFFSET")]
     pub from_offset: Option<u64>,
@@ -49,6 +46,17 @@ pub struct WatchInstance {
     pub progress: bool,
 }
 
+/// `watch-instance`.
+#[derive(Debug, Args)]
+pub struct WatchInstance {
+    /// The instance.
+    #[arg(value_name = "ID")]
+    pub instance_id: String,
+    /// Where it begins, and what it prints.
+    #[command(flatten)]
+    pub how: HowToWatch,
+}
+
 /// `watch-all`.
 #[derive(Debug, Args)]
 pub struct WatchAll {
@@ -67,25 +75,9 @@ pub struct WatchAll {
     /// Only events that emit one of these names.
     #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
     pub emits: Vec<String>,
-    /// Begin with the events at this offset (0: the earliest kept); only new ones when absent.
-    #[arg(long, value_name = "OFFSET")]
-    pub from_offset: Option<u64>,
-    /// The id of the cluster that OFFSET comes from. The server refuses the watch if it belongs to another one.
-    #[arg(long, value_name = "ID")]
-    pub cluster_id: Option<String>,
-    /// Leave the context out of the events.
-    #[arg(long)]
-    pub no_ctx: bool,
-    /// Also print creations and deletions, and name the kind of each line.
-    #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
-    pub include: Vec<Kind>,
-    /// Also print who wrote each line's entry, when, and why.
-    #[arg(long)]
-    pub meta: bool,
-    /// Also print the server's first answer, and up to which offset the server has read the log while no
-    /// event matched. To go on later, give that offset plus 1 as --from-offset.
-    #[arg(long)]
-    pub progress: bool,
+    /// Where it begins, and what it prints.
+    #[command(flatten)]
+    pub how: HowToWatch,
 }
 
 /// `unwatch`.

@@ -1,19 +1,21 @@
 //! Checks a proof, with nothing but the proof and a head that was kept.
 //!
 //! The hashes lead from some head to the head at the end. It is not feasible to find other entries, or another order of
-//! them, that lead to the same head. So if that head is the one that was kept, the entries that the proof shows whole
-//! are those of the log at the time, at the offsets that it says. Each fact names the instance's fact before it, so no
-//! fact between the first and the last one can be missing.
+//! them, that lead to the same head. So if that head is the head that was kept, the log had the entries that the proof
+//! shows whole, at the offsets that the proof gives.
+//!
+//! Nothing in between can be missing. Each fact of a life names the instance's fact before it. And each hash says whether
+//! its entry creates or deletes instances. For such an entry the proof has to name them, by hashes of their ids. So a
+//! proof cannot pass over a whole life either.
 
 use std::io::{BufRead, Read};
 
 use bytes::Bytes;
-use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged};
-use rstmdb_engine::fact::{Body, Entry, Fact, Key, Message};
+use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Life, Logged, Opened};
+use rstmdb_engine::fact::{Body, Entry, Fact, Message};
 use rstmdb_rcp::message::storage::audit::AuditEntry;
-use rstmdb_rcp::message::storage::{Origin, WalEntry, WalRecord};
-use serde_json::value::RawValue;
 
+use super::facts::{ShownFact, said, wal_entry};
 use super::format::{Begin, End, FORMAT, LINE_BYTES_MAX, Line, VERSION};
 
 /// Why a proof proves nothing.
@@ -59,7 +61,9 @@ pub struct Proven {
     /// Where the history begins.
     pub beginning: Beginning,
     /// The instance's facts, oldest first.
-    pub facts: Vec<WalRecord<WalEntry<'static>>>,
+    pub facts: Vec<ShownFact>,
+    /// Entries that create or delete the instance, and that had no effect by the word of the node only.
+    pub said_stale: Vec<u64>,
 }
 
 /// Follows the lines of a proof to its end.
@@ -91,23 +95,35 @@ pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
         match line {
             Line {
                 hashes: Some(hashes),
+                lives: None,
                 entry: None,
                 end: None,
             } => so_far.hashes(&hashes.0).map_err(wrong)?,
             Line {
                 hashes: None,
+                lives: Some(opened),
+                entry: None,
+                end: None,
+            } => so_far.lives(&opened.0).map_err(wrong)?,
+            Line {
+                hashes: None,
+                lives: None,
                 entry: Some(entry),
                 end: None,
             } => so_far.entry(entry).map_err(wrong)?,
             Line {
                 hashes: None,
+                lives: None,
                 entry: None,
                 end: Some(end),
             } => {
                 let proven = so_far.end(&end).map_err(wrong)?;
                 return nothing_follows(proof, number).map(|()| proven);
             }
-            _ => return Err(wrong("expected one of hashes, entry and end".to_owned())),
+            _ => {
+                let one = "expected one of hashes, lives, entry and end";
+                return Err(wrong(one.to_owned()));
+            }
         }
     }
 }
@@ -131,7 +147,8 @@ struct Following {
     /// The offset of the instance's last fact, while it lives.
     last: Option<u64>,
     last_fact: u64,
-    facts: Vec<WalRecord<WalEntry<'static>>>,
+    facts: Vec<ShownFact>,
+    said_stale: Vec<u64>,
 }
 
 impl Following {
@@ -161,6 +178,7 @@ impl Following {
             last: None,
             last_fact: 0,
             facts: Vec::new(),
+            said_stale: Vec::new(),
             begin,
         })
     }
@@ -172,9 +190,33 @@ impl Following {
                 "hashes: expected {HASH_BYTES} bytes for each of at least one entry"
             ));
         }
-        hashes
-            .iter()
-            .try_for_each(|hash| self.step(&EntryHash(*hash)))
+        hashes.iter().try_for_each(|hash| {
+            let hash = EntryHash(*hash);
+            if hash.has_lives() {
+                return Err(format!(
+                    "hashes: the entry at offset {} creates or deletes instances, and it is not said which",
+                    self.next
+                ));
+            }
+            self.step(&hash)
+        })
+    }
+
+    /// An entry that creates or deletes instances, but not this one.
+    fn lives(&mut self, opened: &[u8]) -> Result<(), String> {
+        let offset = self.next;
+        let opened = Opened::of_bytes(opened)
+            .ok_or("lives: expected 32 bytes, and 16 for each of at least one instance")?;
+        let own = [
+            Life::of(offset, &self.begin.instance_id),
+            Life::of_all(offset),
+        ];
+        if opened.lives.iter().any(|life| own.contains(life)) {
+            return Err(format!(
+                "lives: the entry at offset {offset} creates or deletes the instance, and is not shown"
+            ));
+        }
+        self.step(&opened.hash())
     }
 
     fn step(&mut self, hash: &EntryHash) -> Result<(), String> {
@@ -198,14 +240,20 @@ impl Following {
         };
         self.step(&logged.hash())?;
         let offset = entry.offset;
-        let data = Bytes::from(entry.data.0);
-        let decoded = Entry::decode(data);
+        let decoded = Entry::decode(Bytes::from(entry.data.0));
         let decoded = decoded.map_err(|error| format!("the entry at offset {offset}: {error}"))?;
-        if decoded.index != offset {
+        if decoded.index != offset && !entry.stale {
             return Err(format!(
                 "the entry at offset {offset} was decided for offset {}, so it had no effect",
                 decoded.index
             ));
+        }
+        if entry.stale {
+            // An entry that was decided for another offset never has an effect. Of any other one only the node knows.
+            if decoded.index == offset {
+                self.said_stale.push(offset);
+            }
+            return Ok(());
         }
         for fact in &decoded.facts {
             let shown = self.fact(&decoded, fact, offset);
@@ -241,11 +289,11 @@ impl Following {
             }
             _ => return Ok(()),
         }
-        let record = WalRecord {
+        let record = ShownFact {
             sequence: offset,
             offset,
             entry: wal_entry(entry, fact)?,
-            meta: None,
+            meta: said(entry),
         };
         self.facts.push(record);
         self.last_fact = offset;
@@ -297,61 +345,9 @@ impl Following {
             head: self.head,
             beginning,
             facts: std::mem::take(&mut self.facts),
+            said_stale: std::mem::take(&mut self.said_stale),
         })
     }
-}
-
-/// A fact as WAL_READ shows it.
-fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
-    let origin = |prev_offset: u64, key: Option<&Key>| Origin {
-        time_ms: Some(entry.time_ms),
-        actor: (!entry.actor.is_empty()).then(|| entry.actor.clone().into()),
-        prev_offset: (prev_offset != 0).then_some(prev_offset),
-        idempotency_key: key.map(|key| key.key.clone().into()),
-    };
-    let names = |names: &[String]| names.iter().cloned().map(Into::into).collect();
-    match &fact.body {
-        Some(Body::CreateInstance(create)) => Ok(WalEntry::CreateInstance {
-            instance_id: create.instance_id.clone().into(),
-            machine: create.machine.clone().into(),
-            version: create.version,
-            initial_state: create.state.clone().into(),
-            initial_ctx: std::borrow::Cow::Owned(json(&create.ctx)?),
-            emits: names(&create.emits),
-            via: names(&create.via),
-            origin: origin(create.prev_offset, create.key.as_ref()),
-        }),
-        Some(Body::ApplyEvent(apply)) => Ok(WalEntry::ApplyEvent {
-            instance_id: apply.instance_id.clone().into(),
-            event: apply.event.clone().into(),
-            from_state: apply.from_state.clone().into(),
-            to_state: apply.to_state.clone().into(),
-            payload: match &apply.payload {
-                Some(payload) => Some(std::borrow::Cow::Owned(json(payload)?)),
-                None => None,
-            },
-            ctx: std::borrow::Cow::Owned(json(&apply.ctx)?),
-            event_id: apply.event_id.clone().map(Into::into),
-            emits: names(&apply.emits),
-            via: names(&apply.via),
-            origin: origin(apply.prev_offset, apply.key.as_ref()),
-        }),
-        Some(Body::DeleteInstance(delete)) => Ok(WalEntry::DeleteInstance {
-            instance_id: delete.instance_id.clone().into(),
-            origin: origin(delete.prev_offset, delete.key.as_ref()),
-        }),
-        Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
-            origin: origin(0, None),
-        }),
-        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
-            Err("it is not about an instance".to_owned())
-        }
-    }
-}
-
-fn json(text: &Bytes) -> Result<Box<RawValue>, String> {
-    let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
-    RawValue::from_string(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ fn entry(offset: u64, facts: Vec<Body>) -> AuditEntry {
         offset,
         term: 2,
         data: Blob(entry.encode_to_vec()),
+        stale: false,
     }
 }
 
@@ -54,7 +55,7 @@ fn delete(id: &str, prev_offset: u64) -> Body {
     })
 }
 
-/// The proof of "a" over these entries, from the first on. All others than those given are hidden.
+/// The proof of "a" over these entries, from the first on. All other entries are hidden.
 fn proof(from_offset: u64, shown: &[AuditEntry], to_offset: u64) -> Vec<u8> {
     let begin = Begin {
         format: FORMAT.to_owned(),
@@ -82,7 +83,8 @@ fn proof(from_offset: u64, shown: &[AuditEntry], to_offset: u64) -> Vec<u8> {
                 }
             }
             None => {
-                let hash = EntryHash([offset as u8; 32]);
+                // Even: an entry that creates and deletes nothing.
+                let hash = EntryHash([offset as u8 * 2; 32]);
                 head = head.then(&hash);
                 Line {
                     hashes: Some(Blob(hash.0.to_vec())),
@@ -179,6 +181,121 @@ fn a_fact_that_is_left_out_or_has_no_effect_is_noticed() {
     assert!(none.contains("no fact about the instance"), "{none}");
 }
 
+/// The lines of a proof in which this entry stands as something else.
+fn with_line(whole: &[u8], entry: &AuditEntry, line: &Line) -> String {
+    let shown = serde_json::to_string(&Line {
+        entry: Some(entry.clone()),
+        ..Line::default()
+    });
+    let (shown, line) = (shown.unwrap(), serde_json::to_string(line).unwrap());
+    let text = String::from_utf8(whole.to_vec()).unwrap();
+    assert!(text.contains(&shown));
+    text.replace(&shown, &line)
+}
+
+fn opened(entry: &AuditEntry) -> Opened {
+    let logged = Logged {
+        term: entry.term,
+        offset: entry.offset,
+        kind: Kind::Normal,
+        payload: &entry.data.0,
+    };
+    logged.opened()
+}
+
+#[test]
+fn a_whole_life_cannot_be_left_out() {
+    let mut entries = life();
+    let lives = [
+        entry(16, vec![delete("a", 15)]),
+        entry(17, vec![create("a", 0)]),
+        entry(18, vec![event("a", 17)]),
+        entry(19, vec![delete("a", 18)]),
+    ];
+    entries.extend(lives.iter().cloned());
+    entries.push(entry(20, vec![create("a", 0)]));
+    let whole = proof(10, &entries, 20);
+    assert_eq!(check(&*whole).unwrap().facts.len(), 9);
+    // The second life, hidden behind hashes of its entries.
+    for hidden in [&lives[0], &lives[1], &lives[3]] {
+        let hash = Line {
+            hashes: Some(Blob(opened(hidden).hash().0.to_vec())),
+            ..Line::default()
+        };
+        let text = with_line(&whole, hidden, &hash);
+        let fault = check(text.as_bytes()).unwrap_err().to_string();
+        assert!(fault.contains("it is not said which"), "{fault}");
+        let named = Line {
+            lives: Some(Blob(opened(hidden).to_bytes())),
+            ..Line::default()
+        };
+        let text = with_line(&whole, hidden, &named);
+        let fault = check(text.as_bytes()).unwrap_err().to_string();
+        assert!(fault.contains("and is not shown"), "{fault}");
+    }
+    // Hashes that name no life are others, so the lines lead to another head.
+    let mut text = whole;
+    for hidden in &lives[1..] {
+        let mut content = opened(hidden).content;
+        content[31] &= !1;
+        let cleared = Line {
+            hashes: Some(Blob(content.to_vec())),
+            ..Line::default()
+        };
+        text = with_line(&text, hidden, &cleared).into_bytes();
+    }
+    let fault = check(&*text).unwrap_err().to_string();
+    assert!(fault.contains("head: the lines lead to"), "{fault}");
+}
+
+#[test]
+fn other_instances_may_come_and_go_unseen() {
+    let mut entries = life();
+    let other = entry(16, vec![create("b", 0), create("c", 0)]);
+    entries.push(other.clone());
+    let named = Line {
+        lives: Some(Blob(opened(&other).to_bytes())),
+        ..Line::default()
+    };
+    let text = with_line(&proof(10, &entries, 17), &other, &named);
+    let proven = check(text.as_bytes()).unwrap();
+    assert_eq!((proven.facts.len(), proven.to_offset), (4, 17));
+    assert!(!text.contains("\"b\""));
+}
+
+#[test]
+fn an_entry_that_is_said_to_have_no_effect_is_told() {
+    let mut entries = life();
+    let mut void = entry(16, vec![delete("a", 12)]);
+    void.stale = true;
+    entries.push(void);
+    // Decided for another offset, so it had none for certain.
+    let mut certain = entry(17, vec![create("a", 0)]);
+    certain.data = entry(16, vec![create("a", 0)]).data;
+    certain.stale = true;
+    entries.push(certain);
+    let proven = check(&*proof(10, &entries, 18)).unwrap();
+    assert_eq!(proven.said_stale, [16]);
+    assert_eq!(proven.facts.len(), 4);
+}
+
+#[test]
+fn what_a_client_said_about_a_write_is_shown() {
+    let mut entries = life();
+    let mut written = Entry::decode(Bytes::from(entries[0].data.0.clone())).unwrap();
+    written.meta = Some(rstmdb_engine::fact::Meta {
+        reason: Some("by phone".to_owned()),
+        correlation_id: Some("w-1".to_owned()),
+        ..rstmdb_engine::fact::Meta::default()
+    });
+    entries[0].data = Blob(written.encode_to_vec());
+    let proven = check(&*proof(10, &entries, 17)).unwrap();
+    let meta = &proven.facts[0].meta;
+    assert_eq!(meta.reason.as_deref(), Some("by phone"));
+    assert_eq!(meta.correlation_id.as_deref(), Some("w-1"));
+    assert_eq!(meta.actor.as_deref(), Some("ann"));
+}
+
 #[test]
 fn no_changed_byte_shows_another_history_under_the_same_head() {
     let whole = proof(10, &life(), 13);
@@ -197,7 +314,7 @@ fn no_changed_byte_shows_another_history_under_the_same_head() {
             }
         }
     }
-    // All but what names the cluster, which no entry does.
+    // All fields but the name of the cluster, which is in no entry.
     assert!(
         refused > 3 * whole.len() - 40,
         "{refused} of {}",

@@ -27,7 +27,7 @@ pub struct Begin {
     pub cluster_id: String,
     /// Whose history it is.
     pub instance_id: String,
-    /// The first entry that is covered: the first one about the instance.
+    /// The first entry that is covered: the first one about the instance, or one before it.
     pub from_offset: u64,
     /// The head before that entry, in hex.
     pub head_before: String,
@@ -37,9 +37,13 @@ pub struct Begin {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
-    /// The hashes of the next entries, 32 bytes each.
+    /// The hashes of the next entries, 32 bytes each. None of them creates or deletes an instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashes: Option<Blob>,
+    /// What the hash of the next entry is made of, which creates or deletes other instances: the hash of its content, 32
+    /// bytes, and 16 bytes for each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lives: Option<Blob>,
     /// The next entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<AuditEntry>,

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged};
-use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditReadResult};
+use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged, Opened};
+use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditLives, AuditReadResult};
 use rstmdb_rcp::message::storage::backup::Blob;
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
@@ -72,6 +72,9 @@ async fn write(
         hashes: Vec::new(),
         entries: 0,
     };
+    if args.from.is_some() {
+        proof.begin()?;
+    }
     loop {
         proof.page(&page, end)?;
         if proof.next > end {
@@ -125,20 +128,23 @@ impl<W: Write> Proof<'_, W> {
             return Err(Error::unexpected("a page of hashes that is not whole"));
         }
         let mut shown = page.entries.iter().peekable();
+        let mut lives = page.lives.iter().peekable();
         for hash in hashes {
             if self.next > end {
                 break;
             }
             let hash = EntryHash(*hash);
+            let opened = lives.next_if(|lives| lives.offset == self.next);
             match shown.next_if(|entry| entry.offset == self.next) {
                 Some(entry) => self.show(entry, &hash)?,
-                None if self.begun.is_some() => {
+                None if self.begun.is_none() => {}
+                None if hash.has_lives() => self.name_lives(opened, &hash)?,
+                None => {
                     self.hashes.extend_from_slice(&hash.0);
                     if self.hashes.len() == LINE_HASHES * HASH_BYTES {
                         self.write_hashes()?;
                     }
                 }
-                None => {}
             }
             self.head = self.head.then(&hash);
             self.next += 1;
@@ -160,21 +166,42 @@ impl<W: Write> Proof<'_, W> {
             )));
         }
         if self.begun.is_none() {
-            self.begun = Some(entry.offset);
-            let begin = Begin {
-                format: FORMAT.to_owned(),
-                version: VERSION,
-                cluster_id: self.cluster_id.clone(),
-                instance_id: self.instance_id.to_owned(),
-                from_offset: entry.offset,
-                head_before: self.head.to_string(),
-            };
-            self.line(&begin)?;
+            self.begin()?;
         }
         self.write_hashes()?;
         self.entries += 1;
         self.line(&Line {
             entry: Some(entry.clone()),
+            ..Line::default()
+        })
+    }
+
+    /// The proof begins with the next entry.
+    fn begin(&mut self) -> Result<(), Error> {
+        self.begun = Some(self.next);
+        self.line(&Begin {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            cluster_id: self.cluster_id.clone(),
+            instance_id: self.instance_id.to_owned(),
+            from_offset: self.next,
+            head_before: self.head.to_string(),
+        })
+    }
+
+    /// Shows of an entry which lives it begins and ends, none of them the instance's.
+    fn name_lives(&mut self, lives: Option<&AuditLives>, hash: &EntryHash) -> Result<(), Error> {
+        let opened = lives.and_then(|lives| Opened::of_bytes(&lives.opened.0));
+        let opened = opened.filter(|opened| opened.hash() == *hash);
+        let offset = self.next;
+        let opened = opened.ok_or_else(|| {
+            Error::unexpected(format!(
+                "it does not tell what the hash of the entry at offset {offset} is made of"
+            ))
+        })?;
+        self.write_hashes()?;
+        self.line(&Line {
+            lives: Some(Blob(opened.to_bytes())),
             ..Line::default()
         })
     }
@@ -196,7 +223,7 @@ impl<W: Write> Proof<'_, W> {
     }
 
     fn finish(mut self, to_offset: u64, searched_from: u64) -> Result<(), Error> {
-        let Some(from) = self.begun else {
+        let Some(from) = self.begun.filter(|_| self.entries > 0) else {
             return Err(Error::Failed(format!(
                 "no entry from offset {searched_from} to {to_offset} has a fact about {:?}; entries before that are no \
                  longer kept, are not in the chain, or --from leaves them out",

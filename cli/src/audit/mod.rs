@@ -1,16 +1,18 @@
 //! audit-head and audit-proof: they show later whether the history was changed.
 //!
 //! The head of the chain at an offset depends on every entry of the log up to there. An operator who keeps a head
-//! outside of the cluster can have any instance's history proven against it: a proof holds the entries about the
-//! instance, and of all other entries up to the head only their hashes.
+//! outside of the cluster can have any instance's history proven against it. A proof holds the entries about the
+//! instance whole, and only the hashes of all other entries up to the head.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `make` | a proof from the log of a running cluster |
 //! | [`check`] | whether a proof leads to a head, and which history it shows; needs no server |
+//! | `facts` | the facts of a proof, as they are shown |
 //! | [`mod@format`] | the lines of a proof |
 
 pub mod check;
+pub mod facts;
 pub mod format;
 mod make;
 
@@ -151,7 +153,7 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
     let facts = proven.facts.len() as u64;
     eprintln!(
         "proven against the head at offset {}: {} of {:?} from offset {} to {}, in this order{}. \
-         Within each life of the id, no fact between them is missing; other lives of the same id may be",
+         None between them is missing, and up to offset {} the id was created and deleted at no other offset",
         proven.to_offset,
         counted(facts, "fact", "facts"),
         proven.instance_id,
@@ -161,7 +163,15 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
             Beginning::Created => ", from its creation on".to_owned(),
             Beginning::Behind(offset) =>
                 format!("; the facts up to offset {offset} are not part of it"),
-        }
+        },
+        proven.to_offset,
     );
+    if !proven.said_stale.is_empty() {
+        let offsets: Vec<String> = proven.said_stale.iter().map(u64::to_string).collect();
+        eprintln!(
+            "by the word of the node only: the entries at {} create or delete the instance and had no effect",
+            offsets.join(", ")
+        );
+    }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The shape of a load, and what it is made against.
+//! The shape of a load, and the servers that it goes to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,17 +12,17 @@ use crate::args::{Bench, Kind};
 pub struct Load {
     /// How many connections.
     pub connections: u32,
-    /// Requests in flight on each connection; with a rate, the most there can be.
+    /// Requests in flight on each connection; with a rate, at most this many.
     pub in_flight: u32,
-    /// How many threads make the load; not more than connections.
+    /// How many threads make the load; at most as many as connections.
     pub threads: u32,
-    /// How long is run before.
+    /// How long the load runs before the measurement.
     pub warm_up: Duration,
-    /// How long is measured.
+    /// How long the measurement takes.
     pub duration: Duration,
     /// Requests a second of an open loop; `None` for a closed one.
     pub rate: Option<u32>,
-    /// Set when the run is to end early.
+    /// Set to end the run early.
     pub stop: Arc<AtomicBool>,
 }
 

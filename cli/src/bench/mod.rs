@@ -7,6 +7,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `fan_out` | one event to many watches |
+//! | `guard` | what a guard costs |
 //! | `watching` | watches beside a load |
 //! | [`plan`] | what is asked of a server of rstmdb: machine, instances, requests |
 //! | [`drive`] | the threads that make the load, and their workers |
@@ -17,6 +18,7 @@
 
 pub mod drive;
 mod fan_out;
+mod guard;
 pub mod keys;
 pub mod load;
 mod pace;
@@ -40,7 +42,7 @@ use crate::Error;
 use crate::args::{Bench, Kind};
 use crate::session::{Session, from_client};
 use load::Load;
-use plan::{MACHINE, Plan};
+use plan::Plan;
 use report::{Measured, Report};
 use watching::Watching;
 
@@ -114,8 +116,8 @@ async fn measure(load: &Load, plan: &Plan, args: &Bench) -> Result<Report, Error
 /// # Errors
 /// When the server refuses one, or cannot be reached.
 pub async fn prepare(client: &Client, plan: &Plan) -> Result<(), Error> {
-    put_machine(client).await?;
-    let ctx = plan::document(plan.payload)?;
+    put_machine(client, plan).await?;
+    let ctx = plan.first_ctx()?;
     let ids = (0..plan.instances()).map(|number| plan.instance(number));
     each(ids, async |id| {
         let params = plan.creation(id, &ctx)?;
@@ -125,10 +127,10 @@ pub async fn prepare(client: &Client, plan: &Plan) -> Result<(), Error> {
     .await
 }
 
-async fn put_machine(client: &Client) -> Result<(), Error> {
-    let definition: Box<RawValue> =
-        serde_json::from_str(plan::DEFINITION).map_err(Error::unexpected)?;
-    let params = PutMachine::new(MACHINE, 1, &definition);
+async fn put_machine(client: &Client, plan: &Plan) -> Result<(), Error> {
+    let (machine, definition) = plan.machine();
+    let definition: Box<RawValue> = serde_json::from_str(definition).map_err(Error::unexpected)?;
+    let params = PutMachine::new(machine, 1, &definition);
     let put = client.call::<_, IgnoredAny>(op::PUT_MACHINE, &params).await;
     put.map_err(from_client).map(drop)
 }

@@ -9,6 +9,7 @@ use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, GetInstance};
 use rstmdb_rcp::message::op;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::guard;
 use super::keys::Picker;
 use super::load::{Answer, Load, Target};
 use crate::Error;
@@ -27,12 +28,16 @@ const INSTANCES: u32 = 10_000;
 pub struct Plan {
     /// One event at a time to many watches, instead of a load.
     pub fan_out: bool,
+    /// Events with a guard and without one, by turns.
+    pub guard: bool,
     /// What is asked for.
     pub mix: Mix,
     /// Which instances are asked for.
     pub keys: Keys,
     /// Bytes of a payload.
     pub payload: u32,
+    /// Bytes of the context of a new instance.
+    pub context: u32,
     /// How to connect.
     pub options: ClientOptions,
     /// Whether each event that counts carries the moment it was sent.
@@ -54,8 +59,11 @@ pub struct Worker {
     /// Requests that are the same each time, written beforehand.
     apply: Option<Box<RawValue>>,
     get: Option<Box<RawValue>>,
-    /// A payload, and the context of a new instance.
+    guarded: Option<Box<RawValue>>,
+    /// A payload.
     document: Box<RawValue>,
+    /// The context of a new instance.
+    ctx: Box<RawValue>,
 }
 
 impl Plan {
@@ -73,7 +81,18 @@ impl Plan {
             let message = "--instances needs --keys uniform, sequential or zipf: with own, each request in flight has one";
             return Err(Error::Usage(message.to_owned()));
         }
+        let guard = args.op == BenchOp::Guard && args.mix.is_none();
+        if guard && args.rate.is_some() {
+            let message =
+                "--op guard cannot be used with --rate: it compares how many events are answered";
+            return Err(Error::Usage(message.to_owned()));
+        }
         let mix = args.mix.clone().unwrap_or_else(|| Mix::of(args.op));
+        let context = if guard {
+            guard::CONTEXT_BYTES
+        } else {
+            args.payload
+        };
         let needs_instances = mix.has(Kind::Apply) || mix.has(Kind::Get);
         let instances = match args.keys {
             _ if fan_out => 1,
@@ -83,6 +102,8 @@ impl Plan {
         };
         Ok(Plan {
             fan_out,
+            guard,
+            context: args.context.unwrap_or(context),
             stamped: args.watches > 0 && args.watch_kind == WatchKind::Matching,
             ..Plan::over(mix, args.keys, instances, args.payload, options)
         })
@@ -102,9 +123,11 @@ impl Plan {
         let run = uuid::Uuid::new_v4().simple().to_string();
         Plan {
             fan_out: false,
+            guard: false,
             mix,
             keys,
             payload,
+            context: payload,
             options,
             stamped: false,
             counts_from: OnceLock::new(),
@@ -120,6 +143,7 @@ impl Plan {
     pub fn op_name(&self) -> &'static str {
         match self.mix.shares() {
             _ if self.fan_out => "watch",
+            _ if self.guard => "guard",
             [(kind, _)] => kind.name(),
             _ => "mixed",
         }
@@ -157,12 +181,40 @@ impl Plan {
     /// # Errors
     /// When they cannot be written.
     pub fn event(&self, id: &str, payload: &RawValue) -> Result<Box<RawValue>, Error> {
+        self.event_named(EVENT, id, payload)
+    }
+
+    fn event_named(
+        &self,
+        event: &str,
+        id: &str,
+        payload: &RawValue,
+    ) -> Result<Box<RawValue>, Error> {
         raw(&ApplyEvent {
             instance_id: id.into(),
-            event: EVENT.into(),
+            event: event.into(),
             payload: Some(payload),
             ..ApplyEvent::default()
         })
+    }
+
+    /// The machine of the instances, and its definition.
+    pub fn machine(&self) -> (&'static str, &'static str) {
+        match self.guard {
+            true => (guard::MACHINE, guard::DEFINITION),
+            false => (MACHINE, DEFINITION),
+        }
+    }
+
+    /// The context of a new instance.
+    ///
+    /// # Errors
+    /// Never: it is JSON.
+    pub fn first_ctx(&self) -> Result<Box<RawValue>, Error> {
+        match self.guard {
+            true => guard::context(self.context),
+            false => document(self.context),
+        }
     }
 
     /// The parameters of a creation.
@@ -172,7 +224,7 @@ impl Plan {
     pub fn creation(&self, id: String, ctx: &RawValue) -> Result<Box<RawValue>, Error> {
         raw(&CreateInstance {
             instance_id: Some(id.into()),
-            machine: MACHINE.into(),
+            machine: self.machine().0.into(),
             version: 1,
             initial_ctx: Some(ctx),
             ..CreateInstance::default()
@@ -201,7 +253,7 @@ impl Plan {
         match kind {
             Kind::Create => {
                 let number = self.created.fetch_add(1, Ordering::Relaxed);
-                self.creation(self.created_instance(number), &worker.document)
+                self.creation(self.created_instance(number), &worker.ctx)
             }
             Kind::Get => Plan::read(&picked()),
             Kind::Apply if self.is_stamped(sent) => {
@@ -210,6 +262,7 @@ impl Plan {
                 self.event(&picked(), &stamped(at, self.payload)?)
             }
             Kind::Apply => self.event(&picked(), &worker.document),
+            Kind::Guarded => self.event_named(guard::EVENT, &picked(), &worker.document),
         }
     }
 }
@@ -239,12 +292,16 @@ impl Target for Plan {
         let is_own = self.keys == Keys::Own;
         let apply = (is_own && !self.stamped).then(|| self.event(&id, &document));
         let get = is_own.then(|| Plan::read(&id));
+        let guarded =
+            (is_own && self.guard).then(|| self.event_named(guard::EVENT, &id, &document));
         Ok(Worker {
             number,
             random: fastrand::Rng::with_seed(u64::from(number)),
             apply: apply.transpose()?,
             get: get.transpose()?,
+            guarded: guarded.transpose()?,
             document,
+            ctx: self.first_ctx()?,
         })
     }
 
@@ -254,15 +311,19 @@ impl Target for Plan {
         worker: &mut Worker,
         sent: Instant,
     ) -> Result<Answer, Error> {
-        let kind = self.mix.at(worker.random.u32(0..self.mix.sum()));
+        let kind = match self.guard {
+            true => guard::kind(sent.saturating_duration_since(self.epoch)),
+            false => self.mix.at(worker.random.u32(0..self.mix.sum())),
+        };
         let made;
         let ready = match kind {
             Kind::Apply => worker.apply.as_ref(),
             Kind::Get => worker.get.as_ref(),
+            Kind::Guarded => worker.guarded.as_ref(),
             Kind::Create => None,
         };
         let op = match kind {
-            Kind::Apply => op::APPLY_EVENT,
+            Kind::Apply | Kind::Guarded => op::APPLY_EVENT,
             Kind::Create => op::CREATE_INSTANCE,
             Kind::Get => op::GET_INSTANCE,
         };
@@ -361,6 +422,7 @@ mod tests {
             ("--op watch --rate 5", "--op watch"),
             ("--op watch --watches 5", "--op watch"),
             ("--instances 5", "--keys uniform"),
+            ("--op guard --rate 5", "--op guard"),
         ] {
             let Err(Error::Usage(message)) = try_plan(line) else {
                 panic!("{line} was taken");
@@ -399,6 +461,21 @@ mod tests {
         assert!((2_250..2_750).contains(&seen["get"]), "{seen:?}");
         assert!((400..600).contains(&seen["create"]), "{seen:?}");
         assert_eq!(plan.op_name(), "mixed");
+    }
+
+    #[test]
+    fn a_context_is_as_large_as_the_payload_unless_another_size_is_asked_for() {
+        for (line, payload, context) in [
+            ("--payload 200", 200, 200),
+            ("--payload 200 --context 5000", 200, 5000),
+            ("--op guard", 100, guard::CONTEXT_BYTES),
+            ("--op guard --context 300", 100, 300),
+        ] {
+            let plan = plan(line);
+            assert_eq!((plan.payload, plan.context), (payload, context), "{line}");
+            let first = plan.first_ctx().unwrap().get().len() as u32;
+            assert!(first.abs_diff(context) < 60, "{line}: {first}");
+        }
     }
 
     #[test]

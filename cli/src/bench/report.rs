@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
+use super::guard;
 use super::load::Load;
 use super::plan::Plan;
 use crate::Error;
@@ -231,10 +232,12 @@ pub struct Report {
     keys: String,
     instances: u32,
     payload_bytes: u32,
+    context_bytes: u32,
     seconds: f64,
     #[serde(flatten)]
     summary: Summary,
     watches: Option<Delivered>,
+    guard_cost: Option<f64>,
 }
 
 /// What the watches beside the load have delivered.
@@ -256,6 +259,9 @@ impl Report {
     /// Of this run.
     pub fn new(plan: &Plan, load: &Load, summary: Summary, watches: Option<Delivered>) -> Report {
         let shares = plan.mix.shares().iter();
+        let ops = |kind: Kind| summary.by_op.get(kind.name()).map_or(0, |it| it.ops);
+        let cost = || guard::cost(ops(Kind::Apply), ops(Kind::Guarded));
+        let guard_cost = plan.guard.then(cost).flatten();
         Report {
             op: plan.op_name(),
             mix: shares.map(|(kind, share)| (kind.name(), *share)).collect(),
@@ -270,9 +276,11 @@ impl Report {
             keys: plan.keys.to_string(),
             instances: plan.instances(),
             payload_bytes: plan.payload,
+            context_bytes: plan.context,
             seconds: load.duration.as_secs_f64(),
             summary,
             watches,
+            guard_cost,
         }
     }
 
@@ -299,6 +307,12 @@ impl Report {
             for (name, by_op) in &summary.by_op {
                 text.push_str(&line(name, &by_op.latency_us));
             }
+        }
+        if let Some(cost) = self.guard_cost {
+            text.push_str(&format!(
+                "guard       an event with it costs {cost:.2} × one without, contexts of {} bytes\n",
+                self.context_bytes
+            ));
         }
         if let Some(watches) = self.watches {
             let count = counted(watches.count.into(), "watch", "watches");

@@ -1,6 +1,8 @@
 //! create-instance, get-instance, list-instances, delete-instance.
 
-use rstmdb_rcp::message::instance::{CreateInstance, DeleteInstance, GetInstance, ListInstances};
+use rstmdb_rcp::message::instance::{
+    CreateInstance, DeleteInstance, GetInstance, IncludeOfInstance, ListInstances,
+};
 use rstmdb_rcp::message::op;
 
 use crate::session::Session;
@@ -27,6 +29,10 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
 pub(super) async fn get(session: &Session, args: args::GetInstance) -> Result<(), Error> {
     let params = GetInstance {
         instance_id: args.instance_id.into(),
+        include: match args.meta {
+            true => vec![IncludeOfInstance::Meta],
+            false => Vec::new(),
+        },
         read: args.freshness.options(),
     };
     session.show(op::GET_INSTANCE, &params).await

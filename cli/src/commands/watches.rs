@@ -10,14 +10,14 @@ use crate::{Error, args};
 pub(super) async fn instance(session: &Session, args: args::WatchInstance) -> Result<(), Error> {
     let params = WatchInstance {
         instance_id: args.instance_id.into(),
-        include_ctx: args.no_ctx.then_some(false),
-        from_offset: args.from_offset,
-        cluster_id: args.cluster_id.map(Into::into),
-        include: include(&args.include),
-        include_meta: args.meta.then_some(true),
+        include_ctx: args.how.no_ctx.then_some(false),
+        from_offset: args.how.from_offset,
+        cluster_id: args.how.cluster_id.map(Into::into),
+        include: include(&args.how.include),
+        include_meta: args.how.meta.then_some(true),
     };
     let watch = session.client().await?.watch_instance(&params).await;
-    follow(session, watch.map_err(from_client)?, args.progress).await
+    follow(session, watch.map_err(from_client)?, args.how.progress).await
 }
 
 pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), Error> {
@@ -28,14 +28,14 @@ pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), E
         to_states: names(args.to_states),
         events: names(args.events),
         emits: names(args.emits),
-        include_ctx: args.no_ctx.then_some(false),
-        from_offset: args.from_offset,
-        cluster_id: args.cluster_id.map(Into::into),
-        include: include(&args.include),
-        include_meta: args.meta.then_some(true),
+        include_ctx: args.how.no_ctx.then_some(false),
+        from_offset: args.how.from_offset,
+        cluster_id: args.how.cluster_id.map(Into::into),
+        include: include(&args.how.include),
+        include_meta: args.how.meta.then_some(true),
     };
     let watch = session.client().await?.watch_all(&params).await;
-    follow(session, watch.map_err(from_client)?, args.progress).await
+    follow(session, watch.map_err(from_client)?, args.how.progress).await
 }
 
 fn include(kinds: &[args::WatchedKind]) -> Option<Vec<Include>> {

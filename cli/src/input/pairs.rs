@@ -30,7 +30,7 @@ fn put(object: &mut Json, pair: &str) -> Result<(), String> {
         .ok_or("is neither NAME=VALUE nor NAME:=JSON; a JSON document stands alone")?;
     let (path, value) = match path.strip_suffix(':') {
         Some(path) => (path, Json::parse(text).map_err(|error| error.to_string())?),
-        None => (path, scalar(text)),
+        None => (path, scalar(text)?),
     };
     let names = names(path)?;
     let Some((last, before)) = names.split_last() else {
@@ -91,12 +91,36 @@ fn inner<'a>(of: &'a mut Json, name: &str) -> Option<&'a mut Json> {
         .filter(|value| value.is_object())
 }
 
-/// Numbers, true, false and null as JSON has them; everything else is a text.
-fn scalar(text: &str) -> Json {
+/// Numbers, true, false and null as JSON has them; everything else is a text. A number that the database refuses, such
+/// as 1e400, is no text either: it would be stored as what it is not.
+fn scalar(text: &str) -> Result<Json, String> {
     match Json::parse(text) {
-        Ok(value @ (Json::Number(_) | Json::Bool(_) | Json::Null)) => value,
-        _ => Json::Text(text.to_owned()),
+        Ok(value @ (Json::Number(_) | Json::Bool(_) | Json::Null)) => Ok(value),
+        Err(_) if is_number(text) => Err(format!(
+            "{text} is beyond the numbers that a document can hold, which are those of a double; for the text write \
+             NAME:='\"{text}\"'"
+        )),
+        _ => Ok(Json::Text(text.to_owned())),
     }
+}
+
+/// Whether a text is written as JSON writes numbers.
+fn is_number(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = text.strip_prefix('-').unwrap_or(text);
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let exponent = exponent.map(|it| it.strip_prefix(['+', '-']).unwrap_or(it));
+    digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(digits)
+        && exponent.is_none_or(digits)
 }
 
 #[cfg(test)]
@@ -146,6 +170,21 @@ mod tests {
             let error = made(pairs).unwrap_err();
             assert!(error.contains(part), "{pairs:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_number_that_no_document_can_hold_is_refused_and_not_stored_as_a_text() {
+        let long = format!("n={}", "9".repeat(400));
+        for pair in ["n=1e400", "n=-1.5E+999", &long] {
+            let error = made(&[pair]).unwrap_err();
+            assert!(error.contains("beyond the numbers"), "{error}");
+            assert!(error.contains("NAME:="), "{error}");
+        }
+        assert_eq!(made(&["n:=\"1e400\""]).unwrap(), r#"{"n":"1e400"}"#);
+        assert_eq!(
+            made(&["a=1e", "b=.5", "c=1e400x", "d=01e400", "e=1e-400", "f=inf"]).unwrap(),
+            r#"{"a":"1e","b":".5","c":"1e400x","d":"01e400","e":1e-400,"f":"inf"}"#
+        );
     }
 
     #[test]

@@ -9,22 +9,23 @@ const INDENT: &str = "        ";
 
 /// A table with a row for each record, and under each row what is known about who wrote it and why.
 pub(super) fn under_rows(table: &str, records: &[Json]) -> String {
-    let mut lines = table.lines();
+    let mut rows = table.lines();
     let mut text = String::new();
-    let mut push = |line: &str| {
-        text.push_str(line);
-        text.push('\n');
-    };
-    if let Some(heading) = lines.next() {
-        push(heading);
+    if let Some(heading) = rows.next() {
+        text.push_str(&format!("{heading}\n"));
     }
-    for (row, record) in lines.zip(records) {
-        push(row);
-        for line in said(&record["meta"]) {
-            push(&format!("{INDENT}{}", printable(&line)));
-        }
+    for (row, record) in rows.zip(records) {
+        text.push_str(&format!("{row}\n"));
+        text.push_str(&lines(&record["meta"]));
     }
     text
+}
+
+/// What is known about a write, under what stands above it.
+pub(super) fn lines(meta: &Json) -> String {
+    let lines = said(meta).into_iter();
+    let lines = lines.map(|line| format!("{INDENT}{}\n", printable(&line)));
+    lines.collect()
 }
 
 /// What a write says, in lines for people. The time is in the row.

@@ -43,9 +43,8 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
         .iter()
         .cloned()
         .map(|mut node| {
-            // The lag counts from the leader's log. Without a leader, the longest log among the nodes that
-            // answer does not show what is acknowledged, and a lag of 0 would look like a node that has
-            // everything.
+            // The lag counts from the longest log among the nodes that answer. Without a leader that log does not
+            // show what is acknowledged, and a lag of 0 would look like a node that has everything.
             node.lag = node.lag.filter(|_| status.leader.is_some());
             node
         })

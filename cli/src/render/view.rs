@@ -17,6 +17,7 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
     match operation {
         op::LIST_MACHINES => list(result, "items", &["machine", "versions"], paint),
         op::LIST_INSTANCES => instances(result, paint),
+        op::GET_INSTANCE => instance(result, paint),
         op::WAL_READ => log_page(result, paint),
         op::ANCESTORS => ancestors(result, paint),
         op::CLUSTER_STATUS => cluster_status(result, paint),
@@ -147,6 +148,25 @@ fn instances(result: &Json, paint: Paint) -> String {
         return format!("{}\n", paint.dim(&count));
     }
     format!("{}{}\n", table.render(paint), paint.dim(&count))
+}
+
+/// An instance, and under it what is known about the write that changed it last, if that was asked for.
+fn instance(result: &Json, paint: Paint) -> String {
+    let (meta, rest): (Vec<_>, Vec<_>) = result
+        .fields()
+        .iter()
+        .cloned()
+        .partition(|(name, _)| name == "meta");
+    let mut text = fields(&Json::Object(rest), paint);
+    if let Some((_, meta)) = meta.first() {
+        let written = match meta.is_null() {
+            true => "last write: no longer in the log".to_owned(),
+            false => format!("last write at {}", time(&meta["time_ms"])),
+        };
+        text.push_str(&format!("{}\n", paint.dim(&written)));
+        text.push_str(&said::lines(meta));
+    }
+    text
 }
 
 fn log_page(result: &Json, paint: Paint) -> String {
@@ -347,6 +367,26 @@ mod tests {
             "1 of 40\n",
         );
         assert_eq!(shown(op::LIST_INSTANCES, &result), expected);
+    }
+
+    #[test]
+    fn the_last_write_stands_under_the_instance() {
+        let mut result = json!({
+            "machine": "order", "version": 1, "state": "paid", "ctx": {"meta": 1}, "last_wal_offset": 12,
+            "meta": {"actor": "ops", "time_ms": 1_700_000_000_000_i64, "reason": "by phone\u{1b}[2J"},
+        });
+        let text = shown(op::GET_INSTANCE, &result);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[3], r#"ctx              {"meta":1}"#);
+        assert_eq!(lines[5], "last write at 2023-11-14 22:13:20Z");
+        assert!(lines[6].starts_with("        by ops: by phone"), "{text}");
+        assert!(lines.len() == 7 && !text.contains('\u{1b}'));
+        result["meta"] = Value::Null;
+        let text = shown(op::GET_INSTANCE, &result);
+        assert!(
+            text.ends_with("\nlast write: no longer in the log\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the program says about writes, and what it shows of them.
+//! The metadata that the program gives to writes, and how it shows metadata.
 
 use crate::fake::{Answer, Fake, exited};
 use rstmdb_rcp::message::op;

@@ -83,6 +83,7 @@ fn a_benchmark_reports_what_it_measured_and_deletes_its_instances() {
         "--op mixed",
         "--mix apply=7,get=2,create=1 --keys zipf --instances 50",
         "--op get --keys uniform --rate 500",
+        "--op guard --context 500",
     ] {
         let line = format!(
             "bench {what} --connections 3 --in-flight 2 --threads 2 --duration 100ms --warm-up 10ms"
@@ -113,6 +114,7 @@ fn the_report_has_the_documented_fields() {
         "keys",
         "instances",
         "payload_bytes",
+        "context_bytes",
         "seconds",
         "ops",
         "ops_per_second",
@@ -121,12 +123,13 @@ fn the_report_has_the_documented_fields() {
         "unsent",
         "errors",
         "watches",
+        "guard_cost",
     ];
     assert_eq!(fields, documented);
     let expected = json!({
         "op": "mixed", "mix": {"apply": 3, "get": 1}, "loop": "open", "rate": 400, "connections": 2,
         "in_flight": 16, "keys": "zipf:0.99", "instances": 9, "payload_bytes": 100, "seconds": 0.2,
-        "ops": 80, "unsent": 0, "errors": {}, "watches": null,
+        "context_bytes": 100, "ops": 80, "unsent": 0, "errors": {}, "watches": null, "guard_cost": null,
     });
     for (field, value) in expected.as_object().unwrap() {
         assert_eq!(&report[field], value, "{field} of {report}");
@@ -137,6 +140,28 @@ fn the_report_has_the_documented_fields() {
     for latency in [&report["latency_us"], &by_op["get"]["latency_us"]] {
         let percentiles: Vec<&String> = latency.as_object().unwrap().keys().collect();
         assert_eq!(percentiles, ["mean", "p50", "p90", "p99", "p999", "max"]);
+    }
+}
+
+#[test]
+fn a_guard_is_measured_by_turns_with_the_same_event_without_one() {
+    let fake = server();
+    let line = "bench --op guard --connections 2 --in-flight 2 --context 2000 --warm-up 1ms --duration 400ms";
+    let report = report(&fake, line);
+    assert_eq!(report["op"], "guard");
+    assert_eq!(report["context_bytes"], 2000);
+    let ops = |op: &str| report["by_op"][op]["ops"].as_u64().unwrap();
+    assert!(ops("apply") > 0 && ops("guarded") > 0, "{report}");
+    let cost = ops("apply") as f64 / ops("guarded") as f64;
+    assert!((report["guard_cost"].as_f64().unwrap() - cost).abs() < 0.001);
+    let events = |name: &str| {
+        let applied = requests(&fake, op::APPLY_EVENT).into_iter();
+        applied.filter(|params| params["event"] == name).count()
+    };
+    assert!(events("STEP") > 0 && events("GUARDED") > 0);
+    for created in requests(&fake, op::CREATE_INSTANCE) {
+        assert_eq!(created["machine"], "bench-guard");
+        assert!(created["initial_ctx"].to_string().len() >= 2000);
     }
 }
 

@@ -88,6 +88,31 @@ fn simulate_reads_events_from_a_pipe_and_prints_a_line_for_each() {
 }
 
 #[test]
+fn simulate_takes_headers_and_an_actor_from_arguments_and_on_the_way() {
+    let machine = r#"{"format": 2, "states": ["open"], "initial": "open", "transitions": [
+        {"from": "open", "event": "SIGN", "to": "open", "guard": "headers.role == 'officer'", "set": {"by": "actor"}}]}"#;
+    let folder = folder(&[("m.json", machine)]);
+    let file = path(folder.path(), "m.json");
+    let command = cli(&[
+        "simulate",
+        &file,
+        "--actor",
+        "ann",
+        "--header",
+        "role=officer",
+    ]);
+    let input = "SIGN\n.actor bob\nSIGN\n.headers role=clerk x='a b'\nSIGN\n.headers\nSIGN\n";
+    let (out, err) = exited(&run_with_input(command, input), 1);
+    let lines: Vec<_> = out.lines().map(|line| json::value(line).unwrap()).collect();
+    let events = lines.iter().filter(|line| !line["event"].is_null());
+    let ctx: Vec<_> = events.map(|line| line["ctx"]["by"].clone()).collect();
+    assert_eq!(ctx, ["ann", "bob", "bob", "bob"], "{out}");
+    assert_eq!(err, "2 of the events were refused\n");
+    let wrong = run_with_input(cli(&["simulate", &file]), ".headers role\n");
+    assert!(exited(&wrong, 2).1.contains("expected NAME=VALUE"));
+}
+
+#[test]
 fn test_runs_files_and_writes_a_report() {
     let tests = "machine: order.yaml\ntests:\n  - {name: is paid, when: [{event: PAY, payload: {amount: 1}}], then: {state: paid}}\n  - {name: is wrong, then: {state: paid}}\n";
     let folder = folder(&[("order.yaml", ORDER), ("test.yaml", tests)]);

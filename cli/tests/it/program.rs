@@ -134,6 +134,10 @@ fn reads_send_how_fresh_they_have_to_be() {
             r#"{"instance_id":"a","consistency":"local"}"#,
         ),
         (
+            &["get-instance", "a", "--meta"],
+            r#"{"instance_id":"a","include":["meta"]}"#,
+        ),
+        (
             &["get-machine", "m", "--consistency", "lease"],
             r#"{"machine":"m","consistency":"lease"}"#,
         ),
@@ -324,7 +328,7 @@ fn a_keyed_line_is_sent_again_after_a_lost_connection() {
     assert_eq!(fake.requests().len(), 2);
 }
 
-/// What may have ended two nodes is not brought to a third one.
+/// A request that may have ended two nodes is not sent to a third one.
 #[test]
 fn a_keyed_line_that_two_connections_were_lost_with_is_not_sent_again() {
     let fake = hanging_up(2);
@@ -475,6 +479,81 @@ fn an_export_holds_definitions_and_live_instances_and_tells_what_is_missing() {
         err.starts_with("1 of 2 instances cannot be exported"),
         "{err}"
     );
+}
+
+/// An instance that was created, changed and deleted.
+fn deleted(op: &str, params: &Value) -> Answer {
+    let fact =
+        |offset: u64, entry: Value| json!({"sequence": offset, "offset": offset, "entry": entry});
+    let records = [
+        fact(4, json!({"type": "create_instance", "instance_id": "a"})),
+        fact(
+            6,
+            json!({"type": "apply_event", "instance_id": "a", "event": "E1", "prev_offset": 4}),
+        ),
+        fact(
+            9,
+            json!({"type": "delete_instance", "instance_id": "a", "prev_offset": 6}),
+        ),
+    ];
+    match op {
+        op::GET_INSTANCE => Answer::Refuse(ErrorBody::new(
+            Code::InstanceNotFound,
+            "there is no such instance",
+        )),
+        op::WATCH_INSTANCE => {
+            let event = |wal_offset: u64, kind: &str| -> Event<'static> {
+                let event = json!({"type": "event", "subscription_id": "sub-1", "kind": kind,
+                    "instance_id": "a", "wal_offset": wal_offset});
+                serde_json::from_value(event).unwrap()
+            };
+            let events = match params["instance_id"].as_str() {
+                Some("a") => vec![event(4, "created"), event(6, "event"), event(9, "deleted")],
+                _ => Vec::new(),
+            };
+            let result = json!({"subscription_id": "sub-1", "instance_id": params["instance_id"],
+                "wal_offset": 12, "earliest_offset": 1, "cluster_id": "c"});
+            Answer::OkThenAll(result.to_string(), events, 12)
+        }
+        op::WAL_READ => {
+            let from = params["from_offset"].as_u64().unwrap();
+            let page: Vec<&Value> = records.iter().filter(|r| r["offset"] == from).collect();
+            Answer::Ok(json!({"records": page, "next_offset": from + 1}).to_string())
+        }
+        _ => Answer::Ok("{}".to_owned()),
+    }
+}
+
+#[test]
+fn the_history_of_a_deleted_instance_is_its_facts_in_the_log() {
+    let fake = Fake::start(deleted);
+    let (out, err) = exited(&fake.cli(&["history", "a"]).output().unwrap(), 0);
+    let offsets: Vec<u64> = out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["offset"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(offsets, [9, 6, 4]);
+    assert_eq!(
+        err,
+        "the instance was deleted; these are its facts in the log\n"
+    );
+    let (out, _) = exited(
+        &fake
+            .cli(&["history", "a", "--limit", "1"])
+            .output()
+            .unwrap(),
+        0,
+    );
+    assert!(
+        out.contains("delete_instance") && out.lines().count() == 1,
+        "{out}"
+    );
+    let (_, err) = exited(&fake.cli(&["history", "never"]).output().unwrap(), 1);
+    assert!(err.contains("INSTANCE_NOT_FOUND"), "{err}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ process.once("SIGINT", () => db.close());
 for await (const { instance_id: order, wal_offset: paidAt } of payments) {
   try {
     for (const [event, payload] of [["PACK", { packed: true }], ["SHIP"]]) {
-      // All workers ask with the same key for the same change, so it is made once.
+      // All workers use the same key for the same change, so it is made once.
       await db.applyEvent(order, event, payload, { idempotency_key: `${event}/${paidAt}` });
     }
     console.log(`${order} is shipped`);

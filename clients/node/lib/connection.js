@@ -126,7 +126,7 @@ export class Connection {
     return outcome.result;
   }
 
-  /** Nobody waits for this answer any more. What is not sent yet never will be. */
+  /** The caller no longer waits for this answer. A request that is not sent yet is never sent. */
   forget(pending) {
     this.waiting.delete(pending.id);
     if (!pending.sent) pending.message = undefined;
@@ -153,7 +153,7 @@ export class Connection {
     this.waiting.clear();
     this.unsent = [];
     this.opening.reject(error);
-    // Somebody may not wait for it.
+    // A caller need not wait for it.
     this.opened.catch(() => {});
     this.announce();
     this.socket.destroy();

@@ -101,14 +101,14 @@ export class Dialer {
       try {
         connection.info = await connection.request("INFO", {}, ms);
       } catch (error) {
-        // A server that tells nothing about the cluster; its addresses are then those that were given.
+        // The server tells nothing about the cluster, so the addresses are those that the caller gave.
         if (!(error instanceof ServerError)) throw error;
       }
     }
     this.checkCluster(connection);
   }
 
-  /** An address that was learned may meanwhile be another cluster's; one that was given is the user's word. */
+  /** A learned address may belong to another cluster by now. A given one is what the user wants. */
   checkCluster({ address, info }) {
     const given = this.options.addresses.some(({ name }) => name === address.name);
     if (this.clusterId !== undefined && info.cluster_id !== this.clusterId && !given) {
@@ -139,7 +139,7 @@ export class Dialer {
 function addressOf(node) {
   try {
     const address = parseAddress(node?.rcp_addr);
-    // A node that listens on all addresses and was not told under which it is reached.
+    // The node listens on all addresses, and its configuration does not say under which clients reach it.
     return address.host === "0.0.0.0" || address.host === "::" ? undefined : address;
   } catch {
     return undefined;

@@ -22,7 +22,7 @@ export function checkPosition(position) {
   return { from_offset: fromOffset, cluster_id: clusterId ?? undefined, delivered };
 }
 
-/** Keeps the position of a watch in a file, which a crash leaves as it was or as it is to be. */
+/** Keeps the position of a watch in a file. After a crash the file has the position before, or the new one. */
 export class PositionFile {
   constructor(path) {
     this.path = path;
@@ -104,7 +104,7 @@ export class Tracker {
     return true;
   }
 
-  /** The server has looked at everything up to this offset, and has sent what matched. */
+  /** The server has compared everything up to this offset with the filter, and has sent what matched. */
   lookedAt(offset) {
     if (!Number.isSafeInteger(offset)) throw new ProtocolError("the server sent progress without an offset");
     if (offset >= this.offset) Object.assign(this, { offset: offset + 1, delivered: 0, repeats: 0 });

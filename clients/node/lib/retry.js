@@ -13,7 +13,7 @@ const OF_THE_CLUSTER = new Set([
   "CLUSTER_ADD", "CLUSTER_PROMOTE", "CLUSTER_REMOVE", "CLUSTER_SET_ADDRESS", "CLUSTER_TRANSFER_LEADER",
   "CLUSTER_FINALIZE_UPGRADE", "ROTATE_KEY", "RELOAD",
 ]);
-// They concern the files of one node, so they stay at it.
+// They concern the files of one node, so a retry stays at that node.
 const OF_ONE_NODE = new Set(["SNAPSHOT_INSTANCE", "COMPACT"]);
 
 const made = (params, repeatable, movable, writes) => ({ params, repeatable, movable, writes });
@@ -29,7 +29,7 @@ export function plan(op, params, addKeys) {
   if (params.dry_run === true) return made(params, true, true, false);
   // The same definition again is answered with `created: false`.
   if (op === "PUT_MACHINE") return made(params, true, true, true);
-  // What is paused is paused once. Without `set` it only asks.
+  // Pausing twice is the same as pausing once. Without `set` the call only asks.
   if (op === "AUTOMATION") return made(params, true, true, params.set != null);
   if (KEYED.has(op)) {
     const keyed = withKey(params, addKeys);
@@ -43,7 +43,7 @@ export function plan(op, params, addKeys) {
 }
 
 function withKey(params, addKeys) {
-  // A key that is given as null is the wish to have none.
+  // A key that is null means that the caller wants none.
   if (!addKeys || params.idempotency_key !== undefined) return params;
   return { ...params, idempotency_key: randomUUID() };
 }

@@ -16,9 +16,9 @@ const PATIENCE_MAX_MS = 1000;
 const LOSSES_MAX = 1;
 // An attempt is not left for another node before this time, which an election may take.
 const ATTEMPT_MIN_MS = 1000;
-// Nothing was done by a server that refuses with one of these and does not say otherwise.
+// A server that refuses with one of these codes has done nothing, unless it says otherwise.
 const UNDONE = new Set(["NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE"]);
-// These may be said of a later life of the instance, in which the key of an earlier attempt is not known.
+// These codes may come from a later life of the instance, which does not know the key of an earlier attempt.
 const OF_A_LATER_LIFE = new Set(["INSTANCE_NOT_FOUND", "INSTANCE_EXISTS", "MACHINE_NOT_FOUND"]);
 
 const now = () => performance.now();
@@ -147,7 +147,7 @@ export class Session {
     const undone = UNDONE.has(error.code) && !unknown;
     // This node cannot serve for a while, but another may. At a limit, the client waits instead.
     if (error.retryable && error.code !== "RATE_LIMITED") this.leave(pending.connection);
-    // Nodes have retried it already, and it may be what ended two leaders.
+    // Nodes have retried the call already, and it may be the reason why two leaders ended.
     const triedEnough = Boolean(error.details.leaders_lost);
     const again = error.retryable && !triedEnough && (planned.repeatable || undone);
     return { error, again, maybeDone: planned.writes && unknown, lost: false };
@@ -207,14 +207,14 @@ export class Session {
     if (this.closed) throw new ClosedError("the client is closed");
     if (!this.current?.usable) return undefined;
     if (dryRun && !this.current.features.has("lifecycle")) {
-      // It would ignore the parameter, and write.
+      // An older server would ignore the parameter, and write.
       const { name } = this.current.address;
       throw new RequestError(`dry_run: the server at ${name} does not offer the feature "lifecycle"`);
     }
     return this.current.enqueue(op, text);
   }
 
-  /** Does this once all before it are done, or fails at the deadline. */
+  /** Runs this after all earlier ones, or fails at the deadline. */
   async inTurn(deadline, act) {
     this.queued += 1;
     const before = this.turn;
@@ -229,7 +229,7 @@ export class Session {
       return await act();
     } finally {
       this.queued -= 1;
-      // One that gave up passes the turn on when it comes.
+      // A call that gave up passes its turn on when it comes.
       if (mine) release();
       else before.then(release);
     }

@@ -58,7 +58,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 async def ship_what_is_paid() -> None:
-    """Goes through all payments that the log has kept. What was done before is done once, by its keys."""
+    """Goes through all payments that the log has kept. By its key, each change happens only once."""
     position: Optional[Position] = None
     while True:
         try:
@@ -79,7 +79,7 @@ async def ship(order: str, paid_at: int) -> None:
 
 @app.exception_handler(RstmdbError)
 async def refused(_: Request, error: RstmdbError) -> JSONResponse:
-    """What the database says no to is the caller's matter; everything else may pass."""
+    """A refusal by the database is the caller's matter. Other errors may go away by themselves."""
     status = 503
     if isinstance(error, InstanceNotFound):
         status = 404
@@ -94,7 +94,7 @@ async def refused(_: Request, error: RstmdbError) -> JSONResponse:
 
 @app.post("/orders", status_code=201)
 async def create(total: float, idempotency_key: Optional[str] = Header(None)) -> dict[str, Any]:
-    """With the header Idempotency-Key the order's id is made of it, so the same request makes one order."""
+    """The order's id is made of the header Idempotency-Key, if there is one, so a repeated request makes one order."""
     order = str(uuid.uuid5(uuid.NAMESPACE_OID, idempotency_key)) if idempotency_key else str(uuid.uuid4())
     made = await db.create_instance("order", 1, order, {"total": total}, idempotency_key=idempotency_key)
     return {"order": made.instance_id, "state": made.state}
@@ -122,7 +122,7 @@ async def read_all(state: Optional[str] = None) -> list[dict[str, Any]]:
 
 @app.get("/events")
 async def events(last_event_id: Optional[str] = Header(None)) -> StreamingResponse:
-    """Server-sent events. A browser that was cut off names the last one it had, and misses nothing."""
+    """Server-sent events. A browser that was cut off names the last event that it has, and misses none."""
     position = Position.from_json(last_event_id) if last_event_id else None
 
     async def lines() -> AsyncIterator[str]:

@@ -16,7 +16,7 @@ def work(addresses: str, file: str) -> None:
             for paid in payments:
                 try:
                     for event, payload in (("PACK", {"packed": True}), ("SHIP", None)):
-                        # All workers ask with the same key for the same change, so it is made once.
+                        # All workers use the same key for the same change, so it is made once.
                         db.apply_event(paid.instance_id, event, payload, idempotency_key=f"{event}/{paid.wal_offset}")
                     print(f"{paid.instance_id} is shipped", flush=True)
                 except (GuardFailed, InstanceNotFound, InvalidTransition) as refused:

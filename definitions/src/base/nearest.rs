@@ -5,7 +5,7 @@ use rstmdb_engine::definition::edits;
 /// Longest name that is compared.
 const NAME_CHARS_MAX: usize = 64;
 
-/// The known name that is most like this one, if one is like it.
+/// The known name that is most similar to this one, if any is similar.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = folded(name);
     if word.is_empty() || word.len() > NAME_CHARS_MAX {

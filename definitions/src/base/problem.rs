@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::nearest::did_you_mean;
+
 /// Most problems of one file that are reported one by one.
 pub const PROBLEMS_MAX: usize = 200;
 
@@ -39,14 +41,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A translation: what came of it, and what the reader has to know.
+/// A translation: its result, and what the reader must know about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Translated<T> {
     /// What came of it.
     pub result: T,
-    /// What says the same in another way. Nothing is lost.
+    /// Parts that say the same in another way. Nothing is lost.
     pub notes: Vec<Problem>,
-    /// What was left out or replaced because there is no equal. Empty unless losses are allowed.
+    /// Parts that were left out or replaced because they have no equal. Empty unless losses are allowed.
     pub losses: Vec<Problem>,
 }
 
@@ -76,7 +78,7 @@ impl Findings {
         }
     }
 
-    /// Something has no equal, but `instead` may be done if losses are allowed.
+    /// Reports something without an equal. If losses are allowed, `instead` takes its place.
     pub(crate) fn lose(
         &mut self,
         place: impl Into<String>,
@@ -98,6 +100,15 @@ impl Findings {
         match self.refused.len() < PROBLEMS_MAX {
             true => self.refused.push(Problem::new(place, text)),
             false => self.more += 1,
+        }
+    }
+
+    /// The name that was probably meant, for a message. Comparing with all names takes time, so it is not done for
+    /// messages that are not shown.
+    pub(crate) fn meant<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+        match self.refused.len() < PROBLEMS_MAX {
+            true => did_you_mean(name, known),
+            false => String::new(),
         }
     }
 

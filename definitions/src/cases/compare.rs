@@ -1,4 +1,4 @@
-//! What was expected, and what is.
+//! Compares what a test expects with what happened.
 
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::json::Json;

@@ -4,9 +4,9 @@ use rstmdb_engine::Refusal;
 
 use super::compare;
 use super::{Outcome, Test, Then, When};
-use crate::run::{Runner, Step};
+use crate::run::{By, Runner, Step};
 
-/// The time at which a test begins that does not say one: 2026-01-01T00:00:00Z.
+/// The time at which a test begins if it names none: 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
 pub(super) fn run(test: &Test, definition: &str) -> Outcome {
@@ -51,11 +51,18 @@ impl Play<'_> {
                     event,
                     payload,
                     actor,
+                    headers,
+                    reason,
                     then,
                 } => {
                     let payload = payload.as_ref().map(ToString::to_string);
-                    let actor = actor.as_deref().unwrap_or(&self.test.given.actor);
-                    let answer = runner.apply(event, payload.as_deref(), actor);
+                    let given = &self.test.given;
+                    let by = By {
+                        actor: actor.as_ref().unwrap_or(&given.actor).clone(),
+                        headers: headers.as_ref().unwrap_or(&given.headers).clone(),
+                        reason: reason.clone(),
+                    };
+                    let answer = runner.apply(event, payload.as_deref(), by);
                     let place = format!("when[{position}] {event}");
                     self.after(&place, &runner, answer, then, is_last)?;
                 }
@@ -85,9 +92,12 @@ impl Play<'_> {
                 self.trace.push(format!("in {state}"));
             }
             None => {
-                let step = runner
-                    .create(ctx.as_deref(), &given.actor)
-                    .map_err(refused)?;
+                let by = By {
+                    actor: given.actor.clone(),
+                    headers: given.headers.clone(),
+                    reason: None,
+                };
+                let step = runner.create(ctx.as_deref(), by).map_err(refused)?;
                 self.trace.push(format!("created in {}", step.to));
                 self.emits.extend(step.emits);
             }

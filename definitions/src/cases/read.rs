@@ -8,7 +8,7 @@ use crate::base::nearest;
 use crate::base::problem::Problem;
 use crate::document;
 
-const EVENT_KEYS: [&str; 4] = ["event", "payload", "actor", "then"];
+const EVENT_KEYS: [&str; 6] = ["event", "payload", "actor", "headers", "reason", "then"];
 const THEN_KEYS: [&str; 5] = ["state", "ctx", "without", "emits", "refused"];
 
 pub(super) fn suite(text: &str) -> Result<Suite, Vec<Problem>> {
@@ -141,12 +141,15 @@ impl Reader {
         if json.is_null() {
             return Given::default();
         }
-        self.keys(place, json, &["state", "ctx", "actor", "now"]);
+        self.keys(place, json, &["state", "ctx", "actor", "headers", "now"]);
         Given {
             state: self.text(&join(place, "state"), &json["state"]),
             ctx: self.document(&join(place, "ctx"), &json["ctx"]),
             actor: self
                 .text(&join(place, "actor"), &json["actor"])
+                .unwrap_or_default(),
+            headers: self
+                .headers(&join(place, "headers"), &json["headers"])
                 .unwrap_or_default(),
             now_ms: self.time(&join(place, "now"), &json["now"]),
         }
@@ -172,14 +175,15 @@ impl Reader {
     }
 
     fn step(&mut self, place: &str, json: &Json) -> When {
-        let event = |event: String, payload, actor, then| When::Event {
-            event,
-            payload,
-            actor,
-            then,
-        };
         if let Json::Text(name) = json {
-            return event(name.clone(), None, None, Then::default());
+            return When::Event {
+                event: name.clone(),
+                payload: None,
+                actor: None,
+                headers: None,
+                reason: None,
+                then: Then::default(),
+            };
         }
         if let Some(wait) = json.get("wait") {
             self.keys(place, json, &["wait"]);
@@ -194,12 +198,32 @@ impl Reader {
                 "is missing; a step is an event or a `wait`",
             );
         }
-        event(
-            name.unwrap_or_default(),
-            self.document(&join(place, "payload"), &json["payload"]),
-            self.text(&join(place, "actor"), &json["actor"]),
-            self.then(&join(place, "then"), &json["then"]),
-        )
+        When::Event {
+            event: name.unwrap_or_default(),
+            payload: self.document(&join(place, "payload"), &json["payload"]),
+            actor: self.text(&join(place, "actor"), &json["actor"]),
+            headers: self.headers(&join(place, "headers"), &json["headers"]),
+            reason: self.text(&join(place, "reason"), &json["reason"]),
+            then: self.then(&join(place, "then"), &json["then"]),
+        }
+    }
+
+    /// An object of texts, as a write has it.
+    fn headers(&mut self, place: &str, json: &Json) -> Option<Vec<(String, String)>> {
+        if !matches!(json, Json::Object(_) | Json::Null) {
+            self.wrong(place, "an object of strings", json);
+        }
+        let fields = json.fields().iter();
+        let headers = fields.map(|(name, value)| {
+            let place = join(place, name);
+            if value.is_null() {
+                self.wrong(&place, "a string", value);
+            }
+            let value = self.text(&place, value);
+            (name.clone(), value.unwrap_or_default())
+        });
+        let headers = headers.collect();
+        (!json.is_null()).then_some(headers)
     }
 
     fn duration(&mut self, place: &str, json: &Json) -> u64 {

@@ -1,4 +1,6 @@
-//! The same transition out of several states is written once.
+//! Writes a transition that leads out of several states only once.
+
+use std::collections::HashMap;
 
 use super::Way;
 use crate::model::{From, Transition};
@@ -10,21 +12,32 @@ const ANY_MIN: usize = 3;
 /// tried. The order within a state and an event stays.
 pub(super) fn transitions(states: &[(String, bool, Vec<Way>)]) -> Vec<Transition> {
     let mut all: Vec<(Vec<String>, Way)> = Vec::new();
+    // By event, target and condition: where in `all` such ways are, ascending.
+    let mut alike: HashMap<(&str, &str, Option<&str>), Vec<usize>> = HashMap::new();
     for (name, _, ways) in states {
-        for (position, way) in ways.iter().enumerate() {
-            // A transition may be joined only with one behind all that this state tries earlier.
-            let earlier = &ways[..position];
-            let is_earlier =
-                |other: &(Vec<String>, Way)| other.0.contains(name) && other.1.event == way.event;
-            let from = match earlier.iter().any(|it| it.event == way.event) {
-                true => all.iter().rposition(is_earlier).map_or(0, |last| last + 1),
-                false => 0,
+        // By event: behind all that this state tries earlier. A transition may be joined only with one from there on.
+        let mut behind: HashMap<&str, usize> = HashMap::new();
+        for way in ways {
+            let from = behind.entry(&way.event).or_default();
+            let key = (
+                way.event.as_str(),
+                way.to.as_str(),
+                way.act.guard.as_deref(),
+            );
+            let alike = alike.entry(key).or_default();
+            let later = &alike[alike.partition_point(|at| at < from)..];
+            let at = match later.iter().find(|at| all[**at].1 == *way) {
+                Some(at) => {
+                    all[*at].0.push(name.clone());
+                    *at
+                }
+                None => {
+                    alike.push(all.len());
+                    all.push((vec![name.clone()], way.clone()));
+                    all.len() - 1
+                }
             };
-            let same = all[from..].iter_mut().find(|(_, other)| other == way);
-            match same {
-                Some((names, _)) => names.push(name.clone()),
-                None => all.push((vec![name.clone()], way.clone())),
-            }
+            *from = at + 1;
         }
     }
     let open: Vec<&String> = states

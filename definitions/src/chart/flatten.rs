@@ -1,6 +1,6 @@
 //! From nested states to one level.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rstmdb_rcp::json::Json;
 
@@ -92,7 +92,7 @@ impl Flat<'_> {
         all
     }
 
-    /// What is said about states that have others inside.
+    /// The descriptions of states that have others inside.
     fn outer_states(&self) -> Vec<(String, Json)> {
         let nodes = self.chart.nodes.iter().skip(1);
         let outer = nodes.filter(|node| !node.children.is_empty() && !node.about.is_empty());
@@ -195,22 +195,23 @@ impl Flat<'_> {
             return ways;
         }
         // Events that an earlier transition without a condition takes.
-        let mut taken: Vec<String> = Vec::new();
-        for node in self.chart.ancestry(leaf) {
-            let mut here: Vec<String> = Vec::new();
-            let chart = self.chart;
+        let mut taken: HashSet<&str> = HashSet::new();
+        let chart = self.chart;
+        for node in chart.ancestry(leaf) {
+            let mut here: HashSet<&str> = HashSet::new();
             for arrow in &chart.nodes[node].on {
-                if here.contains(&arrow.event) {
+                let event = arrow.event.as_str();
+                if here.contains(event) {
                     let text = "is never taken: one without a condition comes before it";
                     self.findings.note(arrow.place.as_str(), text);
                 }
-                if taken.contains(&arrow.event) || here.contains(&arrow.event) {
+                if taken.contains(event) || here.contains(event) {
                     continue;
                 }
                 self.ways += 1;
                 let (to, act) = self.way(leaf, node, arrow);
                 if act.guard.is_none() {
-                    here.push(arrow.event.clone());
+                    here.insert(event);
                 }
                 ways.push(Way {
                     event: arrow.event.clone(),
@@ -223,7 +224,7 @@ impl Flat<'_> {
         ways
     }
 
-    /// Where a transition of `owner` leads from an innermost state, and all that is done on the way.
+    /// The state to which a transition of `owner` leads from an innermost state, and all actions on the way.
     fn way(&mut self, leaf: usize, owner: usize, arrow: &Arrow) -> (String, Act) {
         let Some(target) = arrow.target else {
             let mut act = arrow.act.clone();
@@ -238,20 +239,8 @@ impl Flat<'_> {
             other: arrow.act.other.clone(),
             ..Act::default()
         };
-        let is_inside =
-            |node: &usize| self.chart.ancestry(*node).contains(&domain) && *node != domain;
-        let left: Vec<usize> = self
-            .chart
-            .ancestry(leaf)
-            .into_iter()
-            .take_while(is_inside)
-            .collect();
-        let mut entered: Vec<usize> = self
-            .chart
-            .ancestry(to)
-            .into_iter()
-            .take_while(is_inside)
-            .collect();
+        let left = self.inside(domain, leaf);
+        let mut entered = self.inside(domain, to);
         entered.reverse();
         for node in left {
             self.join(&mut act, &self.chart.nodes[node].exit.clone(), &arrow.place);
@@ -260,13 +249,21 @@ impl Flat<'_> {
         for node in entered {
             let mut entry = self.chart.nodes[node].entry.clone();
             if node == to && leaf != to {
-                // What an innermost state emits is written at the state, which emits it when an instance comes from
+                // The emissions of an innermost state stand at that state. It emits them when an instance comes from
                 // another state.
                 entry.emit.clear();
             }
             self.join(&mut act, &entry, &arrow.place);
         }
         (self.name(to), act)
+    }
+
+    /// A state and those around it, as far as they are inside of the domain.
+    fn inside(&self, domain: usize, node: usize) -> Vec<usize> {
+        let mut around = self.chart.ancestry(node);
+        let end = around.iter().position(|it| *it == domain);
+        around.truncate(end.unwrap_or_default());
+        around
     }
 
     /// The innermost state that is neither left nor entered.

@@ -39,7 +39,7 @@ pub(super) fn convert(tree: &Tree) -> Result<String, String> {
     condition(tree, true).map(|text| text.text)
 }
 
-/// `may_err`: an error of it makes the guard not hold, which is what it means that it does not hold.
+/// `may_err`: this part may err, because an error then means the same as that the part does not hold.
 fn condition(tree: &Tree, may_err: bool) -> Result<Text, String> {
     let joined = |terms: &[Tree], operator: &str, bound: Bound, inner: Bound| {
         let terms: Result<Vec<String>, String> = terms
@@ -152,7 +152,7 @@ fn plain(value: &Value) -> Result<Text, String> {
     ))
 }
 
-/// A value that is null where it is missing, and never an error.
+/// A value that is null if it is missing, and never an error.
 fn safe(value: &Value) -> Result<Text, String> {
     let Value::Path(names) = value else {
         return literal(value);

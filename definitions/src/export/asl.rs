@@ -6,6 +6,7 @@ use rstmdb_rcp::json::Json;
 use super::lose_other;
 use crate::base::json::{object, pretty, text, texts};
 use crate::base::problem::Findings;
+use crate::model::graph::Graph;
 use crate::model::{Act, Machine, State};
 
 const TASK: &str = "arn:aws:states:::sqs:sendMessage.waitForTaskToken";
@@ -14,8 +15,9 @@ const QUEUE: &str = "https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE";
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
     lose_other(machine, &[], findings);
     let mut states: Vec<(String, Json)> = Vec::new();
-    for (position, state) in machine.states.iter().enumerate() {
-        one(machine, position, state, &mut states, findings);
+    let graph = Graph::new(machine);
+    for position in 0..machine.states.len() {
+        one(machine, &graph, position, &mut states, findings);
     }
     let mut fields = Vec::new();
     if let Some(description) = machine.other("meta")["description"].as_str() {
@@ -28,13 +30,14 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
 
 fn one(
     machine: &Machine,
+    graph: &Graph<'_>,
     position: usize,
-    state: &State,
     states: &mut Vec<(String, Json)>,
     findings: &mut Findings,
 ) {
+    let state = &machine.states[position];
     let place = format!("states[{position}]");
-    if machine.is_end(state) {
+    if graph.is_end(position) {
         if !state.emit.is_empty() {
             findings.lose(
                 format!("{place}.emit"),
@@ -53,18 +56,20 @@ fn one(
         }
         return;
     }
-    waiting(machine, state, states, findings);
+    waiting(machine, graph, position, states, findings);
 }
 
 /// A state that waits for events.
 fn waiting(
     machine: &Machine,
-    state: &State,
+    graph: &Graph<'_>,
+    position: usize,
     states: &mut Vec<(String, Json)>,
     findings: &mut Findings,
 ) {
+    let state = &machine.states[position];
     let mut next = format!("{} event", state.name);
-    while machine.state(&next).is_some() {
+    while graph.number(&next).is_some() {
         next.push('_');
     }
     let body = object([
@@ -82,7 +87,7 @@ fn waiting(
     ]);
     states.push((state.name.clone(), task));
     let mut rules = Vec::new();
-    for position in machine.leaving(state) {
+    for position in graph.leaving(position) {
         let transition = &machine.transitions[position];
         lose_act(
             &format!("transitions[{position}]"),

@@ -4,17 +4,23 @@ use std::fmt::Write;
 
 use super::{lose_other, name};
 use crate::base::problem::Findings;
-use crate::model::{Act, Machine, State};
+use crate::model::graph::Graph;
+use crate::model::{Act, Machine};
 
-/// What is drawn: for each state its arrows, with the event (empty where there is none), the state they lead to, and
-/// what is done.
-fn arrows<'a>(machine: &'a Machine, state: &'a State) -> Vec<(&'a str, &'a str, &'a Act)> {
+/// The drawing: for each state its arrows. An arrow has an event (empty if there is none), the state that it leads to,
+/// and its actions.
+fn arrows<'a>(
+    machine: &'a Machine,
+    graph: &Graph<'a>,
+    position: usize,
+) -> Vec<(&'a str, &'a str, &'a Act)> {
+    let state = &machine.states[position];
     let always = state.always.iter().map(|it| ("", it.to.as_str(), &it.act));
-    let leaving = machine.leaving(state).map(|position| {
+    let leaving = graph.leaving(position).into_iter().map(|position| {
         let it = &machine.transitions[position];
         (it.event.as_str(), it.to.as_str(), &it.act)
     });
-    // Nothing rests in a choice, so no event is ever taken there.
+    // An instance never stays in a choice, so a choice takes no event.
     always
         .chain(leaving.filter(|_| !state.is_choice()))
         .collect()
@@ -22,7 +28,7 @@ fn arrows<'a>(machine: &'a Machine, state: &'a State) -> Vec<(&'a str, &'a str, 
 
 pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
     lose_other(machine, &[], findings);
-    let index = |name: &str| machine.states.iter().position(|state| state.name == name);
+    let graph = Graph::new(machine);
     let mut out = String::new();
     if let Some(name) = name(machine) {
         let _ = writeln!(out, "---\ntitle: {}\n---", serde_json::Value::from(name));
@@ -35,12 +41,14 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
             findings.lose(format!("states[{position}].emit"), what, "it is left out");
         }
     }
-    let initial = index(&machine.initial).unwrap_or_default();
+    let initial = graph.number(&machine.initial).unwrap_or_default();
     let _ = writeln!(out, "    [*] --> s{initial}");
     for (position, state) in machine.states.iter().enumerate() {
-        let arrows = arrows(machine, state);
+        let arrows = arrows(machine, &graph, position);
         for (event, to, act) in &arrows {
-            let Some(target) = index(to) else { continue };
+            let Some(target) = graph.number(to) else {
+                continue;
+            };
             // What a state emits at its entry stands at the arrows that lead to it.
             let entered = &machine.states[target];
             let stays = target == position && !super::EMITS_ON_STAYING;
@@ -72,7 +80,7 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
 
 pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
     lose_other(machine, &[], findings);
-    let index = |name: &str| machine.states.iter().position(|state| state.name == name);
+    let graph = Graph::new(machine);
     let mut out = format!(
         "digraph {} {{\n",
         quoted(name(machine).unwrap_or("machine"))
@@ -86,18 +94,20 @@ pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
         if !state.emit.is_empty() {
             text.push_str(&format!("\nentry / {}", state.emit.join(", ")));
         }
-        let shape = match (machine.is_end(state), state.is_choice()) {
+        let shape = match (graph.is_end(position), state.is_choice()) {
             (true, _) => ", peripheries=2",
             (_, true) => ", shape=diamond, style=\"\"",
             _ => "",
         };
         let _ = writeln!(out, "    s{position} [label={}{shape}];", quoted(&text));
     }
-    let initial = index(&machine.initial).unwrap_or_default();
+    let initial = graph.number(&machine.initial).unwrap_or_default();
     let _ = writeln!(out, "    start -> s{initial};");
-    for (position, state) in machine.states.iter().enumerate() {
-        for (event, to, act) in arrows(machine, state) {
-            let Some(target) = index(to) else { continue };
+    for position in 0..machine.states.len() {
+        for (event, to, act) in arrows(machine, &graph, position) {
+            let Some(target) = graph.number(to) else {
+                continue;
+            };
             let label = quoted(&label(event, act, &[], &str::to_owned));
             let _ = writeln!(out, "    s{position} -> s{target} [label={label}];");
         }

@@ -1,11 +1,13 @@
-//! SCXML. Expressions stay what they are: the data model is `x-cel`.
+//! SCXML. Expressions stay as they are: the data model is `x-cel`.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::{lose_other, name};
 use crate::base::problem::Findings;
 use crate::base::xml::escape;
-use crate::model::{Act, Machine, State};
+use crate::model::graph::Graph;
+use crate::model::{Act, Machine};
 
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
     lose_other(machine, &["context"], findings);
@@ -27,8 +29,9 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
         }
         xml.push_str("  </datamodel>\n");
     }
-    for (position, one) in machine.states.iter().enumerate() {
-        state(machine, position, one, &mut xml, findings);
+    let graph = Graph::new(machine);
+    for position in 0..machine.states.len() {
+        state(machine, &graph, position, &mut xml, findings);
     }
     xml.push_str("</scxml>\n");
     xml
@@ -44,17 +47,23 @@ fn check_names(machine: &Machine, findings: &mut Findings) {
             findings.refuse(format!("states[{position}]"), text);
         }
     }
-    let events = machine.events();
-    for event in &events {
-        let position = machine.transitions.iter().position(|it| it.event == *event);
-        let place = format!("transitions[{}].event", position.unwrap_or_default());
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut sorted = machine.events();
+    sorted.sort_unstable();
+    for (position, transition) in machine.transitions.iter().enumerate() {
+        let event = transition.event.as_str();
+        if !seen.insert(event) {
+            continue;
+        }
+        let place = format!("transitions[{position}].event");
         if event.contains(char::is_whitespace) || event.contains('*') || event.ends_with('.') {
             let text =
                 format!("{event:?}: an event of SCXML has no spaces, no `*` and no dot at its end");
             findings.refuse(place.as_str(), text);
         }
         let prefix = format!("{event}.");
-        if let Some(longer) = events.iter().find(|other| other.starts_with(&prefix)) {
+        let longer = sorted.get(sorted.partition_point(|other| *other < prefix.as_str()));
+        if let Some(longer) = longer.filter(|other| other.starts_with(&prefix)) {
             let text = format!("{event:?} would also answer to {longer:?} in SCXML; rename one");
             findings.refuse(place, text);
         }
@@ -63,14 +72,15 @@ fn check_names(machine: &Machine, findings: &mut Findings) {
 
 fn state(
     machine: &Machine,
+    graph: &Graph<'_>,
     position: usize,
-    state: &State,
     xml: &mut String,
     findings: &mut Findings,
 ) {
+    let state = &machine.states[position];
     let tag = if state.is_final { "final" } else { "state" };
     let _ = write!(xml, "  <{tag} id=\"{}\"", escape(&state.name));
-    let leaving: Vec<usize> = machine.leaving(state).collect();
+    let leaving = graph.leaving(position);
     if state.emit.is_empty() && state.always.is_empty() && leaving.is_empty() {
         xml.push_str("/>\n");
         return;

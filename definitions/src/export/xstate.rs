@@ -1,10 +1,13 @@
 //! XState's machines as JSON, version 5.
 
+use std::collections::HashMap;
+
 use rstmdb_rcp::json::Json;
 
 use super::{lose_other, name};
 use crate::base::json::{object, pretty, text, texts};
 use crate::base::problem::Findings;
+use crate::model::graph::Graph;
 use crate::model::{Act, Machine, State};
 
 /// Keys of a state's `meta` that XState has, too.
@@ -41,15 +44,15 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
     if !context.is_null() {
         fields.push(("context", context.clone()));
     }
-    let states = machine
-        .states
-        .iter()
-        .map(|it| (it.name.as_str(), state(machine, it)));
+    let graph = Graph::new(machine);
+    let states = machine.states.iter().enumerate();
+    let states = states.map(|(at, it)| (it.name.as_str(), state(machine, &graph, at)));
     fields.push(("states", object(states)));
     pretty(&object(fields))
 }
 
-fn state(machine: &Machine, state: &State) -> Json {
+fn state(machine: &Machine, graph: &Graph<'_>, position: usize) -> Json {
+    let state = &machine.states[position];
     let mut fields = Vec::new();
     for (key, value) in state.other.iter().flat_map(|(_, meta)| meta.fields()) {
         if ABOUT.contains(&key.as_str()) {
@@ -69,17 +72,22 @@ fn state(machine: &Machine, state: &State) -> Json {
             .map(|choice| arrow(state, &choice.to, &choice.act));
         fields.push(("always", Json::List(always.collect())));
     }
-    let mut on: Vec<(String, Json)> = Vec::new();
-    for position in machine.leaving(state) {
+    let mut on: Vec<(String, Vec<Json>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for position in graph.leaving(position) {
         let transition = &machine.transitions[position];
         let arrow = arrow(state, &transition.to, &transition.act);
-        match on.iter_mut().find(|(event, _)| *event == transition.event) {
-            Some((_, Json::List(arrows))) => arrows.push(arrow),
-            _ => on.push((transition.event.clone(), Json::List(vec![arrow]))),
+        let place = *places.entry(&transition.event).or_insert(on.len());
+        match on.get_mut(place) {
+            Some((_, arrows)) => arrows.push(arrow),
+            None => on.push((transition.event.clone(), vec![arrow])),
         }
     }
     if !on.is_empty() {
-        fields.push(("on", Json::Object(on)));
+        let on = on
+            .into_iter()
+            .map(|(event, arrows)| (event, Json::List(arrows)));
+        fields.push(("on", object(on)));
     }
     object(fields)
 }

@@ -7,20 +7,21 @@
 mod rule;
 mod task;
 
+use std::collections::HashSet;
+
 use rstmdb_engine::limits::STATES_MAX;
 use rstmdb_rcp::json::Json;
 
 use super::Extras;
 use crate::base::cel;
 use crate::base::json::kind;
-use crate::base::nearest;
 use crate::base::problem::{Findings, Problem};
 use crate::document;
 use crate::model::{Act, Choice, Machine, State, Transition};
 
 /// The event of work that is done.
 const DONE: &str = "DONE";
-/// The event of work that failed; its payload has `error`.
+/// The event for failed work. Its payload has `error`.
 const FAILED: &str = "FAILED";
 
 pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
@@ -39,6 +40,8 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     let mut reader = Reader {
         findings,
         all: &json["States"],
+        names: states.iter().map(|(name, _)| name.as_str()).collect(),
+        end: None,
         failure,
         fails: false,
         is_jsonata: json["QueryLanguage"].as_str() == Some("JSONata"),
@@ -79,7 +82,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     Ok(machine)
 }
 
-/// What has no meaning for the machine, but for the program that does the work.
+/// Keys that mean nothing to the machine, but something to the program that does the work.
 fn kept(json: &Json) -> Option<(String, Json)> {
     const KEPT: [&str; 7] = [
         "Comment",
@@ -101,6 +104,10 @@ fn kept(json: &Json) -> Option<(String, Json)> {
 struct Reader<'a> {
     findings: &'a mut Findings,
     all: &'a Json,
+    /// The names of all states.
+    names: HashSet<&'a str>,
+    /// The final state that `"End": true` leads to, where one does.
+    end: Option<String>,
     /// The final state for errors that nothing catches.
     failure: String,
     fails: bool,
@@ -171,9 +178,9 @@ impl Reader<'_> {
             self.findings.refuse(place, "must name a state");
             return None;
         };
-        if self.all.get(name).is_none() {
+        if !self.names.contains(name) {
             let known = self.all.fields().iter().map(|(name, _)| name.as_str());
-            let meant = nearest::did_you_mean(name, known);
+            let meant = self.findings.meant(name, known);
             self.findings
                 .refuse(place, format!("there is no state {name:?}{meant}"));
             return None;
@@ -191,17 +198,19 @@ impl Reader<'_> {
 
     /// The final state that `"End": true` leads to.
     fn end(&mut self) -> String {
+        if let Some(name) = &self.end {
+            return name.clone();
+        }
         let mut name = "Ended".to_owned();
-        while self.all.get(&name).is_some() {
+        while self.names.contains(name.as_str()) {
             name.push('_');
         }
-        if !self.states.iter().any(|state| state.name == name) {
-            self.states.push(State {
-                name: name.clone(),
-                is_final: true,
-                ..State::default()
-            });
-        }
+        self.states.push(State {
+            name: name.clone(),
+            is_final: true,
+            ..State::default()
+        });
+        self.end = Some(name.clone());
         name
     }
 

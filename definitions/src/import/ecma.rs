@@ -1,6 +1,8 @@
 //! Expressions in ECMAScript, as far as they mean the same in format 2: paths, numbers, strings, comparisons,
 //! `&&`, `||`, `!`, `+`, `-`, `*` and parentheses.
 
+use std::collections::HashSet;
+
 use crate::base::cel;
 
 /// Longest expression that is read, in bytes.
@@ -11,7 +13,7 @@ const DEPTH_MAX: usize = 64;
 ///
 /// # Errors
 /// What has no equal, and at which column.
-pub(super) fn translate(text: &str, variables: &[String]) -> Result<String, String> {
+pub(super) fn translate(text: &str, variables: &HashSet<String>) -> Result<String, String> {
     if text.len() > BYTES_MAX {
         return Err(format!(
             "is {} bytes long; {BYTES_MAX} are allowed",
@@ -32,19 +34,19 @@ pub(super) fn translate(text: &str, variables: &[String]) -> Result<String, Stri
     }
 }
 
-/// Where `_event.data` or a variable is in format 2, for `location` of an assignment.
-pub(super) fn path(text: &str, variables: &[String]) -> Option<String> {
+/// The path in format 2 of `_event.data` or of a variable, for the `location` of an assignment.
+pub(super) fn path(text: &str, variables: &HashSet<String>) -> Option<String> {
     let text = text.trim();
     let first = text.split('.').next()?;
     let is_path = text.split('.').all(cel::is_name);
-    (is_path && variables.iter().any(|name| name == first)).then(|| text.to_owned())
+    (is_path && variables.contains(first)).then(|| text.to_owned())
 }
 
 struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
-    variables: &'a [String],
+    variables: &'a HashSet<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -73,7 +75,7 @@ impl<'a> Reader<'a> {
         format!("{c:?} at column {} has no equal in format 2", self.column())
     }
 
-    /// Operands with operators between them. The operators bind as they do in format 2, but for `!`.
+    /// Operands with operators between them. All operators but `!` bind as they do in format 2.
     fn sequence(&mut self, out: &mut String) -> Result<(), String> {
         loop {
             self.operand(out)?;
@@ -207,7 +209,7 @@ impl<'a> Reader<'a> {
                 out.push_str(&cel::path("event", inside));
             }
             [first, ..]
-                if self.variables.iter().any(|name| name == first)
+                if self.variables.contains(*first)
                     && names.iter().all(|name| cel::is_name(name)) =>
             {
                 if names.last() == Some(&"length") && names.len() > 1 {
@@ -234,7 +236,7 @@ mod tests {
     use super::*;
 
     fn translated(text: &str) -> Result<String, String> {
-        translate(text, &["n".to_owned(), "order".to_owned()])
+        translate(text, &["n", "order"].map(str::to_owned).into())
     }
 
     #[test]

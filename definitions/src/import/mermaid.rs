@@ -5,7 +5,7 @@
 
 mod label;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Extras;
 use crate::base::problem::{Findings, Problem};
@@ -40,7 +40,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         findings,
         chart: Chart::new("line 1"),
         ids: HashMap::new(),
-        choices: Vec::new(),
+        choices: HashSet::new(),
         around: vec![ROOT],
         arrows: Vec::new(),
         ends: HashMap::new(),
@@ -65,12 +65,12 @@ struct Reader<'a> {
     chart: Chart,
     ids: HashMap<String, usize>,
     /// The states with `<<choice>>`.
-    choices: Vec<usize>,
+    choices: HashSet<usize>,
     /// The states around the current line, the innermost last.
     around: Vec<usize>,
     /// From where, and what.
     arrows: Vec<(usize, Arrow)>,
-    /// The state that `[*]` at the end of an arrow is, by the state around it.
+    /// The state that `[*]` at the end of an arrow stands for, by the state around it.
     ends: HashMap<usize, usize>,
     /// What states are called, by state.
     titles: HashMap<usize, String>,
@@ -164,7 +164,7 @@ impl Reader<'_> {
         }
         match kind {
             "" => {}
-            "choice" => self.choices.push(node),
+            "choice" => drop(self.choices.insert(node)),
             "fork" | "join" => {
                 let text = format!(
                     "<<{kind}>> is about parallel regions, which have no equal in format 2"
@@ -219,7 +219,7 @@ impl Reader<'_> {
         };
         let (event, act) = label::read(text);
         let target = match to == "[*]" {
-            // Resolved when it is known what else leads out of the state.
+            // The reader resolves these when it knows all other arrows out of the state.
             true => None,
             false => match self.id(to, place) {
                 None => return true,
@@ -365,14 +365,20 @@ impl Reader<'_> {
     fn rename(&mut self) {
         let mut titles: Vec<(usize, String)> = self.titles.drain().collect();
         titles.sort_unstable();
+        let mut names: HashMap<String, usize> = HashMap::new();
+        for node in &self.chart.nodes {
+            *names.entry(node.name.clone()).or_default() += 1;
+        }
         for (node, title) in titles {
-            let is_taken = self.chart.nodes.iter().any(|other| other.name == title);
+            let is_taken = names.get(&title).is_some_and(|uses| *uses > 0);
             let is_generated = self.chart.nodes[node]
                 .name
                 .strip_prefix('s')
                 .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
             if is_generated && !is_taken {
-                self.chart.nodes[node].name = title;
+                *names.entry(title.clone()).or_default() += 1;
+                let before = std::mem::replace(&mut self.chart.nodes[node].name, title);
+                names.entry(before).and_modify(|uses| *uses -= 1);
             } else if title != self.chart.nodes[node].name {
                 let title = ("title".to_owned(), crate::base::json::text(title));
                 self.chart.nodes[node].about.push(title);

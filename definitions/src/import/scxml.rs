@@ -3,13 +3,12 @@
 
 mod content;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use roxmltree::{Document, Node, ParsingOptions};
 use rstmdb_rcp::json::Json;
 
 use super::{Extras, ecma};
-use crate::base::nearest;
 use crate::base::problem::{Findings, Problem};
 use crate::chart::{Arrow, Chart, ROOT};
 use crate::model::{Act, Machine};
@@ -28,15 +27,18 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     let document = Document::parse_with_options(source, options)
         .map_err(|error| Problem::whole(format!("not XML that can be read: {error}")))?;
     let root = document.root_element();
+    let lines = Lines::new(source);
+    let place = lines.of(&root);
     if root.tag_name().name() != "scxml" {
         let text = format!("the root is <{}>, not <scxml>", root.tag_name().name());
-        return Err(Problem::new(line(&root), text));
+        return Err(Problem::new(place, text));
     }
     let mut reader = Reader {
         findings,
-        chart: Chart::new(&line(&root)),
+        chart: Chart::new(&place),
+        lines,
         ids: HashMap::new(),
-        variables: Vec::new(),
+        variables: HashSet::new(),
         is_cel: root.attribute("datamodel") == Some("x-cel"),
         extras: Extras::default(),
     };
@@ -45,7 +47,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     reader.data(root);
     reader.node(ROOT, root);
     if reader.chart.nodes[ROOT].children.is_empty() {
-        reader.findings.refuse(line(&root), "there is no state");
+        reader.findings.refuse(place, "there is no state");
     }
     let Reader { chart, extras, .. } = reader;
     let mut machine = chart.flatten(findings);
@@ -84,10 +86,23 @@ fn check_depth(source: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Where an element is.
-fn line(node: &Node<'_, '_>) -> String {
-    let position = node.document().text_pos_at(node.range().start);
-    format!("line {}", position.row)
+/// Where the lines of a file begin: the parser counts them anew for each element.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn new(source: &str) -> Self {
+        let ends = source
+            .bytes()
+            .enumerate()
+            .filter(|(_, byte)| *byte == b'\n');
+        Self(ends.map(|(at, _)| at).collect())
+    }
+
+    /// Where an element is.
+    fn of(&self, node: &Node<'_, '_>) -> String {
+        let start = node.range().start;
+        format!("line {}", self.0.partition_point(|end| *end < start) + 1)
+    }
 }
 
 fn elements<'a, 'i>(of: Node<'a, 'i>) -> impl Iterator<Item = Node<'a, 'i>> {
@@ -101,8 +116,9 @@ fn is_state(name: &str) -> bool {
 struct Reader<'a> {
     findings: &'a mut Findings,
     chart: Chart,
+    lines: Lines,
     ids: HashMap<String, usize>,
-    variables: Vec<String>,
+    variables: HashSet<String>,
     is_cel: bool,
     extras: Extras,
 }
@@ -111,7 +127,7 @@ impl Reader<'_> {
     fn states(&mut self, node: usize, element: Node<'_, '_>) {
         let inner = elements(element).filter(|it| is_state(it.tag_name().name()));
         for (position, inner) in inner.enumerate() {
-            let place = line(&inner);
+            let place = self.lines.of(&inner);
             let name = match inner.attribute("id") {
                 Some(id) => id.to_owned(),
                 None => format!("{}_{}", inner.tag_name().name(), position + 1),
@@ -134,12 +150,12 @@ impl Reader<'_> {
             .descendants()
             .filter(|it| it.tag_name().name() == "data");
         for data in all {
-            let place = line(&data);
+            let place = self.lines.of(&data);
             let Some(id) = data.attribute("id") else {
                 self.findings.refuse(place, "<data> has no id");
                 continue;
             };
-            self.variables.push(id.to_owned());
+            self.variables.insert(id.to_owned());
             if data.attribute("src").is_some() {
                 self.findings
                     .lose(place.as_str(), "`src` names a file", "it is left out");
@@ -176,7 +192,7 @@ impl Reader<'_> {
     }
 
     fn node(&mut self, node: usize, element: Node<'_, '_>) {
-        let place = line(&element);
+        let place = self.lines.of(&element);
         match element.tag_name().name() {
             "final" => self.chart.nodes[node].is_final = true,
             "parallel" => {
@@ -197,7 +213,7 @@ impl Reader<'_> {
         }
         let mut children = self.chart.nodes[node].children.clone().into_iter();
         for inner in elements(element) {
-            let at = line(&inner);
+            let at = self.lines.of(&inner);
             match inner.tag_name().name() {
                 name if is_state(name) => {
                     if let Some(child) = children.next() {
@@ -274,14 +290,16 @@ impl Reader<'_> {
         if let Some(found) = self.ids.get(name) {
             return Some(*found);
         }
-        let meant = nearest::did_you_mean(name, self.ids.keys().map(String::as_str));
+        let meant = self
+            .findings
+            .meant(name, self.ids.keys().map(String::as_str));
         self.findings
             .refuse(place, format!("there is no state {name:?}{meant}"));
         None
     }
 
     fn transition(&mut self, node: usize, element: Node<'_, '_>) {
-        let place = line(&element);
+        let place = self.lines.of(&element);
         let mut act = Act::default();
         if let Some(cond) = element.attribute("cond") {
             act.guard = self.expression(cond, &place);

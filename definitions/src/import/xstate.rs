@@ -8,6 +8,8 @@ mod arrow;
 mod guard;
 mod target;
 
+use std::collections::HashMap;
+
 use rstmdb_rcp::json::Json;
 
 use super::Extras;
@@ -51,7 +53,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     let mut reader = Reader {
         findings,
         chart: Chart::new("$"),
-        ids: Vec::new(),
+        ids: HashMap::new(),
         is_old: is_old(&json, 0),
         extras: Extras::default(),
     };
@@ -108,7 +110,7 @@ struct Reader<'a> {
     findings: &'a mut Findings,
     chart: Chart,
     /// The states that have an id of their own.
-    ids: Vec<(String, usize)>,
+    ids: HashMap<String, usize>,
     is_old: bool,
     extras: Extras,
 }
@@ -118,7 +120,7 @@ impl Reader<'_> {
     fn states(&mut self, node: usize, json: &Json) {
         let place = self.chart.nodes[node].place.clone();
         if let Some(id) = json["id"].as_str() {
-            self.ids.push((id.to_owned(), node));
+            self.ids.entry(id.to_owned()).or_insert(node);
         }
         let states = match json.get("states") {
             None | Some(Json::Null) => return,
@@ -145,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Everything that a state says, and then the states inside it.
+    /// Reads all keys of a state, and then the states inside it.
     fn node(&mut self, node: usize, json: &Json) {
         let place = self.chart.nodes[node].place.clone();
         self.kind(node, json, &place);

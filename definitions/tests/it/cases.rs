@@ -180,3 +180,52 @@ fn the_report_is_xml_that_says_what_failed() {
     assert_eq!(failure.attribute("message"), Some("x \"1\"\u{fffd}"));
     assert_eq!(failure.text(), Some("x \"1\"\u{fffd}\ny\n\ncreated in a"));
 }
+
+#[test]
+fn headers_and_the_reason_of_an_event_are_those_of_its_step() {
+    const SIGNED: &str = r#"{"format": 2, "states": ["open", {"name": "done", "final": true}], "initial": "open",
+        "transitions": [{"from": "open", "event": "SIGN", "to": "done", "guard": "headers.role == 'officer'",
+            "set": {"trace": "headers['x-trace']"}}]}"#;
+    let run = |tests: &str| -> Vec<Outcome> {
+        Suite::read(&format!("machine: m.json\ntests:\n{tests}"))
+            .unwrap()
+            .run(SIGNED)
+    };
+    let found = run("
+  - name: an officer signs
+    when: {event: SIGN, headers: {role: officer, x-trace: t1}, reason: checked, actor: ann}
+    then: {state: done, ctx: {trace: t1}}
+  - name: the headers of all events
+    given: {headers: {role: officer, x-trace: t2}}
+    when: SIGN
+    then: {state: done, ctx: {trace: t2}}
+  - name: a step's own headers replace all of them
+    given: {headers: {role: officer, x-trace: t2}}
+    when: {event: SIGN, headers: {x-trace: t3}}
+    then: {state: open, refused: GUARD_FAILED}
+  - name: no headers
+    when: {event: SIGN, headers: {}}
+    then: {refused: GUARD_FAILED}
+");
+    let failed: Vec<&Outcome> = found.iter().filter(|it| !it.passed()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+
+    // The bounds are those of the server.
+    let long = "x".repeat(5000);
+    let outcome = &run(&format!(
+        "  - {{name: long, when: {{event: SIGN, headers: {{role: {long}}}}}, then: {{state: open}}}}"
+    ))[0];
+    assert!(outcome.failures[0].contains("4096"), "{outcome:?}");
+
+    let wrong = Suite::read(
+        "machine: m\ntests: [{name: a, when: [{event: X, headers: [a]}, {event: X, headers: {a: 1, b: null}}]}]",
+    );
+    assert_eq!(
+        lines(&wrong.unwrap_err()),
+        [
+            "tests[0].when[0].headers: must be an object of strings, not a list",
+            "tests[0].when[1].headers.a: must be a string, not a number",
+            "tests[0].when[1].headers.b: must be a string, not null",
+        ]
+    );
+}

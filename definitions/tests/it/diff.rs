@@ -1,7 +1,9 @@
 //! What changed between two definitions.
 
-use crate::common::{ORDER, machine};
+use crate::common::{OLD_ORDER, ORDER, json, machine};
+use rstmdb_definitions::convert::convert;
 use rstmdb_definitions::diff::{Effect, diff, gravest};
+use rstmdb_definitions::model::Machine;
 
 fn changes(edit: impl Fn(&str) -> String) -> (Vec<String>, Effect) {
     let found = diff(&machine(ORDER), &machine(&edit(ORDER)));
@@ -66,4 +68,75 @@ fn what_is_not_about_instances_in_flight_is_told_and_harmless() {
     });
     assert_eq!(effect, Effect::None);
     assert_eq!(found.len(), 2, "{found:?}");
+}
+
+/// The states, guards and keys of a conversion are written in another way. They mean the same.
+#[test]
+fn a_definition_of_format_1_and_its_conversion_say_the_same() {
+    let old = machine(OLD_ORDER);
+    let new = Machine::read(&convert(&json(OLD_ORDER)).unwrap().result).unwrap();
+    assert_ne!(old, new);
+    assert_eq!(diff(&old, &new), []);
+    assert_eq!(diff(&new, &old), []);
+    // By hand, without the final state and with other spaces.
+    let by_hand = r#"{"format": 2, "states": ["CREATED", "PAID", "SHIPPED"], "initial": "CREATED", "transitions": [
+        {"from": "CREATED", "event": "PAY", "to": "PAID"}, {"from": ["PAID"], "event": "PACK", "to": "PAID"},
+        {"from": "PAID", "event": "SHIP", "to": "SHIPPED", "guard": "GUARD", "meta": {"label": "go"}}],
+        "meta": {"owner": "sales"}}"#;
+    let guard = new.transitions[2].act.guard.as_ref().unwrap();
+    let spaced = guard.replace("&&", "  &&  ");
+    assert_eq!(diff(&old, &machine(&by_hand.replace("GUARD", &spaced))), []);
+    let other = guard.replace("> 0", "> 1");
+    assert_ne!(other, *guard);
+    let found = diff(&old, &machine(&by_hand.replace("GUARD", &other)));
+    assert_eq!(gravest(&found), Effect::Different, "{found:?}");
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn what_is_only_written_in_another_way_is_no_change() {
+    let spelt = |it: &str| {
+        it.replace("event.amount > 0", "(event.amount)>0")
+            .replace("ctx.balance - event.amount", "ctx['balance']-event.amount")
+            .replace("\"due\", {", "{\"name\": \"due\"}, {")
+            .replace(r#"["cart", "due"]"#, r#"["due", "cart", "due"]"#)
+            .replace(
+                r#""from": "*""#,
+                r#""from": ["cart", "checking", "due", "paid"]"#,
+            )
+    };
+    assert_eq!(changes(spelt), (Vec::new(), Effect::None));
+    assert_ne!(spelt(ORDER), ORDER);
+
+    let old = r#"{"states": ["a"], "initial": "a", "transitions": [
+        {"from": "a", "event": "X", "to": "a", "guard": "ctx.n > 0 && (ctx.a || ctx.b)"}]}"#;
+    let spaced = old.replace("ctx.n > 0 &&", "(ctx.n>0)&&");
+    assert_eq!(diff(&machine(old), &machine(&spaced)), []);
+    let other = old.replace("||", "&&");
+    assert_eq!(
+        gravest(&diff(&machine(old), &machine(&other))),
+        Effect::Different
+    );
+}
+
+#[test]
+fn what_is_said_to_people_is_harmless() {
+    let (found, effect) = changes(|it| {
+        it.replace(
+            "\"emit\": [\"capture\"]",
+            "\"emit\": [\"capture\"], \"meta\": {\"why\": \"money\"}",
+        )
+        .replace(
+            "\"due\", {",
+            "{\"name\": \"due\", \"meta\": {\"color\": 1}}, {",
+        )
+    });
+    assert_eq!(effect, Effect::None);
+    assert_eq!(
+        found,
+        [
+            "state \"due\": was {}, is {\"meta\":{\"color\":1}}",
+            "\"PAY\" from cart, due: `meta` was [], is [{\"why\":\"money\"}]",
+        ]
+    );
 }

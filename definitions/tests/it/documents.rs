@@ -72,6 +72,51 @@ fn files_have_bounds() {
     }
 }
 
+#[test]
+fn what_is_wrong_with_yaml_is_said_with_its_line_and_without_advice_for_programs() {
+    for (text, place, part) in [
+        (
+            "a: 1\nb: 2\na: 3",
+            "line 3, column 1",
+            "the key \"a\" is there twice",
+        ),
+        (
+            "a: 1\nb: 1e400",
+            "line 2, column 4",
+            "1e400 is not a number that JSON has",
+        ),
+        (
+            "a: 1\nb: .inf",
+            "line 2, column 4",
+            ".inf is not a number that JSON has",
+        ),
+        (
+            "a: 1\n---\nb: 2",
+            "line 3, column 1",
+            "a second document begins",
+        ),
+        ("a: 1\n  b: 2", "line 2, column 4", "not YAML: "),
+        ("a: *b", "line 1, column 4", "not YAML: "),
+    ] {
+        let problem = read(text).unwrap_err();
+        assert_eq!(problem.place, place, "{problem}");
+        assert!(problem.text.contains(part), "{problem}");
+        for word in ["Options", "Policy", "from_str", "serde"] {
+            assert!(!problem.text.contains(word), "{problem}");
+        }
+    }
+}
+
+/// A reader of YAML 1.1 takes `010` for 8 and one of 1.2 for 10, and both lose the zero of a code.
+#[test]
+fn a_number_that_begins_with_zero_is_a_text() {
+    let read = read("a: 010\nb: 01234\nc: 0o10\nd: 0x1f\ne: 0\nf: 0.5\ng: -007\nh: 10").unwrap();
+    assert_eq!(
+        read.to_string(),
+        r#"{"a":"010","b":"01234","c":8,"d":31,"e":0,"f":0.5,"g":"-007","h":10}"#
+    );
+}
+
 /// Aliases of aliases.
 fn bomb() -> String {
     let mut text = String::new();

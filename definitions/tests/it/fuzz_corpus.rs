@@ -36,7 +36,7 @@ fn replay(target: &str, take: fn(&[u8])) {
     }
 }
 
-/// A piece is removed, doubled, replaced by a piece of any input, or a byte is another one; several times.
+/// Several times: removes a piece, doubles it, replaces it by a piece of any input, or changes a byte.
 fn mutated(input: &[u8], inputs: &[Vec<u8>], seed: u64) -> Vec<u8> {
     let mut draw = Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut bytes = input.to_vec();

@@ -12,4 +12,6 @@ mod documents;
 mod export;
 mod fuzz_corpus;
 mod import;
+mod large;
+mod public;
 mod run;

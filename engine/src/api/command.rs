@@ -148,9 +148,9 @@ pub struct SetAutomation {
     pub paused: bool,
     /// Why, for people.
     pub reason: Option<String>,
-    /// Only when it is resumed: what has become due meanwhile does not happen.
+    /// Only when it is resumed: actions that became due during the pause do not happen.
     pub skip_overdue: bool,
-    /// Only when it is resumed: all times to come move by as long as it was paused.
+    /// Only when it is resumed: all future times move by the length of the pause.
     pub shift_timers: bool,
 }
 

@@ -1,5 +1,6 @@
-//! Why a command or a query is refused: a value with everything the client is told.
+//! Why a command or a query is refused: a value with everything that the client gets.
 
+mod guards;
 mod offset;
 
 use serde_json::{Value, json};
@@ -8,6 +9,8 @@ use crate::fact::level::Feature;
 use crate::machine::definition::Fault;
 use crate::machine::guard::Tried;
 
+pub(crate) use guards::GuardTexts;
+use guards::with_errors;
 use offset::Offset;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
@@ -72,18 +75,20 @@ pub enum Refusal {
         event: String,
     },
     /// There are transitions, but no guard holds.
-    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", with_errors(.guards, .errors))]
+    #[error("no guard of event {event:?} in state {current_state:?} holds; tried: {}", with_errors(.guards, .errors, *.guards_left_out))]
     GuardFailed {
         /// The instance's state.
         current_state: String,
         /// The event asked for.
         event: String,
-        /// The texts of the guards tried, in order.
+        /// The texts of the first guards tried, in order; the beginnings of long ones.
         guards: Vec<String>,
-        /// Of each guard why it has no value, where it has none; format 2 only.
+        /// So many more were tried.
+        guards_left_out: usize,
+        /// For each guard the reason why it has no value, if it has none; format 2 only.
         errors: Vec<Option<String>>,
         /// What the first of them have read.
-        tried: Vec<Tried>,
+        tried: Box<[Tried]>,
     },
     /// A definition of format 2 has faults.
     #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
@@ -329,6 +334,7 @@ impl Refusal {
                 current_state,
                 event,
                 guards,
+                guards_left_out,
                 errors,
                 tried,
             } => {
@@ -339,6 +345,9 @@ impl Refusal {
                     "guards": guards,
                     TRIED: tried,
                 });
+                if *guards_left_out > 0 {
+                    details["guards_left_out"] = json!(guards_left_out);
+                }
                 if errors.iter().any(Option::is_some) {
                     details["errors"] = json!(errors);
                 }
@@ -366,17 +375,6 @@ impl Refusal {
 
 /// The field of the details of `GUARD_FAILED` with what the guards have read.
 pub const TRIED: &str = "tried";
-
-/// The guards that were tried, each with the reason why it has no value.
-fn with_errors(guards: &[String], errors: &[Option<String>]) -> String {
-    let guards = guards.iter().enumerate().map(|(at, guard)| {
-        match errors.get(at).and_then(Option::as_ref) {
-            Some(error) => format!("{guard} ({error})"),
-            None => guard.clone(),
-        }
-    });
-    guards.collect::<Vec<_>>().join("; ")
-}
 
 fn held_back(nodes: &[u64]) -> String {
     if nodes.is_empty() {

@@ -53,7 +53,7 @@ pub enum Reply {
         wal_offset: u64,
     },
     /// An idempotency key repeats an event whose context is not at hand: [`Reply::complete`] finds it in the
-    /// log. Where the log no longer has it, the client is told what is here.
+    /// log. If the log no longer has it, the client gets what this reply holds.
     Replayed {
         /// The instance's id.
         instance_id: Arc<str>,
@@ -212,7 +212,7 @@ pub fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
 pub struct AllowedEvents {
     /// The instance's state.
     pub state: Arc<str>,
-    /// The offset of its last fact: an event that expects it finds the instance as it was asked about.
+    /// The offset of its last fact. An event that expects this offset is refused if the instance has changed since.
     pub last_wal_offset: u64,
     /// In the order in which the definition's transitions from this state name them.
     pub events: Vec<AllowedEvent>,
@@ -235,6 +235,27 @@ pub struct AllowedEvent {
     pub refusal: Option<Refusal>,
 }
 
+impl AllowedEvent {
+    /// An event of which nothing is known yet.
+    pub(crate) fn new(event: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            to_state: None,
+            guards: Vec::new(),
+            guards_left_out: 0,
+            refusal: None,
+        }
+    }
+
+    /// Adds a guard that was tried; `None`: there was no room to show it.
+    pub(crate) fn show(&mut self, tried: Option<Tried>) {
+        match tried {
+            Some(tried) => self.guards.push(tried),
+            None => self.guards_left_out += 1,
+        }
+    }
+}
+
 /// What a command would answer and do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
@@ -242,7 +263,7 @@ pub struct Trial {
     pub reply: Reply,
     /// The id of the instance was drawn for this answer only.
     pub id_drawn: bool,
-    /// An idempotency key is known, and the first call's answer is what is told.
+    /// An idempotency key is known, and the reply is the first call's answer.
     pub replayed: bool,
     /// What it would do to its instance; `None` if it is about none.
     pub would: Option<Would>,

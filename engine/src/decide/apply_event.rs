@@ -10,6 +10,7 @@ use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
+use crate::api::refusal::GuardTexts;
 use crate::api::reply::Reply;
 use crate::fact::{self, Body, Meta, NO_OFFSET};
 use crate::json::{Context, compact};
@@ -161,7 +162,7 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
         });
     }
     match apply.expected_wal_offset {
-        // What a batch prepares has no offset yet, so no client can have seen one.
+        // An instance that a prepared batch has changed has no offset yet, so no client can expect one.
         Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
             Err(Refusal::OffsetConflict {
                 expected_wal_offset: expected,
@@ -183,7 +184,7 @@ fn choose<'a>(
         .rules(current.state, &apply.event)
         .map_err(|reason| not_understood(current.machine, reason))?;
     let mut budget = Budget::new();
-    let mut guards = Vec::new();
+    let mut tried_texts = GuardTexts::default();
     for rule in rules.clone() {
         let Some(Condition::Guard(guard)) = &rule.guard else {
             return Ok(rule);
@@ -198,13 +199,13 @@ fn choose<'a>(
         }
         match guard.holds(ctx, &mut budget) {
             Ok(true) => return Ok(rule),
-            Ok(false) => guards.push(guard.text().to_owned()),
+            Ok(false) => tried_texts.push(guard.text(), None),
             Err(_) => return Err(too_costly(apply, current, guard.text())),
         }
     }
     let current_state = current.state_name().to_string();
     let event = apply.event.clone();
-    Err(match guards.is_empty() {
+    Err(match tried_texts.guards.is_empty() {
         true => Refusal::InvalidTransition {
             current_state,
             event,
@@ -212,9 +213,10 @@ fn choose<'a>(
         false => Refusal::GuardFailed {
             current_state,
             event,
-            guards,
+            guards: tried_texts.guards,
+            guards_left_out: tried_texts.left_out,
             errors: Vec::new(),
-            tried: tried(rules, ctx),
+            tried: tried(rules, ctx).into(),
         },
     })
 }

@@ -191,8 +191,8 @@ fn too_much_listed() -> Refusal {
     )
 }
 
-/// What counts for each fact besides its contexts and payloads: WAL_READ may show what a client says about the batch
-/// beside each of its facts, escaped as JSON.
+/// The bytes that count for each fact besides its contexts and payloads: WAL_READ may show the batch's metadata beside
+/// each of its facts, escaped as JSON.
 fn fact_bytes(meta: Option<&Meta>) -> usize {
     2 * meta.map_or(0, Meta::text_bytes)
 }

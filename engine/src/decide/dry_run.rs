@@ -1,4 +1,4 @@
-//! Dry runs: a command is decided as any other, and what was decided is told instead of written.
+//! Dry runs: the leader decides a command like any other, and answers the outcome instead of writing it.
 //!
 //! Nothing that a dry run decides has an offset, so every offset that is not yet in the log is [`NO_OFFSET`].
 

@@ -1,4 +1,4 @@
-//! The feature level: raising it, and refusing what it does not reach.
+//! The feature level: raising it, and refusing commands that need a higher one.
 
 use super::{Decider, OpDecision};
 use crate::Refusal;

@@ -1,4 +1,4 @@
-//! What a client says about a write: bounds, and its way into the entry.
+//! The metadata of a write: its bounds, and how it gets into the entry.
 
 use super::Decider;
 use crate::Refusal;

@@ -12,14 +12,14 @@ use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide;
 
-/// How much earlier than its entry's time the time may be that an expression of a decision made ahead was told.
+/// How much earlier than the time of its entry the `now` of an expression may be, if the decision was made ahead.
 const NOW_AGE_MS_MAX: u64 = 1000;
 
 /// A decision made ahead.
 #[derive(Debug)]
 pub struct Prepared {
     premises: Premises,
-    /// The time that expressions were told, where they may have asked for it.
+    /// The `now` that expressions saw, if they may have read it.
     seen_ms: Option<u64>,
     decision: Result<Decision, Refusal>,
 }
@@ -46,7 +46,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
 /// Whether no fact in flight changes the command's premises. Only then it can be prepared.
 pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
     let view = View::new(state);
-    // At any moment the same key has the same age.
+    // Any time will do: at the same time, the same key has the same age.
     let gather = |view: View<'_>| Premises::gather(view, command, Now::default());
     pending.is_empty() || gather(view.over(&pending.overlay)) == gather(view)
 }

@@ -3,7 +3,7 @@
 //! Each entry of the log has a hash, and each hash goes into the head of the chain:
 //!
 //! ```text
-//! hash of entry n  = BLAKE3(ENTRY_KEY, term ‖ index ‖ kind ‖ payload)
+//! hash of entry n  = BLAKE3(ENTRY_KEY, term ‖ index ‖ kind ‖ payload), and which instances it creates and deletes
 //! head at entry n  = BLAKE3(LINK_KEY, head at entry n-1 ‖ hash of entry n)
 //! ```
 //!
@@ -12,12 +12,18 @@
 //! check later whether the log up to there is still the same. A proof has only the hashes of the entries that it does
 //! not show.
 
+mod lives;
 pub(crate) mod planted;
 
 use std::fmt;
 use std::str::FromStr;
 
 use imbl::OrdMap;
+use prost::Message;
+
+pub use lives::{LIFE_BYTES, Life, Opened};
+
+use super::Entry;
 
 /// Bytes of a hash and of a head.
 pub const HASH_BYTES: usize = 32;
@@ -81,8 +87,26 @@ pub struct Logged<'a> {
 }
 
 impl Logged<'_> {
-    /// Its hash.
+    /// Its hash. Decodes the payload; see [`Logged::hash_with`].
     pub fn hash(&self) -> EntryHash {
+        self.opened().hash()
+    }
+
+    /// Its hash, for a caller that has the facts in the payload; `None` if it holds none.
+    pub fn hash_with(&self, facts: Option<&Entry>) -> EntryHash {
+        Opened::new(self.content(), self.offset, facts).hash()
+    }
+
+    /// What its hash is made of.
+    pub fn opened(&self) -> Opened {
+        let facts = match self.kind {
+            Kind::Normal => Entry::decode(self.payload).ok(),
+            Kind::Blank | Kind::Membership => None,
+        };
+        Opened::new(self.content(), self.offset, facts.as_ref())
+    }
+
+    fn content(&self) -> [u8; HASH_BYTES] {
         let mut head = [0; HEAD_BYTES];
         head[..8].copy_from_slice(&self.term.to_le_bytes());
         head[8..16].copy_from_slice(&self.offset.to_le_bytes());
@@ -92,11 +116,11 @@ impl Logged<'_> {
             let mut bytes = [0; CHUNK_BYTES];
             bytes[..HEAD_BYTES].copy_from_slice(&head);
             bytes[HEAD_BYTES..end].copy_from_slice(self.payload);
-            return EntryHash(*blake3::keyed_hash(&ENTRY_KEY, &bytes[..end]).as_bytes());
+            return *blake3::keyed_hash(&ENTRY_KEY, &bytes[..end]).as_bytes();
         }
         let mut hasher = blake3::Hasher::new_keyed(&ENTRY_KEY);
         hasher.update(&head).update(self.payload);
-        EntryHash(*hasher.finalize().as_bytes())
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -276,6 +300,7 @@ impl Chain {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact, FlushAll};
 
     fn logged(offset: u64, payload: &[u8]) -> Logged<'_> {
         Logged {
@@ -293,7 +318,8 @@ mod tests {
         bytes.extend_from_slice(&entry.offset.to_le_bytes());
         bytes.push(entry.kind.number());
         bytes.extend_from_slice(entry.payload);
-        let hash = *blake3::keyed_hash(b"rstmdb chain 1: hash of an entry", &bytes).as_bytes();
+        let mut hash = *blake3::keyed_hash(b"rstmdb chain 1: hash of an entry", &bytes).as_bytes();
+        hash[31] &= 0xfe;
         let link = [before, hash].concat();
         let head = *blake3::keyed_hash(b"rstmdb chain 1: head after entry", &link).as_bytes();
         (hash, head)
@@ -307,6 +333,68 @@ mod tests {
             let (hash, head) = by_the_document(&entry, [0; 32]);
             assert_eq!(entry.hash(), EntryHash(hash), "{length} bytes");
             assert_eq!(Head::BEGIN.then(&entry.hash()), Head(head));
+        }
+    }
+
+    fn with_facts(offset: u64, bodies: Vec<Body>) -> Vec<u8> {
+        let entry = Entry {
+            index: offset,
+            facts: bodies.into_iter().map(Fact::from).collect(),
+            ..Entry::default()
+        };
+        entry.encode_to_vec()
+    }
+
+    fn create(id: &str) -> Body {
+        Body::CreateInstance(CreateInstance {
+            instance_id: id.to_owned(),
+            ..CreateInstance::default()
+        })
+    }
+
+    #[test]
+    fn the_hash_of_an_entry_says_which_instances_it_creates_and_deletes() {
+        let delete = Body::DeleteInstance(DeleteInstance {
+            instance_id: "b".to_owned(),
+            ..DeleteInstance::default()
+        });
+        let event = Body::ApplyEvent(ApplyEvent::default());
+        let flush = Body::FlushAll(FlushAll::default());
+        let payload = with_facts(9, vec![create("a"), event.clone(), delete, flush]);
+        let entry = logged(9, &payload);
+        // As an auditor's program would, by the words of the document.
+        let life = |id: &str| {
+            let bytes = [&9_u64.to_le_bytes()[..], id.as_bytes()].concat();
+            let hash = blake3::keyed_hash(b"rstmdb chain 1: life of an id   ", &bytes);
+            hash.as_bytes()[..16].to_vec()
+        };
+        let mut bytes = 3_u64.to_le_bytes().to_vec();
+        bytes.extend(9_u64.to_le_bytes());
+        bytes.push(1);
+        bytes.extend(&payload);
+        let content = *blake3::keyed_hash(b"rstmdb chain 1: hash of an entry", &bytes).as_bytes();
+        let bytes = [&content[..], &life("a"), &life("b"), &life("")].concat();
+        let mut hash = *blake3::keyed_hash(b"rstmdb chain 1: entry with lives", &bytes).as_bytes();
+        hash[31] |= 1;
+        assert_eq!(entry.hash(), EntryHash(hash));
+        assert!(entry.hash().has_lives());
+        assert_eq!(entry.opened().to_bytes(), bytes);
+        assert_eq!(Opened::of_bytes(&bytes), Some(entry.opened()));
+        for none in [&bytes[..31], &bytes[..32], &bytes[..33]] {
+            assert_eq!(Opened::of_bytes(none), None);
+        }
+        let decoded = Entry::decode(&*payload).unwrap();
+        assert_eq!(entry.hash_with(Some(&decoded)), entry.hash());
+        let payload = with_facts(9, vec![event]);
+        assert!(!logged(9, &payload).hash().has_lives());
+    }
+
+    #[test]
+    fn no_content_passes_for_an_entry_without_lives() {
+        for n in 0..200_u64 {
+            let payload = with_facts(n, vec![create(&n.to_string())]);
+            assert!(logged(n, &payload).hash().has_lives());
+            assert!(!logged(n, &n.to_le_bytes()).hash().has_lives());
         }
     }
 
@@ -326,7 +414,7 @@ mod tests {
     }
 
     /// Also in `docs/wal-format.md`.
-    const KNOWN_HEAD: &str = "cd01d9a30f98b84076645846e5b74692f1d1a746bc1befa6f11b6b4939ab5aaf";
+    const KNOWN_HEAD: &str = "5ab398d389d92761c97b9ec640925b5e655cc226ac0e31fb9e794c41edd150a5";
 
     #[test]
     fn every_part_of_an_entry_is_in_its_hash() {

@@ -112,7 +112,7 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 2, "prev_offset", 1),
     row("DeleteInstance", 3, "keep_id", 1),
     holding("DeleteInstance", 4, "key", 1, "Key"),
-    // Which one it was says the state before. Watches are told, and would otherwise have to look it up.
+    // The state before the fact has these too. They are here so that watches need not look them up.
     row("DeleteInstance", 5, "machine", 2),
     row("DeleteInstance", 6, "version", 2),
     row("DeleteInstance", 7, "from_state", 2),
@@ -196,8 +196,8 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Footer", 5, "digest_low", 1),
 ];
 
-/// What a request can ask for that not every program understands. A row of [`SCHEMA`] is about bytes; this is about
-/// what they mean, also where the bytes themselves are old.
+/// What a request can ask for and not every program understands. A row of [`SCHEMA`] is about bytes. A feature is about
+/// their meaning, which may be new although the bytes are old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// Headers, reason, correlation and causation of a write.

@@ -2,17 +2,22 @@
 
 use std::borrow::Cow;
 
+use super::equal::ReadBudget;
 use super::object::{compact_into, write_name};
 use super::reader::{Fault, Kind, Reader};
 use crate::hash::Map;
 
 /// From this many names on, they are found by a map.
 const MAP_NAMES_MIN: usize = 16;
+/// Bytes that are read in the time that a field takes besides its bytes.
+const FIELD_BYTES: usize = 64;
 
 /// What becomes of the fields of an object, by name; each name is there once.
 #[derive(Debug, Default)]
 pub(crate) struct Edits<'a> {
     all: Vec<(&'a str, Edit<'a>)>,
+    /// The place of each name, where there are many.
+    places: Option<Map<&'a str, usize>>,
 }
 
 #[derive(Debug)]
@@ -28,6 +33,8 @@ enum Edit<'a> {
 pub(crate) enum Stuck {
     /// The value at this path is not an object, so it has no fields.
     NoObject(String),
+    /// It would read more than it may.
+    TooMuch,
     Damaged(Fault),
 }
 
@@ -52,10 +59,10 @@ impl<'a> Edits<'a> {
         let Some((name, rest)) = path.split_first() else {
             return;
         };
-        let at = match self.all.iter().position(|(other, _)| other == name) {
+        let at = match self.place(name) {
             Some(at) => at,
             None => {
-                self.all.push((name, Edit::Inside(Self::default())));
+                self.add(name);
                 self.all.len() - 1
             }
         };
@@ -64,6 +71,24 @@ impl<'a> Edits<'a> {
             (Edit::Inside(edits), rest) => edits.put(rest, edit),
             // A path through a value that another one replaces: definitions with such paths are refused.
             _ => {}
+        }
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(name).copied(),
+            None => self.all.iter().position(|(other, _)| *other == name),
+        }
+    }
+
+    fn add(&mut self, name: &'a str) {
+        if let Some(places) = &mut self.places {
+            places.insert(name, self.all.len());
+        }
+        self.all.push((name, Edit::Inside(Self::default())));
+        if self.places.is_none() && self.all.len() >= MAP_NAMES_MIN {
+            let names = self.all.iter().map(|(name, _)| *name);
+            self.places = Some(names.zip(0..).collect());
         }
     }
 
@@ -79,10 +104,11 @@ impl<'a> Edits<'a> {
         })
     }
 
-    /// The object's text with the changes.
-    pub(crate) fn apply(&self, object: &str) -> Result<Vec<u8>, Stuck> {
+    /// The object's text with the changes. Each object on the way to a change is read as a whole, and `budget` bounds
+    /// the bytes of all of them; a field counts as [`FIELD_BYTES`] more.
+    pub(crate) fn apply(&self, object: &str, budget: &mut ReadBudget) -> Result<Vec<u8>, Stuck> {
         let mut out = Vec::with_capacity(object.len() + 64);
-        self.write(&mut out, Some(object), &mut Vec::new())?;
+        self.write(&mut out, Some(object), &mut Vec::new(), budget)?;
         Ok(out)
     }
 
@@ -92,18 +118,23 @@ impl<'a> Edits<'a> {
         out: &mut Vec<u8>,
         object: Option<&str>,
         path: &mut Vec<&'a str>,
+        budget: &mut ReadBudget,
     ) -> Result<(), Stuck> {
         let fields = match object {
-            Some(text) => fields(text)?.ok_or_else(|| Stuck::NoObject(path.join(".")))?,
+            Some(text) => {
+                spend(budget, text.len())?;
+                fields(text)?.ok_or_else(|| Stuck::NoObject(path.join(".")))?
+            }
             None => Fields::default(),
         };
+        spend(budget, fields.all.len() * FIELD_BYTES)?;
         out.push(b'{');
         let begin = out.len();
         for (position, (name, value)) in fields.all.iter().enumerate() {
             if fields.is_repeated(position, name) {
                 continue;
             }
-            match self.all.iter().find(|(other, _)| other == name) {
+            match self.place(name).map(|at| &self.all[at]) {
                 None => field(out, begin, name, value),
                 Some((_, Edit::Set(new))) => field(out, begin, name, new),
                 Some((_, Edit::Unset)) => {}
@@ -117,7 +148,7 @@ impl<'a> Edits<'a> {
                     write_name(out, name);
                     out.push(b':');
                     path.push(name);
-                    edits.write(out, Some(value), path)?;
+                    edits.write(out, Some(value), path, budget)?;
                     path.pop();
                 }
             }
@@ -129,7 +160,7 @@ impl<'a> Edits<'a> {
                     separate(out, begin);
                     write_name(out, name);
                     out.push(b':');
-                    edits.write(out, None, path)?;
+                    edits.write(out, None, path, budget)?;
                 }
                 Edit::Unset | Edit::Inside(_) => {}
             }
@@ -137,6 +168,10 @@ impl<'a> Edits<'a> {
         out.push(b'}');
         Ok(())
     }
+}
+
+fn spend(budget: &mut ReadBudget, bytes: usize) -> Result<(), Stuck> {
+    budget.spend(bytes).map_err(|_| Stuck::TooMuch)
 }
 
 fn separate(out: &mut Vec<u8>, begin: usize) {
@@ -282,9 +317,10 @@ mod tests {
             let path: Vec<&str> = path.split('.').collect();
             edits.unset(&path);
         }
-        match edits.apply(object) {
+        match edits.apply(object, &mut ReadBudget::new(1 << 20)) {
             Ok(text) => Ok(String::from_utf8(text).unwrap()),
             Err(Stuck::NoObject(path)) => Err(path),
+            Err(Stuck::TooMuch) => panic!("too much"),
             Err(Stuck::Damaged(fault)) => panic!("{fault}"),
         }
     }
@@ -320,6 +356,34 @@ mod tests {
             edited("{}", &[("a.b.c", "{}")], &["a.d"]).unwrap(),
             r#"{"a":{"b":{"c":{}}}}"#
         );
+    }
+
+    /// Each object on the way is read as a whole, so a deep path costs more than its object has bytes.
+    #[test]
+    fn what_is_read_is_bounded() {
+        let object = format!("{}{{}}{}", "{\"a\":".repeat(30), "}".repeat(30));
+        let path = ["a"; 31];
+        let mut edits = Edits::default();
+        edits.set(&path, Cow::Borrowed("1"));
+        let mut budget = ReadBudget::new(10_000);
+        assert!(edits.apply(&object, &mut budget).is_ok());
+        let spent = 10_000 - budget.left();
+        assert!(spent > 15 * object.len() + 30 * FIELD_BYTES, "{spent}");
+        let short = edits.apply(&object, &mut ReadBudget::new(spent - 1));
+        assert!(matches!(short, Err(Stuck::TooMuch)));
+    }
+
+    #[test]
+    fn many_changes_are_found_by_their_names() {
+        let names: Vec<String> = (0..200).map(|it| format!("f{it}")).collect();
+        let fields: Vec<String> = names.iter().map(|it| format!("\"{it}\":0")).collect();
+        let object = format!("{{{}}}", fields.join(","));
+        let set: Vec<(&str, &str)> = names[..100].iter().map(|it| (it.as_str(), "1")).collect();
+        let unset: Vec<&str> = names[100..].iter().map(String::as_str).collect();
+        let expected = object.replace(":0", ":1");
+        let end = expected.find(",\"f100\"").unwrap();
+        let expected = format!("{}}}", &expected[..end]);
+        assert_eq!(edited(&object, &set, &unset).unwrap(), expected);
     }
 
     #[test]

@@ -12,6 +12,19 @@ pub(crate) struct Decimal<'a> {
     power: i128,
 }
 
+/// A power of ten, of which only the remainder is of interest. The modulus fits into 64 bits, so no product overflows.
+fn power_of_ten(mut exponent: i128, modulus: u128) -> u128 {
+    let (mut power, mut square) = (1 % modulus, 10 % modulus);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = power * square % modulus;
+        }
+        square = square * square % modulus;
+        exponent >>= 1;
+    }
+    power
+}
+
 impl<'a> Decimal<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let (negative, text) = match text.strip_prefix('-') {
@@ -85,9 +98,9 @@ impl<'a> Decimal<'a> {
             return Some(false);
         }
         let digits = self.all_digits().map(|digit| u128::from(digit - b'0'));
-        let digits = digits.chain((0..zeros).map(|_| 0));
         let rest = digits.fold(0, |rest, digit| (rest * 10 + digit) % modulus);
-        Some(rest == 0)
+        let rest = rest * power_of_ten(zeros, modulus);
+        Some(rest.is_multiple_of(modulus))
     }
 
     /// Whether it has no digits behind the point.

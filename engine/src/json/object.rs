@@ -77,7 +77,7 @@ impl<'a> Object<'a> {
     }
 
     /// The bytes of the object's compact text, if no value has spaces between its tokens and no name needs escapes;
-    /// otherwise a guess. `Bytes` takes a text as it is that fills its memory exactly, and allocates for any other.
+    /// otherwise a guess. If a text fills its memory exactly, `Bytes` takes it over without an allocation.
     fn text_bytes(&self) -> usize {
         let fields: usize = (0..self.len()).map(|at| self.field_bytes(at)).sum();
         let commas = self.len().saturating_sub(1);

@@ -2,8 +2,16 @@
 //!
 //! It builds no values, gives no key a special meaning, and keeps numbers as text. Nesting is bounded by
 //! [`JSON_DEPTH_MAX`] before it is followed, so code that recurses along with the reader is bounded too.
+//!
+//! | module | reads |
+//! |---|---|
+//! | `skip` | past values that nothing asks for |
+//! | `strings` | strings |
+//! | `words` | eight bytes at a time |
 
+mod skip;
 mod strings;
+mod words;
 
 use std::borrow::Cow;
 
@@ -214,48 +222,6 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(&self.text[start..self.at])
-    }
-
-    /// Skips a value of a text that was checked before. Only strings and brackets are examined.
-    pub(crate) fn skip(&mut self) -> Result<&'a str, Fault> {
-        let kind = self.kind()?;
-        let start = self.at;
-        match kind {
-            Kind::String => self.skip_string()?,
-            Kind::List | Kind::Object => self.skip_nested()?,
-            _ => {
-                let rest = &self.text.as_bytes()[start..];
-                let stop =
-                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\t' | b'\r' | b'\n');
-                self.at += rest.iter().position(stop).unwrap_or(rest.len());
-            }
-        }
-        Ok(&self.text[start..self.at])
-    }
-
-    fn skip_nested(&mut self) -> Result<(), Fault> {
-        let mut depth = self.depth;
-        loop {
-            let rest = &self.text.as_bytes()[self.at..];
-            let stop = |byte: &u8| matches!(byte, b'"' | b'[' | b']' | b'{' | b'}');
-            self.at += rest.iter().position(stop).unwrap_or(rest.len());
-            match self.byte() {
-                Some(b'"') => {
-                    self.skip_string()?;
-                    continue;
-                }
-                Some(b'[' | b'{') if depth == JSON_DEPTH_MAX => {
-                    return Err(self.fault("nested deeper than 127"));
-                }
-                Some(b'[' | b'{') => depth += 1,
-                Some(_) => depth -= 1,
-                None => return Err(self.fault("expected `]` or `}`")),
-            }
-            self.at += 1;
-            if depth == self.depth {
-                return Ok(());
-            }
-        }
     }
 
     fn byte(&self) -> Option<u8> {

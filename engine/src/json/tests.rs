@@ -453,7 +453,7 @@ proptest! {
         if passed.is_some() {
             prop_assert_eq!(skipped, passed);
         }
-        // Of a text that is not valid, whatever comes out comes without a panic.
+        // An invalid text may give anything, but must not cause a panic.
         let mut ctx = Context::new(&text, None);
         ctx.want("a.b.length");
         if ctx.scan().is_ok() {

@@ -42,7 +42,7 @@ pub struct Definition {
 pub struct Transition {
     /// The states it leaves, each once; empty where it leaves every state.
     pub from: Vec<u16>,
-    /// It leaves every state that is not final, but for some.
+    /// Set if it leaves every state that is not final, except some.
     pub every: Option<Every>,
     /// The event it answers to.
     pub event: u32,

@@ -12,6 +12,7 @@
 //! | `scope`, `source` | the documents that an expression reads, as JSON text, and the steps that it has left |
 //! | `value` | values: times, decimals and the others |
 //! | `functions` | the names of functions |
+//! | `same` | whether two expressions say the same |
 //! | `error` | what can go wrong |
 
 mod check;
@@ -19,6 +20,7 @@ mod error;
 mod eval;
 mod functions;
 mod parser;
+mod same;
 mod scope;
 mod source;
 mod syntax;
@@ -31,6 +33,9 @@ pub use error::{Error, Failure, Why};
 pub use scope::{Names, Scope};
 pub use source::Steps;
 
+use std::cell::Cell;
+
+use super::pattern::PARTS_MAX;
 use eval::{Eval, Fail, Found, to_json};
 use syntax::{Expr, Name, Node, Path};
 use value::Value;
@@ -80,6 +85,29 @@ pub struct Read {
     pub value: Option<String>,
 }
 
+/// An evaluation of a condition.
+#[derive(Debug)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) expression: &'a Expression,
+    pub(crate) holds: Result<bool, Failure>,
+    found: Vec<Option<Found<'a>>>,
+}
+
+impl Attempt<'_> {
+    /// The paths that were read; of a value with more than `bytes_max` bytes, a beginning that is longer than that.
+    pub(crate) fn read(&self, bytes_max: usize) -> Vec<Read> {
+        let paths = self.expression.paths.iter().zip(&self.found);
+        let read = paths.filter_map(|(path, found)| {
+            let found = found.as_ref()?.as_ref().ok();
+            Some(Read {
+                path: path.text(path.steps.len()),
+                value: found.and_then(|value| shown(value, bytes_max)),
+            })
+        });
+        read.collect()
+    }
+}
+
 impl Expression {
     /// Parses a text. Names, functions, arguments and constant patterns are checked.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -94,6 +122,12 @@ impl Expression {
     /// The text as written.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Whether both have the same tree: spaces, brackets that change nothing, and the way in which a literal is written
+    /// do not count.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        same::same((&self.expr, &self.paths), (&other.expr, &other.paths))
     }
 
     /// Whether it is true. A value of another type is a failure.
@@ -118,26 +152,20 @@ impl Expression {
 
     /// Whether it is true, with the values that it read.
     pub fn explain<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Explained {
-        self.explain_briefly(scope, steps, usize::MAX)
+        let attempt = self.attempt(scope, steps);
+        Explained {
+            read: attempt.read(usize::MAX),
+            holds: attempt.holds,
+        }
     }
 
-    /// [`Expression::explain`]; of a value with more than `bytes_max` bytes, a beginning that is longer than that.
-    pub(crate) fn explain_briefly<'a>(
-        &'a self,
-        scope: &mut Scope<'a>,
-        steps: &mut Steps,
-        bytes_max: usize,
-    ) -> Explained {
+    /// Whether it is true. What it read can be shown afterwards, without another evaluation.
+    pub(crate) fn attempt<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Attempt<'a> {
         let (result, found) = self.run(scope, steps);
-        let read = self.paths.iter().zip(found).filter_map(|(path, found)| {
-            Some(Read {
-                path: path.text(path.steps.len()),
-                value: found?.ok().and_then(|value| shown(&value, bytes_max)),
-            })
-        });
-        Explained {
-            read: read.collect(),
+        Attempt {
+            expression: self,
             holds: self.is_true(result),
+            found,
         }
     }
 
@@ -182,20 +210,29 @@ impl Expression {
         self.expr.loops()
     }
 
+    /// How many parts the largest of these loops evaluates at each turn.
+    pub(crate) fn turn(&self) -> usize {
+        self.expr.turn()
+    }
+
     /// How many patterns are compiled with it.
     pub(crate) fn patterns(&self) -> usize {
         self.expr.count(&|node| matches!(node, Node::Matches(..)))
     }
 
-    /// Whether it matches patterns.
-    pub(crate) fn matches_patterns(&self) -> bool {
-        let is_match = |node: &Node| {
-            matches!(
-                node,
-                Node::Matches(..) | Node::Call(functions::Function::Matches, _)
-            )
-        };
-        self.expr.count(&is_match) > 0
+    /// How many parts its largest pattern has; 0 where it matches none.
+    pub(crate) fn pattern_parts(&self) -> usize {
+        let parts = Cell::new(0);
+        self.expr.count(&|node| {
+            let of_node = match node {
+                Node::Matches(_, pattern) => pattern.parts(),
+                Node::Call(functions::Function::Matches, _) => PARTS_MAX,
+                _ => 0,
+            };
+            parts.set(parts.get().max(of_node));
+            false
+        });
+        parts.get()
     }
 
     /// Whether it reads the time of the decision.

@@ -21,7 +21,7 @@ mod print;
 mod tree;
 
 pub(crate) use eval::{Budget, Stopped};
-pub(crate) use explain::{Explain, Room, explain, explain_expression};
+pub(crate) use explain::{Explain, Room, explain, explain_attempt};
 pub use explain::{Tried, ValueRead};
 pub use tree::{Tree, Value};
 

@@ -6,6 +6,10 @@ use regex_lite::RegexBuilder;
 const BYTES_MAX: usize = 16 << 10;
 /// The smallest size limit that is tried; a smaller pattern counts as this size.
 const BYTES_MIN: usize = 1 << 10;
+/// Bytes of a compiled pattern that count as one part.
+const PART_BYTES: usize = 256;
+/// The most parts that a pattern has.
+pub(super) const PARTS_MAX: usize = BYTES_MAX / PART_BYTES;
 const NESTING_MAX: u32 = 32;
 /// Longest pattern, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -45,10 +49,18 @@ impl Pattern {
         }
     }
 
+    /// How many parts each byte of a text may visit.
+    pub(super) fn parts(&self) -> usize {
+        self.bytes / PART_BYTES
+    }
+
     /// What matching a text of so many bytes costs, in steps: each of its bytes may visit each part of the pattern.
     pub(crate) fn steps(&self, text_bytes: usize) -> u64 {
-        let parts = (self.bytes / 256) as u64;
-        (text_bytes as u64 + 1).saturating_mul(parts)
+        (text_bytes as u64 + 1).saturating_mul(self.parts() as u64)
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.regex.as_str()
     }
 
     pub(crate) fn is_in(&self, text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! JSON Schema 2020-12 for payloads and contexts, compiled once for a version of a machine.
 //!
-//! An own evaluator, because the leader checks documents while other writes wait: it counts steps, so that no schema and
-//! no document takes long. References stay inside of the schema. docs/machines.md says what is supported.
+//! The leader checks documents while other writes wait. So this is an evaluator of our own, which counts steps: no schema
+//! and no document takes long. A reference must lead to a place in the same schema. docs/machines.md says what is supported.
 
 mod check;
 mod compile;

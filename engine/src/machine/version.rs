@@ -24,7 +24,7 @@ pub(crate) struct Machine {
     /// The text as put, in an allocation of its own.
     pub(crate) definition: Bytes,
     pub(crate) checksum: Arc<str>,
-    /// What stands for the machine in digests.
+    /// The machine's own digest, which other digests contain in its place.
     pub(crate) digest: u128,
     pub(crate) states: Vec<Arc<str>>,
     pub(crate) initial: u16,

@@ -134,13 +134,7 @@ struct Question<'a> {
 impl Question<'_> {
     /// What the event would do, and whether further events may be looked at.
     fn event(&mut self, event: &str, rules: &[&Rule]) -> (AllowedEvent, bool) {
-        let mut answer = AllowedEvent {
-            event: event.to_owned(),
-            to_state: None,
-            guards: Vec::new(),
-            guards_left_out: 0,
-            refusal: None,
-        };
+        let mut answer = AllowedEvent::new(event);
         // Each event has the budget that APPLY_EVENT would have.
         let mut budget = Budget::new();
         for rule in rules {
@@ -150,13 +144,11 @@ impl Question<'_> {
             };
             let outcome = guard.holds(self.ctx, &mut budget);
             let holds = matches!(outcome, Ok(true));
-            match explain(guard, holds, self.ctx, &mut self.room) {
-                Some(tried) => answer.guards.push(Tried {
-                    error: outcome.is_err().then(too_costly),
-                    ..tried
-                }),
-                None => answer.guards_left_out += 1,
-            }
+            let tried = explain(guard, holds, self.ctx, &mut self.room);
+            answer.show(tried.map(|tried| Tried {
+                error: outcome.is_err().then(too_costly),
+                ..tried
+            }));
             if outcome.is_err() {
                 break;
             }

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::Refusal;
-use crate::json::{Context, Edits, Object, Stuck, depth, merge_patch};
+use crate::api::refusal::GuardTexts;
+use crate::json::{Context, Edits, Object, ReadBudget, Stuck, depth, merge_patch};
 use crate::limits::{
     ALWAYS_STEPS_MAX, EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX,
 };
 use crate::machine::definition::{Actions, Chart, Condition, Merge};
-use crate::machine::expression::{Expression, Failure, Names, Scope, Steps, Why};
-use crate::machine::guard::{Room, Tried, explain_expression};
+use crate::machine::expression::{Attempt, Expression, Failure, Names, Scope, Steps, Why};
+use crate::machine::guard::{Room, Tried, explain_attempt};
 use crate::machine::schema::{Misfit, Schema};
 use crate::machine::{Choices, Machine, Rule};
 
@@ -154,25 +155,32 @@ impl<'a> Course<'a> {
         event: &str,
         scope: &mut Scope<'c>,
     ) -> Result<(u32, &'c Rule), Refusal> {
-        let (mut guards, mut errors) = (Vec::new(), Vec::new());
-        for (number, rule) in choices.clone() {
+        let mut texts = GuardTexts::default();
+        // What the refusal shows: no guard is evaluated again for it.
+        let mut attempts = Vec::new();
+        for (number, rule) in choices {
             self.spend(1, || format!("transitions[{number}]"))?;
             let Some(Condition::Expression(guard)) = &rule.guard else {
                 return Ok((number, rule));
             };
-            match self.holds(guard, scope, || format!("transitions[{number}].guard"))? {
+            let attempt = guard.attempt(scope, &mut self.steps);
+            match &attempt.holds {
                 Ok(true) => return Ok((number, rule)),
-                Ok(false) => errors.push(None),
-                Err(failure) => errors.push(Some(failure.to_string())),
+                Ok(false) => texts.push(guard.text(), None),
+                Err(failure) if failure.why == Why::Limit => {
+                    return Err(limit(format!("transitions[{number}].guard")));
+                }
+                Err(failure) => texts.push(guard.text(), Some(failure)),
             }
-            guards.push(guard.text().to_owned());
+            attempts.push(attempt);
         }
         Err(Refusal::GuardFailed {
             current_state: self.machine.state_name(state).to_string(),
             event: event.to_owned(),
-            guards,
-            errors,
-            tried: tried(choices, scope),
+            guards: texts.guards,
+            guards_left_out: texts.left_out,
+            errors: texts.errors,
+            tried: tried(&attempts).into(),
         })
     }
 
@@ -242,9 +250,15 @@ impl<'a> Course<'a> {
         if edits.is_empty() {
             return Ok(ctx);
         }
-        self.spend(ctx.len() as u64 / STEP_BYTES, || format!("{place}.set"))?;
-        match edits.apply(text(&ctx)?) {
+        let bytes = usize::try_from(self.steps.left().saturating_mul(STEP_BYTES));
+        let bytes = bytes.unwrap_or(usize::MAX);
+        let mut budget = ReadBudget::new(bytes);
+        let edited = edits.apply(text(&ctx)?, &mut budget);
+        let spent = (bytes - budget.left()) as u64 / STEP_BYTES;
+        self.spend(spent, || format!("{place}.set"))?;
+        match edited {
             Ok(text) => Ok(Bytes::from(text)),
+            Err(Stuck::TooMuch) => Err(limit(format!("{place}.set"))),
             Err(Stuck::NoObject(path)) => {
                 let why =
                     format!("ctx.{path} is not an object, so nothing can be set inside of it");
@@ -325,15 +339,12 @@ impl<'a> Course<'a> {
     }
 }
 
-/// What the guards of these transitions have read, none of which holds; the first of them, if there are very many.
-fn tried<'c>(choices: Choices<'c>, scope: &mut Scope<'c>) -> Vec<Tried> {
-    let (mut room, mut steps) = (Room::new(EXPLAINED_BYTES_MAX), Steps::default());
-    let guards = choices.filter_map(|(_, rule)| match &rule.guard {
-        Some(Condition::Expression(guard)) => Some(&**guard),
-        _ => None,
-    });
-    guards
-        .map_while(|guard| explain_expression(guard, scope, &mut steps, &mut room).1)
+/// What guards have read, none of which holds; the first of them, if there are very many.
+fn tried(attempts: &[Attempt<'_>]) -> Vec<Tried> {
+    let mut room = Room::new(EXPLAINED_BYTES_MAX);
+    let attempts = attempts.iter();
+    attempts
+        .map_while(|attempt| explain_attempt(attempt, &mut room))
         .collect()
 }
 

@@ -1,5 +1,5 @@
-//! What apply takes is what a leader would decide at that moment: an entry that was decided on an older state is
-//! applied exactly where deciding its command anew would write the same facts.
+//! Apply agrees with a leader that decides at that moment. An entry that was decided on an older state is applied
+//! exactly if deciding its command anew would write the same facts.
 
 use std::collections::VecDeque;
 

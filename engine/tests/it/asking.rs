@@ -1,4 +1,4 @@
-//! Asking before doing: what is told, and that it costs and shows no more than it may.
+//! Asking before doing: the answers are right, and cost and show no more than they may.
 
 #![allow(clippy::unwrap_used)]
 
@@ -6,7 +6,8 @@ use crate::common;
 use proptest::prelude::*;
 use rstmdb_engine::command::DryRun;
 use rstmdb_engine::limits::{
-    ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, EXPLAINED_BYTES_MAX, EXPLAINED_VALUE_BYTES_MAX,
+    ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, EXPLAINED_BYTES_MAX,
+    EXPLAINED_VALUE_BYTES_MAX, REFUSED_GUARD_BYTES_MAX, REFUSED_GUARDS_MAX,
 };
 use rstmdb_engine::reply::{AllowedEvents, Trial};
 use rstmdb_engine::{
@@ -171,10 +172,22 @@ fn very_many_guards_are_shown_up_to_a_bound() {
     assert_eq!(shown + left_out, 200);
     assert!(left_out > 0 && shown * 4000 <= ALLOWED_EXPLAINED_BYTES_MAX);
     let refusal = decided(&state, &common::apply("i", "E0", None, None)).unwrap_err();
+    let bytes = refusal.to_string().len() + refusal.details()["guards"].to_string().len();
+    assert!(
+        bytes < 2 * REFUSED_GUARDS_MAX * (REFUSED_GUARD_BYTES_MAX + 20),
+        "{bytes} bytes"
+    );
+    assert!(refusal.to_string().ends_with("; and 80 more"), "{refusal}");
+    assert_eq!(refusal.details()["guards_left_out"], 80);
     let Refusal::GuardFailed { guards, tried, .. } = refusal else {
         panic!("{refusal}");
     };
-    assert_eq!(guards.len(), 100);
+    assert_eq!(guards.len(), REFUSED_GUARDS_MAX);
+    assert!(
+        guards
+            .iter()
+            .all(|guard| guard.starts_with("ctx.a == ") && guard.ends_with("x…"))
+    );
     assert!(!tried.is_empty() && tried.len() * 4000 <= EXPLAINED_BYTES_MAX);
 }
 

@@ -504,7 +504,7 @@ fn an_id_no_decision_allows_stops_the_node_and_changes_nothing() {
     assert_eq!((state.digest(), state.last_applied()), (before, 1));
 }
 
-/// So many that a page of a rare state is sought in the table, and not by going through all ids.
+/// So many that the engine looks up a page of a rare state in the table, and does not go through all ids.
 #[test]
 fn a_page_is_the_same_however_it_is_found() {
     let limits = Limits::default();

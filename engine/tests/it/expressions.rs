@@ -1,6 +1,6 @@
-//! Expressions drawn from a seed, and texts that come near to expressions: what is certain before an evaluation is so in
-//! it, and an evaluation that is repeated or explained says the same. `engine/differential` compares the values with
-//! those of another evaluator.
+//! Expressions drawn from a seed, and texts that are nearly expressions. What the check finds before an evaluation is
+//! true in the evaluation. A repeated or explained evaluation gives the same outcome. `engine/differential` compares
+//! the values with those of another evaluator.
 
 use crate::generate_expressions::Generator;
 use rstmdb_engine::expression::{Expression, Failure, Names, Scope, Steps, Warning};

@@ -1,4 +1,4 @@
-//! Idempotency keys: what they cost, what a retry is told, and that they end with their instance's life.
+//! Idempotency keys: their cost, the answer to a retry, and their end with the life of their instance.
 
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use rstmdb_engine::command::{BatchOp, CreateInstance};
@@ -133,7 +133,7 @@ fn a_retry_gets_the_context_it_was_answered_with_as_long_as_the_log_has_it() {
     let (entry, told) = done(&mut state, &batch(&[first.clone(), second.clone()]));
     let entry = entry.unwrap();
     let Reply::Batch(told) = told else { panic!() };
-    // The second one's is still the instance's; the first one's only the log has.
+    // The instance still has the second event's context. Only the log has the first one's.
     let (_, again) = done(&mut state, &second);
     let Reply::Applied {
         ctx,

@@ -1,4 +1,4 @@
-//! Feature levels: what the program before wrote is read as it was, and nothing beyond the level is written.
+//! Feature levels: the engine reads what the earlier program wrote unchanged, and writes nothing beyond the level.
 //!
 //! `fixtures/level-N/` has the log and the snapshot of a program that understood level N, and the digests that it had.
 //! The files stay as they are. A program with a new level adds its own, once, by

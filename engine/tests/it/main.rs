@@ -1,6 +1,6 @@
 //! The engine from outside: rules, bounds, scenarios and properties.
 //!
-//! One binary for all of them, because each further one links the crate and all it stands on again.
+//! One binary for all of them, because each further binary would link the crate and its dependencies again.
 
 #![allow(clippy::unwrap_used)]
 
@@ -19,6 +19,7 @@ mod generate_expressions;
 mod guard_model;
 mod guards;
 mod keys;
+mod large;
 mod levels;
 mod meta;
 mod properties;

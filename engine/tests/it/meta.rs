@@ -1,4 +1,4 @@
-//! What a client says about a write, and ids that are longer than a name.
+//! The metadata of a write, and ids that are longer than a name.
 
 use rstmdb_engine::command::{ApplyEvent, BatchOp};
 use rstmdb_engine::fact::level::{FIRST, needed_by};

@@ -237,7 +237,8 @@ proptest! {
         commands in vec((command(), 0..20u64, any::<bool>()), 1..40),
         limits in limits(),
     ) {
-        // A key that the number of keys will push out is still answered while that is in flight.
+        // While the entry that removes a key is still in flight, the engine answers a repetition with that key. So no
+        // key may be removed here.
         let limits = Limits { idempotency_keys_max: 1000, idempotency_bytes_max: 0, ..limits };
         let mut ahead = started();
         let mut behind = ahead.clone();

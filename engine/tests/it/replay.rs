@@ -111,7 +111,7 @@ fn nothing_beyond_the_end_is_applied() {
 #[test]
 fn a_stale_entry_ends_no_replay_up_to_a_time() {
     let (entries, _) = log();
-    // It was decided for another place in the log, by a leader whose clock was ahead.
+    // The entry was decided for another place in the log, by a leader whose clock was ahead.
     let stale = Entry {
         index: 9,
         time_ms: 1_000,

@@ -1,5 +1,5 @@
-//! Golden scenarios: `scenarios/*.txt`, commands (`> `, operations of a batch `| `) with what
-//! came of each. The engine's tests play them here; the node's tests include this file, and play them over RCP.
+//! Golden scenarios: `scenarios/*.txt`. They hold commands (`> `, operations of a batch `| `), each with its results.
+//! The engine's tests play them here; the node's tests include this file, and play them over RCP.
 //!
 //! `hold` decides over what is in flight, `blind` on the applied state alone; both keep the entries
 //! until `release` applies them at the log's next offsets. `skip` passes over one offset.
@@ -33,7 +33,7 @@ pub fn files() -> Vec<PathBuf> {
     files
 }
 
-/// A comment, or a command with the operations of its batch: what came of it is left out.
+/// A comment, or a command with the operations of its batch, without results.
 pub struct Step<'a> {
     pub line: &'a str,
     pub ops: Vec<&'a str>,
@@ -120,7 +120,7 @@ fn dry_run(text: &str, ops: &[&str]) -> DryRun {
 /// What came of a request.
 pub struct Came {
     pub outcome: Result<Reply, Refusal>,
-    /// Where it was written, now or by the first call with its key.
+    /// The offset at which it was written, now or by the first call with its key.
     pub offset: Option<u64>,
 }
 

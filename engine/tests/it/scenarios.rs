@@ -1,4 +1,4 @@
-//! Golden scenarios, decided and applied in this process. `UPDATE_SCENARIOS=1` rewrites what came of their commands.
+//! Golden scenarios, decided and applied in this process. `UPDATE_SCENARIOS=1` rewrites the results of their commands.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 

@@ -111,7 +111,7 @@ fn every_lost_repeated_or_swapped_record_is_noticed() {
         }
         for other in record + 1..records.len() {
             let damage = Damage::Swap(record, other);
-            // What does not build on each other may change places: it loads as the same state.
+            // Records that do not depend on each other may change places: they load as the same state.
             let rigid = record <= 1 || other == records.len() - 1;
             match load(damaged(records.clone(), &damage)) {
                 Err(_) => {}

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
+use rstmdb_engine::chain::{Kind, Logged};
 use rstmdb_engine::fact::{Body, Message};
 use rstmdb_engine::{
     ApplyEvent, Command, Compiled, CreateInstance, DecideAt, Decision, Entry, Limits, Pending,
@@ -205,4 +206,33 @@ pub(super) fn apply_small() {
 
 pub(super) fn apply_large() {
     apply(LARGE);
+}
+
+/// An entry's hash, and the head after it, as apply computes them.
+fn chain(ctx_bytes: usize) {
+    let mut order = Order::new("", ctx_bytes, None);
+    let entry = order.entry();
+    let payload = entry.encode_to_vec();
+    let mut offset = order.state.last_applied();
+    order.state.begin_chain(offset + 1);
+    count(|| {
+        offset += 1;
+        let logged = Logged {
+            term: 1,
+            offset,
+            kind: Kind::Normal,
+            payload: black_box(&payload),
+        };
+        let hash = logged.hash_with(Some(black_box(&entry)));
+        let linked = order.state.link(offset, &hash);
+        assert!(linked.is_ok(), "{linked:?}");
+    });
+}
+
+pub(super) fn chain_small() {
+    chain(SMALL);
+}
+
+pub(super) fn chain_large() {
+    chain(LARGE);
 }

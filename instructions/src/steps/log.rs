@@ -9,7 +9,8 @@ use rstmdb_raft_store::{Data, Entry, Payload, log_id};
 use super::engine::Order;
 use crate::count;
 
-const ENTRIES: u64 = 32;
+/// Records of one batch.
+pub const ENTRIES: u64 = 32;
 
 fn records(ctx_bytes: usize) {
     let entry = Order::new("", ctx_bytes, None).entry();

@@ -48,8 +48,8 @@ pub struct Entry {
     pub workload: Workload,
     /// The client. It has one request or one pipeline at a time.
     pub client: u32,
-    /// The number of the pipeline it was sent in: requests of one are sent on one connection, at one time
-    /// and in the order in which a history has them, without waiting for answers. 0: alone.
+    /// The number of the pipeline it was sent in; 0: alone. The requests of a pipeline are sent on one connection, at
+    /// one time, without waiting for answers. The history has them in the order in which they were sent.
     #[serde(default)]
     pub pipeline: u64,
     /// The node that was asked.

@@ -41,8 +41,8 @@ fn faults(bug: Bug) -> &'static str {
             "kill-one,rolling,transfer"
         }
         Bug::KeysLostOnFailover => "transfer,kill-one,leader-alone",
-        // Alone, so that as many clocks as possible jump: half of the jumps strike the leader, and a sixth
-        // are as long as keys are remembered.
+        // No other fault, so that as many clocks as possible jump. Half of the jumps are the leader's, and a sixth are
+        // as long as keys are remembered.
         Bug::LogTimeFollowsWallClock => "clock-jump",
         Bug::ChainSkipsStale => "members,leader-alone,kill-one,transfer",
         Bug::ChainLostBySnapshot => "kill-one,rolling",

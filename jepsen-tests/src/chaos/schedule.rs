@@ -41,7 +41,7 @@ pub enum Kind {
     LeaderAlone,
     /// The leader reaches one node of a majority that could elect another.
     Tethered,
-    /// Each node reaches a majority, and no two the same one.
+    /// Each node reaches a majority, and no two nodes reach the same majority.
     MajorityRing,
     /// One direction of the links of a node.
     OneWay,

@@ -29,7 +29,7 @@ const SCHEDULE: &str = "schedule.json";
 /// The arguments of `rstmdb-jepsen chaos`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// For how long runs are begun, as `90s`, `6m` or `8h`; without it there is one run.
+    /// For how long new runs begin, as `90s`, `6m` or `8h`; one run when absent.
     #[arg(long, value_parser = arguments::time, allow_hyphen_values = true)]
     time: Option<Duration>,
     /// How long one run has faults, from 10s to 24h.

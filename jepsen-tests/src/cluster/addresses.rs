@@ -1,4 +1,4 @@
-//! Where the nodes of a cluster are reached, as their configuration says it.
+//! The addresses of a cluster's nodes, as their configuration states them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

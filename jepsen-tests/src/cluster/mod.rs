@@ -23,7 +23,7 @@ use crate::Error;
 use crate::harness::wait::within;
 use crate::process::cli::Cli;
 use crate::process::config::Config;
-use crate::process::node::{Node, READY_TIMEOUT};
+use crate::process::node::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT};
 use crate::rcp::raw::Connection;
 
 pub use agreement::{Converged, SETTLE_TIMEOUT};
@@ -72,8 +72,8 @@ impl Cluster {
         Self::prepare_behind(nodes, config, |_, bind| Ok(bind))
     }
 
-    /// As [`Self::prepare`]; the nodes are told to find each other where `advertise` says, which is given
-    /// a node's id and where it listens.
+    /// As [`Self::prepare`], but the nodes find each other at the addresses that `advertise` returns. `advertise` gets
+    /// a node's id and the address on which the node listens.
     ///
     /// # Errors
     /// As [`Self::prepare`], and those of `advertise`.
@@ -196,7 +196,7 @@ impl Cluster {
         self.node_mut(id)?.wait_ready()
     }
 
-    /// Starts a node again and waits until it serves; says how long that took.
+    /// Starts a node again and waits until it serves. Returns how long that took.
     ///
     /// # Errors
     /// When it does not in time.
@@ -218,6 +218,20 @@ impl Cluster {
     /// When the process does not end in time.
     pub fn stop(&mut self, id: u64) -> Result<(ExitStatus, Duration), Error> {
         self.node_mut(id)?.stop()
+    }
+
+    /// SIGTERM to every node at once, then the exit status of each. A node gets one signal only: at a second one it
+    /// exits without closing its log.
+    ///
+    /// # Errors
+    /// When a process does not end in time.
+    pub fn stop_all(&mut self) -> Result<Vec<(u64, ExitStatus)>, Error> {
+        let ids = self.ids();
+        for id in &ids {
+            self.node(*id)?.signal(Signal::TERM)?;
+        }
+        let ended = |id| Ok((id, self.node_mut(id)?.wait_exit(SHUTDOWN_TIMEOUT)?));
+        ids.into_iter().map(ended).collect()
     }
 
     /// SIGSTOP: the process and its sockets exist, but nothing happens.

@@ -14,7 +14,7 @@ use crate::process::program;
 
 /// The size of the sparse image: more than the log of a run with large contexts takes.
 const IMAGE_BYTES: u64 = 500 << 20;
-/// Fewer than by default: the kernel writes their tables in the background.
+/// Fewer inodes than by default: the kernel writes their tables in the background.
 const INODES: &str = "32768";
 /// How long a file system may be busy after its last user was killed.
 const UNMOUNT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,7 +62,7 @@ impl Disk {
             .map_err(Error::io("a link to the file system"))
     }
 
-    /// Takes all room but this much, in MiB.
+    /// Fills the file system until only this much room is left, in MiB.
     ///
     /// # Errors
     /// When it cannot.

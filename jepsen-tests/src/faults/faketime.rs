@@ -39,7 +39,7 @@ pub const NOTICED_WITHIN: Duration = Duration::from_millis((CACHE_SECS + 1) * 10
 pub struct Library(PathBuf);
 
 impl Library {
-    /// Where it is.
+    /// The path of the library.
     ///
     /// # Errors
     /// When it is not installed, as a reason to skip a test.

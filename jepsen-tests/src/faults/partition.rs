@@ -1,4 +1,4 @@
-//! Shapes of partitions: which ways between nodes are cut, by the places of the nodes in some order.
+//! Shapes of partitions. A shape says which ways between nodes are cut, by the places of the nodes in an order.
 
 use crate::harness::rng::Rng;
 
@@ -9,9 +9,8 @@ pub enum Shape {
     Halves,
     /// The first node reaches no other.
     Alone,
-    /// Each node reaches its neighbours in a ring, so many that together with it they are a majority. No two
-    /// of five nodes reach the same set. A ring of three is open at one place, because otherwise no way would
-    /// be cut.
+    /// Each node reaches its nearest neighbours in a ring, as many as are a majority together with the node. No two of
+    /// five nodes reach the same set. A ring of three is open at one place, because otherwise no way would be cut.
     Ring,
     /// Both halves reach the middle node, but not each other.
     Bridge,

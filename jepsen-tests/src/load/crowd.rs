@@ -11,7 +11,7 @@ use crate::rcp::raw::Connection;
 /// Requests pipelined before their answers are read.
 const WINDOW: usize = 512;
 
-/// Creates `instances` of them, each with a 100-byte context.
+/// Creates this many instances, each with a 100-byte context.
 ///
 /// # Errors
 /// When the node refuses or is gone.
@@ -71,7 +71,8 @@ pub fn move_about(node: &Node, instances: usize, go_on: impl Fn() -> bool) -> Re
     let mut moved = 0_u64;
     let requests = std::iter::from_fn(|| {
         moved += 1;
-        // A prime far from the number of instances: neighbours in time are not neighbours in the state.
+        // A prime far from the number of instances. So two events that follow each other in time concern instances far
+        // apart in the state.
         let n = u64::wrapping_mul(moved, 982_451_653) % instances as u64;
         go_on().then(|| json!({ "instance_id": id(n), "event": "GO" }))
     });

@@ -24,7 +24,7 @@ use crate::rcp::raw::{Connection, Message};
 
 /// How long to wait before connecting to a node that is down again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(3);
-/// Text in every payload, so that the log has some weight.
+/// Text in every payload, so that the log grows to a realistic size.
 const PADDING: &str = "................................................................";
 
 /// What one connection does.
@@ -58,7 +58,7 @@ struct Load<'a> {
     plan: &'a Plan,
     rng: Rng,
     ledger: Ledger,
-    /// Sent once or more, keyed, unanswered: to be sent again.
+    /// Requests with a key that were sent at least once and have no answer. They are sent again.
     again: VecDeque<usize>,
     in_flight: HashMap<String, Sent>,
 }
@@ -219,7 +219,7 @@ impl Load<'_> {
         }
     }
 
-    /// A shared counter and another one, at one offset or not at all.
+    /// A shared counter and another one: both change at one offset, or neither does.
     fn pair(&mut self, tag: &str) -> Vec<Effect> {
         let first = self.rng.pick(&self.plan.counters).clone();
         let second = loop {

@@ -78,7 +78,7 @@ impl Steady {
         Self { shared, thread }
     }
 
-    /// Waits for a write that was begun after `since` and has succeeded; says how long after.
+    /// Waits until a write that began after `since` has succeeded. Returns how long after `since` that was.
     ///
     /// # Errors
     /// When no write succeeds in time.
@@ -98,7 +98,7 @@ impl Steady {
         self.shared.done().calls.len()
     }
 
-    /// Lets every writer finish what it does.
+    /// Waits until every writer has finished its write.
     ///
     /// # Errors
     /// When no client could connect at the beginning.

@@ -1,4 +1,4 @@
-//! A node's admin HTTP: what it says of itself to monitoring.
+//! A node's admin HTTP, which monitoring reads.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

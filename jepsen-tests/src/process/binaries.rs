@@ -19,7 +19,7 @@ pub const EXAMPLES: [&str; 4] = [
     "watch_resume",
 ];
 
-/// A server that is to have a planted bug can have one.
+/// The server can have a planted bug if a test asks for one.
 const FEATURES: &[&str] = if cfg!(feature = "planted-bugs") {
     &["--features", "rstmdb/planted-bugs"]
 } else {
@@ -57,7 +57,7 @@ pub fn example(name: &str) -> Result<PathBuf, Error> {
     at(folder.join(name))
 }
 
-/// The folder both are in.
+/// The folder that holds both binaries.
 ///
 /// # Errors
 /// When they cannot be built.

@@ -146,7 +146,7 @@ impl Node {
         Ok(())
     }
 
-    /// Starts the process again and waits until it serves; says how long that took.
+    /// Starts the process again and waits until the node serves. Returns how long that took.
     ///
     /// # Errors
     /// When it does not serve in time.
@@ -257,7 +257,7 @@ impl Node {
         }
     }
 
-    /// Whether it was started and has ended without the test's doing.
+    /// Whether the process was started, and has ended although the test did not end it.
     pub fn has_ended(&mut self) -> bool {
         let status = self.child.as_mut().map(Child::try_wait);
         matches!(status, Some(Ok(Some(_))))

@@ -14,7 +14,7 @@ impl Node {
         Ok(self.proc("status", "VmRSS:")? * 1024)
     }
 
-    /// How much it has made the disk write, in bytes, since it started.
+    /// How many bytes the process has made the disk write since it started.
     ///
     /// # Errors
     /// When it is not running.
@@ -22,7 +22,7 @@ impl Node {
         self.proc("io", "write_bytes:")
     }
 
-    /// The processor time it has taken since it started, its own and the kernel's for it.
+    /// The processor time of the process since it started: its own, and the kernel's on its behalf.
     ///
     /// # Errors
     /// When it is not running.

@@ -89,7 +89,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Opens the socket and says HELLO with the features that clients of old know.
+    /// Opens the socket and says HELLO with the features that older clients know.
     ///
     /// # Errors
     /// As [`Self::connect`].

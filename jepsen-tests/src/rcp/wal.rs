@@ -31,7 +31,7 @@ impl Record {
         Value::Object(meta)
     }
 
-    /// A field that is text; empty where it is not there.
+    /// A text field; empty if the record does not have it.
     pub fn text(&self, field: &str) -> &str {
         self.entry[field].as_str().unwrap_or_default()
     }

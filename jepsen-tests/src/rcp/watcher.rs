@@ -77,8 +77,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Where to continue, and how many of the events there were seen. This is after the last notice of
-    /// progress, or at the last event, because more events may share its offset.
+    /// The offset to continue from, and how many events at that offset were seen. It is the one after the last notice
+    /// of progress, or that of the last event, because more events may share that offset.
     fn resume(&self) -> Position {
         let (last, count) = position(&self.seen);
         if self.looked_at < last || self.looked_at == 0 {
@@ -118,8 +118,8 @@ pub fn position(seen: &[Seen]) -> Position {
     (last.offset, seen.iter().rev().take_while(at_last).count())
 }
 
-/// Watches everything from the beginning, from the first of the nodes and, whenever a connection is
-/// lost, from the next, until it has seen all up to `end`, which the caller sets once it is known.
+/// Watches everything from the beginning until it has seen all up to `end`, which the caller sets once it is known. It
+/// begins at the first of the nodes, and goes on at the next one whenever a connection is lost.
 ///
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.
@@ -150,7 +150,7 @@ impl Default for Wanted {
     }
 }
 
-/// As [`watch_until`]; `next` says where to go on, and `end` is the last of the wanted events.
+/// As [`watch_until`]. The watcher goes on at `next`, and `end` is the last of the wanted events.
 ///
 /// # Errors
 /// As [`watch_until`].

@@ -24,9 +24,9 @@ const LOG_AHEAD_MAX: Duration = Duration::from_secs(3);
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The process of one node, or of more, is killed; what it wrote stays.
+    /// The processes of one or more nodes are killed. What they wrote stays.
     Kill,
-    /// The power of one node, or of more, is cut: what was not synced is lost, kept or torn.
+    /// The power of one or more nodes is cut. Each unsynced write is lost, kept or torn.
     PowerCut,
     /// Links are cut: halves, the leader alone or at one link, a majority ring, a bridge, one way only, any ways.
     Partition,

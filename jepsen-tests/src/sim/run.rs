@@ -36,7 +36,7 @@ pub struct Verdict {
     pub offsets: u64,
     /// The virtual time it took.
     pub took: Duration,
-    /// Tells runs apart by every step of the scheduler; only where it was asked for.
+    /// A hash of every step of the scheduler, which tells runs apart; only if the caller asked for it.
     pub trace_hash: Option<u64>,
 }
 

@@ -40,7 +40,7 @@ pub fn calm(world: &Arc<World>) {
     }
 }
 
-/// Writes through a node until it is acknowledged; it must be, in time.
+/// Writes through a node until a write is acknowledged, which must come in time.
 pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
     let until = trace::now() + HEALED_WITHIN;
     while trace::now() < until && !trace::is_violated() {
@@ -58,7 +58,7 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
     false
 }
 
-/// Waits until every node is up and has applied the same, then checks every invariant of a healthy cluster.
+/// Waits until every node runs and has applied the same entries. Then checks every invariant of a healthy cluster.
 pub async fn settle(world: &Arc<World>) {
     if trace::is_violated() || !recovered(world).await {
         return;
@@ -152,7 +152,7 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
     world.answers.lock().close(chain.facts())
 }
 
-/// What a node has purged, applied and committed follows one from the other.
+/// What a node has purged is in its snapshot. Its snapshot and the entries that it has applied are committed.
 async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
     let invariant = "a replica is consistent";
     match SimRuntime::timeout(HEALED_WITHIN, replica.check_progress()).await {

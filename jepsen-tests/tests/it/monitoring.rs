@@ -1,6 +1,6 @@
-//! What `deploy/` gives to Prometheus and Grafana can be read, and names only metrics a node has.
+//! The files in `deploy/` for Prometheus and Grafana can be read, and name only metrics that a node has.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ fn known_metrics() -> BTreeSet<String> {
     sources.flat_map(|source| metrics_in(&source)).collect()
 }
 
-/// Those a node does not have. A histogram is asked for by its parts.
+/// The metrics that a node does not have. A query names a histogram by its parts.
 fn unknown(asked: &BTreeSet<String>, known: &BTreeSet<String>) -> Vec<String> {
     let is_known = |metric: &&String| {
         let parts = ["_bucket", "_sum", "_count"];
@@ -171,4 +171,50 @@ fn a_metric_nobody_has_is_found() {
     let asked =
         metrics_in("rate(rstmdb_x_seconds_bucket{op=\"A\"}[1m]) / rstmdb_y - rstmdb_z_total");
     assert_eq!(unknown(&asked, &known), ["rstmdb_z_total"]);
+}
+
+/// Expression and waiting time of each alert. Line breaks do not matter.
+fn conditions(alerts: &Value) -> BTreeMap<String, (String, String)> {
+    let groups = alerts["groups"].as_array().unwrap().iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+    let words = |value: &Value| {
+        let text = value.as_str().unwrap_or_default();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    rules
+        .map(|rule| {
+            (
+                words(&rule["alert"]),
+                (words(&rule["expr"]), words(&rule["for"])),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn the_alerts_in_the_operations_page_are_those_of_the_file() {
+    let page = text("docs/operations.md");
+    let (_, block) = page.split_once("```yaml\ngroups:\n").unwrap();
+    let (block, after) = block.split_once("\n```\n").unwrap();
+    let printed: Value = serde_saphyr::from_str(&format!("groups:\n{block}\n")).unwrap();
+    let (printed, file) = (
+        conditions(&printed),
+        conditions(&yaml("deploy/prometheus/alerts.yml")),
+    );
+    for (name, condition) in &file {
+        assert_eq!(printed.get(name), Some(condition), "{name}");
+    }
+    assert_eq!(
+        printed.keys().collect::<Vec<_>>(),
+        file.keys().collect::<Vec<_>>()
+    );
+    // The table below says what each can mean.
+    let (_, table) = after.split_once("| alert | what it can mean |").unwrap();
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let explained = table.lines().skip(2).map(|row| {
+        let name = row.split('|').nth(1).unwrap().trim();
+        format!("Rstmdb{name}")
+    });
+    let explained: BTreeSet<String> = explained.collect();
+    assert_eq!(explained, file.keys().cloned().collect::<BTreeSet<_>>());
 }

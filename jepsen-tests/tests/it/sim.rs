@@ -1,4 +1,4 @@
-//! Clusters in virtual time, by seed: a few seeds, and the proof that a seed is one run and no other.
+//! Clusters in virtual time: a few seeds, and the proof that a seed always gives the same run.
 
 use std::process::Command;
 

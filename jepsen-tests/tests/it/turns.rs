@@ -1,7 +1,7 @@
 //! Which tests may run at the same time.
 //!
-//! Each test begins by taking a turn, and says by its kind what it may have beside it. All turns come from one counter
-//! of this process, so any number of test threads is right: with more of them, more tests wait side by side.
+//! Each test begins by taking a turn. The kind of the turn says which tests may run beside it. All turns come from one
+//! counter of this process, so any number of test threads is right: with more threads, more tests wait.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,11 +10,11 @@ const UNITS: usize = 8;
 const LIGHT: usize = 1;
 const HEAVY: usize = 3;
 
-/// The kinds, those that go first at the front: long tests that begin late would be the end of the run, and one
-/// that needs the machine for itself would stop all others if it did not wait for them.
+/// The kinds, in the order in which they go first. Heavy tests are first, because a long test that begins late prolongs
+/// the run. A test that needs the machine for itself is last, because otherwise all others would wait for it.
 const KINDS: [usize; 3] = [HEAVY, LIGHT, UNITS];
 
-/// What light tests have together while a heavy one waits.
+/// How many units light tests have together while a heavy one waits.
 const LIGHT_BESIDE_HEAVY: usize = UNITS - 2 * HEAVY;
 
 static TURNS: Mutex<Turns> = Mutex::new(Turns {
@@ -34,7 +34,8 @@ struct Turns {
 }
 
 impl Turns {
-    /// Whether a test of this kind may begin: it fits, and it is not one for which the others do not wait.
+    /// Whether a test of this kind may begin: there are enough units, and no waiting test of another kind goes before
+    /// it.
     fn may_begin(&self, kind: usize) -> bool {
         let is_last = kind == KINDS.len() - 1;
         let others_wait = self.waiting[..kind].iter().any(|count| *count > 0);
@@ -74,8 +75,8 @@ pub fn heavy() -> Turn {
     take(HEAVY)
 }
 
-/// A test that measures times which others would disturb, or takes what there is once: containers with fixed ports, a
-/// network with fixed addresses, nearly all descriptors of this process.
+/// A test that measures times which other tests would disturb, or takes something that exists only once: containers
+/// with fixed ports, a network with fixed addresses, nearly all descriptors of this process.
 pub fn alone() -> Turn {
     take(UNITS)
 }

@@ -5,8 +5,8 @@
 //! - *refused* ([`Error::Refused`], [`Error::RefusedByLeader`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
 //!   [`Error::OtherCluster`]): the request is at fault; a retry changes nothing.
 //! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
-//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ArchiveUnavailable`], [`Error::ShuttingDown`]): this node cannot
-//!   do it now; a retry, here or on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
+//!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ArchiveUnavailable`], [`Error::ArchiveDamaged`],
+//!   [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
 //! - *faulty* ([`Error::DecisionFailed`]): the request meets a bug of the program, and would meet it on every node; the
 //!   cluster does not retry it.
 //! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
@@ -17,10 +17,10 @@ use rstmdb_rcp::message::ErrorBody;
 /// A refusal in the words of the leader.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RefusedByLeader {
-    /// What the client is told.
+    /// The error that the client gets.
     pub error: ErrorBody,
-    /// Whether the instance may have begun another life since an earlier attempt, so that this refusal says nothing of
-    /// that attempt's outcome.
+    /// Whether the instance may have begun another life since an earlier attempt. Then this refusal does not show that
+    /// attempt's outcome.
     pub may_be_of_a_later_life: bool,
 }
 
@@ -49,6 +49,19 @@ pub enum Error {
         wanted: u64,
         /// What the archive said, for people.
         reason: String,
+    },
+    /// The wanted offset has left the node for the archive, and the object that holds it there is damaged.
+    #[error(
+        "offset {wanted} can only be read through object {object} of the archive, which is damaged: {what}. The node reads \
+         it again once it was mended"
+    )]
+    ArchiveDamaged {
+        /// The offset asked for.
+        wanted: u64,
+        /// The object's name, below the archive's place and the cluster's id.
+        object: String,
+        /// What is wrong with it, for people.
+        what: String,
     },
     /// The log does not reach up to the wanted offset yet, on any node.
     #[error(
@@ -144,6 +157,7 @@ impl Error {
             | Self::RefusedByLeader(_)
             | Self::OffsetCompacted { .. }
             | Self::ArchiveUnavailable { .. }
+            | Self::ArchiveDamaged { .. }
             | Self::OffsetAhead { .. }
             | Self::OtherCluster { .. }
             | Self::NotLeader

@@ -80,7 +80,7 @@ impl<T: Types> Replica<T> {
     ///
     /// # Errors
     ///
-    /// See [`Error`].
+    /// When the engine or the leader refuses the command, or when its outcome did not become known in time.
     pub fn submit(&self, submission: impl Into<Submission>, actor: Arc<str>) -> Submitted {
         let Submission {
             command,
@@ -172,9 +172,9 @@ impl<T: Types> Replica<T> {
         self.parts.watches.watch(filter, from)
     }
 
-    /// Starts a watch of one instance together with how it stands at the watch's head: nothing
-    /// lies between the two. `filter` says what it wants of the instance. A watch that is told creations or deletions
-    /// may wait for an instance that does not exist.
+    /// Starts a watch of one instance, and returns the instance's state at the watch's head: no event lies between the
+    /// two. `filter` says which facts about the instance the watch delivers. A watch that delivers creations or
+    /// deletions may wait for an instance that does not exist.
     ///
     /// # Errors
     ///
@@ -248,8 +248,8 @@ impl<T: Types> Replica<T> {
         self.parts.log.read_raw(from, to, entries_max, bytes_max)
     }
 
-    /// Makes sure that the log can be read from `offset` (0: the earliest that is retained) on, for as long as the result
-    /// lives, if that part of it has left the node for the archive.
+    /// Fetches the part of the log from `offset` on (0: the earliest that is retained) from the archive, if it has left
+    /// the node. It can be read for as long as the result lives.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@
 //! - `write`: a command on its way. It comes in (`submit`), or from another node (`forwarded`), and waits (`queue`).
 //!   This node or the leader decides it (`dispatch`, `proposer`, `forwarder`), at once or ahead (`decide`, `held`).
 //!   Then it waits for the log (`in_flight`). `clock` tells the log's time.
-//! - `read`: linearizable reads (`linearizable`), queries (`look_up`), what a repeated event is told (`replay`), where
+//! - `read`: linearizable reads (`linearizable`), queries (`look_up`), the context for the answer to a retry (`replay`), where
 //!   a watch may begin (`resume`).
 //! - `peers`: what a replica asks of the other nodes besides Raft (`calls`), what they say of themselves (`report`),
 //!   who they are (`neighbours`), the network of a cluster of one (`none`).
@@ -49,7 +49,7 @@ mod upkeep;
 mod watch;
 pub(crate) mod write;
 
-pub use apply::hash::entry_hash;
+pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader};

@@ -40,7 +40,7 @@ pub trait Host: Send + Sync + 'static {
     fn block(&self, work: &mut dyn FnMut());
 
     /// The free space, in bytes, of the file system that holds the data folder; `None` when
-    /// it cannot be told.
+    /// it cannot be found out.
     fn free_bytes(&self) -> Option<u64>;
 
     /// Anything else that new files need and the machine has run out of: inodes, file descriptors. For people.

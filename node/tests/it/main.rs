@@ -1,14 +1,14 @@
 //! The node from outside: its wire contract, its replica and whole clusters in virtual time, and the protocol
 //! between nodes over simulated sockets.
 //!
-//! One binary for all of them, because each further one links the whole product again. Tests begin in the order of
-//! their names: `server_suite::worst`, which measures times and the memory of this process, comes last, when hardly
-//! another test is left beside it.
+//! One binary for all of them, because each further binary would link the whole product again. Tests begin in the order
+//! of their names: `server_suite::worst`, which measures times and the memory of this process, comes last, when hardly
+//! any other test still runs.
 
 // `on_follower` has the sources of `server_suite`.
 #![allow(clippy::unwrap_used, clippy::duplicate_mod)]
 
-// The engine's player of the golden scenarios, and what it stands on.
+// The engine's player of the golden scenarios, and the modules that it needs.
 #[path = "../../../engine/tests/it/common/mod.rs"]
 mod common;
 mod on_follower;

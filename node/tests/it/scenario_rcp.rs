@@ -1,4 +1,4 @@
-//! The requests of a scenario, and what came of them, as RCP writes them.
+//! The requests of a scenario and their results, as RCP writes them.
 
 use rstmdb_engine::command::{BatchOp, DryRun, Query};
 use rstmdb_engine::definition::Warning;
@@ -6,6 +6,7 @@ use rstmdb_engine::fact::{Meta, NO_OFFSET};
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, Trial};
 use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{asking, instance, machine};
 use serde::Serialize;
@@ -90,7 +91,10 @@ fn command_call(command: &Command) -> (&'static str, String) {
         Command::SetAutomation(set) => {
             let params = Automation {
                 set: Some(if set.paused { "paused" } else { "running" }.into()),
-                reason: set.reason.as_deref().map(Into::into),
+                meta: Meta {
+                    reason: set.reason.as_deref().map(Into::into),
+                    ..Meta::default()
+                },
                 skip_overdue: set.skip_overdue.then_some(true),
                 shift_timers: set.shift_timers.then_some(true),
             };
@@ -379,8 +383,8 @@ fn found_result(reply: &Reply) -> Value {
     }
 }
 
-/// The code, the details and the message of the error that a client gets of `refusal`. A message that names a
-/// field is left out: whether the session or the engine finds the fault, it has other words.
+/// The code, the details and the message of the error that a client gets of `refusal`. A message that names a field is
+/// left out, because the session and the engine word it differently.
 pub fn error(refusal: &Refusal) -> Value {
     let mut details = refusal.details();
     let field = details["field"].as_str().map(str::to_owned);

@@ -38,7 +38,7 @@ pub enum Fault {
     CutOff,
     /// A byte of what it answers is another one.
     Corrupt,
-    /// It keeps only half of what it is given, and says that all is well.
+    /// It keeps only half of the object, and reports success.
     KeepHalf,
 }
 

@@ -143,7 +143,7 @@ async fn an_answer_that_is_cut_off_is_never_shown_as_the_whole() {
     bucket.put("object", content.clone()).await.unwrap();
     double.fail_always(Some((Method::GET, Fault::CutOff)));
     for _ in 0..3 {
-        // It may be read on from where it was cut off.
+        // A reader may continue where the answer was cut off.
         match bucket.get("object", 200_000).await {
             Ok((whole, _)) => assert_eq!(whole, content),
             Err(Error::Bucket(_) | Error::CutOff { .. }) => {}

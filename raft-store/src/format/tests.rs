@@ -229,7 +229,7 @@ fn an_index_that_no_log_has_is_damage() {
     }
 }
 
-/// Memory is reserved by what a payload claims, so it must not claim more than it can hold.
+/// The decoder reserves as much memory as a payload claims, so a payload must not claim more than it can hold.
 #[test]
 fn a_payload_cannot_claim_more_than_its_block_expands_to() {
     let raw = vec![7; 1 << 20];

@@ -1,9 +1,9 @@
 //! History that has left the node: a file of the log in the form in which an archive keeps it, and reading it again.
 //!
-//! An object of an archive is a head, which is JSON with its length before it, and behind it the bytes of the segment or
-//! history file, as they were on the node. What is encrypted on the node stays encrypted. The name has the offsets and
-//! the SHA-256 of the whole object. So two different objects never have the same name, and an object that was changed
-//! or cut off is found.
+//! An object of an archive begins with its head, which is JSON with its length before it. Behind the head are the bytes
+//! of the segment or history file, as they were on the node: encrypted, if they were encrypted there. The name has the
+//! offsets and the SHA-256 of the whole object. So two different objects never have the same name, and a reader finds
+//! an object that was changed or cut off.
 //!
 //! The head lists the stale entries: the state of a node forgets them together with the file.
 
@@ -83,12 +83,12 @@ impl FromStr for ArchivedName {
 
 /// What an object says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+pub(super) struct Head {
     format: u32,
     cluster_id: String,
     node_id: u64,
     /// The number in the segment's header, to which the checksums of its records are bound.
-    segment: u64,
+    pub(super) segment: u64,
     first_offset: u64,
     last_offset: u64,
     /// The entries that changed nothing.
@@ -246,27 +246,7 @@ impl<F: FileSystem> SharedLog<F> {
     ) -> Result<ArchivedFile<F>, Error> {
         let path = self.layout.archived.join(name.to_string());
         let bad = |what: String| damaged(&path, 0, what).in_archive();
-        if !name.is_of(object) {
-            let bytes = object.len();
-            return Err(bad(format!(
-                "its {bytes} bytes do not have the checksum in its name"
-            )));
-        }
-        let (head, content) = split(object).map_err(&bad)?;
-        if head.format != FORMAT {
-            return Err(Error::Unsupported {
-                file: path,
-                what: format!("it has format {}", head.format),
-            });
-        }
-        let ours = self.cluster_text();
-        if head.cluster_id != ours {
-            let theirs = head.cluster_id;
-            return Err(bad(format!("it is of cluster {theirs}, this is {ours}")));
-        }
-        if (head.first_offset, head.last_offset) != (name.first, name.last) {
-            return Err(bad("it holds other entries than its name says".to_owned()));
-        }
+        let (head, content) = checked(&path, name, object, self.options.cluster_id)?;
         let source = Source {
             number: head.segment,
             path: &path,
@@ -276,7 +256,7 @@ impl<F: FileSystem> SharedLog<F> {
         let (index, found) = indexed.map_err(Error::in_archive)?;
         let theirs = found.header.map_or(0, |header| header.cluster_id);
         if are_different_clusters(theirs, self.options.cluster_id) {
-            return Err(bad("its segment belongs to another cluster".to_owned()));
+            return Err(bad(OTHER_CLUSTER.to_owned()));
         }
         Ok(ArchivedFile {
             opened: Opened {
@@ -317,8 +297,46 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     fn cluster_text(&self) -> String {
-        uuid::Uuid::from_u128(self.options.cluster_id).to_string()
+        cluster_text(self.options.cluster_id)
     }
+}
+
+fn cluster_text(cluster_id: u128) -> String {
+    uuid::Uuid::from_u128(cluster_id).to_string()
+}
+
+pub(super) const OTHER_CLUSTER: &str = "its segment belongs to another cluster";
+
+/// The parts of an object, if it is the one of this name and of this cluster.
+pub(super) fn checked<'a>(
+    path: &Path,
+    name: &ArchivedName,
+    object: &'a [u8],
+    cluster_id: u128,
+) -> Result<(Head, &'a [u8]), Error> {
+    let bad = |what: String| damaged(path, 0, what).in_archive();
+    if !name.is_of(object) {
+        let bytes = object.len();
+        return Err(bad(format!(
+            "its {bytes} bytes do not have the checksum in its name"
+        )));
+    }
+    let (head, content) = split(object).map_err(&bad)?;
+    if head.format != FORMAT {
+        return Err(Error::Unsupported {
+            file: path.to_owned(),
+            what: format!("it has format {}", head.format),
+        });
+    }
+    let ours = cluster_text(cluster_id);
+    if head.cluster_id != ours {
+        let theirs = head.cluster_id;
+        return Err(bad(format!("it is of cluster {theirs}, this is {ours}")));
+    }
+    if (head.first_offset, head.last_offset) != (name.first, name.last) {
+        return Err(bad("it holds other entries than its name says".to_owned()));
+    }
+    Ok((head, content))
 }
 
 /// Decodes every record, and checks that the entries `first..=last` are there.

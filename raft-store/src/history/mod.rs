@@ -11,10 +11,12 @@
 //! | `heal` | finding damaged files, and replacing them |
 //! | `serve` | choosing the run to give |
 //! | `archived` | a file in the form in which an archive keeps it, and reading it again |
+//! | `archived_entries` | all of its entries at once |
 //! | `archive_folder` | an archive that is a folder |
 
 mod archive_folder;
 mod archived;
+mod archived_entries;
 mod attach;
 mod heal;
 mod receive;
@@ -22,5 +24,6 @@ mod serve;
 
 pub use archive_folder::ArchiveFolder;
 pub use archived::{ArchivedFile, ArchivedName, ArchivedObject};
+pub use archived_entries::archived_entries;
 pub(crate) use attach::attach;
 pub use receive::HistoryReceiver;

@@ -15,8 +15,8 @@ impl<F: FileSystem> Store<F> {
         self.shared.receive_history(first, last)
     }
 
-    /// The run of entries to serve next to a peer whose history begins at `before` (exclusive):
-    /// its first and last index, of about `bytes_max` bytes of files, but at least one entry.
+    /// The first and last index of the run of entries to send next to a peer whose history begins at `before`
+    /// (exclusive). The run takes about `bytes_max` bytes of files, and has at least one entry.
     /// `None` when this node has no file with the entries below `before`, or does not know yet that they are
     /// committed.
     pub fn history_run(&self, before: u64, bytes_max: u64) -> Option<(u64, u64)> {

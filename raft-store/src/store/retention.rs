@@ -95,8 +95,8 @@ impl Expired {
     }
 }
 
-/// The oldest files, as long as they may be dropped. For who holds the lock of the history files, the first one stays
-/// the oldest until it is removed from the table.
+/// The oldest files, as long as they may be dropped. While the caller holds the lock of the history files, the first
+/// one stays the oldest until it is removed from the table.
 fn expired<F: FileSystem>(
     shared: &SharedLog<F>,
     policy: &Retention,

@@ -1,4 +1,4 @@
-//! Every bit of a data folder, flipped alone: what is read is what was written, or nothing is.
+//! Every bit of a data folder, flipped alone: the store reads what was written, or nothing.
 //!
 //! A flip is refused with the file and an offset at or before it, or costs nothing: derived files
 //! are written again, and bytes above the last durable mark are cut off. `verify` names every flip

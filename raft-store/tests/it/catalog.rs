@@ -1,4 +1,4 @@
-//! The catalog is worth nothing but time: gone, damaged or wrong, the log is the same.
+//! The catalog only saves time. If it is gone, damaged or wrong, the log is the same.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Power cuts by seed: whatever was acknowledged is there, nothing is invented, and what
-//! survives beyond it is a prefix of what was asked for.
+//! Power cuts by seed. All acknowledged data is there, and nothing is invented. What survives beyond it is a prefix of
+//! what the caller asked for.
 
 use std::io::ErrorKind;
 
@@ -97,7 +97,8 @@ proptest! {
         let mut run = Run::new(Log::open(&MemFs::new(0), &small_segments()).unwrap());
         for (operations, _) in &rounds {
             for operation in operations {
-                // openraft never truncates what is committed, so commits end the freedom here.
+                // openraft never truncates committed entries. So this test commits nothing, and any truncation is
+                // allowed.
                 if !matches!(operation, Operation::Commit) {
                     operate(&mut run, operation);
                 }

@@ -1,6 +1,6 @@
-//! The catalog after a power cut: it is a database with syncs of its own, so its files may be cut
-//! anywhere, and it may be older or newer than the log. None of that shows: what is asked of the log
-//! is answered from the log. It lives in a real folder, so the cuts are made in its files.
+//! The catalog after a power cut: it is a database with syncs of its own, so its files may be cut anywhere, and it may
+//! be older or newer than the log. No reader notices: the store answers from the log. It lives in a real folder, so the
+//! cuts are made in its files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -126,8 +126,8 @@ fn history_of_another_node() {
     assert!(cut_everywhere("history", &story.end()) > 1000);
 }
 
-/// A folder that is emptied to join again is still the old node's, or damaged and says so, or empty;
-/// never one that has its identity and has forgotten its log, or the reverse.
+/// A folder is emptied to join again. After a power cut it is still the old node's, or damaged and the store says so,
+/// or empty. It never has its identity without its log, or the reverse.
 #[test]
 fn rejoining() {
     let mut story = Story::begin(640);

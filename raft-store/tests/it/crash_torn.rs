@@ -13,11 +13,11 @@ use rstmdb_raft_store::{Error, FileSystem, MemFs, Record, Vote};
 
 const SEGMENT_BYTES: u64 = 2048;
 
-/// A log as it was left, and what must come of it.
+/// A log as its process left it, and the allowed results of a start.
 struct Left {
     name: &'static str,
     log: Log,
-    /// What may be served: after each record that no mark covers, and all of it.
+    /// The allowed logs: up to each record that no mark covers, and the whole log.
     allowed: Vec<Model>,
     /// Everything below was durable for sure.
     marked: u64,
@@ -120,7 +120,7 @@ impl Left {
         }
     }
 
-    /// What is served is one of the allowed states; then the log goes on.
+    /// Checks that the log is one of the allowed states, and takes new entries.
     fn assert_cut(&self, content: &[u8], what: &str) {
         let name = self.name;
         let mut log = self

@@ -1,5 +1,5 @@
-//! Cuts and flips at every byte: what was never known to be durable is cut off exactly, what was
-//! is refused.
+//! Cuts and flips at every byte. The store cuts off exactly the records that it never knew to be durable. It refuses
+//! damage in durable ones.
 
 use std::io;
 use std::path::PathBuf;
@@ -55,8 +55,8 @@ fn last_below(log: &Log, end: u64, offset: u64) -> u64 {
     whole.filter_map(|((_, index), _)| *index).last().unwrap()
 }
 
-/// The file was made whole before anything was written to it, so whoever shortens it takes what was
-/// acknowledged: no torn write does that.
+/// The file had its full length before anything was written to it. So a file that is shorter may have lost
+/// acknowledged entries, and no torn write makes it shorter.
 #[test]
 fn a_file_cut_at_any_byte_is_refused() {
     let (log, _, end) = log_with_unmarked_batch();

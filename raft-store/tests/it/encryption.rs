@@ -10,7 +10,7 @@ use rstmdb_raft_store::{
     Error, FileSystem, Keyring, MemFs, Options, SnapshotMeta, Store, StoredMembership, log_id,
 };
 
-/// Long enough to be compressed, and sure to be found where it is not encrypted.
+/// A secret that is long enough to be compressed, and that the test surely finds in unencrypted files.
 const SECRET: &str = "the customer's account number is DE89 3704 0044 0532 0130 00";
 
 fn keys(ids: &[u32]) -> Keyring {
@@ -72,7 +72,7 @@ fn telling(fs: &MemFs) -> Vec<PathBuf> {
     files(fs).into_iter().filter(shows).collect()
 }
 
-/// Whether a snapshot's blocks can be decompressed by anybody: they hide the secret, but not well.
+/// Whether a snapshot's blocks can be decompressed without a key: compression alone hides the secret, but not well.
 fn has_zstd(log: &Log) -> bool {
     let current = log.store.snapshots().current().unwrap().unwrap();
     let path = Path::new("/data/snapshots").join(&current.info().file);
@@ -161,7 +161,7 @@ fn a_new_key_is_used_from_the_next_write_on_and_old_files_stay_readable() {
     assert_whole(&mut log, 22);
     let mut log = log.reopen().unwrap();
     assert_whole(&mut log, 22);
-    // The old key is needed as long as its files are there.
+    // The store needs the old key as long as files under it exist.
     log.fs.kill();
     let mut options = encrypted(&[2]);
     let refused = Store::open(log.fs.clone(), options.clone()).map(drop);

@@ -1,5 +1,5 @@
-//! A disk that fails or fills up at each operation of a recorded run: what the log acknowledged
-//! is there afterwards, a failure of the log is final, one of anything else is not.
+//! A disk that fails or fills up at each operation of a recorded run. What the log acknowledged is there afterwards. A
+//! failure of the log is final, and any other failure is not.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -17,11 +17,11 @@ use rstmdb_raft_store::{
 /// The last entry that the snapshot from another node covers.
 const RECEIVED: u64 = 30;
 
-/// What the run was told to be done, and so must find again.
+/// What the store acknowledged to the run, which the run must find again.
 #[derive(Default)]
 struct Told {
     entries: BTreeMap<u64, Entry>,
-    /// Entries below it may be gone: something that removes them was at least asked for.
+    /// Entries below this offset may be gone, because the run has at least asked for their removal.
     kept_from: u64,
     /// The end of what was asked for.
     asked_to: u64,
@@ -57,7 +57,7 @@ impl Run {
             .ok()
     }
 
-    /// A step that is not the log's: it may fail, and the log must not.
+    /// A step outside the log: it may fail, but the log must not.
     fn beside<T>(
         &mut self,
         what: &str,
@@ -107,7 +107,7 @@ impl Run {
         self.log.step_with_room();
     }
 
-    /// Our own snapshot; the log is purged on its account only when it is there.
+    /// The node's own snapshot. The log is purged because of it only if it exists.
     fn snapshot(&mut self, index: u64) {
         let written = self.beside("snapshot", |log| write_snapshot(log, index));
         if written.is_some() {
@@ -184,7 +184,7 @@ impl Run {
         self.a_failed_log_stays_failed();
     }
 
-    /// The first reason is the reason for everything that is asked later.
+    /// Every later request gets the first reason.
     fn a_failed_log_stays_failed(&mut self) {
         let Some(first) = self.log.store.failed() else {
             return;
@@ -355,7 +355,7 @@ fn a_disk_that_fails_once_or_for_good_at_any_operation_loses_nothing_acknowledge
                 hit |= !failures.is_empty();
                 count(&mut kinds, &failures);
             }
-            // Removing what is left over may fail unheard, so one miss is no proof of the end.
+            // The store ignores a failure to remove leftovers, so one run without an error does not prove the end.
             if !hit && nth > 100 {
                 break;
             }

@@ -41,7 +41,7 @@ fn a_snapshot_that_does_not_fit_costs_nothing_but_itself() {
     assert_eq!(log.store.snapshots().list().len(), 1);
 }
 
-/// So that the size of a payload is what it takes of a segment.
+/// A log without compression, so that a payload takes its own size in a segment.
 fn uncompressed() -> Log {
     let mut options = options();
     options.compress = false;

@@ -123,7 +123,7 @@ fn only_a_run_that_joins_is_taken_in() {
     assert_refused(store.receive_history(900, 998));
     assert_refused(store.receive_history(1000, 1000));
     assert_refused(store.receive_history(1000, 999));
-    // The same run twice at once: the second comes too late, and takes nothing away.
+    // The same run twice at once: the second one comes too late, and removes nothing.
     let mut second = store.receive_history(990, 999).unwrap();
     second.push(&entries(990, 999)).unwrap();
     import(store, 990, 999).unwrap();

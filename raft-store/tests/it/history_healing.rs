@@ -1,5 +1,5 @@
-//! Damaged history: noticed by a read or a check, replaced whole or not at all, and never in the
-//! way of what is around it.
+//! Damaged history: a read or a check notices it. The store replaces it whole or not at all. Other history stays
+//! readable.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! Letting go of history that came from another node: before the log, oldest first, by the same
-//! policy.
+//! Retention of history from another node: it goes before the log, oldest first, by the same policy.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The store from outside: what survives crashes, damage and full disks, and what it answers.
 //!
-//! One binary for all of them, because each further one links the crate and all it stands on again.
+//! One binary for all of them, because each further binary would link the crate and its dependencies again.
 
 #![allow(clippy::unwrap_used)]
 

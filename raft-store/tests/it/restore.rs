@@ -1,4 +1,4 @@
-//! A folder that is being restored opens for nobody else until it is finished.
+//! A folder that is being restored cannot be opened otherwise until the restore is finished.
 
 use std::path::Path;
 

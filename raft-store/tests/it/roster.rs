@@ -1,5 +1,4 @@
-//! Who a folder belongs to, and whom its node has met: what keeps a node that forgot its votes
-//! out.
+//! The owner of a folder, and the nodes that it has met. They keep a node that forgot its votes out of its cluster.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! A disk that reads a few bytes at a time, and one that has taken half of a write when it says that
-//! it is full.
+//! A disk that reads a few bytes at a time, and one that writes half of the data before it reports that it is full.
 
 use std::io;
 use std::path::Path;
@@ -202,7 +201,7 @@ fn a_write_that_is_taken_in_half_loses_nothing_acknowledged() {
         let fs = grudging(&disk, nth);
         let (acknowledged, snapshot) = run(&fs);
         let failed = fs.writes_left.load(Ordering::Relaxed) == 0;
-        // What is written after the failure, if anything is, is written whole.
+        // Anything that the store writes after the failure is whole.
         if !failed {
             break;
         }

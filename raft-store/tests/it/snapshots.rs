@@ -164,7 +164,7 @@ fn every_flip_and_every_cut_is_found() {
         log.fs.set_content(&file, &flipped).unwrap();
         match read(&store, &handle) {
             Err(Error::Damaged { offset, .. }) => assert!(offset <= place as u64),
-            // The version and flag fields ask for a newer build, and are refused as such.
+            // The version and flag fields ask for a newer build, and the refusal says so.
             Ok(_) => panic!("a flip at {place} went unnoticed"),
             Err(_) => {}
         }

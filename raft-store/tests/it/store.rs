@@ -415,7 +415,7 @@ fn a_purge_beyond_the_end_moves_the_beginning_before_it_is_written() {
     let mut log = Log::new();
     (0..10).for_each(|index| log.write(index));
     log.purge(log_id(1, 100)).unwrap();
-    // Whoever looks for missing history now must not find that there is none.
+    // A search for missing history must not end now with the result that nothing is missing.
     assert_eq!(log.store.earliest_index(), 101);
     assert!(log.writer.step());
     assert_eq!(log.store.earliest_index(), 101);

@@ -11,7 +11,7 @@ use rstmdb_raft_store::{
 /// Where the snapshot ends: committed in term 3.
 const END: u64 = 15;
 
-/// A log whose entries to 9 are committed; those from 10 to `last` are of term 2, and nobody else has them.
+/// A log whose entries to 9 are committed; those from 10 to `last` are of term 2, and no other node has them.
 fn cut_off(last: u64) -> Log {
     let mut log = Log::new();
     (0..10).for_each(|index| log.write(index));
@@ -55,7 +55,7 @@ fn assert_begins_behind(log: &mut Log, end: LogId) {
 #[test]
 fn what_was_never_committed_is_not_shown_below_an_installed_snapshot() {
     let end = log_id(3, END);
-    // The log ends below the snapshot's end, there, and beyond it.
+    // The log ends below the snapshot's end, at it, and beyond it.
     for last in [12, END, 20] {
         let mut log = cut_off(last);
         let snapshot = receive(&log, end);
@@ -94,7 +94,7 @@ fn a_crash_before_the_installation_is_made_up_for_at_the_start() {
 #[test]
 fn a_log_that_leads_to_the_snapshot_stays() {
     let mut log = cut_off(20);
-    // Not known to be committed here, and committed all the same.
+    // These entries are committed, but this node does not know it.
     let snapshot = receive(&log, log_id(2, END));
     log.store.install(&snapshot).unwrap();
     for _ in 0..2 {

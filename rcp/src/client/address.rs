@@ -12,7 +12,10 @@ pub(super) struct Address {
 impl Address {
     /// Reads `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
     pub(super) fn parse(text: &str) -> Result<Address, Error> {
-        let wrong = || Error::Options(format!("{text:?} is not an address; expected HOST[:PORT]"));
+        let wrong = || {
+            let expected = "expected HOST or HOST:PORT with a port from 1 to 65535";
+            Error::Options(format!("{text:?} is not an address; {expected}"))
+        };
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, after) = rest.split_once(']').ok_or_else(wrong)?;
@@ -30,7 +33,12 @@ impl Address {
         };
         let port = match port {
             None => DEFAULT_PORT,
-            Some(port) => port.parse().map_err(|_| wrong())?,
+            // Nothing listens on port 0.
+            Some(port) => port
+                .parse()
+                .ok()
+                .filter(|port| *port > 0)
+                .ok_or_else(wrong)?,
         };
         if host.is_empty() {
             return Err(wrong());
@@ -70,7 +78,16 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["", ":99", "db1:", "db1:x", "db1:65536", "[::1", "[::1]99"] {
+        for text in [
+            "",
+            ":99",
+            "db1:",
+            "db1:x",
+            "db1:65536",
+            "db1:0",
+            "[::1",
+            "[::1]99",
+        ] {
             assert!(
                 matches!(Address::parse(text), Err(Error::Options(_))),
                 "{text}"

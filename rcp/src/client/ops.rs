@@ -40,7 +40,7 @@ macro_rules! methods {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`].
+                /// When the server refuses the request, or no server answers it in time.
                 pub async fn $method(
                     &self
                     $(, params: &$params)?
@@ -81,7 +81,7 @@ methods! {
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.
     wal_read WAL_READ (WalRead) -> WalReadResult<Box<RawValue>>;
-    /// ANCESTORS: a write, its cause, the cause of that, and so on.
+    /// ANCESTORS: a write, its cause, the cause of that write, and so on.
     ancestors ANCESTORS (Ancestors) -> AncestorsResult<Box<RawValue>>;
     /// WAL_STATS: how large the log is.
     wal_stats WAL_STATS () -> WalStatsResult;
@@ -128,8 +128,8 @@ macro_rules! dry_runs {
                 $(#[$doc])*
                 ///
                 /// # Errors
-                /// See [`Error`]. A server that does not know dry runs is not asked, because it would do what it is
-                /// asked about.
+                /// When the server refuses the request, or no server answers it in time. The client sends nothing to a
+                /// server that does not know dry runs, because that server would execute the write.
                 pub async fn $method(
                     &self,
                     params: &$params<'_>,

@@ -74,7 +74,7 @@ impl Position {
         Ok(true)
     }
 
-    /// The server has looked at everything up to this offset, and has sent what matched.
+    /// The server has compared everything up to this offset with the filter, and has sent what matched.
     pub(super) fn looked_at(&mut self, offset: u64) {
         if offset >= self.offset {
             *self = Self {

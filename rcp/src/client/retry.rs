@@ -31,7 +31,7 @@ pub(super) struct Plan<'a> {
     /// It may be sent to another node while the first one still works on it, because it concerns the cluster
     /// and not one node's files.
     pub(super) movable: bool,
-    /// It only asks what a write would do. A server that does not know such questions would do it.
+    /// It is a dry run. A server that does not know dry runs would execute it.
     pub(super) dry_run: bool,
     /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,

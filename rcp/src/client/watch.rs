@@ -31,10 +31,10 @@ const BUFFERED_EVENTS_MAX: usize = 64;
 /// The events of a watch, in ascending order of their offsets, each exactly once.
 ///
 /// A watch has a connection of its own. After a lost connection it resumes, on any of the addresses,
-/// right behind the last event it delivered, or behind what the server said it had looked at since. It
-/// ends with an error when that is impossible: the offset fell out of retention everywhere
-/// (`OFFSET_COMPACTED`), the log is another one or was restored to an earlier state (`OFFSET_AHEAD`), no
-/// server within [`super::ClientOptions::watch_resume_timeout`]. What to do then is in the error's message.
+/// right behind the last event it delivered, or behind the progress that the server has reported since. It
+/// ends with an error when that is impossible: no node has the offset any more (`OFFSET_COMPACTED`), the log is
+/// another one or was restored to an earlier state (`OFFSET_AHEAD`), or no server answers within
+/// [`super::ClientOptions::watch_resume_timeout`]. The error's message says what to do then.
 /// A node that is behind the watch's position sends nothing until it has caught up.
 /// A slow consumer is no problem: the server waits for it.
 ///
@@ -57,8 +57,8 @@ pub struct Watch {
 pub enum WatchItem {
     /// An event.
     Event(Event<'static>),
-    /// Nothing matched lately: everything up to this offset, inclusive, was looked at, and every
-    /// event that matched came before this.
+    /// No event matched lately. The server has compared everything up to this offset, inclusive, with the filter, and
+    /// every event that matched came before this item.
     Progress {
         /// The offset.
         wal_offset: u64,
@@ -69,7 +69,7 @@ impl Client {
     /// WATCH_INSTANCE: the events of one instance.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn watch_instance(&self, params: &WatchInstance<'_>) -> Result<Watch, Error> {
         Watch::start(&self.session, op::WATCH_INSTANCE, params).await
     }
@@ -77,7 +77,7 @@ impl Client {
     /// WATCH_ALL: the events of all instances that match.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the server refuses the request, or no server answers it in time.
     pub async fn watch_all(&self, params: &WatchAll<'_>) -> Result<Watch, Error> {
         Watch::start(&self.session, op::WATCH_ALL, params).await
     }

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::asking::DRY_RUN;
 use super::fields::{Fields, unexpected};
-use super::meta::Meta;
+use super::meta::{Meta, names_of_write};
 use super::response::ErrorBody;
 use super::{ParamFault, Params, op};
 use crate::BATCH_OPS_MAX;
@@ -30,11 +29,11 @@ pub struct Batch<'a> {
     pub mode: BatchMode,
     /// At most [`BATCH_OPS_MAX`].
     pub ops: Vec<BatchOp<'a>>,
-    /// What the client says about the batch. In one of best effort, it holds for each operation that says nothing
-    /// else; the operations of an atomic one say nothing of their own.
+    /// The metadata of the batch. In a batch of best effort, an operation gets each part that it leaves out. In an
+    /// atomic batch, operations have no metadata of their own.
     #[serde(flatten)]
     pub meta: Meta<'a>,
-    /// Only tell what the operations would do.
+    /// Only answer what the operations would do.
     #[serde(skip_serializing_if = "super::asking::not_asked")]
     pub dry_run: bool,
 }
@@ -50,15 +49,7 @@ pub struct BatchOp<'a> {
 
 impl<'a> Params<'a> for Batch<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "mode",
-            "ops",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
-        ];
+        let names = names_of_write!["mode", "ops"];
         let fields = Fields::of_params(params, names)?;
         let mode = match fields.optional_text("mode")?.as_deref() {
             None | Some("best_effort") => BatchMode::BestEffort,

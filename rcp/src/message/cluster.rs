@@ -63,7 +63,8 @@ pub struct NodeStatus<'a> {
     /// The last offset it has applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied: Option<u64>,
-    /// How many entries it is behind the end of the leader's log.
+    /// How many entries it is behind the end of the longest log among the members that answered. Absent while the
+    /// answering node knows no leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
     /// The version of its program.

@@ -1,6 +1,8 @@
 //! Reads the fields of a JSON object one by one, without a tree and without copies. For a wrong field it says
 //! precisely what is wrong.
 
+mod names;
+
 use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -7,10 +7,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use asking::DRY_RUN;
-
 use super::fields::Fields;
-use super::meta::Meta;
+use super::meta::{FactMeta, Meta, names_of_write};
 use super::{ParamFault, Params, ReadOptions};
 
 /// Parameters of CREATE_INSTANCE.
@@ -48,17 +46,12 @@ fn is_highest(version: &u32) -> bool {
 
 impl<'a> Params<'a> for CreateInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
+        let names = names_of_write![
             "instance_id",
             "machine",
             "version",
             "initial_ctx",
-            "idempotency_key",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
+            "idempotency_key"
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -89,17 +82,35 @@ pub struct CreateInstanceResult<'a> {
 pub struct GetInstance<'a> {
     /// The instance.
     pub instance_id: Cow<'a, str>,
+    /// Extension: what else to show. Not inside a BATCH.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<IncludeOfInstance>,
     /// Extension.
     #[serde(flatten)]
     pub read: ReadOptions,
 }
 
+/// What GET_INSTANCE shows only to those who ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncludeOfInstance {
+    /// What is known about the write that changed the instance last.
+    Meta,
+}
+
+impl IncludeOfInstance {
+    /// All there is, by its name.
+    const NAMED: [(&'static str, Self); 1] = [("meta", Self::Meta)];
+}
+
 impl<'a> Params<'a> for GetInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["instance_id", "consistency", "min_wal_offset"];
+        let names = ["instance_id", "include", "consistency", "min_wal_offset"];
         let fields = Fields::of_params(params, names)?;
+        let include = fields.optional_names("include", &IncludeOfInstance::NAMED)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
+            include: include.unwrap_or_default(),
             read: fields.read_options()?,
         })
     }
@@ -121,6 +132,10 @@ pub struct GetInstanceResult<'a> {
     pub last_event_id: Option<Cow<'a, str>>,
     /// Where the instance last changed.
     pub last_wal_offset: u64,
+    /// With [`IncludeOfInstance::Meta`]: what is known about the write at [`Self::last_wal_offset`]. `None` also if the log
+    /// no longer has that write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<FactMeta<'a>>,
 }
 
 /// Parameters of LIST_INSTANCES.
@@ -231,15 +246,7 @@ pub struct DeleteInstance<'a> {
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "instance_id",
-            "idempotency_key",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
-        ];
+        let names = names_of_write!["instance_id", "idempotency_key"];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
@@ -293,19 +300,14 @@ pub struct ApplyEvent<'a> {
 
 impl<'a> Params<'a> for ApplyEvent<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
+        let names = names_of_write![
             "instance_id",
             "event",
             "payload",
             "expected_state",
             "expected_wal_offset",
             "event_id",
-            "idempotency_key",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
+            "idempotency_key"
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {

@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::asking::DRY_RUN;
 use super::fields::Fields;
-use super::meta::Meta;
+use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params, ReadOptions};
 
 /// Parameters of PUT_MACHINE.
@@ -46,17 +45,7 @@ impl<'a> PutMachine<'a> {
 
 impl<'a> Params<'a> for PutMachine<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "machine",
-            "version",
-            "definition",
-            "checksum",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
-        ];
+        let names = names_of_write!["machine", "version", "definition", "checksum"];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             machine: fields.text("machine")?,

@@ -1,4 +1,5 @@
-//! What a client says about a write besides what is to be done: who else is concerned, why, and what caused it.
+//! The metadata of a write: why the client writes, what caused the write, to which work it belongs, and any other pairs
+//! of names and values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,8 +15,7 @@ use crate::HEADERS_BYTES_MAX;
 /// Names and values of headers.
 pub type Headers<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
-/// What a client says about a write. It changes nothing in the state: it is kept in the log, and shown to those who
-/// ask for it.
+/// The metadata of a write. It changes nothing in the state: the log keeps it, and clients that ask for it get it.
 ///
 /// ```
 /// use rstmdb_rcp::message::instance::ApplyEvent;
@@ -123,6 +123,21 @@ impl<'a> Meta<'a> {
         }
     }
 }
+
+/// The names of a write's parameters: its own, those of its metadata, and `dry_run`.
+macro_rules! names_of_write {
+    ($($own:literal),*) => {
+        [
+            $($own,)*
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+            $crate::message::fields::DRY_RUN,
+        ]
+    };
+}
+pub(super) use names_of_write;
 
 /// Reads the parameters of metadata only, and ignores all others.
 impl<'a> Params<'a> for Meta<'a> {

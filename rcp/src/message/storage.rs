@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
-use super::meta::Meta;
+use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params};
 
 /// Parameters of SNAPSHOT_INSTANCE.
@@ -268,13 +268,7 @@ pub struct FlushAll<'a> {
 
 impl<'a> Params<'a> for FlushAll<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            super::asking::DRY_RUN,
-        ];
+        let names = names_of_write![];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             meta: Meta::of(&fields)?,

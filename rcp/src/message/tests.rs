@@ -29,7 +29,7 @@ fn fault<'a, P: Params<'a>>(params: &'a RawValue) -> String {
     }
 }
 
-/// What is written by the one side is read the same by the other.
+/// Each side reads what the other has written unchanged.
 macro_rules! survives {
     ($type:ty, $json:expr) => {{
         let json: Value = $json;
@@ -66,7 +66,7 @@ fn parameters_survive_reading_and_writing() {
     survives!(Ancestors, json!({"offset": 7, "limit": 2}));
     survives!(
         GetInstance<'_>,
-        json!({"instance_id": "i", "consistency": "lease"})
+        json!({"instance_id": "i", "include": ["meta"], "consistency": "lease"})
     );
     survives!(
         AllowedEvents<'_>,
@@ -135,6 +135,10 @@ fn a_wrong_parameter_is_named_with_its_value_and_what_is_allowed() {
     assert_eq!(
         fault::<GetInstance<'_>>(&raw(r#"{"instance_id":"i","consistency":"psychic"}"#)),
         "params.consistency: expected one of \"linearizable\", \"lease\", \"local\", got \"psychic\""
+    );
+    assert_eq!(
+        fault::<GetInstance<'_>>(&raw(r#"{"instance_id":"i","include":["meta","mood"]}"#)),
+        "params.include[1]: expected one of \"meta\", got \"mood\""
     );
     assert_eq!(
         fault::<WatchAll<'_>>(&raw(r#"{"machines":["a",7]}"#)),

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, unexpected};
+use super::fields::Fields;
 use super::meta::{FactMeta, is_zero, text_or_empty, text_or_null};
 use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
@@ -34,30 +34,13 @@ impl Include {
             Self::Deleted => "deleted",
         }
     }
-
-    /// What is called so.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|include| include.name() == name)
-    }
 }
 
 fn include<const N: usize>(fields: &Fields<'_, N>) -> Result<Option<Vec<Include>>, ParamFault> {
-    if fields.get("include").is_none() {
-        return Ok(None);
-    }
-    let names = fields.texts("include")?.into_iter().enumerate();
-    let known = names.map(|(at, name)| {
-        Include::from_name(&name).ok_or_else(|| {
-            let known = Include::ALL.map(|include| format!("{:?}", include.name()));
-            let expected = format!("one of {}", known.join(", "));
-            unexpected(
-                format!("params.include[{at}]"),
-                &expected,
-                &format!("{name:?}"),
-            )
-        })
-    });
-    known.collect::<Result<_, _>>().map(Some)
+    fields.optional_names(
+        "include",
+        &Include::ALL.map(|include| (include.name(), include)),
+    )
 }
 
 /// Parameters of WATCH_INSTANCE.

@@ -1,4 +1,4 @@
-//! The client with several addresses, when some of the nodes behind them are not well.
+//! The client with several addresses, when some of the nodes behind them fail.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -272,7 +272,7 @@ async fn a_keyed_write_that_was_sent_once_stays_in_doubt_when_no_later_attempt_s
         if number == 0 {
             conn.greet().await.expect("APPLY_EVENT").await;
         }
-        // Nobody answers HELLO any more.
+        // No server answers HELLO any more.
     })
     .await;
     let client = Client::connect(within(500, &[&addr, &dead])).await.unwrap();
@@ -296,7 +296,7 @@ async fn a_keyed_write_that_was_sent_once_stays_in_doubt_when_no_later_attempt_s
     assert!(error.outcome_unknown(), "{error:?}");
 }
 
-/// Loses the connection of everybody who sends a write.
+/// Loses each connection over which a write comes.
 async fn dying(tries: &Arc<AtomicUsize>) -> String {
     let tries = tries.clone();
     server(move |_, conn| {

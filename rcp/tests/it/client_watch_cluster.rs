@@ -1,4 +1,4 @@
-//! Watches of a client with several addresses, when some of the nodes behind them are not well.
+//! Watches of a client with several addresses, when some of the nodes behind them fail.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! The client library against servers that follow a script.
 //!
-//! One binary for all of them, because each further one links the crate and all it stands on again.
+//! One binary for all of them, because each further binary would link the crate and its dependencies again.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -30,7 +30,7 @@ pub struct Part {
     pub instance: String,
     /// What was asked.
     pub intent: Intent,
-    /// How it is found in the log: the event's id, or for a creation the instance's.
+    /// The id by which the log names the operation: the event's, or for a creation the instance's.
     pub tag: String,
 }
 
@@ -153,12 +153,12 @@ impl Answers {
         Ok(())
     }
 
-    /// Notes that a try of it was left without an outcome.
+    /// Notes that a try of the operation ended without an outcome.
     pub fn unknown(&mut self) {
         self.unknown += 1;
     }
 
-    /// Notes that it was acknowledged.
+    /// Notes that the operation was acknowledged.
     ///
     /// # Errors
     /// When the log does not have it, or the answer to a question is not one that the state gave.
@@ -174,7 +174,7 @@ impl Answers {
             return Ok(());
         };
         if let Replied::Here(Reply::DryRun(trial)) = &done.reply {
-            // From now on an effect of it is one of what was denied.
+            // If the operation takes effect from now on, a denied operation took effect.
             operation.standing = Standing::Denied;
             return asking::told(&operation.parts, trial, span, facts);
         }
@@ -198,7 +198,7 @@ impl Answers {
         Ok(())
     }
 
-    /// Notes that it had no effect, if no earlier attempt can have had one.
+    /// Notes that the operation had no effect, if no earlier attempt can have had one.
     pub fn denied(&mut self, number: usize, sure: bool) {
         self.denied += 1;
         if sure && let Some(operation) = self.operations.get_mut(number) {
@@ -206,7 +206,7 @@ impl Answers {
         }
     }
 
-    /// Notes that it was refused because of the state.
+    /// Notes that the operation was refused because of the state.
     ///
     /// # Errors
     /// When the state never gave that reason.

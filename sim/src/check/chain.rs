@@ -21,7 +21,7 @@ pub struct Chain {
     entries: Vec<Entry>,
     /// Behind each offset, from 0 on.
     digests: Vec<u128>,
-    /// Behind each offset, from 0 on; none before the chain begins.
+    /// The head behind each offset, from 0 on; `None` before the chain begins.
     heads: Vec<Option<Head>>,
     state: State,
     facts: Facts,

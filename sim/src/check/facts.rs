@@ -49,7 +49,7 @@ pub struct Event {
     pub offset: u64,
     /// Whose.
     pub instance: String,
-    /// Its id; of a creation or a deletion, the instance's.
+    /// The event's id; for a creation or a deletion, the instance's id.
     pub tag: String,
     /// The states before and after it; empty where there is none.
     pub states: [String; 2],

@@ -1,9 +1,9 @@
 //! A majority that is connected has a leader within five seconds.
 //!
-//! That is claimed of a set of voters, as large as a majority, in which for five seconds each reached each other
-//! both ways over links that are not slow, and in which no node was killed, frozen, shut down, without power,
-//! without room on its disk, or damaged. Then a majority must have acknowledged some leader within that time: two
-//! majorities share a node, so one of the set follows that leader. The check applies only to runs whose members
+//! A majority is connected if for five seconds each of its voters reached each other one both ways over links that are
+//! not slow, and none of them was killed, frozen, shut down, without power, without room on its disk, or damaged. Then
+//! a majority must have acknowledged some leader within that time. Two majorities share a node, so one of the connected
+//! voters follows that leader. The check applies only to runs whose members
 //! stay the same and that lose hardly any message. In other runs it is not certain which nodes are a majority, or
 //! whether messages have passed.
 

@@ -35,7 +35,7 @@ impl End {
 struct Sent {
     /// When they have left the sender.
     gone: Duration,
-    /// When they arrive, if the way is whole by then.
+    /// When the bytes arrive, if the way is whole by then.
     arrives: Duration,
 }
 

@@ -101,7 +101,7 @@ pub fn pipe<H>(
 }
 
 impl<H> Sending<H> {
-    /// Waits for what comes first: the result, or that the sender is to stop.
+    /// Waits until the result is there or the sender must stop, whichever comes first.
     async fn unless_over<R>(&self, result: impl Future<Output = R>) -> Option<R> {
         tokio::select! {
             biased;

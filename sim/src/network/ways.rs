@@ -16,7 +16,7 @@ use crate::trace;
 /// From one node to another.
 pub type Way = (u64, u64);
 
-/// How long TCP takes at most until it sends again what was lost, while hardly anything is lost.
+/// The longest time until TCP sends lost bytes again, on a way that loses hardly anything.
 const RETRANSMISSION_MAX: Duration = Duration::from_millis(200);
 
 /// The calls that carry entries.
@@ -87,8 +87,8 @@ impl Ways {
         state.narrow.insert((from, to), bytes_per_second.max(1));
     }
 
-    /// From now on no bytes of the calls with this name get from one node to another, neither questions nor answers.
-    /// Those of other calls do.
+    /// From now on the bytes of calls with this name do not get from one node to the other, whether they belong to a
+    /// request or to an answer. Other calls pass.
     pub fn mute(&self, from: u64, to: u64, call: &'static str) {
         self.state.lock().muted.insert(((from, to), call));
     }

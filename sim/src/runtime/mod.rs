@@ -79,7 +79,7 @@ fn scaled(duration: Duration, by: u64, of: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 2))
 }
 
-/// How long a time of the present node's clock takes.
+/// How long it takes until the present node's clock has moved on by `duration`.
 fn real(duration: Duration) -> Duration {
     // A wait "for ever" must not overflow the clock.
     let bounded = duration.min(Duration::from_secs(1 << 32));

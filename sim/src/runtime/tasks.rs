@@ -139,7 +139,7 @@ where
     spawn(current(), future)
 }
 
-/// Spawns a task of a node. That of a dead one never runs.
+/// Spawns a task of a node. A dead node's task never runs.
 pub fn spawn<F>(node: u64, future: F) -> SimJoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -181,7 +181,7 @@ trait Kill: Send + Sync {
     fn stop(&self) -> Option<Box<dyn Any>>;
 }
 
-/// Keeps a future that is not `'static` to the compiler's eye alive until it is dropped.
+/// Owns a future that the compiler does not know to be `'static`, until the future is dropped.
 struct Leftover<F>(#[allow(dead_code)] Pin<Box<F>>);
 
 impl<F: Send + 'static> Kill for Slot<F> {
@@ -276,7 +276,7 @@ where
     }
 }
 
-/// Has panics of runs remembered instead of printed; those of other threads go on as before.
+/// Remembers the panics of runs instead of printing them. Panics of other threads are printed as before.
 pub fn catch_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -54,7 +54,7 @@ impl World {
         state.map_err(|broken| ("a state is consistent", of_node(&broken)))?;
         let replica = up.replica.check_invariants();
         replica.map_err(|broken| ("a replica is consistent", of_node(&broken)))?;
-        // Nor does anything hold of a store that could not do what it was told.
+        // A store whose disk failed or is damaged need not keep its invariants.
         if site.damaged || up.store.failed().is_some() {
             return Ok(());
         }

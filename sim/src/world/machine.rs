@@ -19,7 +19,7 @@ pub(super) struct Machine {
     pub disk: MemFs,
 }
 
-/// What a wall clock shows that is right, in milliseconds.
+/// The right wall-clock time, in milliseconds.
 #[must_use]
 pub fn right_ms() -> i64 {
     WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()

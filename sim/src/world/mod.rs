@@ -35,13 +35,13 @@ pub struct Site {
     /// How far the wall clock is off, in milliseconds.
     pub wall_ms: Arc<AtomicI64>,
     formation: Formation,
-    /// The highest feature level that the program understands which is started there next.
+    /// The highest feature level that the next program started there understands.
     understands: u32,
     /// Names its data folder to the other nodes.
     incarnation: u128,
     /// The process, where one has come up.
     pub process: Option<Up>,
-    /// It was removed from the cluster, or never joined it.
+    /// The node was removed from the cluster, or never joined it.
     pub left: bool,
     /// It is being shut down, and stops without a kill.
     pub troubled: bool,
@@ -89,7 +89,7 @@ pub struct Up {
     acknowledged: Option<NodeInstant>,
 }
 
-/// See the module documentation.
+/// A simulated cluster, its faults, and what it has promised so far.
 pub struct World {
     /// How the cluster is set up.
     pub settings: Settings,

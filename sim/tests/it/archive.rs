@@ -218,22 +218,94 @@ fn an_object_that_was_changed_or_removed_is_an_error_and_never_shown() {
         archive.set(spoilt);
         cluster.world.kill(1, true);
         cluster.start(1).await;
-        let error = read_all(cluster.node(1)).await.unwrap_err();
-        assert!(matches!(
-            error,
-            Error::OffsetCompacted { .. } | Error::ArchiveUnavailable { .. }
-        ));
-        assert_eq!(cluster.node(1).counters().archive_damaged.load(), 1);
-        // The log is shown from where it joins.
-        let values = read_all(cluster.node(1)).await.unwrap();
+        let node = cluster.node(1);
+        let names_it = |error: Error| match error {
+            Error::ArchiveDamaged { object, what, .. } => {
+                assert!(
+                    object == *name && what.contains("checksum"),
+                    "{object}: {what}"
+                );
+            }
+            error => panic!("{error}"),
+        };
+        names_it(read_all(node).await.unwrap_err());
+        let damaged = || {
+            let counters = node.counters();
+            (
+                counters.archive_damaged.load(),
+                counters.archive_damaged_now.load(),
+            )
+        };
+        assert_eq!(damaged(), (1, 1));
+        // The log is shown from where it joins, and what begins before that is told what is wrong, as often as it asks.
+        let values = read_all(node).await.unwrap();
         assert_eq!(values, expected()[expected().len() - values.len()..]);
+        let first: u64 = name[..20].parse().unwrap();
+        for _ in 0..100 {
+            names_it(node.hold_history(first).await.err().unwrap());
+            names_it(node.log_read(first, 1).unwrap_err());
+            names_it(
+                node.watch(WatchFilter::default(), Some(first - 1))
+                    .err()
+                    .unwrap(),
+            );
+            Sim::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(
+            damaged(),
+            (1, 1),
+            "it is one damage, however often it is seen"
+        );
         // What the node has put there meanwhile stays.
         let mut mended = archive.objects();
         mended.insert(name.clone(), object.clone());
         archive.set(mended);
+        // A client that goes on asking finds it in the end, without a restart.
+        let mut waited = 0;
+        while node.hold_history(first).await.is_err() {
+            waited += 1;
+            assert!(waited < 60, "not within a minute");
+            Sim::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(damaged(), (1, 0));
+        assert_eq!(read_patiently(node).await, expected());
+    });
+}
+
+#[test]
+fn an_object_that_is_not_asked_for_is_used_again_after_it_was_mended() {
+    in_simulation(11, async {
+        let archive = Arc::new(SimArchive::new(11, Duration::from_millis(5), 0));
+        let settings = settings(11, 1, archive.clone(), Duration::from_secs(2));
+        let mut cluster = Cluster::alone(settings).await;
+        submit(cluster.node(1), machine()).await.unwrap();
+        submit(cluster.node(1), create("a")).await.unwrap();
+        write(cluster.node(1), 1, LAST).await;
+        until("history leaves the node", || {
+            let node = cluster.node(1);
+            node.report().earliest_offset > LAST / 2 && node.counters().archive_pending.load() == 0
+        })
+        .await;
+        let whole = archive.objects();
+        let (name, object) = whole.iter().nth(1).unwrap();
+        let mut spoilt = whole.clone();
+        spoilt.insert(name.clone(), object.slice(..object.len() / 2));
+        archive.set(spoilt);
         cluster.world.kill(1, true);
         cluster.start(1).await;
-        assert_eq!(read_patiently(cluster.node(1)).await, expected());
+        let node = cluster.node(1);
+        read_all(node).await.unwrap_err();
+        let behind = node.status().earliest_offset;
+        assert!(behind > 1);
+        let mut mended = archive.objects();
+        mended.insert(name.clone(), object.clone());
+        archive.set(mended);
+        until("the archive is listed", || {
+            node.counters().archive_damaged_now.load() == 0
+        })
+        .await;
+        assert_eq!(node.status().earliest_offset, 1);
+        assert_eq!(read_patiently(node).await, expected());
     });
 }
 

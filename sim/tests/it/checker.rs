@@ -1,4 +1,4 @@
-//! The checker of the committed log, and of what clients were told, shown runs that are wrong.
+//! Shows wrong runs to the checkers of the committed log and of the answers to clients.
 
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -275,7 +275,7 @@ fn what_was_acknowledged_must_be_in_the_log_where_it_was_said() {
     told("lost", 3).unwrap_err();
 }
 
-/// What a client is told who asks what PAY would do.
+/// The answer to a client that asks what PAY would do.
 fn told(from_state: &str, set: &str, wal_offset: u64) -> Trial {
     Trial {
         reply: Reply::Applied {

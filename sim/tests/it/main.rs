@@ -1,4 +1,4 @@
-//! One situation each for a cluster in virtual time, and the checkers shown what is wrong.
+//! Tests that put a cluster in virtual time into one situation each, and tests that show wrong histories to the checkers.
 
 #![allow(clippy::unwrap_used)]
 

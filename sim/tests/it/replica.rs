@@ -207,7 +207,7 @@ fn a_refusal_waits_for_the_facts_it_was_based_on() {
             ),
             "{refusal}"
         );
-        // The refusal came after the write it depends on was applied.
+        // The refusal came after the node had applied the write that it depends on.
         assert_eq!(
             context_of(replica, "o"),
             r#"{"total_cents":100,"paid_cents":99}"#

@@ -70,7 +70,7 @@ fn of_crate(top: &str, modules: &[Module]) -> Vec<Folder> {
     folders.into_values().collect()
 }
 
-/// A module and those it is in, from the root on.
+/// A module and the modules around it, from the root on.
 fn lineage(modules: &[Module], id: Id) -> Vec<Id> {
     let above = std::iter::successors(Some(id), |id| modules[*id].parent);
     let mut lineage: Vec<Id> = above.collect();
@@ -86,7 +86,7 @@ fn shown(modules: &[Module], id: Id) -> String {
     names.collect::<Vec<_>>().join("::")
 }
 
-/// The two files beside each other that these modules are, or are in, and the folder of both.
+/// The two sibling files that are or contain these modules, and the folder of both.
 fn siblings(modules: &[Module], from: Id, to: Id) -> Option<(Id, Id, Id)> {
     let (from, to) = (lineage(modules, from), lineage(modules, to));
     let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
@@ -108,7 +108,7 @@ impl Folder {
         self.modules.len()
     }
 
-    /// The modules that need each other in a circle, circle by circle.
+    /// The modules that depend on each other in a circle, circle by circle.
     #[must_use]
     pub fn knots(&self) -> Vec<BTreeSet<String>> {
         let reached = |from: &String| self.reached_from(from);

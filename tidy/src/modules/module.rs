@@ -14,7 +14,7 @@ pub struct Module {
     pub name: String,
     pub parent: Option<Id>,
     pub children: BTreeMap<String, Id>,
-    /// It is a file, and not a part of its parent's.
+    /// Whether the module has a file of its own, and is not a part of its parent's.
     pub is_file: bool,
     /// What it defines itself.
     pub items: HashSet<String>,

@@ -66,7 +66,7 @@ impl Walk<'_> {
         named
     }
 
-    /// What `name` is in a module: of its own, imported, or from what it imports as a whole.
+    /// The meaning of `name` in a module: its own item, an imported one, or one from a glob import.
     fn name(&mut self, at: Id, name: &str) -> Option<Named> {
         let modules = self.modules;
         let module = &modules[at];

@@ -6,7 +6,7 @@ use syn::{Attribute, ImplItemFn, Item, ItemUse, Macro, Meta, Path, UseTree};
 
 use super::module::{Module, Segments};
 
-/// Whether what has these attributes is there in tests only.
+/// Whether an item with these attributes exists in tests only.
 pub fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let Meta::List(list) = &attribute.meta else {
@@ -136,7 +136,8 @@ impl Visitor<'_> {
         self.module.imports.insert(known_as, path);
     }
 
-    /// Paths in what only a macro understands: names with `::` between them, also in a string, as serde has them.
+    /// Paths in tokens that only a macro understands: names with `::` between them, also in a string, as serde writes
+    /// them.
     fn tokens(&mut self, tokens: &TokenStream) {
         let mut path = Segments::new();
         let mut colons = 0;

@@ -20,6 +20,9 @@ pub(in crate::commands) async fn run(session: &Session, args: args::History) -> 
         let page = view::history_page(records.items(), session.out.paint);
         session.out.line(&page)?;
     }
+    if history.deleted {
+        eprintln!("the instance was deleted; these are its facts in the log");
+    }
     if history.compacted {
         eprintln!("older facts are no longer in the log");
     }

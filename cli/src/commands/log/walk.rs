@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 
 use rstmdb_rcp::Code;
+use rstmdb_rcp::client::WatchItem;
 use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::storage::{WalRead, WalReadResult, WalRecord};
+use rstmdb_rcp::message::watch::{EventKind, Include, WatchInstance};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Error;
-use crate::session::Session;
+use crate::session::{Session, from_client};
 
 /// A record of the log, its entry as it was sent.
 pub type Record = WalRecord<Box<RawValue>>;
@@ -91,6 +93,8 @@ pub struct History {
     pub records: Vec<Record>,
     /// Whether the log no longer holds the older ones.
     pub compacted: bool,
+    /// Whether the instance is gone.
+    pub deleted: bool,
 }
 
 /// Follows `prev_offset` from the instance's last fact, for at most `limit` facts.
@@ -99,10 +103,16 @@ pub async fn history(session: &Session, id: &str, limit: usize) -> Result<Histor
         instance_id: id.into(),
         ..GetInstance::default()
     };
-    let instance: GetInstanceResult<'_> = session.ask(op::GET_INSTANCE, &params).await?;
+    let found: Result<GetInstanceResult<'_>, Error> = session.ask(op::GET_INSTANCE, &params).await;
+    let instance = match found {
+        Ok(instance) => instance,
+        Err(error) if is_missing(&error) => return of_deleted(session, id, limit, error).await,
+        Err(error) => return Err(error),
+    };
     let mut history = History {
         records: Vec::new(),
         compacted: false,
+        deleted: false,
     };
     let mut at = Some(instance.last_wal_offset);
     while let Some(offset) = at
@@ -125,6 +135,67 @@ pub async fn history(session: &Session, id: &str, limit: usize) -> Result<Histor
         let records = facts.into_iter().map(|(_, record)| record);
         history.records.extend(records.rev());
     }
+    history.records.truncate(limit);
+    Ok(history)
+}
+
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::Refused(body) if body.code == Code::InstanceNotFound)
+}
+
+/// The facts of an instance that is gone. The state has forgotten where they are, so the server goes through the whole log
+/// for them; `missing` is the error if there are none.
+async fn of_deleted(
+    session: &Session,
+    id: &str,
+    limit: usize,
+    missing: Error,
+) -> Result<History, Error> {
+    let params = WatchInstance {
+        instance_id: id.into(),
+        include_ctx: Some(false),
+        from_offset: Some(0),
+        include: Some(Include::ALL.to_vec()),
+        ..WatchInstance::default()
+    };
+    let client = session.client().await?;
+    let mut watch = client.watch_instance(&params).await.map_err(from_client)?;
+    // The last ones, each offset once.
+    let mut offsets: VecDeque<u64> = VecDeque::new();
+    let mut last = None;
+    // The watch says once that it has come to the head.
+    while let Some(item) = watch.next_item().await {
+        match item.map_err(from_client)? {
+            WatchItem::Event(event) => {
+                if offsets.back() != Some(&event.wal_offset) {
+                    offsets.push_back(event.wal_offset);
+                }
+                if offsets.len() > limit.max(1) {
+                    offsets.pop_front();
+                }
+                last = event.kind;
+            }
+            WatchItem::Progress { .. } => break,
+        }
+    }
+    drop(watch);
+    let mut history = History {
+        records: Vec::new(),
+        compacted: false,
+        deleted: matches!(last, Some(EventKind::Deleted | EventKind::Flushed)),
+    };
+    let mut first = None;
+    for offset in offsets.into_iter().rev() {
+        let facts = facts_at(session, id, offset).await?;
+        first = facts.front().map(|(fact, _)| fact.kind.clone()).or(first);
+        let records = facts.into_iter().map(|(_, record)| record);
+        history.records.extend(records.rev());
+    }
+    if history.records.is_empty() {
+        return Err(missing);
+    }
+    let begins = first.is_some_and(|kind| kind == "create_instance");
+    history.compacted = !begins && history.records.len() < limit;
     history.records.truncate(limit);
     Ok(history)
 }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use rstmdb_definitions::model::Machine;
 use rstmdb_definitions::nearest::did_you_mean;
-use rstmdb_definitions::run::{Runner, Step};
+use rstmdb_definitions::run::{By, Runner, Step};
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::json;
 use rstmdb_rcp::text::printable;
@@ -25,6 +25,8 @@ EVENT a=1 b.c=text      … with a payload in short
 .diagram                the machine, with the current state marked
 .back                   undo the last event
 .wait 90s               let time pass
+.actor NAME             who applies the events from now on
+.headers a=x b=y        the headers of the events from now on
 .restart                begin again
 .quit                   leave (also Ctrl-D)";
 
@@ -41,6 +43,11 @@ pub fn run(session: &Session, args: &args::Simulate) -> Result<(), Error> {
         machine,
         before: Vec::new(),
         runner,
+        by: By {
+            actor: args.actor.clone(),
+            headers: args.headers.clone(),
+            reason: None,
+        },
         refused: 0,
     };
     simulation.begin()?;
@@ -59,6 +66,15 @@ pub fn run(session: &Session, args: &args::Simulate) -> Result<(), Error> {
     }
 }
 
+/// Words of the form `NAME=VALUE`.
+fn headers(text: &str) -> Result<Vec<(String, String)>, Error> {
+    let words = shell_words::split(text.trim())
+        .map_err(|error| Error::Usage(format!("the headers: {error}")))?;
+    let pairs = words.iter().map(|word| args::header(word));
+    let pairs: Result<_, String> = pairs.collect();
+    pairs.map_err(|why| Error::Usage(format!("the headers: {why}")))
+}
+
 /// An event, and what it would do.
 type Possible = (String, Result<Step, Box<Refusal>>);
 
@@ -70,6 +86,8 @@ struct Simulation<'a> {
     /// What `.back` goes back to.
     before: Vec<Runner>,
     runner: Runner,
+    /// Who applies the events, and their headers.
+    by: By,
     refused: usize,
 }
 
@@ -79,7 +97,7 @@ impl Simulation<'_> {
         let ctx = ctx.as_ref().map(|ctx| ctx.get());
         let refused = |refusal: Box<Refusal>| Error::Usage(refusal.to_string());
         match &self.args.state {
-            None => drop(self.runner.create(ctx, &self.args.actor).map_err(refused)?),
+            None => drop(self.runner.create(ctx, self.by.clone()).map_err(refused)?),
             Some(state) => {
                 if self.machine.state(state).is_none() {
                     let known = self.machine.states.iter().map(|it| it.name.as_str());
@@ -146,6 +164,14 @@ impl Simulation<'_> {
                 self.runner.now_ms = self.runner.now_ms.saturating_add(ms);
                 self.shown("later")?;
             }
+            ".actor" => {
+                self.by.actor = rest.trim().to_owned();
+                self.allowed()?;
+            }
+            ".headers" => {
+                self.by.headers = headers(rest)?;
+                self.allowed()?;
+            }
             _ if word.starts_with('.') => {
                 let text = format!("{word} is not a command; .help lists them");
                 return Err(Error::Usage(text));
@@ -167,10 +193,8 @@ impl Simulation<'_> {
             }
         };
         let before = self.runner.clone();
-        match self
-            .runner
-            .apply(event, payload.as_deref(), &self.args.actor)
-        {
+        let by = self.by.clone();
+        match self.runner.apply(event, payload.as_deref(), by) {
             Ok(step) => {
                 self.before.push(before);
                 self.taken(event, &step)
@@ -248,7 +272,7 @@ impl Simulation<'_> {
                 }
             }
         }
-        let would = |event: &str| self.runner.would(event, None, &self.args.actor);
+        let would = |event: &str| self.runner.would(event, None, self.by.clone());
         let events = events.into_iter();
         Ok(events
             .map(|event| (event.to_owned(), would(event)))

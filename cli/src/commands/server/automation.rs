@@ -15,12 +15,12 @@ pub(in crate::commands) async fn run(
         None => Automation::default(),
         Some(AutomationCommand::Pause(args)) => Automation {
             set: Some("paused".into()),
-            reason: args.reason.map(Into::into),
+            meta: args.about.meta(),
             ..Automation::default()
         },
         Some(AutomationCommand::Resume(args)) => Automation {
             set: Some("running".into()),
-            reason: args.reason.map(Into::into),
+            meta: args.about.meta(),
             skip_overdue: args.skip_overdue.then_some(true),
             shift_timers: args.shift_timers.then_some(true),
         },

@@ -10,7 +10,7 @@ use crate::session::{Session, from_client};
 /// Asks every member. One that cannot be reached, or that refuses, does not keep the others from reading theirs.
 pub(in crate::commands) async fn run(session: &Session) -> Result<(), Error> {
     let mut nodes = Vec::new();
-    let mut failed = None;
+    let mut failures = Vec::new();
     for addr in keys::addresses(session).await? {
         match reload(session, &addr).await {
             Ok(result) => {
@@ -20,18 +20,37 @@ pub(in crate::commands) async fn run(session: &Session) -> Result<(), Error> {
                 nodes.push(json!({"rcp_addr": addr, "result": result}));
             }
             Err(error) => {
-                if failed.is_some() {
-                    // The first one ends the command; the others would be lost.
-                    eprintln!("{error}");
-                }
-                failed.get_or_insert(error);
+                nodes.push(json!({"rcp_addr": addr, "error": error.to_string()}));
+                failures.push(error);
             }
         }
     }
     if session.out.json {
         session.out.json_line(&json!({"nodes": nodes}))?;
     }
-    failed.map_or(Ok(()), Err)
+    let Some(worst) = worst(&failures) else {
+        return Ok(());
+    };
+    let ends_with = failures.swap_remove(worst);
+    // The worst one ends the command and prints itself; the others would be lost.
+    for report in failures.iter().filter_map(Error::report) {
+        eprintln!("{report}");
+    }
+    Err(ends_with)
+}
+
+/// The failure that decides the exit code. A node that cannot use its files needs someone to mend them. A node that is
+/// down reads its files when it starts.
+fn worst(failures: &[Error]) -> Option<usize> {
+    let severity = |error: &Error| match error.exit_code() {
+        3 => 0,
+        4 => 1,
+        _ => 2,
+    };
+    let ranked = failures.iter().enumerate();
+    // Of equal ones the first.
+    let worst = ranked.max_by_key(|(at, error)| (severity(error), failures.len() - at));
+    worst.map(|(at, _)| at)
 }
 
 async fn reload(session: &Session, addr: &str) -> Result<ReloadResult, Error> {
@@ -66,6 +85,17 @@ fn told(addr: &str, result: &ReloadResult) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broken_file_counts_for_more_than_a_node_that_is_down() {
+        let down = || Error::NoConnection("b:1".to_owned());
+        let silent = || Error::Timeout("c:1".to_owned());
+        let broken = || Error::Failed("a:1: no key".to_owned());
+        assert_eq!(worst(&[]), None);
+        assert_eq!(worst(&[down(), broken(), silent()]), Some(1));
+        assert_eq!(worst(&[down(), silent()]), Some(1));
+        assert_eq!(worst(&[down(), down()]), Some(0));
+    }
 
     #[test]
     fn a_person_reads_what_is_in_force_and_what_needs_a_restart() {

@@ -1,5 +1,4 @@
-//! Golden drawings. `UPDATE_GOLDEN=1 cargo test -p rstmdb-cli diagram` rewrites them; the
-//! differences are to be reviewed like code.
+//! Golden drawings. `UPDATE_GOLDEN=1 cargo test -p rstmdb-cli diagram` rewrites them. Review the differences like code.
 
 #![allow(clippy::unwrap_used)]
 

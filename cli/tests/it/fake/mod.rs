@@ -10,8 +10,7 @@ use bytes::BytesMut;
 use rstmdb_rcp::WireMode;
 use rstmdb_rcp::frame::Limits;
 use rstmdb_rcp::message::response::{encode_error, encode_ok};
-use rstmdb_rcp::message::watch::Event;
-use rstmdb_rcp::message::watch::encode_event;
+use rstmdb_rcp::message::watch::{Event, Progress, encode_event, encode_progress};
 use rstmdb_rcp::message::{ErrorBody, RequestHead, op};
 use rstmdb_rcp::wire::Decoder;
 use serde_json::Value;
@@ -23,6 +22,8 @@ pub enum Answer {
     Ok(String),
     /// A result, then an event.
     OkThenEvent(String, Event<'static>),
+    /// A result, events, and that these were all up to an offset.
+    OkThenAll(String, Vec<Event<'static>>, u64),
     /// An error.
     Refuse(ErrorBody),
     /// Nothing at all.
@@ -170,6 +171,17 @@ fn answer(
         Answer::OkThenEvent(result, event) => {
             ok(out, &result);
             encode_event(mode, out, &event).unwrap();
+        }
+        Answer::OkThenAll(result, events, wal_offset) => {
+            ok(out, &result);
+            for event in &events {
+                encode_event(mode, out, event).unwrap();
+            }
+            let progress = Progress {
+                subscription_id: "sub-1".into(),
+                wal_offset,
+            };
+            encode_progress(mode, out, &progress).unwrap();
         }
         Answer::Refuse(error) => encode_error(mode, out, &request.id, &error, None).unwrap(),
         Answer::Silence => {}

@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
         return outcome.result or {}
 
     def forget(self, pending: Pending) -> None:
-        """Nobody waits for this answer any more. What is not sent yet never will be."""
+        """The caller no longer waits for this answer. A request that is not sent yet is never sent."""
         self._waiting.pop(pending.ident, None)
         if not pending.sent:
             pending.message = b""

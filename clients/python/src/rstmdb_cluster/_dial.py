@@ -123,12 +123,12 @@ class Dialer:
             try:
                 connection.info = await connection.request("INFO", {}, deadline)
             except ServerError:
-                # A server that tells nothing about the cluster; its addresses are then those that were given.
+                # The server tells nothing about the cluster, so the addresses are those that the caller gave.
                 connection.info = {}
         self._check_cluster(connection)
 
     def _check_cluster(self, connection: Connection) -> None:
-        """An address that was learned may meanwhile be another cluster's; one that was given is the user's word."""
+        """A learned address may belong to another cluster by now. A given one is what the user wants."""
         known, told = self._cluster_id, connection.info.get("cluster_id")
         if known is not None and told != known and connection.address not in self.options.addresses:
             raise ConnectError(f"this node is of another cluster ({told!r}, not {known!r})")
@@ -167,12 +167,12 @@ def _address_of(node: Any) -> Optional[Address]:
         address = Address.parse(text) if isinstance(text, str) else None
     except ConfigError:
         return None
-    # A node that listens on all addresses and was not told under which it is reached.
+    # The node listens on all addresses, and its configuration does not say under which clients reach it.
     return None if address is None or address.host in ("0.0.0.0", "::") else address
 
 
 def _drop(task: "asyncio.Task[Connection]") -> None:
-    """A connection that came too late for the one who wanted it."""
+    """A connection that came too late for its caller."""
     if not task.cancelled() and task.exception() is None:
         task.result().fail(ConnectionLost("another connection was faster"))
 

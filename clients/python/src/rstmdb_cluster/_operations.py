@@ -71,7 +71,7 @@ class AsyncOperations:
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.Machine:
-        """GET_MACHINE: a version's definition; the highest version's without one."""
+        """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
         request = requests.get_machine(machine, version, consistency=consistency, min_wal_offset=min_wal_offset)
         return await self._run(request, timeout)
 
@@ -135,7 +135,8 @@ class AsyncOperations:
         """GET_INSTANCE: its state and context.
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-        set to the offset of a write, any node answers by itself and shows that write.
+        set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+        changed the instance last, when and why.
         """
         request = requests.get_instance(
             instance_id,
@@ -300,7 +301,7 @@ class AsyncOperations:
         limit: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.Ancestors:
-        """ANCESTORS: a write, its cause, the cause of that, and so on. Needs a server with the feature
+        """ANCESTORS: a write, its cause, the cause of that write, and so on. Needs a server with the feature
         ``lifecycle``."""
         request = requests.ancestors(offset, limit=limit)
         return await self._run(request, timeout)
@@ -380,7 +381,7 @@ class AsyncOperations:
         *,
         timeout: Optional[float] = None,
     ) -> results.ClusterStatus:
-        """CLUSTER_STATUS: every member, and how it is."""
+        """CLUSTER_STATUS: every member, and its condition."""
         request = requests.cluster_status()
         return await self._run(request, timeout)
 
@@ -423,7 +424,7 @@ class AsyncOperations:
         *,
         timeout: Optional[float] = None,
     ) -> results.NodeAddress:
-        """CLUSTER_SET_ADDRESS: says where a member is reached from now on."""
+        """CLUSTER_SET_ADDRESS: sets the addresses at which a member is reached from now on."""
         request = requests.cluster_set_address(node_id, peer_addr, rcp_addr)
         return await self._run(request, timeout)
 
@@ -528,7 +529,7 @@ class Operations:
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.Machine:
-        """GET_MACHINE: a version's definition; the highest version's without one."""
+        """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
         request = requests.get_machine(machine, version, consistency=consistency, min_wal_offset=min_wal_offset)
         return self._run(request, timeout)
 
@@ -592,7 +593,8 @@ class Operations:
         """GET_INSTANCE: its state and context.
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-        set to the offset of a write, any node answers by itself and shows that write.
+        set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+        changed the instance last, when and why.
         """
         request = requests.get_instance(
             instance_id,
@@ -757,7 +759,7 @@ class Operations:
         limit: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.Ancestors:
-        """ANCESTORS: a write, its cause, the cause of that, and so on. Needs a server with the feature
+        """ANCESTORS: a write, its cause, the cause of that write, and so on. Needs a server with the feature
         ``lifecycle``."""
         request = requests.ancestors(offset, limit=limit)
         return self._run(request, timeout)
@@ -837,7 +839,7 @@ class Operations:
         *,
         timeout: Optional[float] = None,
     ) -> results.ClusterStatus:
-        """CLUSTER_STATUS: every member, and how it is."""
+        """CLUSTER_STATUS: every member, and its condition."""
         request = requests.cluster_status()
         return self._run(request, timeout)
 
@@ -880,7 +882,7 @@ class Operations:
         *,
         timeout: Optional[float] = None,
     ) -> results.NodeAddress:
-        """CLUSTER_SET_ADDRESS: says where a member is reached from now on."""
+        """CLUSTER_SET_ADDRESS: sets the addresses at which a member is reached from now on."""
         request = requests.cluster_set_address(node_id, peer_addr, rcp_addr)
         return self._run(request, timeout)
 

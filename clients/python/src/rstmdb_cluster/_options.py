@@ -54,7 +54,7 @@ class TLS:
     key: Optional[str] = None
     #: The name that the certificate must carry; the host of the address if absent.
     server_name: Optional[str] = None
-    #: Accept ANY certificate. Anyone on the way can read and change everything, the token too. For experiments only.
+    #: Accept ANY certificate. An attacker on the network can then read and change everything. For tests only.
     insecure: bool = False
     #: A context that was set up elsewhere; the options above but ``server_name`` are then not used.
     context: Optional[ssl.SSLContext] = None

@@ -44,7 +44,7 @@ class Position(NamedTuple):
 
 
 class PositionFile:
-    """Keeps the position of a watch in a file, which a crash leaves as it was or as it is to be."""
+    """Keeps the position of a watch in a file. After a crash the file has the position before, or the new one."""
 
     def __init__(self, path: "str | os.PathLike[str]") -> None:
         self.path = os.fspath(path)
@@ -68,7 +68,7 @@ class PositionFile:
 
 
 class Progress(NamedTuple):
-    """Nothing matched lately: everything up to this offset, inclusive, was looked at."""
+    """No event matched lately. The server has compared everything up to this offset, inclusive, with the filter."""
 
     wal_offset: int
 
@@ -115,7 +115,7 @@ class Tracker:
         return True
 
     def looked_at(self, offset: int) -> None:
-        """The server has looked at everything up to this offset, and has sent what matched."""
+        """The server has compared everything up to this offset with the filter, and has sent what matched."""
         if offset >= self.offset:
             self.offset, self.delivered, self._repeats = offset + 1, 0, 0
 

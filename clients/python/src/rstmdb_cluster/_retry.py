@@ -41,7 +41,7 @@ _OF_THE_CLUSTER = frozenset(
         "RELOAD",
     }
 )
-# They concern the files of one node, so they stay at it.
+# They concern the files of one node, so a retry stays at that node.
 _OF_ONE_NODE = frozenset({"SNAPSHOT_INSTANCE", "COMPACT"})
 
 
@@ -72,7 +72,7 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
         # The same definition again is answered with `created: false`.
         return Plan(params, True, True, True)
     if op == "AUTOMATION":
-        # What is paused is paused once. Without `set` it only asks.
+        # Pausing twice is the same as pausing once. Without `set` the call only asks.
         return Plan(params, True, True, params.get("set") is not None)
     if op in _KEYED:
         params, repeatable = _with_key(params, add_keys)
@@ -87,7 +87,7 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
 def _with_key(params: Mapping[str, Any], add_keys: bool) -> tuple[Mapping[str, Any], bool]:
     if params.get(KEY) is not None:
         return params, True
-    # A key that is given as None is the wish to have none.
+    # A key that is None means that the caller wants none.
     if not add_keys or KEY in params:
         return params, False
     return {**params, KEY: str(uuid.uuid4())}, True

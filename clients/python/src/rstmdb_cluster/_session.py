@@ -29,9 +29,9 @@ _PATIENCE_MAX = 1.0
 _LOSSES_MAX = 1
 # An attempt is not left for another node before this time, which an election may take.
 _ATTEMPT_MIN = 1.0
-# Nothing was done by a server that refuses with one of these and does not say otherwise.
+# A server that refuses with one of these codes has done nothing, unless it says otherwise.
 _UNDONE = frozenset({"NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE"})
-# These may be said of a later life of the instance, in which the key of an earlier attempt is not known.
+# These codes may come from a later life of the instance, which does not know the key of an earlier attempt.
 _OF_A_LATER_LIFE = frozenset({"INSTANCE_NOT_FOUND", "INSTANCE_EXISTS", "MACHINE_NOT_FOUND"})
 
 
@@ -42,9 +42,9 @@ class _Failed:
         self.error = error
         #: Trying again does no harm and may help.
         self.again = again
-        #: It may have taken effect anyway.
+        #: The attempt may have taken effect anyway.
         self.maybe_done = maybe_done
-        #: The connection was lost while the server had it.
+        #: The connection was lost while the server had the request.
         self.lost = lost
 
 
@@ -183,7 +183,7 @@ class Session:
         # This node cannot serve for a while, but another may. At a limit, the client waits instead.
         if error.retryable and error.code != "RATE_LIMITED":
             self._leave(pending.connection)
-        # Nodes have retried it already, and it may be what ended two leaders.
+        # Nodes have retried the call already, and it may be the reason why two leaders ended.
         tried_enough = bool(error.details.get("leaders_lost"))
         return _Failed(
             error,
@@ -239,7 +239,7 @@ class Session:
         if self._current is None or not self._current.usable:
             return None
         if needs is not None and needs not in self._current.features:
-            # It would ignore the parameter, and write.
+            # An older server would ignore the parameter, and write.
             raise RequestError(f"dry_run: the server at {self._current.address} does not offer the feature {needs!r}")
         return self._current.enqueue(op, text)
 

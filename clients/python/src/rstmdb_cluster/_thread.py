@@ -50,7 +50,7 @@ class LoopThread:
         try:
             return future.result(timeout + _GRACE)
         except concurrent.futures.CancelledError:
-            # It may have been sent, and nobody has read the answer.
+            # The request may have been sent, and its answer was not read.
             raise OutcomeUnknown(ClosedError("the client was closed"), retryable=False) from None
         except concurrent.futures.TimeoutError:
             if future.done():
@@ -73,7 +73,7 @@ def _run(loop: asyncio.AbstractEventLoop, started: threading.Event) -> None:
     try:
         loop.run_forever()
     finally:
-        # What was under way ends with CancelledError, so that no thread waits for it.
+        # Tasks under way end with CancelledError, so that no thread waits for them.
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
@@ -91,7 +91,7 @@ def _stop(loop: asyncio.AbstractEventLoop, thread: threading.Thread, pid: int) -
     try:
         loop.call_soon_threadsafe(loop.stop)
     except RuntimeError:
-        # It has closed between the question and this call.
+        # The loop has closed between the check and this call.
         return
     if threading.current_thread() is not thread:
         thread.join(2.0)

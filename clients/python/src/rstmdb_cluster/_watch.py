@@ -27,8 +27,8 @@ class AsyncWatch:
     """The events of a watch, in ascending order of their offsets, each exactly once.
 
     A watch has a connection of its own, so a slow consumer delays nothing else. After a lost connection it resumes, on
-    any of the addresses, right behind the last event it delivered, or behind what the server said it had looked at
-    since. It ends with an error when that is impossible: the offset fell out of retention everywhere
+    any of the addresses, right behind the last event it delivered, or behind the progress that the server has reported
+    since. It ends with an error when that is impossible: no node has the offset any more
     (:class:`~rstmdb_cluster.errors.OffsetCompacted`), the log is another one
     (:class:`~rstmdb_cluster.errors.OffsetAhead`), or there was no server within ``watch_resume_timeout``.
 

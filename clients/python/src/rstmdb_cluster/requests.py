@@ -4,7 +4,7 @@
 
     client.batch([requests.apply_event("order-1", "PAY"), requests.get_instance("order-1")], atomic=True)
 
-What is None is not sent, so the server's default counts.
+A parameter that is None is not sent, so the server's default counts.
 """
 
 import enum
@@ -106,7 +106,7 @@ def get_machine(
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.Machine]:
-    """GET_MACHINE: a version's definition; the highest version's without one."""
+    """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
     return _made(
         "GET_MACHINE",
         results.Machine,
@@ -175,7 +175,8 @@ def get_instance(
     """GET_INSTANCE: its state and context.
 
     ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
-    set to the offset of a write, any node answers by itself and shows that write.
+    set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
+    changed the instance last, when and why; not inside a batch.
     """
     return _made(
         "GET_INSTANCE",
@@ -354,7 +355,7 @@ def wal_read(
 
 
 def ancestors(offset: int, *, limit: Optional[int] = None) -> Request[results.Ancestors]:
-    """ANCESTORS: a write, its cause, the cause of that, and so on. Needs a server with the feature
+    """ANCESTORS: a write, its cause, the cause of that write, and so on. Needs a server with the feature
     ``lifecycle``."""
     return _made("ANCESTORS", results.Ancestors, offset=offset, limit=limit)
 
@@ -417,7 +418,7 @@ def replication_status() -> Request[results.ReplicationStatus]:
 
 
 def cluster_status() -> Request[results.ClusterStatus]:
-    """CLUSTER_STATUS: every member, and how it is."""
+    """CLUSTER_STATUS: every member, and its condition."""
     return _made("CLUSTER_STATUS", results.ClusterStatus)
 
 
@@ -437,7 +438,7 @@ def cluster_remove(node_id: int) -> Request[results.RemovedNode]:
 
 
 def cluster_set_address(node_id: int, peer_addr: str, rcp_addr: str) -> Request[results.NodeAddress]:
-    """CLUSTER_SET_ADDRESS: says where a member is reached from now on."""
+    """CLUSTER_SET_ADDRESS: sets the addresses at which a member is reached from now on."""
     return _made("CLUSTER_SET_ADDRESS", results.NodeAddress, node_id=node_id, peer_addr=peer_addr, rcp_addr=rcp_addr)
 
 

@@ -76,7 +76,7 @@ class Info(Result):
 
 @dataclass(frozen=True)
 class Warned(Result):
-    """What is allowed in a definition and probably not meant."""
+    """A part of a definition that is allowed and probably not meant."""
 
     place: str
     text: str
@@ -154,6 +154,8 @@ class Instance(Result):
     #: 0 in a batch that only asks, after an operation that would change the instance.
     last_wal_offset: int = 0
     last_event_id: Optional[str] = None
+    #: Who changed it last, when and why, with ``include=["meta"]``; None also if the log no longer has that write.
+    meta: Optional[Json] = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ class AllowedEvents(Result):
 
 @dataclass(frozen=True)
 class BatchItem:
-    """What became of one operation of a batch."""
+    """The outcome of one operation of a batch."""
 
     #: Its result, of the class that the operation's own method gives; None if it failed.
     result: Any
@@ -266,7 +268,7 @@ class WalRecord(Result):
 
     sequence: int
     offset: int
-    #: Its ``type`` says what else is there.
+    #: Its ``type`` says which other fields it has.
     entry: Json
     #: Who, when and why, with ``include_meta``.
     meta: Optional[Json] = None
@@ -283,7 +285,7 @@ class WalPage(Result):
 
 @dataclass(frozen=True)
 class Ancestors(Result):
-    """ANCESTORS: a write, its cause, the cause of that, and so on."""
+    """ANCESTORS: a write, its cause, the cause of that write, and so on."""
 
     facts: list[WalRecord]
     ended: Optional[str] = None
@@ -499,7 +501,7 @@ class Event(Result):
 
 
 def build(cls: type[R], raw: Any, op: str) -> R:
-    """Reads an answer; says which field is not as it has to be."""
+    """Reads an answer. An error names the field that is wrong."""
     made: R = _convert(cls, raw, op)
     return made
 

@@ -5,7 +5,7 @@ use rstmdb_rcp::json::Json;
 use super::Reader;
 use crate::base::cel;
 
-/// The names of a path like `$.order.total`; none where it is more than that.
+/// The names of a path like `$.order.total`; `None` if the path is more than names.
 pub(super) fn names(path: &str) -> Option<Vec<String>> {
     let inside = path.strip_prefix("$.")?;
     let names: Vec<String> = inside.split('.').map(str::to_owned).collect();

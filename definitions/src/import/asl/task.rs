@@ -1,4 +1,4 @@
-//! Work that others do.
+//! Tasks: work that another program does.
 
 use rstmdb_rcp::json::Json;
 

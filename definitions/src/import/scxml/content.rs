@@ -2,7 +2,7 @@
 
 use roxmltree::Node;
 
-use super::{Reader, elements, line};
+use super::{Reader, elements};
 use crate::chart::mentions;
 use crate::import::ecma;
 use crate::model::Act;
@@ -10,7 +10,7 @@ use crate::model::Act;
 impl Reader<'_> {
     pub(super) fn content(&mut self, of: Node<'_, '_>, act: &mut Act) {
         for element in elements(of) {
-            let place = line(&element);
+            let place = self.lines.of(&element);
             match element.tag_name().name() {
                 "send" => self.send(element, &place, act),
                 "raise" => {

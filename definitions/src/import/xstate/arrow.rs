@@ -4,7 +4,6 @@ use rstmdb_rcp::json::Json;
 
 use super::Reader;
 use crate::base::json::kind;
-use crate::base::nearest;
 use crate::chart::Arrow;
 use crate::model::Act;
 
@@ -91,7 +90,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The state that a transition leads to, where it leads to one; none at all after a refusal.
+    /// The state that a transition leads to. The inner `None` means that it leads to none, the outer one that a problem
+    /// was reported.
     fn arrow_target(&mut self, named: &Json, node: usize, place: &str) -> Option<Option<usize>> {
         let text = match named {
             Json::Null => return Some(None),
@@ -110,7 +110,7 @@ impl Reader<'_> {
         let found = self.target(node, text);
         if found.is_none() {
             let name = text.trim_start_matches(['#', '.']);
-            let meant = nearest::did_you_mean(name, self.names());
+            let meant = self.findings.meant(name, self.names());
             let text = format!("{text:?} is no state that this one can name{meant}");
             self.findings.refuse(place, text);
         }

@@ -20,13 +20,12 @@ impl Reader<'_> {
     /// A state by the text of a target, as seen from the state that has the transition.
     pub(super) fn target(&self, from: usize, text: &str) -> Option<usize> {
         if let Some(id) = text.strip_prefix('#') {
-            let exact = self.ids.iter().find(|(name, _)| name == id);
-            if let Some((_, node)) = exact {
+            if let Some(node) = self.ids.get(id) {
                 return Some(*node);
             }
             // `#id.child`, and states without an id of their own have `machine.state.child`.
             return id.match_indices('.').find_map(|(dot, _)| {
-                let (_, node) = self.ids.iter().find(|(name, _)| *name == id[..dot])?;
+                let node = self.ids.get(&id[..dot])?;
                 self.within(*node, &id[dot + 1..])
             });
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::fact::NO_OFFSET;
 
-/// An offset that is told. In a dry run an earlier operation of the batch has none.
+/// An offset in a message or in details. In a dry run an earlier operation of the batch has none.
 pub(super) struct Offset(pub(super) u64);
 
 impl Offset {

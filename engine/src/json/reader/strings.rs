@@ -1,8 +1,8 @@
-//! Strings: decoded, passed with a look at every escape, or skipped.
+//! Strings: decoded, or checked escape by escape.
 
 use std::borrow::Cow;
 
-use super::{Fault, Reader};
+use super::{Fault, Reader, words};
 
 const PAIR: &str = "expected a character or a whole surrogate pair";
 
@@ -42,9 +42,9 @@ impl<'a> Reader<'a> {
     /// Up to the next quote or backslash.
     fn plain(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
-        let rest = &self.text.as_bytes()[start..];
-        let stop = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        self.at += rest.iter().position(stop).unwrap_or(rest.len());
+        self.at = words::find(self.text.as_bytes(), start, |word| {
+            word.equal(b'"') | word.equal(b'\\') | word.below(0x20)
+        });
         match self.byte() {
             Some(b'"' | b'\\') => Ok(&self.text[start..self.at]),
             Some(_) => Err(self.fault("a control character must be escaped")),
@@ -98,21 +98,5 @@ impl<'a> Reader<'a> {
             code = code * 16 + digit;
         }
         Ok(code)
-    }
-
-    pub(super) fn skip_string(&mut self) -> Result<(), Fault> {
-        self.at += 1;
-        loop {
-            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let stop = |byte: &u8| matches!(byte, b'"' | b'\\');
-            self.at += rest.iter().position(stop).unwrap_or(rest.len());
-            match self.byte() {
-                Some(b'"') => break,
-                Some(_) => self.at += 2,
-                None => return Err(self.fault("expected `\"`")),
-            }
-        }
-        self.at += 1;
-        Ok(())
     }
 }

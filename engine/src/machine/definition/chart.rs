@@ -113,8 +113,12 @@ pub(crate) struct Everywhere {
 pub(crate) struct Growth {
     /// How many macros are inside of each other.
     pub(crate) loops: usize,
-    /// Whether a pattern is matched.
-    pub(crate) patterns: bool,
+    /// How many parts the largest loop evaluates at each turn.
+    pub(crate) turn: usize,
+    /// Steps that expressions may take whatever the documents are, all of them together: loops over literals.
+    pub(crate) fixed: u64,
+    /// How many parts of a pattern a byte of a text may visit at most; 0 where there is no pattern.
+    pub(crate) pattern: usize,
     /// Whether the time of the decision is read.
     pub(crate) reads_now: bool,
     /// Bytes of all expressions.
@@ -126,19 +130,29 @@ pub(crate) struct Growth {
 impl Growth {
     /// The most that all steps of one decision are worth, in bytes read.
     const BYTES_MAX: usize = 16 << 20;
+    /// The parts of a pattern in a schema, about.
+    pub(crate) const SCHEMA_PATTERN: usize = 8;
+    /// What one step is worth, in bytes read.
+    const STEP_BYTES: usize = 64;
 
     /// About how many bytes the expressions of one decision may read, on documents of this many bytes.
     pub(crate) fn bytes(self, documents: usize) -> usize {
-        let mut bytes = 0_usize;
+        let fixed = usize::try_from(self.fixed).unwrap_or(usize::MAX);
+        let mut bytes = fixed.saturating_mul(Self::STEP_BYTES);
         if self.loops > 0 || self.schemas {
-            bytes += documents.saturating_mul(4);
+            bytes = bytes.saturating_add(documents.saturating_mul(4));
         }
-        if self.patterns {
-            bytes += documents.saturating_mul(16);
+        // An item that is shorter than eight bytes is a number, of which lists are seldom long.
+        let items = documents / 8;
+        let turns = (0..self.loops).fold(1_usize, |turns, _| turns.saturating_mul(items));
+        if self.loops > 0 {
+            let steps = turns.saturating_mul(self.turn);
+            bytes = bytes.saturating_add(steps.saturating_mul(Self::STEP_BYTES));
         }
-        if self.loops > 1 {
-            bytes = bytes.saturating_add(documents.saturating_mul(documents) / 64);
-        }
+        // A text is seldom more than a part of its document.
+        let steps = (documents / 4).saturating_mul(self.pattern);
+        let steps = steps.saturating_mul(turns.max(1));
+        bytes = bytes.saturating_add(steps.saturating_mul(Self::STEP_BYTES));
         bytes.min(Self::BYTES_MAX)
     }
 }

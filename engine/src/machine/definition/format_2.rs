@@ -40,7 +40,7 @@ struct Input<'t> {
     growth: Growth,
     /// How many patterns there are.
     patterns: usize,
-    /// There are too many patterns or expressions, which was told.
+    /// There are too many patterns or expressions, and the faults already say so.
     too_many: bool,
 }
 

@@ -115,7 +115,7 @@ fn a_guard_that_does_not_parse_is_named_with_its_column() {
         fault(null.clone()),
         "transitions[0].guard: null is not a guard; leave `guard` out where there is no condition"
     );
-    // A log may hold it from before it was refused.
+    // A log may hold such a definition from before the engine refused it.
     let parsed = Definition::of_log(null.to_string().as_bytes(), 0).unwrap();
     assert!(parsed.transitions[0].guard.is_none());
 }

@@ -35,7 +35,7 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// A name that stands for nothing.
+    /// A name that is not known.
     #[error("unknown {what} `{name}` at column {column}; {known}")]
     Unknown {
         /// Where.

@@ -95,7 +95,7 @@ pub(super) enum Macro {
 #[derive(Clone, Debug)]
 pub(super) struct Loop {
     pub(super) range: Expr,
-    /// What picks items; of `all`, `exists` and `exists_one` it is all there is.
+    /// The condition that picks items. `all`, `exists` and `exists_one` have only this part.
     pub(super) condition: Option<Expr>,
     /// What `map` makes of an item.
     pub(super) result: Option<Expr>,
@@ -196,6 +196,21 @@ impl Expr {
         self.node
             .children(&mut |child| below = below.max(child.loops()));
         below + usize::from(matches!(self.node, Node::Loop(..)))
+    }
+
+    /// How many parts are evaluated at each turn of the largest loop, whatever is inside of it.
+    pub(super) fn turn(&self) -> usize {
+        let mut most = 0;
+        self.node
+            .children(&mut |child| most = most.max(child.turn()));
+        match &self.node {
+            Node::Loop(_, parts) => {
+                let inside = parts.condition.iter().chain(&parts.result);
+                let all = inside.map(|part| part.count(&|_| true));
+                most.max(all.sum())
+            }
+            _ => most,
+        }
     }
 
     /// How many parts are of a kind.

@@ -1,4 +1,4 @@
-//! The language case by case: what is right is what the specification of the Common Expression Language says.
+//! The language case by case, by the specification of the Common Expression Language.
 
 #![allow(clippy::unwrap_used)]
 
@@ -750,5 +750,58 @@ fn what_is_certain_is_told_before_an_evaluation() {
             warnings(failing)[0].contains("it fails whenever"),
             "{failing}"
         );
+    }
+}
+
+#[test]
+fn expressions_say_the_same_whatever_their_spaces_and_brackets() {
+    let same = |left: &str, right: &str| {
+        let (left, right) = (
+            Expression::parse(left).unwrap(),
+            Expression::parse(right).unwrap(),
+        );
+        assert_eq!(left.says_the_same(&right), right.says_the_same(&left));
+        left.says_the_same(&right)
+    };
+    for (left, right) in [
+        ("ctx.a > 0", " ( ctx . a )>0"),
+        ("ctx.a.b", "ctx['a'].b"),
+        (
+            "event.b == ctx.a && true",
+            "event['b'] == (ctx.a) && (true)",
+        ),
+        ("'a' + \"b\"", "\"a\" + 'b'"),
+        ("0x10 == 1e3", "16 == 1000.0"),
+        ("ctx.l.map(x, x > 1, x)", "ctx.l.map(y, y > 1, y)"),
+        ("ctx.a.matches('a+')", "ctx.a.matches(\"a+\")"),
+        (
+            "has(ctx.a) ? [1, {'k': -ctx.n}] : !ctx.b",
+            "has(ctx.a)?[1,{'k':-ctx.n}]:!ctx.b",
+        ),
+    ] {
+        assert!(same(left, right), "{left} and {right}");
+    }
+    for (left, right) in [
+        ("ctx.a", "event.a"),
+        ("ctx.a", "ctx.b"),
+        ("ctx.a > ctx.b", "ctx.b > ctx.a"),
+        ("1", "1.0"),
+        ("1", "1u"),
+        ("0.0", "-0.0"),
+        ("ctx.a && ctx.b", "ctx.a || ctx.b"),
+        ("ctx.a && ctx.b", "ctx.a && ctx.b && ctx.c"),
+        ("ctx.l.all(x, x)", "ctx.l.exists(x, x)"),
+        ("ctx.l.map(x, x)", "ctx.l.map(x, x, x)"),
+        ("ctx.l.filter(x, x)", "ctx.l.map(x, x)"),
+        ("ctx.a.matches('a')", "ctx.a.matches('b')"),
+        ("size(ctx.a)", "int(ctx.a)"),
+        ("has(ctx.a)", "ctx.a"),
+        (
+            "ctx.l.all(x, ctx.l.all(y, x))",
+            "ctx.l.all(x, ctx.l.all(y, y))",
+        ),
+        ("now", "state"),
+    ] {
+        assert!(!same(left, right), "{left} and {right}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::json::{Context, shown};
 use crate::limits::EXPLAINED_VALUE_BYTES_MAX;
-use crate::machine::expression::{Expression, Failure, Scope, Steps};
+use crate::machine::expression::Attempt;
 
 /// A guard that was tried, and what it read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,30 +113,28 @@ pub(crate) fn explain(
     })
 }
 
-/// Evaluates an expression as a condition, and explains how it came out; `None` if there is no room for that.
-pub(crate) fn explain_expression<'a>(
-    expression: &'a Expression,
-    scope: &mut Scope<'a>,
-    steps: &mut Steps,
-    room: &mut Room,
-) -> (Result<bool, Failure>, Option<Tried>) {
-    let explained = expression.explain_briefly(scope, steps, EXPLAINED_VALUE_BYTES_MAX);
+/// Explains how an expression came out as a condition; `None` if there is no room for that.
+pub(crate) fn explain_attempt(attempt: &Attempt<'_>, room: &mut Room) -> Option<Tried> {
+    let text = attempt.expression.text();
+    if text.len() > room.0 {
+        room.0 = 0;
+        return None;
+    }
     let mut values: Vec<ValueRead> = Vec::new();
-    for read in explained.read {
+    for read in attempt.read(EXPLAINED_VALUE_BYTES_MAX) {
         if values.iter().all(|known| known.path != read.path) {
             let value = read.value.as_deref().unwrap_or("null");
             values.push(ValueRead::new(&read.path, value));
         }
     }
     let bytes = values.iter().map(|read| read.path.len() + read.value.len());
-    let bytes = expression.text().len() + bytes.sum::<usize>();
-    let tried = room.take(bytes).then(|| Tried {
-        text: expression.text().to_owned(),
-        holds: matches!(explained.holds, Ok(true)),
+    let bytes = text.len() + bytes.sum::<usize>();
+    room.take(bytes).then(|| Tried {
+        text: text.to_owned(),
+        holds: matches!(attempt.holds, Ok(true)),
         values,
-        error: explained.holds.as_ref().err().map(ToString::to_string),
-    });
-    (explained.holds, tried)
+        error: attempt.holds.as_ref().err().map(ToString::to_string),
+    })
 }
 
 impl ValueRead {

@@ -8,11 +8,11 @@ use crate::limits::{ALLOWED_EXPLAINED_BYTES_MAX, ALLOWED_STEPS_MAX, EXPRESSION_S
 use crate::machine::Rule;
 use crate::machine::definition::{Chart, Condition};
 use crate::machine::expression::{Names, Scope, Steps};
-use crate::machine::guard::{Room, explain_expression};
+use crate::machine::guard::{Room, explain_attempt};
 use crate::query::course::{Course, Payload};
 use crate::view::{Current, View};
 
-/// Nobody has said anything about a question.
+/// A question has no metadata, so it has no headers.
 const NO_HEADERS: &str = "{}";
 
 /// The answers, and whether there are more events.
@@ -69,13 +69,7 @@ impl Question<'_> {
             Refusal::bad(&field, problem)
         })?;
         let text = payload.unwrap_or("{}");
-        let mut answer = AllowedEvent {
-            event: event.to_owned(),
-            to_state: None,
-            guards: Vec::new(),
-            guards_left_out: 0,
-            refusal: None,
-        };
+        let mut answer = AllowedEvent::new(event);
         let explained = self.explain(&mut answer, rules, text)?;
         let object = object.as_ref();
         let payload = object.map(|object| Payload { object, text });
@@ -111,12 +105,9 @@ impl Question<'_> {
             let Some(Condition::Expression(guard)) = &rule.guard else {
                 break;
             };
-            let (holds, tried) = explain_expression(guard, &mut scope, &mut steps, &mut self.room);
-            match tried {
-                Some(tried) => answer.guards.push(tried),
-                None => answer.guards_left_out += 1,
-            }
-            if holds == Ok(true) || steps.left() == 0 {
+            let attempt = guard.attempt(&mut scope, &mut steps);
+            answer.show(explain_attempt(&attempt, &mut self.room));
+            if attempt.holds == Ok(true) || steps.left() == 0 {
                 break;
             }
         }

@@ -1,4 +1,4 @@
-//! A log of one node in a test: decides, keeps what is in flight, applies.
+//! A log of one node in a test. It decides commands, keeps entries in flight, and applies them.
 
 #![allow(dead_code, clippy::unwrap_used, missing_docs)]
 

@@ -39,7 +39,7 @@ fn problem(entry: &Entry, why: &str) -> Option<String> {
             .is_some_and(|ops| ops.iter().all(|op| op["op"] == "GET_INSTANCE")),
         _ => false,
     };
-    // For a write, by the protocol, this error means that the outcome is unknown.
+    // By the protocol, this error means for a write that its outcome is unknown.
     (is_read && why.starts_with("INTERNAL_ERROR"))
         .then(|| format!("a read was answered with {why}"))
 }

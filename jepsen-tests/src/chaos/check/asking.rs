@@ -1,5 +1,5 @@
-//! Questions: what a client is told about an event is what an instance allows at some moment between the question and
-//! the answer, and a question leaves nothing in the log.
+//! Questions. The answer to a client must be what the instance allows at some moment between the question and the
+//! answer. A question must leave nothing in the log.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ fn acknowledged(entries: &[Entry]) -> Acknowledged<'_> {
     all
 }
 
-/// With these a node says that it cannot answer now. They say nothing of the instance.
+/// With these errors a node says that it cannot answer now. They say nothing about the instance.
 const NOT_DECIDED: [&str; 4] = ["NO_LEADER", "TIMEOUT", "RATE_LIMITED", "READ_ONLY_MODE"];
 
 /// What is wrong with an answer. `due` is the offset of the last change that was acknowledged before the question.

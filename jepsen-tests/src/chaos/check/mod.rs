@@ -76,8 +76,8 @@ fn run_one(name: &str, checker: Check, entries: &[Entry], truth: &Truth) -> Vec<
         .unwrap_or_else(|panic| vec![failed(name, &panicked(&*panic))])
 }
 
-/// Runs every checker over a run that had these workloads: one that left no request behind is unknown, and so
-/// is the order of pipelines, which the register's clients send, when there was none.
+/// Runs every checker over a run that had these workloads. The verdict on a workload that recorded no request is
+/// unknown. So is the verdict on the order of pipelines, which the register's clients send, if there was no pipeline.
 pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     let mut results = check(entries, truth);
     for workload in workloads {

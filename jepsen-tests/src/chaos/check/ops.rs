@@ -38,7 +38,7 @@ pub(super) enum Told<'a> {
     Ok(&'a Value),
     /// A refusal that came from this operation.
     Refused { code: &'a str, details: &'a Value },
-    /// It was not done, because another operation of its batch was refused.
+    /// The operation was not done, because another one of its batch was refused.
     NotDone,
     /// Nothing.
     Unknown,
@@ -81,14 +81,14 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Whether it is a read that may be behind, by its own wish.
+    /// Whether it is a read whose client accepts an older state.
     pub fn is_local(&self) -> bool {
         self.entry.workload == Workload::Monotonic
             || self.entry.params["consistency"].as_str() == Some("local")
     }
 }
 
-/// The operations of a request; none for one that is not about single instances.
+/// The operations of a request; none if the request is not about single instances.
 pub(super) fn of(entry: &Entry) -> Vec<Op<'_>> {
     // The checker of questions looks at them.
     if entry.workload == Workload::Asking {

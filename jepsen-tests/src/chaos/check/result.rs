@@ -48,7 +48,7 @@ pub struct Violation {
     pub message: String,
     /// The instance, where it is about one.
     pub instance: Option<String>,
-    /// The smallest set of requests and facts that shows it.
+    /// The smallest set of requests and facts that shows the violation.
     pub window: Window,
 }
 

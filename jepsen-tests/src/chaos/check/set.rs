@@ -119,7 +119,7 @@ impl<'a> Set<'a> {
     }
 }
 
-/// For every offset of a creation or deletion, when clients had asked for it and for all before it.
+/// For every offset of a creation or deletion: the time by which clients had asked for that change and all before it.
 fn asked(entries: &[&Entry], truth: &Truth) -> Vec<(u64, u64)> {
     let mut begun: BTreeMap<u64, u64> = BTreeMap::new();
     for op in entries.iter().flat_map(|entry| ops::of(entry)) {
@@ -236,7 +236,7 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
     Ok(listed)
 }
 
-/// The offsets at which no item existed that the page lacks.
+/// The offsets at which the page lacks no existing item.
 struct Complete<'a> {
     /// Ascending, and at least one.
     moments: Vec<Range<u64>>,
@@ -244,7 +244,7 @@ struct Complete<'a> {
     missing: Option<&'a Fact>,
 }
 
-/// The offsets from `moment` on at which no item existed that the page lacks.
+/// The offsets from `moment` on at which the page lacks no existing item.
 fn complete<'a>(
     page: &Entry,
     result: &Value,

@@ -52,7 +52,7 @@ pub struct Client {
     pub number: u32,
     /// Its choices.
     pub rng: Rng,
-    /// The workload its requests belong to, unless they say otherwise.
+    /// The workload that its requests belong to, unless a request names another.
     pub workload: Workload,
     shared: Shared,
     connection: Option<(u64, Connection)>,

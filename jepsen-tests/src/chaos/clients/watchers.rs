@@ -113,7 +113,7 @@ impl Watchers {
         self.add_by_hand(name, Sees::Filtered, directory, wanted);
     }
 
-    /// Adds a watcher that is told creations and deletions, too, each with who has written it.
+    /// Adds a watcher that receives creations and deletions too. Each event names the client that wrote it.
     pub fn add_including(&mut self, name: &str, directory: &Directory) {
         let wanted = Wanted {
             filter: json!({"include": ["created", "deleted"], "include_meta": true}),

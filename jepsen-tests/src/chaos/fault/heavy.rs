@@ -1,6 +1,6 @@
-//! Legal requests with large effects, all at once and through one node: events on a large context without waiting,
-//! each with a guard of very many paths, listings, watches with very many names, a definition of a mebibyte. Their
-//! machines and instances have names of their own, so that no workload meets them.
+//! Legal requests with large effects, all at once and through one node: events on a large context, sent without waiting,
+//! whose guards have very many paths; listings; watches with very many names; a definition of a mebibyte. Their
+//! machines and instances have names of their own, so that no workload uses them.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -101,7 +101,8 @@ fn pile(addr: SocketAddr, instance: &str, bytes: u64, hand: &Hand) -> Result<(),
     Ok(())
 }
 
-/// One state and one event, which takes effect where the context's `k` is 1: the guard says so very often.
+/// A machine of one state and one event. The event takes effect where the context's `k` is 1; its guard repeats this
+/// condition very often.
 fn guarded() -> Value {
     let guard = vec!["ctx.k == 1"; GUARD_PATHS].join(" && ");
     json!({

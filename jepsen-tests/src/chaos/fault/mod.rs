@@ -66,7 +66,7 @@ impl Scene<'_> {
         ids.filter(|id| !self.held.contains(id)).collect()
     }
 
-    /// One of them; in about half of the cases the leader.
+    /// One free member; in about half of the cases the leader.
     fn one(&mut self) -> Option<u64> {
         let free = self.free();
         if self.rng.percent(50)
@@ -77,7 +77,7 @@ impl Scene<'_> {
         (!free.is_empty()).then(|| *self.rng.pick(&free))
     }
 
-    /// One of them, or a minority of all members, or all of them.
+    /// One free member, or a minority of all members, or all free members.
     fn some(&mut self) -> Vec<u64> {
         let all = self.free();
         match self.rng.below(5) {

@@ -43,7 +43,7 @@ pub struct Condition {
     pub packet_max: Option<u64>,
     /// How often a connection breaks.
     pub reset_every: Option<Duration>,
-    /// When this changes although no rule is added or removed.
+    /// When these effects change although no rule is added or removed.
     pub until: Option<Instant>,
 }
 

@@ -26,7 +26,7 @@ use crate::Error;
 use crate::process::tokens::Tokens;
 use crate::rcp::raw::Connection;
 
-/// How long a node may take to report its status, before it counts as unable to.
+/// How long a node may take to report its status. After that it counts as unable to report.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a port of a node is for.
@@ -65,7 +65,7 @@ pub trait Nodes: Send {
     /// # Errors
     /// When it does not run.
     fn kill(&mut self, id: u64) -> Result<(), Error>;
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits until the process has ended.
     ///
     /// # Errors
     /// When it does not end as it should.
@@ -105,7 +105,7 @@ pub trait Nodes: Send {
     /// # Errors
     /// When it cannot be read.
     fn log(&self, id: u64) -> Result<String, Error>;
-    /// The data folder of a stopped node, copied below `into` where it must be.
+    /// The data folder of a stopped node. If the suite cannot read it in place, it is copied below `into`.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -136,7 +136,7 @@ pub trait Nodes: Send {
         self.ask(id, "INFO", &json!({}), ANSWER_TIMEOUT)
     }
 
-    /// The node that reports to lead, in the highest term.
+    /// The node that reports to be the leader, in the highest term.
     fn leader(&self) -> Option<u64> {
         let infos = self
             .ids()

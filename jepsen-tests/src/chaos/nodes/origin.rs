@@ -64,7 +64,7 @@ impl Origins {
         self.processes.lock().insert(node, process);
     }
 
-    /// The nodes that have opened the connections from these addresses, as far as they are nodes'.
+    /// The nodes that have opened the connections from these addresses; connections of other programs are left out.
     fn of(&self, addrs: &[SocketAddr]) -> HashMap<SocketAddr, u64> {
         let sockets = sockets(addrs);
         let mut found = HashMap::new();
@@ -100,7 +100,7 @@ fn sockets(addrs: &[SocketAddr]) -> HashMap<String, SocketAddr> {
     found
 }
 
-/// An address as the table has it: in the machine's order of bytes.
+/// An address as the kernel's table writes it: in the machine's order of bytes.
 fn in_table(addr: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = addr.ip() else {
         return None;

@@ -23,10 +23,10 @@ use crate::process::node::{Node, READY_TIMEOUT};
 use crate::process::tokens::Tokens;
 use crate::rcp::raw::Connection;
 
-/// Rules of [`Nodes::isolate`] are kept under the node's id from here on, away from those of the faults.
+/// Rules of [`Nodes::isolate`] are numbered from here on, by the node's id. So they never meet the rules of the faults.
 const ISOLATION: u64 = 1 << 32;
 
-/// Sets limits of the program that it becomes; of util-linux.
+/// A program of util-linux that sets limits and then becomes another program.
 const LIMITER: &str = "prlimit";
 /// Half of these are for clients. The other half is enough for the log, the proxies' connections and admin HTTP.
 const FILES_MAX: u64 = 512;
@@ -144,12 +144,12 @@ impl Processes {
         &mut self.cluster
     }
 
-    /// The file system of a node, where it has one of its own.
+    /// The file system of a node, if the node has one of its own.
     pub fn disk(&self, id: u64) -> Option<&Disk> {
         self.disks.as_ref()?.get(&id)
     }
 
-    /// The wall clock of a node, where it has one of its own.
+    /// The wall clock of a node, if the node has one of its own.
     pub fn clock(&self, id: u64) -> Option<&WallClock> {
         self.clocks.as_ref()?.1.get(&id)
     }
@@ -201,19 +201,20 @@ impl Processes {
         self.cluster.peer_addr(id)
     }
 
-    /// Starts a node under another program, which becomes the node; with what it has of its own.
+    /// Starts a node under another program, which becomes the node. The node gets its own limit of open files and its
+    /// own clock.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn start_under(&mut self, id: u64, mut tool: Command) -> Result<(), Error> {
         if let Some(own) = self.own_tool(id) {
-            // Behind the tool, which must not meet what is meant for the node.
+            // The node's own tool comes after `tool`: the limit and the clock are meant for the node only.
             tool.arg(own.get_program()).args(own.get_args());
         }
         self.start_with(id, tool)
     }
 
-    /// As [`Self::start_under`], without what it has of its own.
+    /// As [`Self::start_under`], without a limit and a clock of its own.
     ///
     /// # Errors
     /// When it cannot be started.

@@ -1,5 +1,5 @@
-//! The report of a run: one page that shows the verdicts, the throughput and latency over time with the faults, and
-//! every violation as a picture; and beside it the files for a closer look.
+//! The report of a run. One page shows the verdicts, the throughput and latency over time with the faults, and every
+//! violation as a picture. Beside it are files with all records of the run.
 //!
 //! | module | subject |
 //! |---|---|

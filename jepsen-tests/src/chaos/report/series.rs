@@ -11,7 +11,7 @@ use crate::harness::latencies::Latencies;
 const INTERVALS_MAX: u64 = 500;
 const SECOND_US: u64 = 1_000_000;
 
-/// Latencies of what was done in one interval, in milliseconds.
+/// Latencies of the successful requests of one interval, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Latency {
     /// Half were faster.
@@ -22,7 +22,7 @@ pub(super) struct Latency {
     pub max: f64,
 }
 
-/// How many requests of one interval ended how, each second.
+/// How many requests of one interval had each kind of end, per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Rates {
     /// Done.

@@ -28,7 +28,7 @@ use crate::{Error, audit};
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
 /// At most this many differences are shown.
 const WRONG_MAX: usize = 10;
-/// How long a node that joined may take to fetch what happened before.
+/// How long a node that joined may take to fetch the history from before it joined.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The facts that WAL_READ has shown, each with its offset and its fingerprint, and what could not be read.
@@ -38,7 +38,7 @@ type Shown = Vec<Result<(u64, u64), String>>;
 pub struct Ended<'a> {
     /// Its plan.
     pub plan: &'a Plan,
-    /// The faults, and what nodes did that no fault explains.
+    /// The faults, and the actions of nodes that no fault explains.
     pub came: &'a Came,
     /// How many clients panicked.
     pub panicked: usize,
@@ -256,7 +256,7 @@ fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
     }
 }
 
-/// How far the leader has applied the log, and what it has there.
+/// The offset up to which the leader has applied the log, and its state there.
 struct Stand {
     applied: u64,
     digest: String,

@@ -8,16 +8,16 @@ use crate::process::config::Config;
 pub struct Swarm {
     /// The configuration of every node.
     pub config: Config,
-    /// The encryption keys, as the configuration has them; empty for none.
+    /// The encryption keys, as the configuration states them; empty if there are none.
     pub keys: String,
 }
 
-/// Draws one; clocks jump by more than idempotency keys are remembered.
+/// Draws a configuration. It remembers idempotency keys for less time than a clock may jump.
 pub fn draw(rng: &mut Rng) -> Swarm {
     let mut config = Config::for_tests();
     config
         .set("network.request_timeout_ms", "2500")
-        // The least there is, so that a few connections use it up.
+        // The lowest value that the configuration allows, so that a few connections use it up.
         .set("network.buffers_max_mb", "32")
         .set("compaction.min_interval_secs", "0");
     let snapshots = rng.pick(&["60", "400", "2000", "20000"]);

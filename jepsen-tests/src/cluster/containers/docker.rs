@@ -34,8 +34,8 @@ impl Base {
         }
     }
 
-    /// Its name. `deploy/local-images.sh` makes one where neither the environment names it nor the public one is there
-    /// already.
+    /// The image's name. `deploy/local-images.sh` makes the image unless the environment names one, or the public one
+    /// is on this machine already.
     ///
     /// # Errors
     /// When it cannot be had: why.
@@ -63,7 +63,7 @@ impl Base {
     }
 }
 
-/// How long a command may take that only asks or signals.
+/// How long a command may take that only asks something or sends a signal.
 pub(super) const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the base images may take: a small Debian is downloaded and unpacked.
 const BASE_IMAGES_TIMEOUT: Duration = Duration::from_secs(600);

@@ -1,5 +1,5 @@
-//! The image that the tests' containers run: the last stage of the repository's Dockerfile, with the programs that the
-//! other tests run too instead of those of its first stages. To compile them again, inside a container and with an
+//! The image that the tests' containers run: the last stage of the repository's Dockerfile. It holds the programs that
+//! the other tests run, not those that the first stages would build: compiling them again, in a container and with an
 //! empty cache, takes as long as all tests together.
 //!
 //! `RSTMDB_TEST_IMAGE` names another image, or says `build`: the whole Dockerfile then, as a user builds it. That is
@@ -29,7 +29,7 @@ const LABEL: &str = "rstmdb.tests";
 
 /// Copying two programs.
 const COPY_TIMEOUT: Duration = Duration::from_secs(300);
-/// A build of everything, on a small machine that has other things to do.
+/// How long a build of everything may take on a small, busy machine.
 pub(super) const BUILD_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// Where the Dockerfile finds the trusted certificates, and where Debian has them.
@@ -56,7 +56,7 @@ impl Image {
     }
 }
 
-/// The image of this test process. It is made once.
+/// The image of this test process, which is made once.
 pub(super) fn image(docker: &Docker) -> Result<Image, Error> {
     static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
     let made = IMAGE.get_or_init(|| make(docker).map_err(|error| error.to_string()));
@@ -119,7 +119,7 @@ fn put(path: &str, folder: &Path) -> Result<(), Error> {
     if from == Path::new(CERTIFICATES) && !from.exists() {
         return fs::write(&to, "").map_err(io());
     }
-    // Without what debuggers read a program is a tenth. Not every machine has `strip`.
+    // Without debugging information a program has a tenth of its size. Not every machine has `strip`.
     let stripped = Command::new("strip").arg("-o").arg(&to).arg(&from).output();
     if stripped.is_ok_and(|output| output.status.success()) {
         return Ok(());
@@ -138,7 +138,8 @@ fn source(path: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// The last stage, with copies from the folder of the build instead of from the stage `build`; and what it copies.
+/// The Dockerfile's last stage, and the paths that it copies. It copies them from the build's folder instead of from
+/// the stage `build`.
 fn last_stage(dockerfile: &str) -> Result<(String, Vec<String>), String> {
     let from = dockerfile
         .rfind("\nFROM ")

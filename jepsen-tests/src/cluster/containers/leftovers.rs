@@ -7,7 +7,7 @@ use std::path::Path;
 use super::docker::{COMMAND_TIMEOUT, docker};
 use crate::Error;
 
-/// How the projects of tests are called; the id of the test's process follows, and a dash.
+/// How the names of the tests' projects begin. The id of the test's process and a dash follow.
 pub(super) const PREFIX: &str = "rstmdb-test-";
 /// Where compose writes the project.
 const LABEL: &str = "com.docker.compose.project";

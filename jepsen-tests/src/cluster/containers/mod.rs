@@ -28,7 +28,7 @@ pub const NODES: [u64; 3] = [1, 2, 3];
 /// The other number of nodes that there can be.
 pub const MANY: u64 = 5;
 
-/// Creating, starting or removing everything; includes what nodes take to end.
+/// How long creating, starting or removing everything may take. This includes the time in which nodes end.
 const COMPOSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long until containers that start are healthy.
 const HEALTHY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -328,7 +328,7 @@ impl Cluster {
         }
         command
             .env("RSTMDB_IMAGE", image.name())
-            // As little as for the other tests, because the machine's disk may be almost full.
+            // As small as in the other tests, because the machine's disk may be almost full.
             .env("RSTMDB_MIN_FREE_MB", "16")
             .env("RUNTIME_IMAGE", &self.docker.runtime)
             // Half the time to build, and fast enough.

@@ -45,7 +45,7 @@ enum Told {
 fn shown(event: &WatchEvent) -> Option<Event> {
     let offset = event.offset;
     let said = event.entry().meta.clone();
-    Some(match event.told() {
+    Some(match event.told()? {
         Shown::Event(event) => Event {
             kind: Kind::Event,
             offset,

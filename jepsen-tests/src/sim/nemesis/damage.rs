@@ -1,5 +1,5 @@
-//! Damages bytes on the disks. Only in files that the product heals, and never in all copies of the same
-//! data. Which nodes may be damaged is decided before the run.
+//! Damages bytes on the disks, only in files that the product heals, and never in all copies of the same data. Which
+//! nodes may be damaged is decided before the run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -61,8 +61,8 @@ fn flip(disk: &MemFs, folder: &str, rng: &mut Rng) -> Option<()> {
     disk.set_content(&path, &content).ok()
 }
 
-/// Has snapshots taken until the newest can be read. Without further writes, the node itself notices the damage
-/// when another node needs the snapshot.
+/// Lets the node take snapshots until the newest one can be read. Without further writes, the node itself notices the
+/// damage when another node needs the snapshot.
 async fn rewrite(world: Arc<World>, id: u64) {
     loop {
         SimRuntime::sleep(Duration::from_millis(100)).await;

@@ -15,10 +15,10 @@ use rstmdb_sim::world::World;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many times a change is requested.
 const TRIES_MAX: u32 = 4;
-/// How many times the promotion of a new node is tried, which succeeds once the node has caught up.
+/// How many times the nemesis tries to promote a new node. The promotion succeeds once the node has caught up.
 const PROMOTE_TRIES_MAX: u32 = 8;
 
-/// Starts a node with an empty disk, adds it and, if it is to have one, gives it a vote.
+/// Starts a node with an empty disk and adds it. Gives it a vote if it is meant to be a voter.
 pub async fn add(world: Arc<World>, votes: bool) -> bool {
     let id = world.next_id();
     world.place(id, Formation::Join);
@@ -78,8 +78,8 @@ async fn ask(world: &Arc<World>, change: &Change, tries: u32) -> bool {
     false
 }
 
-/// Ends the nodes that the cluster does not have, and starts all that it has, as the leader says:
-/// a change without an answer may have been made.
+/// Ends the nodes that are not members, and starts all that are. The leader says which, because a change without an
+/// answer may have been made.
 pub fn reconcile(world: &Arc<World>) -> bool {
     let leader = world.leader().and_then(|id| world.replica(id));
     let Some(leader) = leader else {

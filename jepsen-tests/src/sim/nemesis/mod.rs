@@ -164,7 +164,7 @@ impl Nemesis {
         }));
     }
 
-    /// The members in an order of its choice, from this one on.
+    /// The members in a random order, beginning with this one.
     fn order_from(&mut self, first: u64) -> Vec<u64> {
         let mut order = self.world.members();
         for place in (1..order.len()).rev() {
@@ -211,7 +211,7 @@ impl Nemesis {
         }
     }
 
-    /// A partition in which a majority can talk, for as long as it takes that one has a leader. The
+    /// A partition in which a majority can talk. It lasts as long as that majority may take to have a leader. The
     /// invariants check whether that comes in time.
     async fn endure(&mut self) {
         let victim = self.victim();

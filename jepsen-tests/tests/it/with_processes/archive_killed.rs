@@ -100,7 +100,7 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
     });
     node.kill().unwrap();
     assert!(double.objects().is_empty());
-    // What the server does with half an upload shows only now.
+    // Only now does the test see what the object server does with half an upload.
     double.fail_always(Some((Method::PUT, Fault::KeepHalf)));
     node.restart().unwrap();
     until("half of an object is there", || {

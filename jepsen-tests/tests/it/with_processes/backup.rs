@@ -55,8 +55,8 @@ struct Opened {
     state: State,
 }
 
-/// The store of a folder that this process has just restored. A child that another test is starting has the folder's
-/// lock, too, from its fork until it executes its program.
+/// The store of a folder that this process has just restored. Another test may be starting a child: between fork and
+/// exec that child holds the folder's lock too.
 fn opened(data: &Path) -> Store<RealFs> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -131,7 +131,7 @@ fn content_of(state: &State) -> Content {
     }
 }
 
-/// Random offsets of a range, its ends among them, and as many as asked for.
+/// This many random offsets of a range, its two ends among them.
 fn offsets(rng: &mut Rng, (first, last): (u64, u64), count: usize, known: &[u64]) -> BTreeSet<u64> {
     let mut chosen: BTreeSet<u64> = known
         .iter()
@@ -145,7 +145,7 @@ fn offsets(rng: &mut Rng, (first, last): (u64, u64), count: usize, known: &[u64]
     chosen
 }
 
-/// Restores at an offset and compares with what the log and the living node say of it.
+/// Restores at an offset. Compares the result with the log and with the running node.
 fn check_offset(
     from: &Path,
     offset: u64,
@@ -173,7 +173,7 @@ fn check_offset(
     }
     assert_eq!(restored.first_offset, first, "offset {offset}");
     let last = store.last_log_id().unwrap();
-    // The first entry of the new log pauses automation, where the state has a place for that.
+    // The first entry of the new log pauses automation, if the feature level has such an entry.
     let end = offset + u64::from(state.level() > 1);
     let purged = store.purged().map(|id| id.index);
     assert_eq!((last.index, purged), (end, Some(offset)));
@@ -202,7 +202,7 @@ fn at_time(time_ms: u64) -> Target {
     Target::Time(jiff::Timestamp::from_millisecond(time_ms).unwrap())
 }
 
-/// What a restore says that cannot be done; nothing may be left of it.
+/// The message of a restore that fails. It must leave nothing behind.
 fn refusal(from: &Path, target: Target) -> String {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
@@ -340,7 +340,7 @@ fn damage_is_refused(dir: &Path, rng: &mut Rng, cli: &Cli) {
             let refused = refusal(dir, Target::End);
             assert!(refused.contains(name), "{name} {what}: {refused}");
         }
-        // The last of them is too short, which costs a backup no reading.
+        // The last file is too short, which a backup notices without reading the file.
         for args in [&["backup"][..], &["backup", "--verify"][..]] {
             let done = cli.run(&[args, &[dir.to_str().unwrap()]].concat()).unwrap();
             assert_eq!(done.code, Some(1), "{done:?}");
@@ -420,7 +420,7 @@ impl Forgetful {
         .unwrap();
     }
 
-    /// Makes the follower drop the log up to an offset; says where it begins then.
+    /// Makes the follower drop the log up to an offset. Returns where its log begins then.
     fn forget(&mut self, offset: u64) -> u64 {
         self.mixed.fill(14_000).unwrap();
         self.remember();
@@ -428,7 +428,7 @@ impl Forgetful {
         let mut connection = self.cluster.connect(self.follower).unwrap();
         let wait = json!({"limit": 1, "min_wal_offset": applied, "consistency": "local"});
         connection.call("LIST_INSTANCES", &wait).unwrap();
-        // What Raft has purged is dropped once that is durable, with a later write.
+        // The node drops what Raft has purged once the purge is durable, which takes a later write.
         within(SETTLE_TIMEOUT, || {
             self.mixed.run(1).unwrap();
             let compact = json!({"force_snapshot": true});

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::turns;
 
-/// What tells the command line and the server how to reach the bucket.
+/// The environment by which the command line and the server find the bucket.
 fn variables(double: &Double, dir: &Path) -> Vec<(&'static str, String)> {
     let file = |name: &str, content: &str| {
         let path = dir.join(name);

@@ -1,5 +1,5 @@
-//! A restored node is a node like any other, with the past of the one it came from; and what is
-//! interrupted, a backup or a restore, is never taken for whole.
+//! A restored node is a node like any other, with the history of the node that was backed up. An interrupted backup or
+//! restore is never taken for a whole one.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -72,7 +72,7 @@ fn a_restored_node_has_the_past_and_grows_to_three() {
     let (offset, digest) = source.mixed.digest().unwrap();
     let keyed = source.mixed.keyed.clone();
     let records = source.records();
-    // What comes later is in the backup, but not in what is restored.
+    // Later writes are in the backup, but the restore leaves them out.
     source.mixed.run(200).unwrap();
     source.backup();
 
@@ -264,7 +264,7 @@ fn an_interrupted_restore_is_never_taken_for_whole() {
         command.args(["restore", "--from", &source.dir(), "--to-time", time]);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
         if unfinished == 0 {
-            // As soon as there is something of it, unless it is faster than this look.
+            // The kill comes as soon as the marker is there, unless the program ends before the test sees it.
             let marker = target.data_dir().join(MARKER);
             while !marker.exists() && child.try_wait().unwrap().is_none() {
                 std::thread::sleep(Duration::from_millis(1));

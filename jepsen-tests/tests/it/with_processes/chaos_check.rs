@@ -1,5 +1,5 @@
-//! The chaos checkers on a real cluster: what its clients were told is valid to each of them, its folders
-//! and its WAL_READ say the same, and a lie put into the history is found.
+//! The chaos checkers on a real cluster. Each checker finds the answers to clients valid, the nodes' folders and
+//! WAL_READ say the same, and a false answer put into the history is found.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ const REQUESTS: u64 = 250;
 const SHARED: u64 = 3;
 const ACCOUNTS: u64 = 4;
 
-/// A client that asks for something of every workload and records what it is told.
+/// A client that sends requests of every workload and records the answers.
 struct Client<'a> {
     number: u32,
     node: u64,
@@ -31,7 +31,7 @@ struct Client<'a> {
     connection: Option<Connection>,
     recorder: &'a Recorder,
     rng: Rng,
-    /// The highest offset seen of anything, and of each register.
+    /// The highest offset seen at all, and for each register.
     seen: u64,
     registers: [u64; SHARED as usize],
     items: u64,
@@ -186,7 +186,7 @@ impl Client<'_> {
         let tag = self.tag();
         let params = json!({"instance_id": id, "event": "SET", "payload": {"n": tag},
             "event_id": tag, "idempotency_key": tag});
-        // Also again when it was answered: that is what a lost answer leads to.
+        // Sends the request again even after an answer, as a client does when an answer is lost.
         for _ in 0..2 {
             self.ask(Workload::Once, "APPLY_EVENT", params.clone());
         }
@@ -305,7 +305,7 @@ fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
     }
     assert_eq!(results.len(), 14, "one for each checker and workload");
 
-    // A read of a register at the end that shows the beginning.
+    // A read at the end of the run that shows the register as it was at the beginning.
     let first = truth.of_instance("reg-0").next().unwrap();
     let last = entries.iter().map(|entry| entry.ended).max().unwrap();
     entries.push(Entry {

@@ -101,7 +101,7 @@ impl Tour {
         let mut child = self.shell(&format!("exec {command}")).spawn().unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         self.background.push(Background { step, child, lines });
-        // A watch has to have begun before what it is to see happens.
+        // A watch must have begun before the events happen that it should show.
         thread::sleep(Duration::from_millis(500));
     }
 

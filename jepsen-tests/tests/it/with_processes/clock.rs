@@ -47,7 +47,7 @@ fn create(connection: &mut Connection, id: &str) -> u64 {
     found["created_at"].as_u64().unwrap()
 }
 
-/// An event with an idempotency key: where it took effect, and whether it did so now.
+/// An event with an idempotency key: the offset at which it took effect, and whether this request caused it.
 fn keyed(connection: &mut Connection, key: &str) -> (u64, bool) {
     let set = json!({"instance_id": "right", "event": "SET", "payload": {"n": 1}, "idempotency_key": key});
     let done = connection.call("APPLY_EVENT", &set).unwrap();
@@ -71,7 +71,7 @@ fn a_node_does_not_follow_a_jump_of_its_clock_until_it_is_started_again() {
     let (first, applied) = keyed(&mut connection, "once");
     assert!(applied);
 
-    // By more than the retention of keys, forth and back.
+    // Clocks jump by more than the retention of keys, forth and back.
     for (days, id) in [(2, "ahead"), (-2, "back")] {
         clock.jump_to(HOUR * 24 * days).unwrap();
         thread::sleep(NOTICED_WITHIN);
@@ -181,7 +181,7 @@ fn clocks_that_jump_by_days_change_nothing() {
     for at in 0..JUMPS {
         jump(&clocks, &mut rng);
         if at % 3 == 2 {
-            // What the next leader's clock shows may be days away from what the last one's did.
+            // The clock of the next leader may be days away from that of the last leader.
             thread::sleep(NOTICED_WITHIN);
             transfer(&cluster, &mut rng);
         }
@@ -201,7 +201,7 @@ fn clocks_that_jump_by_days_change_nothing() {
     );
 }
 
-/// One clock is wrong at a time, as long as the others are the majority.
+/// Makes one clock wrong and all others right, so that right clocks are the majority.
 fn jump(clocks: &BTreeMap<u64, WallClock>, rng: &mut Rng) {
     let id = rng.between(1, NODES);
     let secs = i64::try_from(rng.below(2 * JUMP_SECS_MAX)).unwrap();
@@ -225,7 +225,8 @@ fn transfer(cluster: &Cluster, rng: &mut Rng) {
         .unwrap();
 }
 
-/// No time in the log goes back, and no jump has reached it. How far the last one is from now, in milliseconds.
+/// Checks that no time in the log goes back, and that no jump has reached the log. Returns how far the last time is
+/// from now, in milliseconds.
 fn times_are_right(cluster: &Cluster) -> u64 {
     let records = wal::read_all(&mut cluster.connect(1).unwrap()).unwrap();
     let times: Vec<u64> = records
@@ -242,8 +243,8 @@ fn times_are_right(cluster: &Cluster) -> u64 {
     off
 }
 
-/// The leader hangs until another one leads, and is asked for a lease read the moment it is back: by its
-/// own clock its lease must be over, however slow that is.
+/// The leader hangs until another node leads. A client asks it for a lease read at the moment it goes on. By its own
+/// clock its lease must be over, however slow that clock is.
 #[test]
 fn leases_hold_when_clocks_run_at_different_speeds() {
     let _turn = turns::heavy();
@@ -276,7 +277,7 @@ fn leases_hold_when_clocks_run_at_different_speeds() {
         let mut writing = cluster.connect(new).unwrap();
         let written = writing.call("APPLY_EVENT", &set).unwrap()["wal_offset"].clone();
         cluster.resume(old).unwrap();
-        // A refusal would be right too; a stale answer is not.
+        // A refusal is right too; a stale answer is not.
         if let Ok(found) = lease_read(&mut waiting) {
             assert_eq!(found["last_wal_offset"], written, "round {round}: {found}");
         }

@@ -27,7 +27,7 @@ fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it
         .with("compaction.min_interval_secs", "0");
     let mut cluster = Cluster::start(3, &config).unwrap();
     let away = cluster.followers().unwrap()[0];
-    // They know the others only: what they notice is not that one node is away.
+    // The clients know only the other nodes, so they would notice more than the absence of one node.
     let addrs: Vec<_> = cluster.addrs_from(away)[1..].to_vec();
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     wait_applied(&cluster, 500);
@@ -79,7 +79,7 @@ fn wait_applied(cluster: &Cluster, offset: u64) {
     .unwrap();
 }
 
-/// None of the running nodes has the entry `offset` in its Raft log any more.
+/// Waits until none of the running nodes has the entry `offset` in its Raft log any more.
 fn wait_purged(cluster: &Cluster, offset: u64) {
     within(MISSED_TIMEOUT, || {
         for id in cluster.running() {
@@ -107,13 +107,13 @@ fn wait_caught_up(cluster: &Cluster, id: u64) {
     .unwrap();
 }
 
-/// What was before a snapshot that another node gave lies in a folder of its own.
+/// History from before a snapshot that another node sent is in a folder of its own.
 fn has_fetched_history(cluster: &Cluster, id: u64) -> bool {
     let folder = cluster.node(id).unwrap().data_dir().join("history");
     std::fs::read_dir(folder).unwrap().next().is_some()
 }
 
-/// It can read as far back as the leader; gives how long that took.
+/// Waits until the node can read as far back as the leader. Returns how long that took.
 fn wait_history(cluster: &Cluster, id: u64) -> Duration {
     let begun = Instant::now();
     let leader = cluster.leader().unwrap();

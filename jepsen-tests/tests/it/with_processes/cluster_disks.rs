@@ -1,6 +1,5 @@
-//! Real disks that fill up under load: on a follower, on the leader, on all nodes. Who uses the cluster
-//! notices nothing as long as a majority has room, is told so when none has, and nobody restarts
-//! anything.
+//! Real disks that fill up under load: on a follower, on the leader, on all nodes. Clients notice nothing as long as a
+//! majority has room, and get an error when no majority has. No node has to be restarted.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -106,8 +105,8 @@ fn the_leader_is_full(
     handed_over
 }
 
-/// The leader last, when it knows of the others: handed over to a node that is full a moment later, the
-/// leadership would be with one that cannot have its first entry confirmed, and nobody would know a leader.
+/// Fills all disks, the leader's last, when it knows of the others. Otherwise it could hand over to a node that is full
+/// a moment later. That node could not have its first entry confirmed, and no node would know a leader.
 fn all_are_full(cluster: &Cluster, disks: &BTreeMap<u64, SmallDisk>) {
     let leader = cluster.leader().unwrap();
     let mut order: Vec<u64> = disks.keys().copied().collect();
@@ -160,7 +159,7 @@ fn a_disk_without_a_reserve_that_is_full_is_waited_for_and_loses_nothing() {
         }
         assert!(done < 1000, "the disk is full at some time");
     };
-    // The first one waits for a segment; those behind it are refused.
+    // The first write waits for a segment. The node refuses the writes behind it.
     let codes = [Some("TIMEOUT"), Some("READ_ONLY_MODE")];
     assert!(codes.contains(&told.code()), "{told}");
     within(Duration::from_secs(5), || {
@@ -240,7 +239,7 @@ fn refuses_to_add_a_full_node(cluster: &mut Cluster) {
     cluster.retire(4).unwrap();
 }
 
-/// To clients of today and of old; reads go on.
+/// The node refuses writes of present and of older clients, and still serves reads.
 fn refuses_to_write(cluster: &Cluster, id: u64) {
     let addr = cluster.addr(id).unwrap();
     let create: Value = json!({"machine": "counter", "version": 1});

@@ -21,7 +21,7 @@ const HISTORY_TIMEOUT: Duration = Duration::from_secs(30);
 #[test]
 fn a_node_with_a_damaged_log_refuses_to_start_and_is_replaced() {
     let _turn = turns::heavy();
-    // Whole segments are filled with what would shrink to nothing.
+    // The test fills whole segments with data that compression would shrink to almost nothing.
     let config = Config::for_tests().with("storage.compression", "none");
     let mut cluster = Cluster::start(3, &config).unwrap();
     fill(&cluster);
@@ -88,7 +88,7 @@ fn fill(cluster: &Cluster) {
     }
 }
 
-/// Flips one bit in the middle of a file, and says where.
+/// Flips one bit in the middle of a file. Returns its place.
 fn flip(path: &Path) -> u64 {
     let mut content = std::fs::read(path).unwrap();
     let middle = content.len() / 2;

@@ -11,7 +11,7 @@ use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::rng::{self, Rng};
 
-/// The leader is killed when so much of the load is done.
+/// The test kills the leader when this much of the load is done.
 const KILLS_AT: [u64; 2] = [10_000, 40_000];
 /// How long the load may take to get there.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(60);

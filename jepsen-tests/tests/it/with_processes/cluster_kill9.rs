@@ -33,7 +33,7 @@ fn killing_the_leader_again_and_again_loses_nothing_and_repeats_nothing() {
     let _turn = turns::heavy();
     let begun = Instant::now();
     let mut rng = Rng::new(rng::seed("cluster_kill9"));
-    // A snapshot now and then, so that kills hit those as well.
+    // Snapshots now and then, so that some kills fall into a snapshot.
     let config = Config::for_tests()
         .with("compaction.events_threshold", "1000")
         .with("compaction.min_interval_secs", "0");

@@ -1,4 +1,4 @@
-//! Nodes join, leave, die and are replaced under load, and nobody who uses the cluster notices.
+//! Nodes join, leave, die and are replaced under load, and no client notices.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     for id in [4, 5, 6] {
         cluster.prepare_joining(id).unwrap();
     }
-    // Applications know the addresses of all that will ever be.
+    // Applications know the addresses of all nodes, those that join later included.
     let addrs = cluster.addrs_from(1);
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let begun = Instant::now();
@@ -69,7 +69,7 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
 }
 
 impl Changing {
-    /// A node that was prepared to join does; as a voter, unless it is to stay a learner.
+    /// Lets a prepared node join, as a voter unless it is to stay a learner.
     fn add(&mut self, id: u64, options: &[&str]) {
         let begun = Instant::now();
         self.cluster.launch_joining(id).unwrap();
@@ -93,7 +93,7 @@ impl Changing {
         self.remove_a_living(follower);
     }
 
-    /// The process lives on: it must neither disturb the others nor keep its clients.
+    /// Removes a running node. Its process lives on, but must neither disturb the others nor keep its clients.
     fn remove_a_living(&mut self, id: u64) {
         let begun = Instant::now();
         let removed = self.cluster_command(&["remove", &id.to_string()]);
@@ -103,8 +103,8 @@ impl Changing {
         self.took(&format!("removed {id}"), begun);
     }
 
-    /// A dead node: while it is dead none of the others can go; with an emptied folder it is refused
-    /// under its id; it is removed, and another takes its place.
+    /// Replaces a dead node. While it is dead, no other node can be removed. With an emptied folder, the cluster
+    /// refuses it under its id. Then it is removed, and another node takes its place.
     fn replace_a_dead_node(&mut self, replacement: u64) {
         let followers = self.cluster.followers().unwrap();
         let (dead, other) = (followers[0], followers[1]);

@@ -1,4 +1,4 @@
-//! One of three nodes alone: it serves what needs nobody else, and says what it cannot, in time.
+//! One of three nodes alone: it serves requests that need no other node, and refuses all others in time.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 /// How long a node may take to notice that it is alone.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(1500);
-/// What an answer may be late on a machine with other things to do.
+/// How late an answer may be on a busy machine.
 const SLACK: Duration = Duration::from_millis(1500);
 
 #[test]
@@ -86,7 +86,7 @@ fn load(cluster: &Cluster, rng: &mut Rng) -> Vec<Ledger> {
     ledgers
 }
 
-/// Local reads show the state as it was, and a watch from the beginning every event there was.
+/// Local reads show the state as it was, and a watch from the beginning shows every event.
 fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
     let mut connection = Connection::connect(addr).unwrap();
     let begun = Instant::now();
@@ -111,8 +111,8 @@ fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
     );
 }
 
-/// A leader that has lost the others goes on taking writes until it notices: their outcome is open, and
-/// that is what it then says. Gives how long it took to notice.
+/// A leader that has lost the others takes writes until it notices. The outcome of those writes is open, and the leader
+/// then answers so. Returns how long it took to notice.
 fn notices_that_nobody_leads(addr: SocketAddr) -> Duration {
     let begun = Instant::now();
     within(NOTICE_TIMEOUT, || {
@@ -127,7 +127,7 @@ fn notices_that_nobody_leads(addr: SocketAddr) -> Duration {
     begun.elapsed()
 }
 
-/// Everything that needs a majority is refused in time; gives the time of the slowest answer.
+/// Checks that the node refuses in time everything that needs a majority. Returns the time of the slowest answer.
 fn says_no_leader(addr: SocketAddr) -> Duration {
     let id = "counter-0";
     let apply = json!({"instance_id": id, "event": "SET", "payload": {"n": "alone"}});
@@ -144,7 +144,7 @@ fn says_no_leader(addr: SocketAddr) -> Duration {
             json!({"machine": "counter", "version": 1}),
         ),
     ];
-    // All at once: each takes as long as it may.
+    // All requests at once, because each may take as long as its deadline.
     thread::scope(|scope| {
         let asked: Vec<_> = requests
             .iter()
@@ -175,7 +175,7 @@ fn refusal(addr: SocketAddr, op: &str, params: &Value) -> Duration {
     slowest
 }
 
-/// A write that is not in the ledgers, and none they would miss.
+/// Writes something that the ledgers do not track.
 fn writes_again(addr: SocketAddr, version: u64) {
     let definition = Machine::Counter.definition();
     let put = json!({"machine": "again", "version": version, "definition": definition});

@@ -15,7 +15,7 @@ use rstmdb_jepsen::steady::Steady;
 use serde_json::Value;
 
 const WRITERS: usize = 2;
-/// A node that starts finds the leader and announces itself within this time, and the entry reaches every node.
+/// How long a starting node may take to find the leader and announce itself, until the entry has reached every node.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The members as one of them reports them: id, peer address, client address.
@@ -33,6 +33,11 @@ fn places(cli: &Cli) -> Result<Vec<(u64, String, String)>, String> {
 
 /// Waits until every member reports each member at the addresses of that member's configuration.
 fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
+    wait_for_places_on(cluster, ids, ids);
+}
+
+/// Waits until each of `asked` reports each of `ids` at the addresses of that member's configuration.
+fn wait_for_places_on(cluster: &Cluster, asked: &[u64], ids: &[u64]) {
     let wanted: Vec<(u64, String, String)> = ids
         .iter()
         .map(|id| {
@@ -41,7 +46,7 @@ fn wait_for_places(cluster: &Cluster, ids: &[u64]) {
         })
         .collect();
     within(ANNOUNCE_TIMEOUT, || {
-        for id in ids {
+        for id in asked {
             let found = places(&Cli::new(cluster.addr(*id).unwrap()))?;
             if found != wanted {
                 return Err(format!("node {id} says {found:?}, not {wanted:?}"));
@@ -100,7 +105,7 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
     cluster.restart(followers[0]).unwrap();
     wait_for_places(&cluster, &ids);
 
-    // By command: the node is down, and its configuration is not read yet.
+    // The operator's command gives the new address: the node is down and has not read its new configuration yet.
     let moved = followers[1];
     cluster.stop(moved).unwrap();
     cluster.relocate(&[moved], &[moved]).unwrap();
@@ -137,6 +142,33 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
     written.ledgers.push(workload.preparation);
     let audit = audit::cluster(&cluster, &written.ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
+/// One node is down, and the other one knows only the old address of the one that has moved. So the moved node is the
+/// only one that can win an election, and it has to write its own address into the log.
+#[test]
+fn a_moved_node_that_alone_can_lead_brings_its_own_address_into_force() {
+    let _turn = turns::heavy();
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
+    let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let before = steady.finish().unwrap();
+    cluster.stop(1).unwrap();
+    cluster.stop(2).unwrap();
+    cluster.relocate(&[2], &[2]).unwrap();
+    cluster.restart(2).unwrap();
+    wait_for_places_on(&cluster, &[2, 3], &[1, 2, 3]);
+    let steady = Steady::start(&[cluster.addr(3).unwrap()], WRITERS);
+    steady.next_success(Instant::now()).unwrap();
+    let after = steady.finish().unwrap();
+    assert_eq!(after.errors, [""; 0]);
+    cluster.restart(1).unwrap();
+    wait_for_places(&cluster, &[1, 2, 3]);
+    let written = before.ledgers.into_iter().chain(after.ledgers);
+    let ledgers: Vec<_> = written.chain([workload.preparation]).collect();
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
 }
 
@@ -186,7 +218,7 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let places = places(&third).unwrap();
     assert_eq!(places.len(), 3, "{places:?}");
     assert_eq!(places[0].1, peer, "{places:?}");
-    // It is a cluster now: it outlives the node that it began with.
+    // It is a cluster now, which works without the node that it began with.
     first.kill().unwrap();
     let read = within(SETTLE_TIMEOUT, || {
         let read = third.json(&["get-instance", "before", "--json"]);
@@ -222,7 +254,7 @@ fn fresh_nodes_form_no_second_cluster_beside_a_listed_node_that_reads_its_log() 
     assert_eq!(Cli::new(old.addr()).run(&put).unwrap().code, Some(0));
     old.stop().unwrap();
 
-    // Its log knows a cluster of its own; the list says something else.
+    // The node's log names a cluster of one node, but the list in its configuration names three.
     old.reconfigure(places[0].2, &config(0, &all)).unwrap();
     let mut fresh = [prepare(1, &all), prepare(2, &all)];
     for node in &mut fresh {

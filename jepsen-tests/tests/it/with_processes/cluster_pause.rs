@@ -1,5 +1,5 @@
-//! A node that hangs (SIGSTOP: its sockets stay open, nothing answers) holds up nobody else, and when it
-//! goes on, a former leader neither serves old state nor loses or repeats a write.
+//! A node that hangs (SIGSTOP: its sockets stay open, nothing answers) holds up no other node and no client. When a
+//! former leader goes on, it neither serves old state nor loses or repeats a write.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
     );
 }
 
-/// Stops a node for one to three seconds; gives the time until the next write succeeded.
+/// Stops a node for one to three seconds. Returns the time until the next write succeeded.
 fn hang(cluster: &mut Cluster, id: u64, steady: &Steady, rng: &mut Rng) -> Duration {
     let at = Instant::now();
     cluster.pause(id).unwrap();

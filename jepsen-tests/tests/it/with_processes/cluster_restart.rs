@@ -10,7 +10,6 @@ use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
-use rustix::process::Signal;
 
 const CONNECTIONS: usize = 3;
 const WRITERS: usize = 3;
@@ -44,17 +43,13 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
     );
 }
 
-/// The leader's successor ends as well, so the leader must not wait for it, and no node may hand messages to a Raft core
+/// The leader's successor ends too. So the leader must not wait for it, and no node may hand messages to a Raft core
 /// that has ended.
 #[test]
 fn nodes_that_are_all_stopped_at_once_end_without_an_error() {
     let _turn = turns::light();
     let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
-    for id in cluster.ids() {
-        cluster.node(id).unwrap().signal(Signal::TERM).unwrap();
-    }
-    for id in cluster.ids() {
-        let (status, _) = cluster.stop(id).unwrap();
+    for (id, status) in cluster.stop_all().unwrap() {
         let log = cluster.node(id).unwrap().log_text();
         assert!(status.success(), "node {id}: {status}: {log}");
         for fault in ["\"ERROR\"", "not handed over in time"] {

@@ -1,4 +1,4 @@
-//! Every node stopped and started, one after the other, under load: nobody notices.
+//! Every node stopped and started, one after the other, under load: no client notices.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ fn a_rolling_restart_fails_no_keyed_request() {
     let begun = Instant::now();
     load.steady.next_success(begun).unwrap();
 
-    // The leader first and last: both by the order of the ids and by what happens on the way.
+    // The followers first, and the present leader last.
     let leader = cluster.leader().unwrap();
     let order = [cluster.followers().unwrap(), vec![leader]].concat();
     let mut stops = Vec::new();

@@ -41,7 +41,7 @@ impl Watch {
         Self { child, lines }
     }
 
-    /// The events it prints, up to this many; then Ctrl-C, after which there are no more.
+    /// The first events that the watch prints, this many. Then it gets Ctrl-C, after which it must print none.
     fn finish(self, count: usize) -> Vec<Value> {
         let mut events = Vec::new();
         for _ in 0..count {

@@ -1,4 +1,4 @@
-//! Snapshots, purges and retention lose nothing that is to be kept, and say so where it is not.
+//! Snapshots, purges and retention keep everything that must be kept. For what is gone, the node says so.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const INSTANCES: usize = 60;
 const EVENTS: usize = 1500;
 const FILLERS: usize = 15_000;
 
-/// What was done, one request after the other, and so what the log must say.
+/// The requests in their order, which the log must show.
 #[derive(Default)]
 struct Done {
     /// Offset, operation, parameters, result.
@@ -143,32 +143,36 @@ fn check_instances(connection: &mut Connection, done: &Done) {
     assert_eq!(deleted.code(), Some("INSTANCE_NOT_FOUND"));
 }
 
-/// Every write once more gives its first result and changes nothing. Of the context that an event left behind
-/// the log tells, or the instance that still stands there; where neither has it, it is null.
+/// Repeats every write. Each gives its first result and changes nothing. The node takes the context after an event from
+/// the log, or from the instance if no later event has changed it. If neither has the context, it is null.
 fn check_keys(connection: &mut Connection, done: &Done) {
     let before = digest(connection);
-    let earliest = wal::earliest(connection).unwrap();
-    let is_forgotten = |params: &Value, first: &Value| {
+    let mut earliest = wal::earliest(connection).unwrap();
+    let is_forgotten = |params: &Value, first: &Value, earliest: u64| {
         let offset = first["wal_offset"].as_u64().unwrap();
         let id = params["instance_id"].as_str().unwrap();
         let stands_there =
             |(known, found): &(String, Instance)| known == id && found.last_offset == offset;
         offset < earliest && !done.instances.iter().any(stands_there)
     };
-    // What was done to a deleted instance answers INSTANCE_NOT_FOUND, but for its deletion.
+    // Repeated writes to a deleted instance are answered INSTANCE_NOT_FOUND, except its deletion.
     let is_live = |params: &Value| params.get("instance_id") != Some(&json!("i-0"));
     for (_, op, params, first) in &done.writes {
         if !is_live(params) && *op != "DELETE_INSTANCE" {
             continue;
         }
         let again = connection.call(op, params).unwrap();
+        if again["ctx"].is_null() {
+            // The node drops segments in the background, so the log may have become shorter since the last request.
+            earliest = wal::earliest(connection).unwrap();
+        }
         let mut expected = first.clone();
         for (field, repeated) in [("applied", false), ("created", false)] {
             if expected.get(field).is_some() {
                 expected[field] = json!(repeated);
             }
         }
-        if *op == "APPLY_EVENT" && is_forgotten(params, first) {
+        if *op == "APPLY_EVENT" && is_forgotten(params, first, earliest) {
             expected["ctx"] = Value::Null;
         }
         assert_eq!(again, expected, "{op} {params}");
@@ -300,7 +304,7 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
         let mut connection = Connection::connect(node.addr()).unwrap();
         assert!(wal::earliest(&mut connection).unwrap() >= earliest);
         refuses_what_is_dropped(&mut connection, &node);
-        let log = wal::read_all(&mut connection).unwrap();
+        let log = read_what_is_left(&mut connection);
         assert_eq!(log.last().unwrap().offset, last);
         assert_eq!(digest(&mut connection), before);
         check_instances(&mut connection, &done);
@@ -311,7 +315,7 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
     }
 }
 
-/// Many small events: a node keeps the last 10,000 before a snapshot in any case. Gives the last offset.
+/// Writes many small events: a node keeps the last 10,000 before a snapshot in any case. Returns the last offset.
 fn fill(connection: &mut Connection, done: &mut Done) -> u64 {
     let create = json!({"instance_id": "filler", "machine": "counter", "version": 1,
         "idempotency_key": "filler"});
@@ -353,6 +357,16 @@ fn compact_until_dropped(connection: &mut Connection) -> u64 {
     panic!("nothing is dropped");
 }
 
+/// The log to its end. The node drops segments in the background, also between two pages: then from its new start.
+fn read_what_is_left(connection: &mut Connection) -> Vec<Record> {
+    loop {
+        match wal::read_all(connection) {
+            Err(error) if error.code() == Some("OFFSET_COMPACTED") => {}
+            read => return read.unwrap(),
+        }
+    }
+}
+
 fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
     let earliest = wal::earliest(connection).unwrap();
     let below = json!({"from_offset": earliest - 1});
@@ -361,9 +375,10 @@ fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
             panic!("{op} from a dropped offset was accepted");
         };
         assert_eq!(body.code.as_str(), "OFFSET_COMPACTED");
-        assert_eq!(body.details.unwrap()["earliest_offset"], earliest);
+        assert!(body.details.unwrap()["earliest_offset"].as_u64() >= Some(earliest));
     }
-    // 0 is "the earliest there is", on a connection of its own: it will not be read to its end.
+    // Offset 0 asks for the earliest event there is. The watch has its own connection, because the test does not read
+    // it to its end.
     let mut watcher = Connection::connect(node.addr()).unwrap();
     watcher
         .call("WATCH_ALL", &json!({"from_offset": 0}))

@@ -14,9 +14,9 @@ use rstmdb_jepsen::containers::{Cluster, Docker, NODES};
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use serde_json::{Value, json};
 
-/// How long the cluster may need until it does what it does when nothing is broken.
+/// How long the cluster may take until it works as it does without faults.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long until the two others serve writes after the leader was killed.
+/// How long the two other nodes may take to serve writes after the leader was killed.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node may take to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The user of the Dockerfile.
 const UID: &str = "7401";
 
-/// Asks again until it is so; the last answer is shown when it never was.
+/// Asks again until the answer is right. If that never happens, the last answer is shown.
 fn eventually<T>(
     what: &str,
     bound: Duration,
@@ -64,7 +64,7 @@ fn metrics(cluster: &Cluster, node: u64) -> String {
     get(cluster.admin_addr(node), "/metrics").unwrap_or_default()
 }
 
-/// The one that leads, among these; there has to be exactly one.
+/// The leader among these nodes, of which there must be exactly one.
 fn leader(cluster: &Cluster, nodes: &[u64]) -> u64 {
     let is_leader = |node: &u64| metrics(cluster, *node).contains("\nrstmdb_raft_is_leader 1\n");
     eventually("one leader", SETTLE_TIMEOUT, || {
@@ -92,7 +92,7 @@ fn all_answer_ping(cluster: &Cluster) {
     }
 }
 
-/// The process is not root's, and the image has the two binaries and nothing they were made with.
+/// The process does not run as root. The image has the two binaries and none of the tools that built them.
 fn the_image_holds_what_it_should(cluster: &Cluster) {
     let status = cluster.exec(1, &["cat", "/proc/1/status"]).unwrap();
     let ids = |name: &str| {
@@ -150,7 +150,7 @@ fn any_node_serves(cluster: &Cluster) {
     all_read(cluster, &NODES, "PAID", &paid["wal_offset"]);
 }
 
-/// Linearizable reads, so each of them has to see it at once.
+/// Linearizable reads, so each node must show the write at once.
 fn all_read(cluster: &Cluster, nodes: &[u64], state: &str, offset: &Value) {
     for node in nodes {
         let found = through(cluster, *node, &["get-instance", "order-1"]);
@@ -159,7 +159,7 @@ fn all_read(cluster: &Cluster, nodes: &[u64], state: &str, offset: &Value) {
     }
 }
 
-/// An event through this node; whoever leads may have to be found first.
+/// An event through this node, which may have to find the leader first.
 fn apply_soon(cluster: &Cluster, node: u64, event: &str, params: &[&str]) -> Value {
     let key = format!("compose-{event}");
     let apply = [
@@ -194,7 +194,7 @@ fn the_rest_goes_on_without_the_leader(cluster: &Cluster) {
     all_read(cluster, &rest, "PAID", &packed["wal_offset"]);
     assert_ne!(leader(cluster, &rest), killed);
 
-    // The restart policy is for crashes: what was killed by hand waits to be started by hand.
+    // The restart policy is for crashes. A container that a user killed waits until the user starts it.
     assert_eq!(cluster.state(killed).unwrap().status, "exited");
     cluster.start(killed).unwrap();
     cluster.wait_healthy(&[killed]).unwrap();

@@ -1,5 +1,5 @@
-//! Five containers by docker-compose.yml and deploy/five-nodes.yml: two of them may be lost, and what
-//! they leave behind can be read.
+//! Five containers by docker-compose.yml and deploy/five-nodes.yml. Two of them may be lost, and their data can still
+//! be read.
 //!
 //! Where docker is missing, or base images cannot be had, the test says so and passes.
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// How long until a write through a node succeeds, an election included.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A keyed event through a node; whoever leads may have to be found first.
+/// A keyed event through a node, which may have to find the leader first.
 fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
     let (key, payload) = (format!("five-{n}"), json!({"n": n}).to_string());
     let args = [
@@ -38,7 +38,7 @@ fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
     set.unwrap()
 }
 
-/// Linearizable, so each of them has to see it at once.
+/// A linearizable read, so each node must show the write at once.
 fn all_read(cluster: &Cluster, nodes: &[u64], written: &Value) {
     for node in nodes {
         let cli = Cli::new(cluster.addr(*node));

@@ -1,5 +1,5 @@
-//! Encryption at rest, as an operator has it: nothing of what users write stands in the data folder,
-//! a wrong or missing key is refused by the id it has, and a new key takes over on command.
+//! Encryption at rest, as an operator uses it. Nothing that users write is readable in the data folder. The node
+//! refuses a wrong or missing key and names its id. A new key takes over on command.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ fn telling(dir: &Path) -> Vec<PathBuf> {
     files(dir).into_iter().filter(shows).collect()
 }
 
-/// The node does not start, and says all of these.
+/// The node does not start, and its message has all of these texts.
 fn refuses(node: &Node, says: &[&str]) {
     let ended = run(&mut node.command().unwrap()).unwrap();
     ended.as_refusal(says).unwrap();
@@ -162,7 +162,7 @@ fn rotating_reaches_every_node_of_a_cluster() {
     assert!(nodes.iter().all(|node| node["key_id"] == 2), "{rotated}");
     (20..30).for_each(|id| write(&mut connection, id));
     cluster.wait_converged().unwrap();
-    // Without the old key a folder that was in use before cannot be read, without the new one neither.
+    // A folder that was in use before can be read neither without the old key nor without the new one.
     for id in cluster.ids() {
         assert!(cluster.stop(id).unwrap().0.success());
         assert_eq!(

@@ -14,7 +14,7 @@ use rstmdb_jepsen::config::Config;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::process::program;
 
-/// How long an example may need until it prints what it does next.
+/// How long an example may take until its next line.
 const LINE_TIMEOUT: Duration = Duration::from_secs(20);
 
 fn example(name: &str, node: &Node, arguments: &[&str]) -> Command {
@@ -50,7 +50,7 @@ impl Endless {
         Self { child, lines }
     }
 
-    /// What it prints, up to and with the first line that ends like this.
+    /// Its output up to the first line that ends like this, that line included.
     fn up_to(&self, end: &str) -> Vec<String> {
         let mut printed: Vec<String> = Vec::new();
         while printed.last().is_none_or(|line| !line.ends_with(end)) {

@@ -1,4 +1,4 @@
-//! Bad input over real sockets: each gets a clear answer, the node stays, and others notice nothing.
+//! Bad input over real sockets: each gets a clear answer, the node keeps running, and other clients notice nothing.
 
 use std::thread;
 use std::time::Duration;
@@ -97,7 +97,7 @@ fn what_is_unusual_but_valid_is_accepted() {
     let mut connection = Connection::connect(node.addr()).unwrap();
     let length = u32::try_from(PING.len()).unwrap();
 
-    // Without the flag nobody looks at the CRC.
+    // Without the flag the server ignores the CRC.
     let no_crc = [header(*b"RCPX", 1, 0, length, 0xdead_beef), PING.into()].concat();
     connection.send(&no_crc).unwrap();
     pong(&mut connection);

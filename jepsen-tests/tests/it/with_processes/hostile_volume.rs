@@ -1,4 +1,4 @@
-//! Bad input in quantity: the node stays, its memory is bounded, and others notice nothing.
+//! Bad input in quantity: the node keeps running, its memory is bounded, and other clients notice nothing.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -21,7 +21,7 @@ const BOMBARDMENT_MAX: Duration = Duration::from_secs(120);
 const GROWTH_BYTES_MAX: u64 = 100 * 1024 * 1024;
 const IDLE_CONNECTIONS: usize = 10_000;
 const CONNECTIONS_MAX: usize = 100;
-/// Of half a MiB each: several times what memory may grow by.
+/// Each has half a MiB. Together they have several times the size by which memory may grow.
 const UNREAD_ANSWERS: usize = 600;
 const MIB: usize = 1024 * 1024;
 /// Flag bit 0: the CRC is there.
@@ -38,7 +38,7 @@ fn a_hundred_thousand_mutated_frames_do_no_harm() {
     let mut bystander = Bystander::of(&node).unwrap();
     let mut rng = Rng::new(rng::seed("hostile_volume"));
     let addr = node.addr();
-    // The first thousand bring caches and allocator to their size.
+    // During the first thousand, caches and allocator reach their size.
     hostile::bombard(addr, 1000, rng.fork()).unwrap();
     let before = node.resident_bytes().unwrap();
     let begun = Instant::now();
@@ -81,7 +81,7 @@ fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
     let mut early = Connection::connect(node.addr()).unwrap();
     let before = node.resident_bytes().unwrap();
     let mut idle: Vec<Connection> = (0..IDLE_CONNECTIONS)
-        // Those that are let in say HELLO, or they would be closed for their silence meanwhile.
+        // The connections that the node admits say HELLO, because it would close silent ones meanwhile.
         .map(|n| match n + 1 < CONNECTIONS_MAX {
             true => Connection::connect(node.addr()).unwrap(),
             false => Connection::open(node.addr()).unwrap(),
@@ -95,7 +95,7 @@ fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
         .rev()
         .take(IDLE_CONNECTIONS - CONNECTIONS_MAX)
     {
-        // Under such a rush some are closed without a word; none is told anything else.
+        // Under so many connections the node closes some without an answer. It gives the others no answer but this one.
         let codes = connection.refusals_until_closed().unwrap();
         assert!(codes.is_empty() || codes == limited(), "{codes:?}");
         told += codes.len();
@@ -130,7 +130,8 @@ fn accepted_again(addr: SocketAddr) -> Duration {
     panic!("no connection is accepted any more");
 }
 
-/// The limit of open files as it was, which comes back when this is dropped: what other tests start inherits it.
+/// The earlier limit of open files, which is set again on drop, because the processes that other tests start inherit
+/// the limit.
 struct OpenFiles(Rlimit);
 
 impl Drop for OpenFiles {

@@ -50,7 +50,7 @@ fn config() -> Config {
         .with("compaction.min_interval_secs", "0")
 }
 
-/// Kills and restarts; gives the time of every restart that was let finish.
+/// Kills and restarts the node. Returns the time of every restart that was not killed.
 fn kill_repeatedly(node: &mut Node, rng: &mut Rng) -> Vec<Duration> {
     let mut restarts = Vec::new();
     for kill in 1..=KILLS {
@@ -77,7 +77,7 @@ fn kill_repeatedly(node: &mut Node, rng: &mut Rng) -> Vec<Duration> {
     restarts
 }
 
-/// Asks for a snapshot without waiting for it: the kill is to come in between.
+/// Asks for a snapshot without waiting for it, so that the kill can come in the middle.
 fn compact_in_background(node: &Node) {
     let Ok(mut connection) = Connection::connect(node.addr()) else {
         return;

@@ -1,5 +1,5 @@
-//! Tests with processes. Most of them wait most of the time, so they run side by side, as far as [`crate::turns`] lets
-//! them, where there are threads for it: `cargo test --workspace --test it with_processes:: -- --test-threads 100`.
+//! Tests with processes. Most of them wait most of the time, so they run side by side as far as [`crate::turns`] allows
+//! it and there are threads: `cargo test --workspace --test it with_processes:: -- --test-threads 100`.
 
 mod archive_killed;
 mod backup;
@@ -32,6 +32,7 @@ mod incidents;
 mod kill9;
 mod old_formats;
 mod outside;
+mod packages;
 mod power_cut;
 mod slow_watcher;
 mod sql_projection;

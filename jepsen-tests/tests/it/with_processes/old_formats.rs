@@ -1,4 +1,4 @@
-//! A data folder of every format version that was released still opens, and holds what it held.
+//! A data folder of every released format version still opens, and its content is unchanged.
 //!
 //! `fixtures/format-N/` has the folder as a node of that version left it (`.tar.gz`), once in clear and
 //! once encrypted, and what each held (`.jsonl`, `.json`). With a new version of the format the next
@@ -122,7 +122,7 @@ fn opens(format: &Path, encrypted: bool) {
     let records = expected["records"].as_u64().unwrap();
     expected["records"] = json!(records + 1);
     assert_eq!(found, expected, "{}", archive.display());
-    // It goes on, and what it writes stands beside what it found.
+    // The node goes on, and writes beside the data that it found.
     let mut connection = Connection::connect(node.addr()).unwrap();
     let event = json!({"instance_id": "order-3", "event": "SHIP"});
     connection.call("APPLY_EVENT", &event).unwrap();
@@ -170,8 +170,8 @@ fn make_the_fixture_of_this_format() {
     }
 }
 
-/// Something of everything: versions, a guard, contexts long enough to be compressed, keys, a snapshot
-/// with log before and behind it; and, by [`settle`], a deletion and a batch.
+/// Writes an example of everything: versions, a guard, contexts long enough to be compressed, keys, a snapshot with log
+/// before and behind it. [`settle`] adds a deletion and a batch.
 fn fill(node: &Node, orders: Range<u64>) {
     let mut connection = Connection::connect(node.addr()).unwrap();
     let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();

@@ -33,7 +33,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
     disk.hold_data_of(&node).unwrap();
     node.restart().unwrap();
     let workload = Pipelines::prepare(&[node.addr()]).unwrap();
-    // What was acknowledged in the first moments of a folder counts too.
+    // Writes that the node acknowledged right after it made the folder must survive too.
     cut(&disk, &mut node);
     node.restart().unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
@@ -67,7 +67,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
     );
 }
 
-/// The test of the test: without syncs the same cut takes away what was acknowledged, so it is one.
+/// Tests the test: without syncs, the same cut loses acknowledged writes. So it is a real power cut.
 #[test]
 fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     let _turn = turns::light();
@@ -79,7 +79,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     disk.hold_data_of(&node).unwrap();
     node.restart().unwrap();
     let workload = Pipelines::prepare(&[node.addr()]).unwrap();
-    // A clean end syncs whatever the policy is: what comes after it is at stake.
+    // A clean end syncs whatever the policy is. Only writes after it can be lost.
     node.stop().unwrap();
     node.restart().unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
@@ -97,7 +97,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     assert!(after["last_wal_offset"].as_u64() < before["last_wal_offset"].as_u64());
 }
 
-/// What belongs to the library of the catalog, which is derived data, is caught.
+/// The catalog is derived data. The node catches panics of its library.
 #[test]
 fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
     let _turn = turns::light();
@@ -130,7 +130,7 @@ fn config() -> Config {
         .with("compaction.min_interval_secs", "0")
 }
 
-/// The power goes while the node runs; then the machine is back, without the node.
+/// Cuts the power while the node runs. Afterwards the machine is back, and the node is not started.
 fn cut(disk: &Disk, node: &mut Node) {
     disk.cut_power().unwrap();
     node.kill().unwrap();

@@ -1,4 +1,4 @@
-//! A watcher that does not read costs the node nothing and others nothing, and misses nothing.
+//! A watcher that does not read costs neither the node nor other clients anything, and misses no event.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,13 +30,13 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
     let node = Node::start(&Config::for_tests()).unwrap();
     create_instances(node.addr());
 
-    // A watch that matches nothing: a node keeps recent entries at hand only while there is one.
+    // This watch matches nothing. It is there because a node keeps recent entries at hand only while a watch exists.
     let mut idle = Connection::connect(node.addr()).unwrap();
     idle.call("WATCH_ALL", &json!({"machines": ["none"]}))
         .unwrap();
-    // As many events without the watcher, and all of them read: the entries that the log keeps in memory, caches and
-    // allocator have their size before they are measured, and the other client's latencies have something to be
-    // compared with.
+    // First as many events without the watcher, and all of them are read. So the entries that the log keeps in memory,
+    // the caches and the allocator have their size before the measurement. This also gives the latencies to compare
+    // with.
     let alone = measured(node.addr(), || pass_events(node.addr()));
     pass_events(node.addr());
     let past = events_after(node.addr(), 0);
@@ -77,7 +77,7 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
             "memory grew from {before} to {now} bytes"
         );
     }
-    // Ten times would still be noticed less than a machine that is busy with something else.
+    // A busy machine alone slows a client by more than ten times.
     let bound = alone.p99 * 10 + Duration::from_millis(50);
     assert!(
         beside.p99 < bound,
@@ -96,7 +96,7 @@ fn create_instances(addr: SocketAddr) {
     }
 }
 
-/// Does something while another client measures what it feels of it.
+/// Does something while another client measures its own latencies.
 fn measured(addr: SocketAddr, what: impl FnOnce()) -> Latencies {
     let stop = Arc::new(AtomicBool::new(false));
     let until = Arc::clone(&stop);

@@ -1,5 +1,5 @@
-//! The projection into SQL of `docs/sql-projection.md`, against PostgreSQL: its program is killed again and again, the
-//! node too, and in the end the tables say what the log says.
+//! The projection into SQL of `docs/sql-projection.md`, against PostgreSQL. Its program and the node are killed again
+//! and again. In the end the tables agree with the log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -132,7 +132,7 @@ impl Drop for Postgres {
     }
 }
 
-/// The newest version that Debian's packages, or the path, have.
+/// The newest version among Debian's packages and in the path.
 fn installed() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").ok();
     let mut found: Vec<PathBuf> = versions

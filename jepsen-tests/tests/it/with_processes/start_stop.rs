@@ -1,4 +1,4 @@
-//! Starting and stopping: clean under load, refused with a reason where it must not be.
+//! Starting and stopping: clean under load, and refused with a reason where the node must not start.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ fn run(command: &mut Command) -> Ended {
     program::run(command).unwrap()
 }
 
-/// A process that refuses to start, and says all of this on standard error.
+/// Checks that the process refuses to start, with all of these texts on standard error.
 fn refuses(command: &mut Command, says: &[&str]) {
     let ended = run(command);
     assert_eq!(ended.as_refusal(says), Ok(()));
@@ -53,12 +53,12 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
     let mut node = Node::start(&Config::for_tests()).unwrap();
     let mut connection = Connection::connect(node.addr()).unwrap();
     put_machines(&mut connection).unwrap();
-    // A session that says nothing must not hold up the end.
+    // A silent session must not hold up the end of the node.
     let idle = connection;
     let stop = Arc::new(AtomicBool::new(false));
     let threads: Vec<_> = (0..4)
         .map(|connection| {
-            // Instances that are not there: creations are what takes effect, the rest is refused.
+            // The shared instances do not exist: creations take effect, and the node refuses everything else.
             let named = |kind: &str| vec![format!("{kind}-1"), format!("{kind}-2")];
             let (addrs, window) = (vec![node.addr()], 32);
             let (counters, orders) = (named("counter"), named("order"));
@@ -87,7 +87,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
         .map(|thread| thread.join().unwrap())
         .collect();
     for ledger in &mut ledgers {
-        // A read of what is not there is refused, which this load takes for a fault.
+        // The node refuses reads of missing instances, and this load takes a refusal for a fault.
         ledger
             .violations
             .retain(|violation| !violation.contains("INSTANCE_NOT_FOUND"));
@@ -110,7 +110,7 @@ fn sigterm_does_not_wait_for_a_watcher_that_reads_nothing() {
     put_and_create(&mut connection, &["x".to_owned()]);
     let mut watcher = Connection::connect(node.addr()).unwrap();
     watcher.call("WATCH_ALL", &json!({})).unwrap();
-    // Far more than fits between the two: the node is in the middle of writing to the watcher.
+    // Far more than the buffers between node and watcher hold, so the node is in the middle of writing to the watcher.
     let note = "n".repeat(100_000);
     for n in 0..100 {
         let payload = json!({"n": n, "note": note});
@@ -331,7 +331,7 @@ fn a_log_cut_off_in_its_last_batch_is_cut_and_the_rest_served() {
     let file = entries(&node.data_dir().join("wal")).remove(0);
     let mut bytes = std::fs::read(&file).unwrap();
     let written = bytes.iter().rposition(|byte| *byte != 0).unwrap();
-    // As if the last write had only half reached the disk.
+    // As if only half of the last write had reached the disk.
     bytes[written - 2..=written].fill(0);
     std::fs::write(&file, &bytes).unwrap();
     node.restart().unwrap();

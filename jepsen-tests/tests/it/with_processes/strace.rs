@@ -1,6 +1,6 @@
-//! The real binary with single system calls on its log made to fail, or the process killed at one:
-//! the first error is the last, nothing is written after it, and a restart finds everything
-//! acknowledged. `RSTMDB_FAULTS` sets the number of faults; the first ones are always the same.
+//! The real binary, with one system call on its log that fails or at which the process is killed. After the first error
+//! the node writes nothing more, and a restart finds everything acknowledged. `RSTMDB_FAULTS` sets the number of
+//! faults; the first ones are always the same.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -19,9 +19,9 @@ use rstmdb_jepsen::{Error, audit};
 
 const FAULTS_VARIABLE: &str = "RSTMDB_FAULTS";
 const CONNECTIONS: usize = 2;
-/// Of the log, as many segments as a run may come to.
+/// The highest number of log segments that a run may reach.
 const SEGMENTS: u64 = 30;
-/// How long a node may live until the load has brought it to its fault, and after that.
+/// How long the load may take to bring a node to its fault, and how long the node may take to end after that.
 const FAULT_TIMEOUT: Duration = Duration::from_secs(20);
 const SIGKILL: i32 = 9;
 
@@ -121,7 +121,7 @@ fn segment(data_dir: &Path, number: u64) -> PathBuf {
     data_dir.join("wal").join(format!("{number:016}.wal"))
 }
 
-/// Waits until the node has met its fault and ended of it, as it should.
+/// Waits until the node has met its fault and has ended because of it.
 fn fail(node: &mut Node, fault: &Fault, trace: &Path) -> Result<(), String> {
     let status = match node.wait_exit(FAULT_TIMEOUT) {
         Ok(status) => status,
@@ -146,7 +146,7 @@ fn fail(node: &mut Node, fault: &Fault, trace: &Path) -> Result<(), String> {
     nothing_after_the_fault(&fs::read_to_string(trace).map_err(|error| error.to_string())?)
 }
 
-/// An error is final: a sync that is tried again says that all is well when it is not.
+/// An error is final: a repeated sync reports success although data is lost.
 fn nothing_after_the_fault(trace: &str) -> Result<(), String> {
     let mut lines = trace
         .lines()

@@ -1,4 +1,4 @@
-//! A cluster under load of two kinds: pipelines, whose answers are on ledgers, and keyed calls of the client library.
+//! A cluster under two kinds of load: pipelines, whose answers are on ledgers, and keyed calls of the client library.
 
 use std::net::SocketAddr;
 
@@ -29,7 +29,7 @@ impl UnderLoad {
         }
     }
 
-    /// Ends the load; gives all ledgers, and the record of the keyed calls.
+    /// Ends the load. Returns all ledgers, and the record of the keyed calls.
     pub fn finish(self) -> (Vec<Ledger>, Written) {
         let mut ledgers = self.pipelines.finish();
         ledgers.push(self.preparation);

@@ -1,25 +1,38 @@
 //! The hash of an entry of the log, which goes into the chain.
 
 use openraft::EntryPayload;
-use rstmdb_engine::chain::{EntryHash, Kind, Logged};
-use rstmdb_raft_store::{Entry, encode_membership};
+use rstmdb_engine::chain::{EntryHash, Kind, Logged, Opened};
+use rstmdb_engine::fact;
+use rstmdb_raft_store::{Entry, LogId, encode_membership};
 
 /// The hash of this entry in the chain. It covers what the log was given, so it is the same on every node, no matter
 /// how the node compresses and encrypts its files.
 #[must_use]
 pub fn entry_hash(entry: &Entry) -> EntryHash {
-    let of = |kind, payload: &[u8]| {
-        let logged = Logged {
-            term: entry.log_id.leader_id.term,
-            offset: entry.log_id.index,
-            kind,
-            payload,
-        };
-        logged.hash()
-    };
+    opened(entry).hash()
+}
+
+/// What the hash of this entry is made of.
+#[must_use]
+pub fn opened(entry: &Entry) -> Opened {
+    let of = |kind, payload: &[u8]| logged(entry.log_id, kind, payload).opened();
     match &entry.payload {
         EntryPayload::Blank => of(Kind::Blank, &[]),
         EntryPayload::Normal(data) => of(Kind::Normal, &data.0),
         EntryPayload::Membership(members) => of(Kind::Membership, &encode_membership(members)),
+    }
+}
+
+/// The hash of an entry with these facts, whose text is `payload`.
+pub(super) fn hash_of_facts(id: LogId, payload: &[u8], facts: &fact::Entry) -> EntryHash {
+    logged(id, Kind::Normal, payload).hash_with(Some(facts))
+}
+
+fn logged(id: LogId, kind: Kind, payload: &[u8]) -> Logged<'_> {
+    Logged {
+        term: id.leader_id.term,
+        offset: id.index,
+        kind,
+        payload,
     }
 }

@@ -1,4 +1,4 @@
-//! Committed entries into the applied state, and the snapshots of it.
+//! Applies committed entries to the state, and makes and reads its snapshots.
 
 pub(crate) mod hash;
 mod notices;

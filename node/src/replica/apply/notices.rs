@@ -1,10 +1,10 @@
-//! What the log of this node says when the applied state changes in a way that operators must know.
+//! Log lines about changes of the applied state that operators must know.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rstmdb_engine::State;
 
-/// What was said last.
+/// The newest states that log lines have reported.
 #[derive(Default)]
 pub(super) struct Notices {
     paused: AtomicBool,

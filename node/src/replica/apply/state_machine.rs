@@ -19,7 +19,7 @@ use rstmdb_engine::fact::{self, Entry, Fact, Message};
 use rstmdb_engine::{Compiled, Outcome, State};
 use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
 
-use super::hash::entry_hash;
+use super::hash::{entry_hash, hash_of_facts};
 use super::notices::Notices;
 use super::snapshot::{Builder, into_openraft, load_state};
 use crate::replica::parts::applied::Applied;
@@ -36,7 +36,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Pause before a retry when a snapshot could not be opened because the node had no file descriptor left.
 const OPEN_PAUSE: Duration = Duration::from_millis(200);
 
-/// See the module documentation.
+/// The state machine of one replica, as openraft drives it.
 pub struct StateMachine<T: Types> {
     pub(crate) applied: Arc<Applied>,
     pub(crate) hub: Arc<Hub>,
@@ -106,27 +106,32 @@ impl<T: Types> StateMachine<T> {
     fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
         let log_id = entry.log_id();
         self.last_applied = Some(log_id);
-        let hash = entry_hash(&entry);
-        let decoded = match entry.payload {
-            EntryPayload::Blank => Decoded::Nothing,
-            EntryPayload::Membership(membership) => {
-                self.membership = StoredMembership::new(Some(log_id), membership);
-                Decoded::Nothing
-            }
+        let (hash, decoded) = match entry.payload {
             EntryPayload::Normal(data) => {
-                let bytes = data.0.len();
-                match self.applied.decided.take(log_id.index, &data.0) {
+                let payload = data.0;
+                let (facts, compiled) = match self.applied.decided.take(log_id.index, &payload) {
                     Some(decided) => {
-                        debug_assert_eq!(Entry::decode(data.0).as_ref(), Ok(&*decided.entry));
-                        Decoded::Facts(decided.entry, bytes, decided.compiled)
+                        let again = || Entry::decode(payload.clone());
+                        debug_assert_eq!(again().as_ref(), Ok(&*decided.entry));
+                        (decided.entry, decided.compiled)
                     }
                     None => {
-                        let entry = Entry::decode(data.0);
+                        let entry = Entry::decode(payload.clone());
                         let entry = entry.map_err(|error| corrupt(log_id.index, &error))?;
                         let compiled = self.compile(&entry);
-                        Decoded::Facts(Arc::new(entry), bytes, compiled)
+                        (Arc::new(entry), compiled)
                     }
+                };
+                let hash = hash_of_facts(log_id, &payload, &facts);
+                (hash, Decoded::Facts(facts, payload.len(), compiled))
+            }
+            EntryPayload::Blank => (entry_hash(&entry), Decoded::Nothing),
+            EntryPayload::Membership(_) => {
+                let hash = entry_hash(&entry);
+                if let EntryPayload::Membership(membership) = entry.payload {
+                    self.membership = StoredMembership::new(Some(log_id), membership);
                 }
+                (hash, Decoded::Nothing)
             }
         };
         Ok(Item {

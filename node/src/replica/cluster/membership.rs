@@ -28,7 +28,7 @@ use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 use crate::replica::write::submit::Inbox;
 pub(super) use outcome::under_way;
-use outcome::{confirmed, no_room, refused};
+use outcome::{another_history, confirmed, no_room, refused};
 use view::{PROMOTE_LAG_MAX, View};
 
 /// Time limit of a change, including every change of the leader on the way.
@@ -114,7 +114,7 @@ impl<T: Types> Membership<T> {
                 }
                 Change::Remove { node_id } => !self.knows(*node_id),
                 Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
-                // Whoever asked reads the level behind a barrier.
+                // The client that asked reads the level behind a barrier.
                 Change::RaiseLevel => true,
                 Change::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
@@ -182,8 +182,8 @@ impl<T: Types> Membership<T> {
         }
     }
 
-    /// Takes the right to change the members, and looks at the cluster. While another change is running, it refuses
-    /// this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
+    /// Takes the right to change the members, and gets a view of the cluster. While another change is running, it
+    /// refuses this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
     /// joint configuration, in which two majorities have to agree to everything.
     async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
         let changing = self.changing.try_lock();
@@ -249,6 +249,9 @@ impl<T: Types> Membership<T> {
             Ok(report) => {
                 self.must_understand(self.standing.log_end(), node_id, report.understands)
                     .await?;
+                if let Some(why) = report.contradicts(&self.standing.report()) {
+                    return Err(another_history(node_id, &why));
+                }
                 if let Some(reason) = report.read_only {
                     return Err(no_room(node_id, &reason));
                 }

@@ -59,8 +59,8 @@ pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
 }
 
 impl<T: Types> Quorum<T> {
-    /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest
-    /// election timeout. `led` is the term it was last seen to lead in without that, and since when.
+    /// Whether this node leads others, does not keep quiet, and no majority has answered it for the longest election
+    /// timeout. `led`: the term in which the last check found it leading, and since when.
     fn misses_majority(&self, led: &mut Option<(u64, InstantOf<T>)>) -> bool {
         let metrics = self.neighbours.raft.metrics().borrow_watched().clone();
         // The others do not answer a leader that keeps quiet.

@@ -51,7 +51,7 @@ impl ChainStatus {
     }
 }
 
-/// See the module documentation.
+/// The state of this node and of its cluster at one moment.
 #[derive(Debug, Clone)]
 pub struct Status {
     /// This node.
@@ -177,9 +177,9 @@ impl<T: Types> Standing<T> {
         }
     }
 
-    /// The members by the newest membership entry. While this node has no such entry, the members with which it was
-    /// told to form a cluster: openraft publishes a new cluster's members a moment later, or other nodes have formed
-    /// the cluster first.
+    /// The members by the newest membership entry. As long as this node has no such entry, they are the members with
+    /// which it was told to form a cluster. It may have none because openraft publishes a new cluster's members a moment
+    /// later, or because other nodes have formed the cluster first.
     fn members(&self, metrics: &RaftMetrics<T>) -> Vec<Member> {
         let membership = metrics.membership_config.membership();
         let voters: BTreeSet<u64> = membership.voter_ids().collect();

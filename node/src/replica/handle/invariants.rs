@@ -1,4 +1,4 @@
-//! What holds of a replica at any moment; tests and the simulation ask for it.
+//! What must hold for a replica at any moment; tests and the simulation check it.
 
 use super::Replica;
 use crate::replica::parts::invariants::{BrokenInvariant, ensure};

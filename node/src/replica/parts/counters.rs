@@ -57,7 +57,7 @@ impl Histogram {
     }
 }
 
-/// See the module documentation.
+/// The counters of one replica.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Entries that changed nothing because the state had moved on.
@@ -76,6 +76,8 @@ pub struct Counters {
     pub archive_failed: Counter,
     /// Files of the archive that turned out to be damaged.
     pub archive_damaged: Counter,
+    /// How many of them are not mended.
+    pub archive_damaged_now: Counter,
     /// Files that retention no longer keeps and the archive does not have yet, and their bytes.
     pub archive_pending: Counter,
     /// See [`Counters::archive_pending`].

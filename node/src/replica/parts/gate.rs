@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 
 use crate::replica::error::Error;
 
-/// See the module documentation.
+/// What this node serves now, and the reason for each refusal.
 #[derive(Default)]
 pub(crate) struct Gate {
     shutting_down: AtomicBool,

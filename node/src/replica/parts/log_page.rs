@@ -4,6 +4,7 @@
 //! entries changed nothing and are left out; the state remembers their offsets.
 
 pub(crate) mod archived;
+mod damaged;
 
 use std::sync::Arc;
 
@@ -64,8 +65,8 @@ impl<F: FileSystem> LogReader<F> {
         }
     }
 
-    /// What retention goes by: the log below this index is Raft's no longer, and history ages up to this time. A clock
-    /// that is ahead for a moment must not remove what the log's time still keeps.
+    /// The bounds of retention. Raft no longer needs the log below this index, and the age of history counts up to this
+    /// time. A clock that is ahead for a moment must not remove history that the log's time still keeps.
     pub(crate) fn retention_bounds(&self) -> (u64, u64) {
         let floor = self.store.purged().map_or(0, |id| id.index);
         let log_time_ms = self.applied.read().last_time_ms();
@@ -224,7 +225,7 @@ impl<F: FileSystem> LogReader<F> {
         }
         match blocking(&*self.host, || self.store.read(from, count, bytes_max)) {
             // An applied entry is in the log, or was.
-            Ok(raw) if raw.is_empty() => Err(compacted(from, self.store.earliest_index())),
+            Ok(raw) if raw.is_empty() => Err(self.unreadable(from)),
             Ok(raw) => Ok(raw),
             Err(error) => Err(self.read_error(from, &error)),
         }
@@ -248,6 +249,10 @@ impl<F: FileSystem> LogReader<F> {
     ) -> Result<Vec<raft_store::Entry>, Error> {
         let count = count(from, head, entries_max);
         blocking(&*self.host, || file.read(from, count, bytes_max)).map_err(|error| {
+            // The copy has become unreadable, not the object: the next try fetches it again.
+            if let Some(archived) = &self.archived {
+                archived.forget(file);
+            }
             Error::ArchiveUnavailable {
                 wanted: from,
                 reason: error.to_string(),
@@ -255,11 +260,32 @@ impl<F: FileSystem> LogReader<F> {
         })
     }
 
+    /// Why an entry that has left this node cannot be read: the archive has it and cannot give it, or it is gone.
+    pub(crate) fn unreadable(&self, wanted: u64) -> Error {
+        let here = self.earliest_here();
+        if let Some(archived) = &self.archived {
+            if let Some(damaged) = archived.damage_between(wanted, here) {
+                return damaged;
+            }
+            if wanted < here && wanted >= archived.earliest_below(here) {
+                return Error::ArchiveUnavailable {
+                    wanted,
+                    reason: "it has left the node just now; ask again".to_owned(),
+                };
+            }
+        }
+        Error::OffsetCompacted {
+            wanted,
+            // The stored value may be out of date, and must not contradict the error that it explains.
+            earliest: self.earliest_offset().max(wanted + 1),
+        }
+    }
+
     fn read_error(&self, from: u64, error: &raft_store::Error) -> Error {
         // Retention has removed it, maybe during the read, or a snapshot has replaced it.
         let earliest = self.store.earliest_index();
         if from < earliest || matches!(error, raft_store::Error::Compacted { .. }) {
-            return compacted(from, earliest);
+            return self.unreadable(from);
         }
         Error::Storage {
             reason: error.to_string(),
@@ -272,14 +298,6 @@ impl<F: FileSystem> LogReader<F> {
 fn count(from: u64, head: u64, entries_max: usize) -> usize {
     let left = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
     left.min(entries_max)
-}
-
-fn compacted(wanted: u64, earliest: u64) -> Error {
-    Error::OffsetCompacted {
-        wanted,
-        // The stored value may be out of date, and must not contradict the error that it explains.
-        earliest: earliest.max(wanted + 1),
-    }
 }
 
 /// Runs disk work where it delays no other task.

@@ -1,4 +1,4 @@
-//! What several rooms use. Nothing here depends on a room.
+//! Parts that several rooms of the replica use. No part depends on a room.
 
 pub(crate) mod answer;
 pub(crate) mod applied;

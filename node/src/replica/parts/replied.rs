@@ -64,7 +64,7 @@ pub struct Relayed {
 pub struct Mark {
     /// Where it begins in the text.
     pub at: usize,
-    /// How long it is there.
+    /// How many bytes of the text it takes.
     pub bytes: usize,
     /// What it is.
     pub part: MarkedPart,
@@ -129,7 +129,7 @@ impl Relayed {
         &self.marks
     }
 
-    /// What the client of this node is told, piece by piece.
+    /// The text that the client of this node gets, piece by piece.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut at = 0;
         let between = move |begin: usize, end: usize| self.text.get(begin..end).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Which nodes have answered this leader lately, by heartbeats or by taking in bytes of entries.
 //!
-//! A heartbeat may be lost between the pieces of a large entry, again and again on a link that the entry fills. That
-//! the pieces arrive says as much as an answer to a heartbeat.
+//! A heartbeat may be lost between the pieces of a large entry, again and again on a link that the entry fills. Pieces
+//! that arrive count as much as an answer to a heartbeat.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::calls::Peers;
 use crate::replica::types::Types;
 
-/// See the module documentation.
+/// The time of the last answer of each other node.
 pub(crate) struct Heard<T: Types> {
     peers: Arc<dyn Peers>,
     taken: Mutex<BTreeMap<u64, Taken<T>>>,

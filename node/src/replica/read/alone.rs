@@ -27,7 +27,7 @@ use rstmdb_raft_store::Store;
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::types::Types;
 
-/// See the module documentation.
+/// Whether this leader may serve a linearizable read without a round.
 pub(crate) struct Alone<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     store: Store<T::Fs>,

@@ -1,4 +1,4 @@
-//! Gives a retry the context that the state no longer holds: the one after the first attempt, from the log.
+//! Gives a retry the context that its first attempt left. The state does not hold it, so it is read from the log.
 //!
 //! The leader says that the key was used, and at which offset. The client's node reads the entry from its own log,
 //! outside of every lock, one answer after the other as the client reads them. So a retry costs the leader nothing, and
@@ -43,7 +43,12 @@ fn entry_at<F: FileSystem>(log: &LogReader<F>, offset: u64) -> Option<Entry> {
             EntryPayload::Normal(data) => Entry::decode(data.0).ok(),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
         },
-        Err(Error::OffsetCompacted { .. }) => None,
+        // What is in the archive only is not waited for.
+        Err(
+            Error::OffsetCompacted { .. }
+            | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. },
+        ) => None,
         Err(error) => {
             tracing::warn!(offset, %error, "a retry is answered without its context");
             None

@@ -1,4 +1,4 @@
-//! What waits for a round of linearizable reads.
+//! A reader that waits for a round of linearizable reads.
 
 use openraft::type_config::alias::InstantOf;
 use tokio::sync::oneshot;

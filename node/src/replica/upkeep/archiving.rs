@@ -5,8 +5,8 @@
 //!                                  └▶ another node has put its entries: read that and compare ─▶ …
 //! ```
 //!
-//! A file is dropped only once this process has read all its entries in the archive. It need not be this node that has
-//! put them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
+//! A file is dropped only once this process has read all its entries in the archive. Another node may have put
+//! them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
 //! fails makes the log grow, and loses nothing.
 //!
 //! All calls of the archive are made by the tasks here, each with a deadline. Nothing else waits for them but a client
@@ -43,6 +43,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const LIST_INTERVAL: Duration = Duration::from_secs(600);
 /// The same before this node puts a file there itself, or drops one that another node has put there.
 const LIST_INTERVAL_BUSY: Duration = Duration::from_secs(30);
+/// How often an object that is damaged is read again, while its entries are asked for.
+const DAMAGED_INTERVAL: Duration = Duration::from_secs(30);
 /// Files that are counted as pending, at most.
 const PENDING_MAX: usize = 10_000;
 /// How many files are read from the archive at the same time.
@@ -65,6 +67,8 @@ pub(crate) struct Archiving<T: Types> {
 pub(crate) struct Progress<T: Types> {
     /// When the archive was listed last.
     listed: Option<InstantOf<T>>,
+    /// When damaged objects were read again.
+    looked_again: Option<InstantOf<T>>,
     /// Since when there is a file that waits.
     waiting: Option<InstantOf<T>>,
 }
@@ -73,6 +77,7 @@ impl<T: Types> Default for Progress<T> {
     fn default() -> Self {
         Self {
             listed: None,
+            looked_again: None,
             waiting: None,
         }
     }
@@ -166,11 +171,14 @@ impl<T: Types> Archiving<T> {
     /// Lists the archive when that is due, and puts there what it lacks.
     async fn check(&self) -> Result<(), Failure> {
         let mut pending = self.pending();
-        let interval = match pending.is_empty() {
+        // Another node may have put there what is damaged.
+        let interval = match pending.is_empty() && !self.archived.wants_damaged() {
             true => LIST_INTERVAL,
             false => LIST_INTERVAL_BUSY,
         };
-        if self.list_older_than(interval).await? {
+        let has_listed = self.list_older_than(interval).await?;
+        self.look_again(has_listed).await;
+        if has_listed {
             pending = self.pending();
         }
         while let Some(file) = pending.first() {
@@ -230,6 +238,7 @@ impl<T: Types> Archiving<T> {
                     return Err(failure);
                 }
                 self.archived.listed(names.into_iter());
+                self.show_damaged();
                 self.progress.lock().listed = Some(T::now());
                 Ok(true)
             }
@@ -283,17 +292,62 @@ impl<T: Types> Archiving<T> {
             self.verified(name);
             return Ok(());
         }
-        self.counters.archive_damaged.add(1);
-        tracing::error!(%name, "a file of the archive is damaged: its checksum is not that in its name");
-        self.archived.failed(&name, "its checksum is wrong", true);
+        self.damaged(&name, "its content does not have the checksum in its name");
         Ok(())
     }
 
-    fn verified(&self, name: ArchivedName) {
-        self.archived.verified(name, self.log.earliest_here());
+    /// Reads damaged objects again: all of them, or from time to time those whose entries clients ask for. One that is
+    /// whole again is used as before.
+    async fn look_again(&self, all: bool) {
+        let looked = self.progress.lock().looked_again;
+        if looked.is_some_and(|at| T::now() - at < DAMAGED_INTERVAL) {
+            return;
+        }
+        let names = self.archived.take_damaged(all);
+        if names.is_empty() {
+            return;
+        }
+        self.progress.lock().looked_again = Some(T::now());
+        for name in names {
+            match self.read(&name).await {
+                Ok(file) => {
+                    self.verified(name);
+                    self.archived.arrived(file);
+                }
+                Err(Failure::Store(error @ raft_store::Error::Damaged { .. })) => {
+                    self.damaged(&name, &error.to_string());
+                }
+                Err(error) => {
+                    tracing::debug!(%name, %error, "a damaged file of the archive cannot be read again");
+                }
+            }
+        }
     }
 
-    /// Reads a file from the archive for those who wait for it.
+    fn damaged(&self, name: &ArchivedName, what: &str) {
+        if self.archived.failed(name, what, true) {
+            self.counters.archive_damaged.add(1);
+            tracing::error!(%name, what, "a file of the archive is damaged");
+        }
+        self.show_damaged();
+    }
+
+    fn show_damaged(&self) {
+        let damaged = self.archived.damaged_objects() as u64;
+        self.counters.archive_damaged_now.set(damaged);
+    }
+
+    fn verified(&self, name: ArchivedName) {
+        if self
+            .archived
+            .verified(name.clone(), self.log.earliest_here())
+        {
+            tracing::info!(%name, "a file of the archive that was damaged is whole again");
+        }
+        self.show_damaged();
+    }
+
+    /// Reads a file from the archive for the readers that wait for it.
     async fn bring(&self, name: ArchivedName) {
         match self.read(&name).await {
             Ok(file) => {
@@ -303,18 +357,17 @@ impl<T: Types> Archiving<T> {
             }
             Err(failure) => {
                 self.counters.archive_failed.add(1);
-                let is_damaged =
-                    matches!(failure, Failure::Store(raft_store::Error::Damaged { .. }));
-                if is_damaged {
-                    self.counters.archive_damaged.add(1);
-                    tracing::error!(%name, error = %failure, "a file of the archive is damaged");
-                } else {
-                    tracing::warn!(%name, error = %failure, "a file of the archive cannot be read");
-                }
                 // Those that wait for it ask again at once.
                 T::sleep(PAUSE_MIN).await;
-                self.archived
-                    .failed(&name, &failure.to_string(), is_damaged);
+                match &failure {
+                    Failure::Store(error @ raft_store::Error::Damaged { .. }) => {
+                        self.damaged(&name, &error.to_string());
+                    }
+                    failure => {
+                        tracing::warn!(%name, error = %failure, "a file of the archive cannot be read");
+                        self.archived.failed(&name, &failure.to_string(), false);
+                    }
+                }
             }
         }
     }

@@ -11,13 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rstmdb_engine::chain::Head;
 
 use crate::replica::cluster::membership::Membership;
 use crate::replica::cluster::status::Standing;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::pace::Pace;
-use crate::replica::peers::report::{Report, Role};
+use crate::replica::peers::report::{Report, Role, Shown};
 use crate::replica::types::Types;
 use crate::replica::watch::hub::Hub;
 
@@ -86,25 +85,14 @@ impl<T: Types> Comparison<T> {
     }
 }
 
-/// What two nodes must have in common at an offset: the digest of the state, and the head of the chain.
-type Shown = (u128, Option<Head>);
-
-fn shown(report: &Report) -> BTreeMap<u64, Shown> {
-    let heads: BTreeMap<u64, Head> = report.heads.iter().copied().collect();
-    let digests = report.checkpoints.iter().chain([&report.applied]);
-    digests
-        .map(|(offset, digest)| (*offset, (*digest, heads.get(offset).copied())))
-        .collect()
-}
-
 /// Judges `mine` by the latest offset at which it differs from another report. `members` counts all nodes of the
 /// cluster, including those that did not answer.
 fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
-    let own = shown(mine);
+    let own = mine.shown();
     let theirs: Vec<(&Report, BTreeMap<u64, Shown>)> = others
         .iter()
         .filter(|other| !other.diverged)
-        .map(|other| (other, shown(other)))
+        .map(|other| (other, other.shown()))
         .collect();
     for (offset, at_it) in own.iter().rev() {
         let differs = |(_, theirs): &&(&Report, BTreeMap<u64, Shown>)| {
@@ -133,6 +121,8 @@ fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use rstmdb_engine::chain::Head;
+
     use super::*;
     use crate::replica::parts::applied::DigestAt;
 

@@ -54,7 +54,7 @@ impl<T: Types> WatchSource<T> {
         Watch::new(self.clone(), filter, head, from)
     }
 
-    /// A watch of one instance together with how it stands at the watch's head. A watch that is told creations or
+    /// A watch of one instance, and the instance's state at the watch's head. A watch that delivers creations or
     /// deletions may wait for an instance that does not exist.
     pub(crate) fn watch_instance(
         self: &Arc<Self>,
@@ -106,9 +106,7 @@ impl<T: Types> Watch<T> {
         let cursor = match from {
             None => head + 1,
             Some(0) => earliest,
-            Some(wanted) if wanted < earliest => {
-                return Err(Error::OffsetCompacted { wanted, earliest });
-            }
+            Some(wanted) if wanted < earliest => return Err(source.log.unreadable(wanted)),
             Some(wanted) => wanted,
         };
         let slot = source.hub.register(filter, cursor);

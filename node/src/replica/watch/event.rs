@@ -16,21 +16,16 @@ pub struct WatchEvent {
 }
 
 impl WatchEvent {
-    /// What the watch is told.
+    /// What the watch is told. A watch makes an event only of a fact for which this is something.
     #[must_use]
-    pub fn told(&self) -> Told<'_> {
-        match Told::of(&self.entry.facts[self.fact]) {
-            Some(told) => told,
-            // `Watch` makes a `WatchEvent` only of facts for which there is something to tell,
-            // and an entry behind an `Arc` does not change.
-            None => unreachable!("a watch event is made of a fact that can be told"),
-        }
+    pub fn told(&self) -> Option<Told<'_>> {
+        Told::of(self.entry.facts.get(self.fact)?)
     }
 
     /// The fact, if it is an event: instance, event, states, payload and new context.
     #[must_use]
     pub fn event(&self) -> Option<&ApplyEvent> {
-        match self.told() {
+        match self.told()? {
             Told::Event(event) => Some(event),
             Told::Created(_) | Told::Deleted(_) | Told::Flushed => None,
         }

@@ -43,7 +43,7 @@ use watches::{AWAKE, IDLE, Watches};
 /// A watch that is this many offsets behind the head counts as lagging.
 const LAGGING_OFFSETS_MIN: u64 = 10_000;
 
-/// See the module documentation.
+/// The meeting point of apply, which brings entries, and the watches, which wait for them.
 pub(crate) struct Hub {
     ring: Mutex<Ring>,
     watches: Mutex<Watches>,
@@ -51,7 +51,8 @@ pub(crate) struct Hub {
     count: AtomicUsize,
     /// How many of them want anything besides events.
     including: AtomicUsize,
-    /// Everything up to here was compared with the idle watches: those that are still idle want none of it.
+    /// The hub has compared everything up to this offset with the idle watches. It matches none of those that are still
+    /// idle.
     examined: AtomicU64,
     /// Notified when there may be something to examine.
     more: Notify,

@@ -36,7 +36,7 @@ enum Decider {
     Leader(Peer),
 }
 
-/// See the module documentation.
+/// The task that hands commands to the proposer or to the forwarder.
 pub(crate) struct Dispatcher<T: Types> {
     pub queue: Queue<T>,
     pub proposer: Proposer<T>,

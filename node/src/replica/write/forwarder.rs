@@ -1,10 +1,10 @@
 //! Hands commands to the leader, in order, and relays its answers. The leader gets the request as the client sent it.
 //! The client gets the result as the leader wrote it.
 //!
-//! A command is sent once and then waited for. Two kinds of commands go back to the queue in their original order,
-//! before new ones are taken: those that the leader refused because it does not lead, and those that may be repeated
-//! although their outcome was lost with the stream. For any other lost outcome the client is told that it is unknown.
-//! So is the client of a command with which two leaders in a row were lost.
+//! The forwarder sends a command once and waits for its answer. Two kinds of commands go back to the queue in their
+//! original order, before new ones are taken. The leader refused the first kind because it does not lead. The outcome
+//! of the second kind was lost with the stream, but repeating it is harmless. For any other lost outcome the client
+//! gets an unknown outcome, and so does the client of a command with which two leaders in a row were lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ enum Slot<T: Types> {
     Settled,
 }
 
-/// See the module documentation.
+/// The streams of commands from this node to the leader.
 pub(crate) struct Forwarder<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     peers: Arc<dyn Peers>,
@@ -210,6 +210,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             | Error::RefusedByLeader(_)
             | Error::OffsetCompacted { .. }
             | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. }
             | Error::OffsetAhead { .. }
             | Error::OtherCluster { .. }
             | Error::ReadOnly { .. }

@@ -36,7 +36,7 @@ struct Waiting<T: Types> {
     was_ready: bool,
 }
 
-/// See the module documentation.
+/// The commands that are decided ahead, and those that wait behind them.
 pub(crate) struct Held<T: Types> {
     next: u64,
     waiting: BTreeMap<u64, Waiting<T>>,
@@ -164,8 +164,8 @@ impl<T: Types> Held<T> {
             let Some(taken) = at.ok().and_then(|at| places.remove(at)) else {
                 return;
             };
-            // A command that did not want to be alone has made only one wait that does, and that one is now in front.
-            // The commands behind one that wants to be alone are not first.
+            // A command that shared the lane has kept back only commands that want to be alone, and the first of them may
+            // now be in front. Commands behind a command that wants to be alone are not first.
             let freed = places.iter().take(if taken.alone { usize::MAX } else { 1 });
             for (at, place) in freed.enumerate() {
                 if at == 0 || !place.alone {

@@ -34,7 +34,7 @@ pub(crate) enum Decided<T: Types> {
     },
 }
 
-/// See the module documentation.
+/// The decided commands that are not answered yet, in the order of their decisions.
 pub(crate) struct InFlight<T: Types> {
     queue: VecDeque<Decided<T>>,
     bytes: usize,

@@ -9,14 +9,14 @@
 //!
 //! What must hold, in the order it is ensured below:
 //!
-//! 1. Answers leave in the order of the decisions they were based on. A refusal, a replayed
-//!    result or a read inside a batch was decided against facts in flight, so it waits in the
-//!    same queue until those were applied, and becomes a new decision if one of them was stale.
-//! 2. Such an answer also needs the leadership check of a linearizable read, because nothing of
-//!    it went through the log: in the very term in which it was decided, because a leader that
-//!    was deposed and elected again may have decided it against a state that was no longer true.
+//! 1. Answers leave in the order of the decisions they were based on. A refusal, a replayed result or a read inside a
+//!    batch was decided against facts in flight. So it waits in the same queue until those facts were applied. If one
+//!    of them was stale, the command is decided again.
+//! 2. Such an answer did not go through the log. So it also needs the leadership check of a linearizable read, in the
+//!    very term in which it was decided: a leader that was deposed and elected again may have decided it against a
+//!    state that was no longer true.
 //! 3. A command whose write may or may not be in the log is decided again only if repeating it is harmless. Otherwise
-//!    its client is told that the outcome is unknown. Commands before it that touch the same instance are not decided
+//!    its client gets an unknown outcome. Commands before it that touch the same instance are not decided
 //!    again either (`Queue::put_back`).
 //!
 //! Every write waits for the work done here. So this work is cut into portions, and the state is locked for one slice
@@ -80,7 +80,7 @@ pub(crate) struct LogEnd {
     pub next: u64,
 }
 
-/// See the module documentation.
+/// The task that decides, while this node leads.
 pub(crate) struct Proposer<T: Types> {
     pub raft: Raft<T, StateMachine<T>>,
     pub applied: Arc<Applied>,

@@ -48,7 +48,7 @@ pub(crate) fn refuse_expired<T: Types>(waiting: &mut VecDeque<Request<T>>, now: 
     }
 }
 
-/// See the module documentation.
+/// The commands that wait for a decision: new ones, and those to be decided again.
 pub(crate) struct Queue<T: Types> {
     pub incoming: mpsc::UnboundedReceiver<Request<T>>,
     /// To be placed before anything new: these were taken from the queue already.

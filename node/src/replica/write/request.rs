@@ -34,7 +34,7 @@ pub(crate) enum Source {
     Node {
         /// The stream that brought it.
         origin: Arc<Origin>,
-        /// Given back with the command, however long its stream lives.
+        /// Given back with the command, even if the stream lives on.
         _permit: Permit,
     },
     /// This node itself, as the leader of this term. No other leader may decide it.

@@ -32,7 +32,7 @@ const RETURN_BYTES_MIN: u64 = 4 << 20;
 /// How often the allocator is asked after that: memory that one thread has freed for another needs a second request.
 const RETURN_ROUNDS: u32 = 3;
 
-/// See the module documentation.
+/// The bytes that all client connections may hold together, and who waits for them.
 pub(crate) struct Budget {
     grains_max: u32,
     free: Arc<Semaphore>,

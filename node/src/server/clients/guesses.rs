@@ -50,7 +50,7 @@ impl Left {
     }
 }
 
-/// Recent wrong tokens. See the module documentation.
+/// Recent wrong tokens. Counts wrong tokens for each address and in all, and says how long the next AUTH waits.
 pub(crate) struct Guesses {
     seen: Mutex<RecentGuesses>,
 }

@@ -1,4 +1,4 @@
-//! Snapshots, how long history is kept, and where it goes then.
+//! The keys about snapshots, retention and the archive.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Folders and files that must keep apart, and must be for their owner alone.
+//! Checks that folders do not lie in each other, and that folders and files are for their owner alone.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

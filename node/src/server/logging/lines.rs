@@ -14,7 +14,7 @@ const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// Pause before a retry when standard error takes nothing.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// See the module documentation. There is one: the process has one standard error.
+/// A bounded queue of log lines, which a thread of its own writes to standard error. There is one: the process has one standard error.
 pub(super) struct Lines {
     queue: Mutex<Queue>,
     changed: Condvar,

@@ -8,17 +8,18 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
-    PutMachine, Query, SetAutomation,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, PutMachine, Query,
+    SetAutomation,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
 use rstmdb_rcp::message::storage::automation::Automation;
-use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine, storage};
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine, storage};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::failure;
+use super::look_up::query;
 use super::meta;
 use super::op::Op;
 
@@ -175,14 +176,20 @@ fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
     };
     let command = Command::SetAutomation(SetAutomation {
         paused: set == "paused",
-        reason: params.reason.map(Into::into),
+        reason: params.meta.reason.clone().map(Into::into),
         skip_overdue: params.skip_overdue.unwrap_or_default(),
         shift_timers: params.shift_timers.unwrap_or_default(),
     });
-    Ok(Some(Asked {
-        command,
-        meta: None,
-    }))
+    // The fact has the reason already.
+    let says_more = rstmdb_rcp::message::meta::Meta {
+        reason: None,
+        ..params.meta.clone()
+    };
+    let meta = match says_more.is_empty() {
+        true => None,
+        false => meta::of_params(params.meta),
+    };
+    Ok(Some(Asked { command, meta }))
 }
 
 fn flush_all(params: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
@@ -254,54 +261,6 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorB
     Ok(asked_or_done(dry_run, command, meta))
 }
 
-/// The query that a request asks for, and how fresh its answer must be. `None` for operations that are no queries.
-pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<(Query, ReadOptions), ErrorBody>> {
-    Some(match op {
-        Op::AllowedEvents => read(params).map(|params: asking::AllowedEvents<'_>| {
-            let text = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
-            let query = Query::AllowedEvents {
-                instance_id: params.instance_id.into_owned(),
-                payloads: params.payloads.map(text),
-            };
-            (query, params.read)
-        }),
-        Op::GetMachine => read(params).map(|params: machine::GetMachine<'_>| {
-            let query = Query::GetMachine {
-                machine: params.machine.into_owned(),
-                version: params.version,
-            };
-            (query, params.read)
-        }),
-        Op::ListMachines => read(params).map(|params: machine::ListMachines| {
-            let query = Query::ListMachines {
-                limit: params.limit,
-                offset: params.offset,
-            };
-            (query, params.read)
-        }),
-        Op::GetInstance => read(params).map(|params: instance::GetInstance<'_>| {
-            let query = Query::GetInstance {
-                instance_id: params.instance_id.into_owned(),
-            };
-            (query, params.read)
-        }),
-        Op::ListInstances => read(params).map(list_instances),
-        _ => return None,
-    })
-}
-
-fn list_instances(params: instance::ListInstances<'_>) -> (Query, ReadOptions) {
-    let limit = params.page_limit();
-    let query = Query::ListInstances(ListInstances {
-        machine: params.machine.map(Into::into),
-        state: params.state.map(Into::into),
-        limit: Some(limit),
-        offset: params.offset,
-        after: params.after.map(Into::into),
-    });
-    (query, params.read)
-}
-
 /// One operation of a batch.
 pub(crate) enum Step {
     /// It may be submitted.
@@ -327,13 +286,18 @@ pub(crate) fn step(
         return match asked.command {
             Command::DryRun(_) => Err(failure::bad_request(
                 "params.dry_run",
-                "it is of the whole batch, not of one operation: set it beside ops",
+                "it holds for the whole batch, not for one operation: set it beside ops",
             )),
             _ => Ok(Step::Write(op, asked)),
         };
     }
-    let (query, options) = query(op, params).ok_or_else(forbidden)??;
-    Ok(Step::Read(query, options))
+    let look_up = query(op, params).ok_or_else(forbidden)??;
+    if look_up.with_meta {
+        let problem =
+            "metadata is read from the log, which no batch does: ask for it outside of the batch";
+        return Err(failure::bad_request("params.include", problem));
+    }
+    Ok(Step::Read(look_up.query, look_up.options))
 }
 
 /// The operations of an atomic batch.

@@ -1,4 +1,4 @@
-//! What a client is told when a request was not done.
+//! The error that a client gets when a request was not done.
 //!
 //! ```text
 //! ParamFault, RequestFault ─┐
@@ -25,7 +25,7 @@ pub(crate) enum Effect {
     Write { keyed: bool },
 }
 
-/// The one mapping from what the replica says to what the client is told.
+/// The one mapping from an error of the replica to the error that the client gets.
 pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
     use replica::Error;
     let code = match error {
@@ -43,6 +43,10 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
         } => {
             return ErrorBody::new(Code::OffsetAhead, error.to_string())
                 .with_details(json!({ "head": head, "cluster_id": cluster_id }));
+        }
+        Error::ArchiveDamaged { object, what, .. } => {
+            return ErrorBody::new(Code::WalIoError, error.to_string())
+                .with_details(json!({ "object": object, "damage": what }));
         }
         // A client should not wait on a node that is shutting down: another node has the leader, or will have it.
         Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
@@ -74,8 +78,7 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
     }
 }
 
-/// What the engine refuses. The engine names a command's field, a client is told its path in the
-/// request.
+/// The error for a refusal of the engine. The engine names a command's field; the client gets its path in the request.
 pub(crate) fn of_refusal(refusal: &Refusal) -> ErrorBody {
     if let Refusal::InBatch { index, refusal } = refusal {
         return in_atomic_batch(of_refusal(refusal), *index);
@@ -92,7 +95,7 @@ pub(crate) fn of_refusal(refusal: &Refusal) -> ErrorBody {
     body
 }
 
-/// Takes out what is told only to clients that have offered `lifecycle`: what guards have read.
+/// Takes out what only clients that have offered `lifecycle` get: the values that guards have read.
 pub(crate) fn hide_tried(body: &mut ErrorBody) {
     if let Some(Value::Object(details)) = &mut body.details {
         details.shift_remove(TRIED);
@@ -172,18 +175,6 @@ pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
     match effect {
         Effect::None => body.with_details(json!({ "outcome": "not_applied" })),
         effect => unknown_outcome(body, effect),
-    }
-}
-
-/// The request was carried out, but a frame has no room for its answer.
-pub(crate) fn does_not_fit(why: &dyn std::fmt::Display, wal_offset: Option<u64>) -> ErrorBody {
-    let body = ErrorBody::new(
-        Code::BadRequest,
-        format!("the request was carried out, but its answer does not fit: {why}"),
-    );
-    match wal_offset {
-        Some(offset) => body.with_details(json!({ "outcome": "applied", "wal_offset": offset })),
-        None => body,
     }
 }
 

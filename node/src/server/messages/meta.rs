@@ -1,4 +1,4 @@
-//! What a client says about a write: from parameters to the log, and from the log to JSON.
+//! The metadata of a write: from parameters to the log, and from the log to JSON.
 
 use rstmdb_engine::fact::{self, Entry, Header};
 use rstmdb_rcp::message::ErrorBody;
@@ -39,7 +39,7 @@ pub(crate) fn refuse_own(meta: &fact::Meta) -> ErrorBody {
         _ => "causation_id",
     };
     let problem =
-        format!("an operation of an atomic batch has none of its own: give it as params.{field}");
+        format!("operations of an atomic batch have no metadata of their own: set params.{field}");
     failure::bad_request(&format!("params.{field}"), &problem)
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn write(mut out: Object<'_>, entry: &Entry) {
     out.end();
 }
 
-/// Writes what a client says, as fields of an object.
+/// Writes the metadata that a client gave, as fields of an object.
 pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
     if !meta.headers.is_empty() {
         let headers = meta.headers.iter();

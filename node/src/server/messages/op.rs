@@ -34,8 +34,8 @@ macro_rules! ops {
                 }
             }
 
-            /// What nodes call it between them when a client only asks what it would do. A node that does not know of
-            /// such questions refuses it by this name. By its own name that node would do it.
+            /// The name that nodes use between them for a dry run of it. A node that does not know
+            /// dry runs refuses this name. Under the operation's own name that node would do it.
             pub(crate) fn dry_run_name(self) -> &'static str {
                 match self {
                     $(Op::$variant => concat!(stringify!($name), " as a dry run"),)*

@@ -232,7 +232,7 @@ fn write_warning_list(object: &mut Object<'_>, warnings: &[Warning]) {
     });
 }
 
-/// Format 1 is not named: so it was before there was another.
+/// Format 1 is not named, as it was before there was another format.
 fn write_format(object: &mut Object<'_>, format: u32) {
     if format > 1 {
         object.int("format", u64::from(format));
@@ -305,7 +305,8 @@ fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_remov
         .int("machines_removed", machines_removed);
 }
 
-fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
+/// Writes an instance's fields.
+pub(crate) fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
     object
         .str("machine", &instance.machine)
         .int("version", u64::from(instance.version))

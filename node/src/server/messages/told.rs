@@ -108,7 +108,7 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
     })
 }
 
-/// What a leader has told of a command. A batch's operations are not compared.
+/// A leader's reply to a command. A batch's operations are not compared.
 fn trial(command: &Command, text: &[u8]) -> Option<Trial> {
     let offset = |offset: Option<u64>| offset.unwrap_or(NO_OFFSET);
     let (reply, replayed, would) = match command {
@@ -285,11 +285,15 @@ fn evaluation_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             current_state: text("current_state")?,
             event: text("event")?,
             guards: serde_json::from_value(details.get("guards")?.clone()).ok()?,
+            guards_left_out: match details.get("guards_left_out") {
+                Some(count) => usize::try_from(count.as_u64()?).ok()?,
+                None => 0,
+            },
             errors: match details.get("errors") {
                 Some(errors) => serde_json::from_value(errors.clone()).ok()?,
                 None => Vec::new(),
             },
-            tried: Vec::new(),
+            tried: Box::default(),
         },
         Code::ExpressionFailed => Refusal::ExpressionFailed {
             place: text("place")?,

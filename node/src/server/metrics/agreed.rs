@@ -5,7 +5,7 @@ use prometheus::IntGauge;
 use super::Maker;
 use crate::replica::Status;
 
-/// See the module documentation.
+/// The metrics of the feature level and of automation.
 pub(super) struct Agreed {
     level: IntGauge,
     understood: IntGauge,

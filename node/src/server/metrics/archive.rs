@@ -6,7 +6,7 @@ use super::Maker;
 use super::scraped::counter;
 use crate::replica::Counters;
 
-/// See the module documentation.
+/// The metrics of the archive.
 pub(super) struct Archive {
     uploaded: IntCounter,
     uploaded_bytes: IntCounter,
@@ -14,6 +14,7 @@ pub(super) struct Archive {
     fetched_bytes: IntCounter,
     failed: IntCounter,
     damaged: IntCounter,
+    damaged_now: IntGauge,
     pending: IntGauge,
     pending_bytes: IntGauge,
     pending_secs: Gauge,
@@ -39,6 +40,10 @@ impl Archive {
             damaged: make.counter(
                 "rstmdb_archive_damaged_total",
                 "Files of the archive that turned out to be damaged.",
+            )?,
+            damaged_now: make.gauge(
+                "rstmdb_archive_damaged_files",
+                "Files of the archive that are known to be damaged.",
             )?,
             pending: make.gauge(
                 "rstmdb_archive_pending_files",
@@ -66,6 +71,8 @@ impl Archive {
         }
         let now = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.pending.set(now(counters.archive_pending.load()));
+        self.damaged_now
+            .set(now(counters.archive_damaged_now.load()));
         self.pending_bytes
             .set(now(counters.archive_pending_bytes.load()));
         let waited = std::time::Duration::from_millis(counters.archive_pending_ms.load());

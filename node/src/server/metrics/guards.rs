@@ -1,4 +1,4 @@
-//! What keeps strangers out: certificates and when they expire, refusals at the port for other nodes.
+//! Metrics of access control: when certificates expire, and refusals at the port for other nodes.
 
 use std::sync::atomic::Ordering;
 
@@ -7,7 +7,7 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 use super::scraped::counter;
 use super::{Maker, Scrape};
 
-/// See the module documentation.
+/// The metrics of certificates and of refusals at the port for other nodes.
 pub(super) struct Guards {
     certificates: IntGaugeVec,
     peer_refusals: IntCounterVec,

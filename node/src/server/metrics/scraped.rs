@@ -12,7 +12,7 @@ use crate::server::product::Replica;
 /// The roles a node can have.
 const ROLES: [Role; 4] = [Role::Leader, Role::Follower, Role::Learner, Role::Candidate];
 
-/// See the module documentation.
+/// Metrics that are copied from the replica and its log at each scrape.
 pub(super) struct Scraped {
     machines: IntGauge,
     instances: IntGauge,

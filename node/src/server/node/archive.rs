@@ -1,5 +1,7 @@
 //! The archive that the configuration names.
 
+pub(in crate::server) mod reader;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

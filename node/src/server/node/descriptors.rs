@@ -4,7 +4,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Kept for the node where the limit is generous: two fifths for files (the log, snapshots, the catalog), two fifths
-/// for other nodes, a tenth for admin HTTP, a tenth for clients that are told that there are too many.
+/// for other nodes, a tenth for admin HTTP, a tenth for clients that get `RATE_LIMITED`.
 const KEPT: usize = 640;
 
 /// How many connections each port may have.

@@ -1,10 +1,10 @@
 //! How a node with an empty data folder comes into a cluster, before its Raft starts.
 //!
 //! A fresh node knows nothing of its past, so it asks. It must hear from *every* other node that its configuration
-//! lists. One of them may have met this node under another data folder, and then knows that the node has forgotten
-//! votes and entries which it had promised to keep; no other node might know it. A majority is enough for everything
-//! after that. The same exchange agrees on the cluster's id: once all have answered, the fresh node with the lowest id
-//! makes it up, and the others take it from the nodes that have it.
+//! lists. One of them may have met this node under another data folder. Perhaps only that node knows that this one has
+//! forgotten votes and entries which it had promised to keep. A majority is enough for everything after that. The same
+//! exchange agrees on the cluster's id: once all have answered, the fresh node with the lowest id makes it up, and the
+//! others take it from the nodes that have it.
 //!
 //! ```text
 //!            asks all of cluster.peers                      asks any of cluster.join
@@ -131,13 +131,13 @@ pub enum Error {
     },
 }
 
-/// Asks until the other nodes have said which cluster this fresh node belongs to, and whether it is formed already:
-/// then this node must not make a membership of its own. `None`: this node is the one that makes the
-/// id up.
+/// Asks until the other nodes have said which cluster this fresh node belongs to, and whether the cluster is formed
+/// already. If it is, this node must not make a membership of its own. `None`: this node makes the id up.
 ///
 /// # Errors
 ///
-/// See [`Error`].
+/// When a node that answers has another cluster name, another list, or a cluster without this node; or when two answers
+/// name different clusters.
 pub(crate) async fn find_cluster(
     config: &Cluster,
     local: &Local,
@@ -328,7 +328,7 @@ fn one_cluster(
 ///
 /// # Errors
 ///
-/// See [`Error`].
+/// When a node that answers belongs to another cluster, or is not the node that the list says.
 pub(crate) async fn check_cluster(
     config: &Cluster,
     local: &Local,

@@ -7,14 +7,14 @@
 //! | `run` | listeners in, shutdown in; serving clients, draining |
 //! | [`forming`] | how a node with an empty folder comes into a cluster |
 //! | `folder` | why a node cannot start on its data folder |
-//! | `options`, `peering` | from the configuration to what store, replica and peer protocol are told |
+//! | `options`, `peering` | from the configuration to the options of store, replica and peer protocol |
 //! | `descriptors` | how many open files the listeners may use |
 //! | `reload` | tokens and certificates, read again while the node runs |
 //! | `ourselves` | what the membership says of this node, compared with its configuration |
 //! | `archive` | the archive that the configuration names |
 //! | `error` | why a node did not start, or ended |
 
-mod archive;
+pub(in crate::server) mod archive;
 mod descriptors;
 mod error;
 mod folder;

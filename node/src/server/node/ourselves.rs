@@ -12,6 +12,7 @@ use rstmdb_raft_store::NodeInfo;
 use crate::replica::Change;
 use crate::server::config::Cluster;
 use crate::server::product::Replica;
+use crate::server::transport::places;
 
 /// Interval between checks of a node that has no membership yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -75,11 +76,17 @@ async fn announce(replica: &Replica) -> bool {
             node: configured.clone(),
             by_itself: true,
         };
-        let outcome = replica.change(&change).await;
-        let outcome = outcome.map_err(|error| error.to_string());
+        // The leader compares addresses as they are written. Where this node's names lead, this node knows best.
+        let outcome = match places::met(node_id, configured, &members).await {
+            Some(met) => Err(format!("node {node_id} cannot be at {met}")),
+            None => {
+                let changed = replica.change(&change).await;
+                changed.map_err(|error| error.to_string())
+            }
+        };
         if said.as_ref() != Some(&outcome) {
             let (to, from) = (shown(configured), shown(known));
-            // A move is an ordinary step; a refusal needs somebody who looks.
+            // A move is an ordinary step; a refusal needs an operator.
             match &outcome {
                 Ok(()) => tracing::info!(
                     from,
@@ -88,8 +95,8 @@ async fn announce(replica: &Replica) -> bool {
                 ),
                 Err(reason) => tracing::warn!(
                     reason,
-                    "this node is configured at {to}, and is a member at {from}: it asks for its addresses to be \
-                     changed, so far without success"
+                    "the configuration gives this node the addresses {to}, the membership has {from}: it asks the leader to \
+                     change them, so far without success"
                 ),
             }
             said = Some(outcome);
@@ -124,7 +131,7 @@ fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> 
             )),
         }
     }
-    // A node that joined, or whose cluster grew, may list only itself: that says nothing of the others.
+    // A node that joined, or whose cluster grew, may list only itself. Then the list does not contradict the others.
     if cluster.peers.len() > 1 {
         for (id, node) in members {
             if cluster.peers.iter().all(|peer| peer.id != *id) {

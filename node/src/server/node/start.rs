@@ -44,7 +44,8 @@ impl Node {
     /// the replica. Other nodes are served from the beginning: a cluster forms by asking around.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// When the folder cannot be opened or belongs to another node or cluster, when a certificate or secret cannot be
+    /// read, or when the other nodes refuse this one.
     pub async fn start(config: &Config, peers: Option<TcpListener>) -> Result<Self, Error> {
         let dir = &config.storage.data_dir;
         // Done before the folder is opened, because opening may change it: the folder of another node is left as it is.
@@ -144,7 +145,7 @@ impl Node {
 /// Starts a node and serves until `shutdown` resolves, which it may do at any time.
 ///
 /// # Errors
-/// See [`Error`].
+/// When the node cannot start, when its storage or Raft fails while it runs, or when its log cannot be closed.
 pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     descriptors::raise_limit(config.network.connections_max);
     let mut shutdown = pin!(shutdown);

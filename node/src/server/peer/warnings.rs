@@ -10,7 +10,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Different warnings remembered for [`LOG_INTERVAL`].
 const LOGGED_MAX: usize = 1024;
 
-/// See the module documentation.
+/// Decides whether a warning about another node is due again.
 #[derive(Default)]
 pub(crate) struct Warnings {
     /// When, by the node and the reason.

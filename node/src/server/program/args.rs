@@ -47,7 +47,7 @@ pub enum Command {
         /// The data folder.
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
-        /// Confirms that everything in it is given up, in a cluster of one for good.
+        /// Confirms that everything in it is removed. In a cluster of one this is the only copy.
         #[arg(long)]
         yes: bool,
     },

@@ -1,6 +1,6 @@
 //! The chain over a data folder's log: computed anew from the entries, and compared with the heads that are known.
 //!
-//! Checksums find what a disk has damaged. They do not find what someone has changed who computed the checksums anew.
+//! Checksums find what a disk has damaged. They do not find a change by a person who also computed the checksums anew.
 //! The head of the chain at an offset depends on every entry up to there. So the entries between two known heads must
 //! lead from the one to the other. Known are the heads that the snapshots hold, and those that the operator has kept
 //! elsewhere. A person who can write to the folder can also change its snapshots: only a head that was kept elsewhere
@@ -62,11 +62,16 @@ struct Known {
     source: String,
 }
 
-/// Computes the chain over the log in `dir` and compares it with the heads of its snapshots and with those kept.
+/// Gives the hashes of the entries from the first offset to the second one, which the folder does not have.
+pub(super) type Older<'a> = &'a dyn Fn(u64, u64) -> Result<Vec<EntryHash>, String>;
+
+/// Computes the chain over the log in `dir` and compares it with the heads of its snapshots and with those kept. If a kept
+/// head lies before the log, the entries in between come from `older`.
 pub(super) fn check(
     dir: &Path,
     keys: &Keyring,
     kept: &[KeptHead],
+    older: Older<'_>,
 ) -> Result<Checked, raft_store::Error> {
     let mut checked = Checked::default();
     let mut known = BTreeMap::new();
@@ -84,6 +89,7 @@ pub(super) fn check(
         let head = Head::BEGIN;
         learn(&mut known, first - 1, head, source, &mut checked.faults);
     }
+    reach_back(&mut hashes, &known, kept, older, &mut checked.faults);
     let compared = follow(&hashes, &known, &mut checked);
     if let (false, Some(kept)) = (compared, kept.first()) {
         checked.faults.push(format!(
@@ -101,6 +107,35 @@ pub(super) fn check(
         }
     }
     Ok(checked)
+}
+
+/// Adds the entries before the log, down to the known head at or before the first one that was kept.
+fn reach_back(
+    hashes: &mut Hashes,
+    known: &BTreeMap<u64, Known>,
+    kept: &[KeptHead],
+    older: Older<'_>,
+    faults: &mut Vec<String>,
+) {
+    let Some(first_kept) = kept.iter().map(|kept| kept.offset).min() else {
+        return;
+    };
+    let behind = hashes.first.saturating_sub(1);
+    if first_kept >= behind {
+        return;
+    }
+    // Without another head before it, the kept head itself is the beginning, and leads to the next known one.
+    let is_kept = |offset: u64| kept.iter().any(|kept| kept.offset == offset);
+    let mut before = known.range(..=first_kept).rev();
+    let begin = before.find(|(offset, _)| !is_kept(**offset));
+    let begin = begin.map_or(first_kept, |(offset, _)| *offset);
+    match older(begin + 1, behind) {
+        Ok(found) => hashes.prepend(begin + 1, found),
+        Err(why) => faults.push(format!(
+            "the entries {} to {behind}, which the head at offset {first_kept} is compared with, are not in this folder: {why}",
+            begin + 1
+        )),
+    }
 }
 
 /// Notes a head. Two heads at one offset must be the same.
@@ -144,7 +179,8 @@ fn learn_snapshots(
             continue;
         };
         let newest = (chain.last(), chain.head());
-        for (offset, head) in chain.marks().chain([newest]) {
+        let begin = (chain.first().saturating_sub(1), Head::BEGIN);
+        for (offset, head) in [begin].into_iter().chain(chain.marks()).chain([newest]) {
             learn(known, offset, head, format!("snapshot {name}"), faults);
         }
     }
@@ -220,6 +256,16 @@ impl Hashes {
         let between = self.hashes.get(place(from)..place(to));
         let between = between.unwrap_or_default().iter();
         between.fold(head, |head, hash| head.then(hash))
+    }
+
+    /// Puts the hashes of the entries from `first` on before those of the log, which they reach.
+    fn prepend(&mut self, first: u64, mut older: Vec<EntryHash>) {
+        if first + older.len() as u64 != self.first {
+            return;
+        }
+        older.append(&mut self.hashes);
+        self.hashes = older;
+        self.first = first;
     }
 
     fn cut(&mut self, len: u64) {

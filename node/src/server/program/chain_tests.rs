@@ -187,7 +187,8 @@ async fn folder(entries: &[Entry], chained: &[Entry]) -> TempDir {
 }
 
 fn checked(dir: &TempDir, kept: &[KeptHead]) -> Checked {
-    check(dir.path(), &Keyring::default(), kept).unwrap()
+    let none = |_, _| Err("there is no archive".to_owned());
+    check(dir.path(), &Keyring::default(), kept, &none).unwrap()
 }
 
 /// The head at an offset of the unchanged log.
@@ -227,7 +228,7 @@ async fn a_byte_that_was_changed_with_all_checksums_right_is_found_between_the_m
     let named = format!("an entry from {from} to {to} was changed");
     assert_eq!(found.faults.len(), 1, "{found:?}");
     assert!(found.faults[0].starts_with(&named), "{found:?}");
-    // A head that was kept in between narrows it down.
+    // A head that was kept in between narrows the place down.
     let found = checked(&dir, &[kept(offset - 1), kept(offset)]);
     let named = format!("an entry from {offset} to {offset} was changed");
     assert!(found.faults[0].starts_with(&named), "{found:?}");
@@ -244,4 +245,56 @@ async fn whoever_changes_the_snapshot_too_is_found_by_a_head_that_was_kept() {
         found.faults[0].contains("an entry from 1 to 600 was changed"),
         "{found:?}"
     );
+}
+
+#[test]
+fn a_head_from_before_the_log_is_compared_by_what_the_archive_has() {
+    let (all, heads) = log(5, 40);
+    let later = |from: u64| {
+        let mut hashes = Hashes::default();
+        (from..=40).for_each(|offset| hashes.take(offset, hash(offset)));
+        hashes
+    };
+    let archived = |from: u64, to: u64| {
+        let place = |offset: u64| (offset - all.first) as usize;
+        Ok(all.hashes[place(from)..=place(to)].to_vec())
+    };
+    let compared = |kept: KeptHead, marks: &[(u64, Head)], older: Older<'_>| {
+        let mut hashes = later(30);
+        let mut checked = Checked::default();
+        let mut known = BTreeMap::new();
+        for (offset, head) in marks {
+            let source = "snapshot s".to_owned();
+            learn(&mut known, *offset, *head, source, &mut checked.faults);
+        }
+        let source = "the one that you kept".to_owned();
+        learn(
+            &mut known,
+            kept.offset,
+            kept.head,
+            source,
+            &mut checked.faults,
+        );
+        reach_back(&mut hashes, &known, &[kept], older, &mut checked.faults);
+        follow(&hashes, &known, &mut checked);
+        checked.faults
+    };
+    let (offset, head) = heads[7];
+    let kept = KeptHead { offset, head };
+    // From a mark before it, and, where there is none, from the kept head to the mark behind it.
+    for marks in [&heads[2..3], &heads[30..31], &[heads[2], heads[30]][..]] {
+        assert_eq!(compared(kept, marks, &archived), Vec::<String>::new());
+    }
+    let other = KeptHead {
+        offset,
+        head: Head([9; 32]),
+    };
+    let faults = compared(other, &[heads[2], heads[30]], &archived);
+    assert!(
+        faults.iter().any(|fault| fault.contains("was changed")),
+        "{faults:?}"
+    );
+    let none = |_, _| Err("no archive is configured".to_owned());
+    let faults = compared(kept, &heads[2..3], &none);
+    assert!(faults[0].contains("no archive is configured"), "{faults:?}");
 }

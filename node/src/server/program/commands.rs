@@ -10,7 +10,7 @@ use rstmdb_rcp::text::counted;
 
 use super::args::{Args, Command};
 use super::chain::{self, KeptHead};
-use super::signals;
+use super::{older, signals};
 use crate::server::config::{self, Config};
 use crate::server::node::{self, peering};
 use crate::server::transport::tls;
@@ -179,8 +179,9 @@ fn check_config(args: &Args) -> Result<(), Error> {
 
 fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Error> {
     // Needed even if the folder is named: the keys for it are in the configuration.
-    let storage = load(args)?.storage;
-    let dir = data.map_or(storage.data_dir, Path::to_owned);
+    let config = load(args)?;
+    let storage = &config.storage;
+    let dir = data.map_or_else(|| storage.data_dir.clone(), Path::to_owned);
     if !dir.is_dir() {
         let missing = format!("there is no folder {}", dir.display());
         return Err(Error::Refused(missing));
@@ -190,7 +191,7 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
-    let chain = check_chain(&dir, &storage.keys, kept, &mut report);
+    let chain = check_chain(&config, &dir, kept, &mut report);
     // Damage is reported even if the report cannot be printed.
     let printed = print_report(&report, nameless.as_ref(), &chain);
     if nameless.is_some() || !report.damages.is_empty() || !chain.is_empty() {
@@ -214,15 +215,21 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
 
 /// What is wrong with the chain over the log. Where the log cannot be read, that is what is reported.
 fn check_chain(
+    config: &Config,
     dir: &Path,
-    keys: &raft_store::Keyring,
     kept: &[KeptHead],
     report: &mut raft_store::Report,
 ) -> Vec<String> {
     if !report.is_intact() || report.segments == 0 {
         return Vec::new();
     }
-    match chain::check(dir, keys, kept) {
+    let older = |from, to| {
+        let identity =
+            raft_store::read_identity(&RealFs, dir).map_err(|error| error.to_string())?;
+        let identity = identity.ok_or("the folder has no identity")?;
+        older::hashes(config, &identity, from, to).map_err(|error| error.to_string())
+    };
+    match chain::check(dir, &config.storage.keys, kept, &older) {
         Ok(checked) => {
             report.notes.push(checked.note);
             checked.faults
@@ -294,7 +301,7 @@ fn names_of(dir: &Path, owner: raft_store::Owner) -> Vec<String> {
     names
 }
 
-/// A folder that holds other things, and nothing of a node, is most likely not the folder that the operator meant.
+/// A folder that holds other files, and none of a node, is most likely not the folder that the operator meant.
 fn must_be_data_folder(dir: &Path) -> Result<(), Error> {
     let foreign = foreign_names(dir);
     if foreign.is_empty() || !names_of(dir, raft_store::Owner::Node).is_empty() {

@@ -126,6 +126,7 @@ pub(super) async fn build(
             None if state.is_paused() => RestoredAutomation::Paused,
             None => RestoredAutomation::NoPlace {
                 level: state.level(),
+                raises_itself: config.cluster.raises_level,
             },
         },
         instances: state.instance_count(),

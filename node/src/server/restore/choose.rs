@@ -26,6 +26,18 @@ pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
     found.ok_or_else(|| not_there(manifest, target))
 }
 
+/// The run that comes nearest to a state which no run has; `None` if all begin later.
+pub(super) fn run_before(manifest: &Manifest, target: Target) -> Option<&Run> {
+    let begins_before = |run: &&Run| match target {
+        Target::End => false,
+        Target::Offset(offset) => run.restorable().is_some_and(|(first, _)| first <= offset),
+        Target::Time(_) => run
+            .times()
+            .is_some_and(|(first, _)| first <= millis(target)),
+    };
+    manifest.restorable().filter(begins_before).last()
+}
+
 /// The files of a run that may be needed.
 pub(super) fn files(run: &Run, target: Target) -> &[LogFile] {
     let needed = match target {
@@ -50,23 +62,32 @@ pub(super) fn millis(target: Target) -> u64 {
     }
 }
 
+/// The state that is wanted, in words.
+pub(super) fn wanted(target: Target) -> String {
+    match target {
+        Target::End => "the end".to_owned(),
+        Target::Offset(offset) => format!("offset {offset}"),
+        Target::Time(time) => format!("the state of {time}"),
+    }
+}
+
 fn not_there(manifest: &Manifest, target: Target) -> Error {
-    let (wanted, first, last) = match target {
-        Target::End => ("the end".to_owned(), false, false),
+    let (first, last) = match target {
+        Target::End => (false, false),
         Target::Offset(offset) => {
             let mut ranges = manifest.restorable().filter_map(Run::restorable);
             let first = ranges.next().is_some_and(|(from, _)| offset < from);
             let last = manifest.runs.last().map_or(0, Run::last_offset);
             let last = offset > last;
-            (format!("offset {offset}"), first, last)
+            (first, last)
         }
-        Target::Time(time) => {
+        Target::Time(_) => {
             let time_ms = millis(target);
             let mut times = manifest.restorable().filter_map(Run::times);
             let first = times.next().is_some_and(|(from, _)| time_ms < from);
             let last = manifest.restorable().last();
             let last = last.is_some_and(|run| time_ms > end_ms(run));
-            (format!("the state of {time}"), first, last)
+            (first, last)
         }
     };
     let why = match (first, last) {
@@ -75,13 +96,14 @@ fn not_there(manifest: &Manifest, target: Target) -> Error {
         _ => "it is in a gap of the backup",
     };
     Error::NotThere {
-        wanted,
+        wanted: wanted(target),
         why,
         restorable: restorable(manifest),
     }
 }
 
-fn restorable(manifest: &Manifest) -> String {
+/// What the backup has by itself, in words.
+pub(super) fn restorable(manifest: &Manifest) -> String {
     let ranges: Vec<String> = manifest
         .restorable()
         .filter_map(|run| {
@@ -97,7 +119,7 @@ fn restorable(manifest: &Manifest) -> String {
         })
         .collect();
     if ranges.is_empty() {
-        return "nothing, the backup was interrupted before its log reached its snapshot"
+        return "nothing, because the backup was interrupted before its log reached its snapshot"
             .to_owned();
     }
     ranges.join(", ")

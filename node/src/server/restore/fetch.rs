@@ -40,7 +40,16 @@ pub(super) async fn fetch(
     let manifest = Manifest::read(work.path())?.ok_or_else(|| Error::NoBackup {
         dir: PathBuf::from(location.to_string()),
     })?;
-    let run = choose::run(&manifest, target)?;
+    // A state that no run has is perhaps completed from the archive.
+    let run = match choose::run(&manifest, target) {
+        Err(Error::NotThere { .. }) if config.archive.location.is_some() => {
+            match choose::run_before(&manifest, target) {
+                Some(run) => run,
+                None => return Ok(work),
+            }
+        }
+        run => run?,
+    };
     let log = choose::files(run, target).iter().map(|file| &file.info);
     let snapshot = run.snapshot.iter().map(|snapshot| &snapshot.info);
     for FileInfo { file, bytes, .. } in snapshot.chain(log) {

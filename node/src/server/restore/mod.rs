@@ -14,9 +14,11 @@
 //! |---|---|
 //! | `fetch` | from a bucket to a folder |
 //! | `choose` | which part of the backup is needed |
+//! | `archived` | what the backup lacks, from the archive |
 //! | `replay` | from its files to the state |
 //! | `build` | from the state to a data folder |
 
+mod archived;
 mod build;
 mod choose;
 mod fetch;
@@ -26,7 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rstmdb_backup::{self as backup, Manifest, folder};
+use rstmdb_backup::{self as backup, Manifest, Run, folder};
 use rstmdb_engine as engine;
 use rstmdb_engine::chain::Head;
 use rstmdb_objects::Location;
@@ -36,6 +38,7 @@ use uuid::Uuid;
 
 use crate::server::config::Config;
 use crate::server::node;
+use crate::server::node::archive::reader::ReadError;
 
 /// Which state is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +70,31 @@ pub enum Error {
         why: &'static str,
         /// What is.
         restorable: String,
+    },
+    /// Neither the backup nor the archive has the state that is wanted.
+    #[error(
+        "{wanted} cannot be restored: the backup does not have it, and the archive has no object with offset {missing} of \
+         cluster {cluster_id}; restorable from the backup alone: {restorable}"
+    )]
+    NotArchived {
+        /// What is wanted.
+        wanted: String,
+        /// The first offset that is missing.
+        missing: u64,
+        /// The backup's cluster.
+        cluster_id: String,
+        /// What the backup has.
+        restorable: String,
+    },
+    /// The archive cannot be read, and it may have what the backup lacks.
+    #[error(
+        "the backup does not have the wanted state, and the archive {url} cannot be read: {reason}"
+    )]
+    Archive {
+        /// Where it is.
+        url: String,
+        /// Why it cannot be read.
+        reason: Box<ReadError>,
     },
     /// The backup cannot be read.
     #[error(transparent)]
@@ -168,6 +196,8 @@ pub enum RestoredAutomation {
     NoPlace {
         /// The level.
         level: u32,
+        /// `cluster.raise_level` is `auto`, so the copy raises its level when it starts.
+        raises_itself: bool,
     },
 }
 
@@ -178,12 +208,26 @@ impl fmt::Display for RestoredAutomation {
                 "AUTOMATION IS PAUSED in the restored cluster, so that it does nothing by itself: \
                  `rstmdb-cli automation resume` lets it run",
             ),
-            Self::NoPlace { level } => write!(
-                f,
-                "automation is NOT paused in the restored cluster: the backup is of feature level {level}, which has \
-                 no switch for it. Nothing happens by itself at this level. Run `rstmdb-cli automation pause` right \
-                 after `rstmdb-cli cluster finalize-upgrade` if the copy must stay quiet"
-            ),
+            Self::NoPlace {
+                level,
+                raises_itself,
+            } => {
+                write!(
+                    f,
+                    "automation is NOT paused in the restored cluster: the backup is of feature level {level}, which has \
+                     no switch for it. Nothing happens by itself at this level, and nothing in this state ever will. "
+                )?;
+                f.write_str(match raises_itself {
+                    true => {
+                        "THE LEVEL RISES when the node starts, because cluster.raise_level is auto: run `rstmdb-cli \
+                         automation pause` then if new definitions must not act in the copy"
+                    }
+                    false => {
+                        "Run `rstmdb-cli automation pause` right after `rstmdb-cli cluster finalize-upgrade` if new \
+                         definitions must not act in the copy"
+                    }
+                })
+            }
         }
     }
 }
@@ -224,7 +268,8 @@ impl fmt::Display for Restored {
 /// unfinished folder.
 ///
 /// # Errors
-/// See [`Error`].
+/// When the backup is damaged or does not reach the target, when the data folder is not empty, or when it cannot be
+/// written.
 pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
     let bucket = from.to_str().filter(|text| Location::is_bucket(text));
     match bucket.map(Location::parse) {
@@ -243,9 +288,25 @@ async fn restore_folder(config: &Config, from: &Path, target: Target) -> Result<
     let manifest = Manifest::read(from)?.ok_or_else(|| Error::NoBackup {
         dir: from.to_owned(),
     })?;
-    let run = choose::run(&manifest, target)?;
     build::refuse_inside(&config.storage.data_dir, from)?;
     build::refuse_used(&config.storage.data_dir)?;
+    match choose::run(&manifest, target) {
+        Ok(run) => restore_run(config, from, run, target).await,
+        Err(not_there @ Error::NotThere { .. }) => {
+            let completed = archived::complete(config, from, &manifest, target).await?;
+            let completed = completed.ok_or(not_there)?;
+            restore_run(config, completed.work.path(), &completed.run, target).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn restore_run(
+    config: &Config,
+    from: &Path,
+    run: &Run,
+    target: Target,
+) -> Result<Restored, Error> {
     let log = choose::files(run, target);
     if let Some(snapshot) = &run.snapshot {
         folder::verify(from, &snapshot.info)?;

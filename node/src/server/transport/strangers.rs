@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The places of one port. See the module documentation.
+/// The places of one port. The places of connections whose other side is not known yet.
 pub(crate) struct Strangers {
     places: usize,
     /// No connection has to make room within this time.

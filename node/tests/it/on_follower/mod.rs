@@ -1,6 +1,6 @@
 //! The wire contract against a follower of three nodes: the same suites, the same answers.
 //!
-//! What a single process shows (its command line, its folder, its limits) is left to `server_suite`.
+//! `server_suite` alone tests what a single process shows: its command line, its folder, its limits.
 
 /// Whether the node under test is the follower of two others.
 const FOLLOWS: bool = true;

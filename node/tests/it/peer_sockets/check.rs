@@ -35,7 +35,7 @@ pub fn values_in_log(replica: &Replica) -> Values {
     }
 }
 
-/// Order, exactly once, definite refusals; what is wrong is pushed.
+/// Checks order, exactly once and definite refusals. Adds each violation to the list.
 pub fn told(instance: &str, told: &Told, values: &[u64], wrong: &mut Vec<String>) {
     if values.windows(2).any(|pair| pair[0] >= pair[1]) {
         wrong.push(format!("{instance} out of order or doubled: {values:?}"));
@@ -52,7 +52,7 @@ pub fn told(instance: &str, told: &Told, values: &[u64], wrong: &mut Vec<String>
     }
 }
 
-/// Whether all nodes are where the others are, with all history.
+/// Whether all nodes have applied the same, with all history.
 pub fn converged(nodes: &BTreeMap<u64, Replica>, count: u64) -> bool {
     let ends: Vec<_> = nodes
         .values()

@@ -1,4 +1,4 @@
-//! Clients of every node: writers that pipeline, readers who must see what was acknowledged.
+//! Clients of every node: writers that pipeline, and readers that must see every acknowledged write.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use super::random::Random;
 /// Commands submitted without waiting.
 const BURST: u64 = 4;
 const PAUSE: Duration = Duration::from_millis(50);
-/// Instances that nobody changes: they make a snapshot of several messages.
+/// Instances that no client changes: they make a snapshot of several messages.
 const BALLAST: usize = 96;
 const BALLAST_BYTES: usize = 30_000;
 
-/// What the clients of all nodes did, and were told.
+/// The requests of all clients, and their answers.
 #[derive(Default)]
 pub struct Load {
     pub told: Mutex<BTreeMap<String, Told>>,
-    /// What nobody may have been told.
+    /// Answers that no client may get.
     pub violations: Mutex<Vec<String>>,
     pub reads: AtomicU64,
     pub stopped: AtomicBool,
@@ -85,7 +85,7 @@ async fn submit(replica: &Replica, command: Command) -> Result<Done, Error> {
     replica.submit(command, Arc::from("test")).await
 }
 
-/// Sets one instance to rising values, in bursts that are not waited for in between.
+/// Sets one instance to rising values, in bursts. Within a burst the client does not wait.
 async fn write(replica: Replica, load: Arc<Load>, instance: String, keyed: bool) {
     while !load.ready.load(Ordering::Relaxed) {
         tokio::time::sleep(PAUSE).await;
@@ -114,7 +114,7 @@ async fn write(replica: Replica, load: Arc<Load>, instance: String, keyed: bool)
     }
 }
 
-/// Reads what others write; nothing that was acknowledged before may be missing.
+/// Reads what other clients write. No write that was acknowledged before the read may be missing.
 async fn read(replica: Replica, load: Arc<Load>, mut random: Random) {
     while load.goes_on() {
         tokio::time::sleep(random.millis(5, 60)).await;

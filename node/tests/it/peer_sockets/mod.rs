@@ -3,15 +3,15 @@
 //!
 //! What the simulation with function calls cannot show: streams that break in the middle, connections
 //! that only one side knows to be broken, snapshots and history that go on where they stopped. turmoil
-//! delivers bytes late or never, and never again: whatever was under way when a link was cut leaves its
-//! connection hanging until somebody gives it up.
+//! delivers bytes late or never, and never sends them again. So a connection whose bytes were under way when a link was
+//! cut hangs until one side gives it up.
 //!
 //! Each seed runs in a process of its own, because turmoil is not the same twice in one. The seed draws
 //! faults, delays and load; what Raft draws for its elections, and real files, are not under its rule, so
 //! the same seed gives the same faults and nearly the same run.
 //!
 //! `RSTMDB_SEED` repeats one seed, `RSTMDB_SEEDS` runs so many drawn ones instead of the fixed ones. With
-//! `RSTMDB_TRACE` a seed says how far it is.
+//! `RSTMDB_TRACE` a seed prints its progress.
 
 mod check;
 mod load;

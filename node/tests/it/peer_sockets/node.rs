@@ -21,19 +21,19 @@ use super::transport;
 pub const NODES: u64 = 3;
 const PORT: u16 = 7402;
 const CLUSTER: u128 = 0xc105_7e12;
-/// So low that a node that was away for a second comes back to a snapshot.
+/// So low that a node that was away for a second needs a snapshot.
 const SNAPSHOT_EVERY: u64 = 200;
 const KEPT_BEHIND_SNAPSHOT: u64 = 50;
-/// How often a node looks whether it is to take over.
+/// How often a node checks whether it must take over as leader.
 const ORDERS_POLL: Duration = Duration::from_millis(20);
 
-/// What the nodes of one run share, and what outlives their crashes.
+/// State that the nodes of one run share, and that outlives their crashes.
 #[derive(Clone)]
 pub struct Shared {
     pub folder: PathBuf,
     /// The replicas that run; a crash takes its own out.
     pub running: Arc<Mutex<BTreeMap<u64, Replica>>>,
-    /// Who is to become leader, if somebody is.
+    /// The node that is to become leader, if any.
     pub orders: Arc<Mutex<Option<u64>>>,
     pub load: Arc<Load>,
     /// By node: whom it has met, as its roster would say after a restart.
@@ -97,7 +97,7 @@ async fn obey(id: u64, replica: Replica, orders: Arc<Mutex<Option<u64>>>) {
     loop {
         tokio::time::sleep(ORDERS_POLL).await;
         if orders.lock().take_if(|to| *to == id).is_some() {
-            // It may be refused, or lost: the load goes on either way.
+            // The request may be refused or lost: the load goes on either way.
             let _ = replica
                 .change(&Change::TransferLeader { to: Some(id) })
                 .await;

@@ -16,14 +16,14 @@ const TROUBLE: Duration = Duration::from_secs(20);
 /// How long all may take to agree afterwards.
 const SETTLE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(2);
-/// When set, it is said how far the run is.
+/// If this variable is set, the run prints its progress.
 const TRACE: &str = "RSTMDB_TRACE";
 /// Steps between two looks at the nodes.
 const STEPS: u64 = 50;
-/// In memory where there is such a folder: what a power cut leaves is not the subject here.
+/// The folder is in memory if the machine has such a file system: these tests cut no power.
 const MEMORY: &str = "/dev/shm";
 
-/// Runs a seed; panics where something is wrong, and says what happened otherwise.
+/// Runs a seed. Panics if something is wrong, and otherwise returns what happened.
 pub fn run(seed: u64) -> String {
     let memory = Path::new(MEMORY);
     let parent = if memory.is_dir() {

@@ -1,4 +1,4 @@
-//! What goes wrong, as the seed has it: one thing after the other, each for a while.
+//! The faults of a run, drawn from the seed: one after the other, each for a while.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl Trouble {
                 "slow"
             }
             5 | 6 => {
-                // Its data folder is locked for as long as anybody holds the replica.
+                // Its data folder is locked for as long as any handle of the replica exists.
                 self.shared.running.lock().remove(&victim);
                 sim.crash(one);
                 "crash"
@@ -123,7 +123,7 @@ fn others(id: u64) -> impl Iterator<Item = u64> {
     (1..=NODES).filter(move |other| *other != id)
 }
 
-/// What was held is delivered, what was lost stays lost.
+/// Messages that were held are delivered. Lost ones stay lost.
 fn heal_links(sim: &mut Sim<'_>) {
     for one in 1..=NODES {
         for two in one + 1..=NODES {

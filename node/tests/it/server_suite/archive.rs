@@ -1,13 +1,18 @@
 //! History that has left the node for a bucket or a folder, as clients see it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rstmdb::server::restore::{self, Target, restore};
+use rstmdb_backup::manifest::FORMAT_VERSION;
+use rstmdb_backup::writer::FileWriter;
+use rstmdb_backup::{LogFile, Manifest, Run, folder};
 use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, SECRET_KEY};
+use rstmdb_rcp::message::storage::backup::BackupLogResult;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Conn, PATIENCE, TestNode};
+use super::support::{Conn, PATIENCE, TestNode, config_on};
 
 /// More than the entries that a node keeps behind a snapshot in any case.
 const EVENTS: u64 = 14_000;
@@ -125,7 +130,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     let piece = conn.ok("BACKUP_LOG", params).await;
     assert!(piece["next_offset"].as_u64().unwrap() > 1);
 
-    // A new process finds everything, and one without the bucket says so and nothing else.
+    // A new process finds everything. A process without the bucket says so, and shows nothing else.
     let data = node.stop().await;
     let node = TestNode::start_on(data, &variables).await;
     let mut conn = Conn::open(node.addr).await;
@@ -135,7 +140,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     says_that_the_bucket_is_gone(data, &variables, here).await;
 }
 
-/// A node whose bucket cannot be reached says so to who asks for what is there, and goes on with everything else.
+/// A node whose bucket cannot be reached says so to clients that ask for history there. It serves all other requests.
 async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)], here: u64) {
     let node = TestNode::start_on(data, variables).await;
     let mut conn = Conn::open(node.addr).await;
@@ -169,5 +174,221 @@ async fn what_retention_drops_is_read_from_a_folder() {
     left(&mut conn).await;
     let expected: Vec<u64> = (0..EVENTS).collect();
     assert_eq!(read_all(&mut conn).await, expected);
+    node.stop().await;
+}
+
+/// A backup's folder that holds the entries up to `to`, or none.
+async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
+    let info = conn.ok("INFO", json!({})).await;
+    let mut manifest = Manifest {
+        format_version: FORMAT_VERSION,
+        cluster_id: info["cluster_id"].as_str().unwrap().to_owned(),
+        cluster_name: "rstmdb".to_owned(),
+        created: String::new(),
+        updated: String::new(),
+        written_by: String::new(),
+        runs: Vec::new(),
+    };
+    let mut next = 1;
+    if to > 0 {
+        let params = json!({ "from_offset": 1, "from_byte": 0, "to_offset": to });
+        let piece: BackupLogResult =
+            serde_json::from_value(conn.ok("BACKUP_LOG", params).await).unwrap();
+        assert_eq!(piece.next_byte, 0);
+        next = piece.next_offset;
+        let mut file = FileWriter::create(dir).unwrap();
+        file.write(folder::LOG_MAGIC).unwrap();
+        file.write(&piece.data.0).unwrap();
+        let info = file.publish(&folder::log_name(1, next - 1)).unwrap();
+        manifest.runs.push(Run {
+            first_offset: 1,
+            snapshot: None,
+            log: vec![LogFile {
+                info,
+                first_offset: 1,
+                last_offset: next - 1,
+                first_time_ms: Some(1),
+                last_time_ms: Some(1),
+                digest: None,
+                chain_head: None,
+            }],
+            until_ms: 0,
+        });
+    }
+    manifest.write(dir).unwrap();
+    next - 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", dir.path().display());
+    let variables = [
+        ("RSTMDB_ARCHIVE_URL", url.as_str()),
+        ("RSTMDB_RETAIN_EVENTS", "1"),
+        ("RSTMDB_COMPRESSION", "none"),
+        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
+    ];
+    let node = TestNode::start(&variables).await;
+    let mut conn = Conn::open(node.addr).await;
+    let id = fill(&mut conn).await;
+    let here = left(&mut conn).await;
+    // The newest archived event, and when it was decided.
+    let page = conn
+        .ok("WAL_READ", json!({ "from_offset": here - 1, "limit": 1 }))
+        .await;
+    let last = page["records"][0]["entry"]["payload"]["n"]
+        .as_u64()
+        .unwrap();
+    let [short, empty] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let covered = backup_of(&mut conn, short.path(), 500).await;
+    assert!(covered > 0 && covered < here - 1);
+    backup_of(&mut conn, empty.path(), 0).await;
+    node.stop().await;
+    let mut clusters = std::fs::read_dir(dir.path()).unwrap();
+    let cluster = clusters.next().unwrap().unwrap().path();
+    for backup in [&short, &empty] {
+        let data = tempfile::tempdir().unwrap();
+        let config = config_on(data.path(), &variables);
+        let beyond = restore(&config, backup.path(), Target::Offset(here + 1_000_000)).await;
+        let Err(restore::Error::NotArchived { missing, .. }) = &beyond else {
+            panic!("{beyond:?}");
+        };
+        assert!(*missing >= here, "{missing}");
+        let restored = restore(&config, backup.path(), Target::Offset(here - 1))
+            .await
+            .unwrap();
+        assert_eq!((restored.offset, restored.first_offset), (here - 1, 1));
+        let node = TestNode::start_on(data, &variables).await;
+        let mut conn = Conn::open(node.addr).await;
+        let found = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
+        assert_eq!(found["ctx"]["n"], last);
+        assert_eq!(
+            conn.ok("AUTOMATION", json!({})).await["automation"],
+            "paused"
+        );
+        node.stop().await;
+    }
+    // Without the archive's place nothing is known of it.
+    let data = tempfile::tempdir().unwrap();
+    let config = config_on(data.path(), &[]);
+    let refused = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    assert!(
+        matches!(refused, Err(restore::Error::NotThere { .. })),
+        "{refused:?}"
+    );
+    // A damaged object is named, and nothing is made of it.
+    let mut names: Vec<_> = std::fs::read_dir(&cluster)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let begins = |path: &PathBuf| -> u64 {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        name[..20].parse().unwrap()
+    };
+    let object = names.iter().rfind(|name| begins(name) < here).unwrap();
+    let mut bytes = std::fs::read(object).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(object, bytes).unwrap();
+    let config = config_on(data.path(), &variables);
+    let damaged = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    let said = damaged.unwrap_err().to_string();
+    assert!(
+        said.contains(object.file_name().unwrap().to_str().unwrap()),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+}
+
+/// What has left the node for the archive can be audited, and told as the last write of an instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn archived_entries_are_audited_and_a_damaged_object_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", dir.path().display());
+    let variables = [
+        ("RSTMDB_ARCHIVE_URL", url.as_str()),
+        ("RSTMDB_RETAIN_EVENTS", "1"),
+        ("RSTMDB_COMPRESSION", "none"),
+        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
+    ];
+    let node = TestNode::start(&variables).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (machine, quiet) = conn.order().await;
+    let params = json!({ "instance_id": quiet, "event": "PAY", "reason": "by phone" });
+    let paid = conn.ok("APPLY_EVENT", params).await["wal_offset"].clone();
+    fill(&mut conn).await;
+    let here = left(&mut conn).await;
+    let asks = json!({ "instance_id": quiet, "include": ["meta"] });
+    let told = conn.ok("GET_INSTANCE", asks.clone()).await;
+    assert_eq!(
+        (&told["last_wal_offset"], &told["meta"]["reason"]),
+        (&paid, &json!("by phone"))
+    );
+
+    let info = conn.ok("INFO", json!({})).await;
+    let from = info["chain"]["from"].clone();
+    let params = json!({ "from_offset": from, "instance_id": quiet, "limit": 100 });
+    let page = conn.ok("AUDIT_READ", params).await;
+    assert_eq!(
+        (
+            &page["first_offset"],
+            page["entries"].as_array().unwrap().len()
+        ),
+        (&from, 2)
+    );
+    let lives = page["lives"].as_array().unwrap();
+    assert!(!lives.is_empty(), "another instance was created: {machine}");
+    // In the middle of what has left, behind no known head.
+    let params = json!({ "from_offset": here - 5, "limit": 1 });
+    assert_eq!(
+        conn.ok("AUDIT_READ", params).await["first_offset"],
+        here - 5
+    );
+
+    let data = node.stop().await;
+    let cluster = std::fs::read_dir(dir.path())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
+    let mut names: Vec<_> = std::fs::read_dir(&cluster)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let whole = std::fs::read(&names[0]).unwrap();
+    std::fs::write(&names[0], &whole[..whole.len() / 2]).unwrap();
+    let node = TestNode::start_on(data, &variables).await;
+    let mut conn = Conn::open(node.addr).await;
+    let object = names[0].file_name().unwrap().to_str().unwrap();
+    for (op, params) in [
+        ("WAL_READ", json!({ "from_offset": 1 })),
+        ("WATCH_ALL", json!({ "from_offset": 1 })),
+        ("GET_INSTANCE", asks.clone()),
+        ("AUDIT_READ", json!({ "from_offset": from, "limit": 1 })),
+    ] {
+        let error = conn.refused(op, params, "WAL_IO_ERROR").await;
+        assert_eq!(error["details"]["object"], object, "{op}: {error}");
+        assert_eq!(error["retryable"], true);
+    }
+    assert_eq!(metric(&node, "rstmdb_archive_damaged_files").await, 1.0);
+    std::fs::write(&names[0], &whole).unwrap();
+    // A client that asks again gets it in the end, without a restart.
+    let until = Instant::now() + Duration::from_secs(60);
+    let told = loop {
+        match conn.call("GET_INSTANCE", asks.clone()).await {
+            Ok(told) => break told,
+            Err(error) => assert!(
+                Instant::now() < until,
+                "the node does not look again: {error}"
+            ),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    assert_eq!(told["meta"]["reason"], "by phone");
+    assert_eq!(metric(&node, "rstmdb_archive_damaged_files").await, 0.0);
     node.stop().await;
 }

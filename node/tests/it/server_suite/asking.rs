@@ -44,7 +44,7 @@ async fn allowed_events_tells_of_each_event_what_its_guards_read() {
             (&note["outcome"], &note["to_state"]),
             (&json!("taken"), &json!("created"))
         );
-        // What was told holds for an event that expects it.
+        // The answer holds for an event that expects the offset in it.
         let get = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
         assert_eq!(get["last_wal_offset"], allowed["last_wal_offset"]);
     }

@@ -28,7 +28,7 @@ async fn force_snapshot(conn: &mut Conn) {
     assert_eq!(done["snapshots_created"], 1, "{done}");
 }
 
-/// Brings the node to what others have written through it.
+/// Waits until the node has applied what other nodes have written.
 async fn settle(conn: &mut Conn) {
     conn.ok("LIST_INSTANCES", json!({ "limit": 1 })).await;
 }

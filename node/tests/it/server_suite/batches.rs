@@ -215,6 +215,51 @@ async fn an_answer_that_does_not_fit_is_an_error_that_says_so() {
         .refused("BATCH", json!({ "ops": ops }), "BAD_REQUEST")
         .await;
     assert_eq!(error["retryable"], false);
+    assert_eq!(error["details"], Value::Null, "it only reads");
     conn.ok("PING", json!({})).await;
+    node.stop().await;
+}
+
+/// A client that took the error for "nothing was done" would send the writes again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_does_not_fit_says_what_became_of_the_writes() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let machine = conn.order_machine().await;
+    let id = fresh("big");
+    let ctx = json!({ "text": "x".repeat(3 << 20) });
+    let params = json!({ "instance_id": id, "machine": machine, "version": 1, "initial_ctx": ctx });
+    conn.ok("CREATE_INSTANCE", params).await;
+    let keyed = json!({ "op": "APPLY_EVENT", "params": {
+        "instance_id": id, "event": "PAY", "idempotency_key": "k",
+    } });
+    let mut ops = vec![keyed, apply(&fresh("missing"), "PAY")];
+    ops.extend((0..6).map(|_| get(&id)));
+    let batch = json!({ "ops": ops });
+    let details = conn.refused("BATCH", batch, "BAD_REQUEST").await["details"].clone();
+    let found = conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
+    let offset = found["last_wal_offset"].clone();
+    assert_eq!(found["state"], "paid");
+    let refused = json!({ "status": "error", "code": "INSTANCE_NOT_FOUND", "retryable": false });
+    let mut results = vec![json!({ "status": "ok", "wal_offset": offset }), refused];
+    results.extend((0..6).map(|_| json!({ "status": "ok" })));
+    let expected = json!({ "outcome": "applied", "wal_offset": offset, "results": results });
+    assert_eq!(details, expected);
+    // Nothing is written any more, but the write whose key it repeats was.
+    ops.remove(1);
+    let batch = json!({ "mode": "atomic", "ops": ops });
+    let details = conn.refused("BATCH", batch, "BAD_REQUEST").await["details"].clone();
+    assert_eq!(
+        details,
+        json!({ "outcome": "applied", "wal_offset": offset })
+    );
+    let reads: Vec<Value> = (0..6).map(|_| get(&id)).collect();
+    let mut ops = vec![apply(&fresh("missing"), "PAY")];
+    ops.extend(reads);
+    let details = conn
+        .refused("BATCH", json!({ "ops": ops }), "BAD_REQUEST")
+        .await["details"]
+        .clone();
+    assert_eq!(details["outcome"], "not_applied", "{details}");
     node.stop().await;
 }

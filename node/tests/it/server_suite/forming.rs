@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::support::config_on;
 
-/// Nodes that would form a cluster have formed it long before.
+/// How long the test waits. Nodes that form a cluster need far less time.
 const WAITED_FOR: Duration = Duration::from_secs(4);
 
 /// A node that may be told of others: its folder, its sockets, its addresses as a list entry.
@@ -86,7 +86,7 @@ async fn nodes_that_list_different_nodes_do_not_form_a_cluster() {
         third.start(lists[2])
     );
     let refused = [started.0.err(), started.1.err(), started.2.err()];
-    // Who was faster goes away, and may leave the others to wait: nobody may have formed anything.
+    // A node that notices the difference ends, and the others may wait for it. No node may have formed a cluster.
     assert!(
         refused.iter().flatten().any(|text| text.contains("lists")),
         "{refused:?}"

@@ -1,4 +1,4 @@
-//! Clients that make the node hold much for them: frames that do not end, answers that they do not read.
+//! Clients that make the node hold much memory for them: they send endless frames, or do not read answers.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ impl Bystander {
     }
 }
 
-/// A connection whose socket takes in little that is not read.
+/// A connection whose socket buffers little unread data.
 async fn narrow(node: &Program) -> Conn {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -92,7 +92,7 @@ async fn with_large_instance(node: &Program) -> Conn {
     conn
 }
 
-/// Waits until the node holds little more than it did before; how much it held at most until then.
+/// Waits until the node holds little more than before. Returns the most that it held until then.
 async fn until_it_holds_little(node: &Program, before: usize) -> usize {
     let began = Instant::now();
     let mut most = 0;
@@ -139,7 +139,7 @@ async fn answers_that_nobody_reads_take_no_more_than_the_budget() {
         hoarder.send("BATCH", params).await;
         hoarders.push(hoarder);
     }
-    // Who reads gets the answer, after those have been given up that came first.
+    // A client that reads gets its answer, once the node has given up the clients before it.
     let large = conn.ok("GET_INSTANCE", json!({ "instance_id": "large" }));
     let (large, most) = most_held(&node, timeout(2 * PATIENCE, large)).await;
     assert_eq!(large.unwrap()["state"], "created");
@@ -180,7 +180,7 @@ async fn answers_that_do_not_fit_leave_no_memory_behind() {
     assert_eq!(node.ended(), Some(0));
 }
 
-/// Answers that wait for room are not made before there is some.
+/// The node does not make an answer before there is room for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_large_reads_that_nobody_reads_hold_up_no_other_client() {
     let node = program();

@@ -1,4 +1,4 @@
-//! Idempotency keys: what a retry is told, and when a key ends.
+//! Idempotency keys: the answer to a retry, and when a key ends.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ fn note(id: &str, n: u64) -> Value {
     json!({ "instance_id": id, "event": "NOTE", "payload": payload, "idempotency_key": key })
 }
 
-/// What a retry must be told of an event that was told `first`.
+/// The answer that a retry must get if the event's first answer was `first`.
 fn repeated(first: &Value) -> Value {
     let mut again = first.clone();
     again["applied"] = json!(false);
@@ -79,7 +79,7 @@ async fn keys_end_when_their_instance_is_deleted() {
             assert_eq!(first["wal_offset"], again["wal_offset"], "{op}");
             offsets.push(first["wal_offset"].as_u64().unwrap());
         }
-        // The instance is no more: only its deletion is still answered.
+        // The instance is gone: the node still answers only its deletion.
         conn.refused("APPLY_EVENT", pay.clone(), "INSTANCE_NOT_FOUND")
             .await;
     }

@@ -1,4 +1,4 @@
-//! What clients see that were written for the single-node server.
+//! The answers to clients that were written for the single-node server.
 
 use serde_json::json;
 

@@ -80,7 +80,7 @@ async fn automation_is_paused_and_resumed_and_the_log_and_info_say_so() {
     );
     let (since, offset) = (paused["since"].as_u64().unwrap(), &paused["wal_offset"]);
     assert!(since > 0 && offset.as_u64().unwrap() > 0, "{paused}");
-    // Asked again, it says how it stands, and writes nothing.
+    // A repeated request is answered with how automation stands, and writes nothing.
     let again = conn.ok("AUTOMATION", json!({ "set": "paused" })).await;
     assert_eq!(
         (&again["since"], &again["reason"]),
@@ -107,7 +107,18 @@ async fn automation_is_paused_and_resumed_and_the_log_and_info_say_so() {
     assert_eq!(said, [Value::Null, json!("paused"), json!("running")]);
     assert_eq!(facts[2]["shift_timers"], true);
     assert_eq!(facts[1]["type"], "checkpoint");
+    // Metadata as of any other write.
+    let pause = json!({ "set": "paused", "reason": "again", "headers": { "ticket": "T-1" }, "causation_id": "x" });
+    let paused = conn.ok("AUTOMATION", pause.clone()).await;
+    assert_eq!(paused["reason"], "again");
+    let params = json!({ "from_offset": paused["wal_offset"], "limit": 1, "include_meta": true });
+    let meta = conn.ok("WAL_READ", params).await["records"][0]["meta"].clone();
+    assert_eq!(
+        (&meta["reason"], &meta["headers"], &meta["causation_id"]),
+        (&json!("again"), &json!({ "ticket": "T-1" }), &json!("x"))
+    );
     for wrong in [
+        json!({ "causation_id": "x" }),
         json!({ "set": "off" }),
         json!({ "reason": "why" }),
         json!({ "set": "paused", "skip_overdue": true }),
@@ -137,6 +148,12 @@ async fn an_upgraded_cluster_keeps_its_level_until_it_is_told_to_finish() {
         ),
         (&json!(2), &json!(1))
     );
+    let audit = json!({ "from_offset": 0 });
+    let refused = conn
+        .refused("AUDIT_READ", audit.clone(), "FEATURE_LEVEL")
+        .await;
+    let held_back_by = &refused["details"]["held_back_by"];
+    assert_eq!(held_back_by.as_array().map(Vec::len), Some(1), "{refused}");
     let dir = node.stop().await;
 
     let node = TestNode::start_on(dir, &[]).await;
@@ -145,6 +162,8 @@ async fn an_upgraded_cluster_keeps_its_level_until_it_is_told_to_finish() {
     level_is(&mut conn, 1).await;
     conn.refused("AUTOMATION", pause.clone(), "FEATURE_LEVEL")
         .await;
+    let refused = conn.refused("AUDIT_READ", audit, "FEATURE_LEVEL").await;
+    assert_eq!(refused["details"]["held_back_by"], json!([]));
     let mut legacy = Conn::legacy(node.addr).await;
     legacy
         .refused("AUTOMATION", pause.clone(), "BAD_REQUEST")

@@ -1,4 +1,4 @@
-//! What clients say about writes, who is shown it, and creations and deletions in watches.
+//! The metadata that clients give to writes, the clients that see it, and creations and deletions in watches.
 
 use rstmdb_rcp::frame::Flags;
 use rstmdb_rcp::message::watch::Event;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::{Conn, TestNode, fresh};
 
-/// What a watch is told next; notices of progress are passed over.
+/// The next event of a watch. Notices of progress are passed over.
 async fn told(conn: &mut Conn) -> Value {
     loop {
         let (flags, pushed) = conn.next().await.unwrap();
@@ -72,6 +72,49 @@ async fn what_is_said_about_a_write_is_shown_to_those_who_ask_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_changed_an_instance_last_is_told_to_those_who_ask() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let plain = json!({ "instance_id": id });
+    let asks = json!({ "instance_id": id, "include": ["meta"] });
+    let created = conn.ok("GET_INSTANCE", asks.clone()).await;
+    let meta = &created["meta"];
+    assert_eq!(*meta, json!({ "time_ms": meta["time_ms"] }));
+    let params =
+        json!({ "instance_id": id, "event": "PAY", "reason": "by phone", "headers": { "a": "b" } });
+    let offset = conn.ok("APPLY_EVENT", params).await["wal_offset"].clone();
+    let mut told = conn.ok("GET_INSTANCE", asks).await;
+    let meta = told["meta"].take();
+    let expected =
+        json!({ "time_ms": meta["time_ms"], "reason": "by phone", "headers": { "a": "b" } });
+    assert_eq!(meta, expected);
+    assert_eq!(meta, meta_at(&mut conn, &offset).await);
+    // All other fields are those of a client that does not ask.
+    told.as_object_mut().unwrap().remove("meta");
+    assert_eq!(told, conn.ok("GET_INSTANCE", plain).await);
+    let local = json!({ "instance_id": id, "include": ["meta"], "consistency": "local", "min_wal_offset": offset });
+    assert_eq!(conn.ok("GET_INSTANCE", local).await["meta"], expected);
+    for (include, field) in [
+        (json!(["mood"]), "params.include[0]"),
+        (json!("meta"), "params.include"),
+    ] {
+        let params = json!({ "instance_id": id, "include": include });
+        let error = conn.refused("GET_INSTANCE", params, "BAD_REQUEST").await;
+        assert_eq!(error["details"]["field"], field);
+    }
+    let inside =
+        json!({ "op": "GET_INSTANCE", "params": { "instance_id": id, "include": ["meta"] } });
+    let batch = json!({ "mode": "atomic", "ops": [inside] });
+    let error = conn.refused("BATCH", batch, "BAD_REQUEST").await;
+    assert_eq!(error["details"]["field"], "params.ops[0].params.include");
+    let missing = json!({ "instance_id": fresh("missing"), "include": ["meta"] });
+    conn.refused("GET_INSTANCE", missing, "INSTANCE_NOT_FOUND")
+        .await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_metadata_is_refused_with_the_field_and_what_is_allowed() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
@@ -115,7 +158,7 @@ async fn a_write_belongs_to_the_work_of_its_cause() {
         .ok("APPLY_EVENT", note(json!({ "correlation_id": "w-1" })))
         .await;
     let cause = first["wal_offset"].to_string();
-    // Sent at once: those that have to look up their cause keep their places.
+    // The client sends all at once. Requests whose cause the node must look up keep their places.
     let mut ids = Vec::new();
     for n in 0..20 {
         let said = match n % 4 {

@@ -106,7 +106,7 @@ async fn more_requests_than_are_worked_on_at_once_are_all_answered() {
         let params = json!({ "instance_id": id, "event": "NOTE", "payload": { "i": i } });
         conn.send("APPLY_EVENT", params).await;
     }
-    // They take effect in their order; their answers may overtake each other.
+    // The requests take effect in their order. Their answers may overtake each other.
     let mut answered = Vec::new();
     for _ in 0..count {
         let done = outcome(conn.recv().await).unwrap();

@@ -1,4 +1,4 @@
-//! What somebody can do who only connects: to the port for clients, to admin HTTP, to the port for nodes.
+//! What a caller can do that has only connected: to the port for clients, to admin HTTP, to the port for nodes.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -53,7 +53,7 @@ async fn a_stranger_sends_small_frames_only() {
     let mut conn = Conn::open(node.addr).await;
     conn.ok("AUTH", auth(TOKEN)).await;
     conn.ok("PING", ping_of(1 << 20)).await;
-    // Nobody is there any more.
+    // After this the connection is no longer authenticated.
     conn.refused("AUTH", auth("wrong"), "AUTH_FAILED").await;
     conn.send("PING", ping_of(66_000)).await;
     assert_eq!(conn.recv().await["error"]["code"], "BAD_REQUEST");

@@ -92,7 +92,7 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// What a subcommand ends with when its standard output is this.
+/// The exit of a subcommand with this standard output.
 fn ended_with(arguments: &[&str], out: impl Into<Stdio>) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_rstmdb"))
         .args(arguments)
@@ -173,7 +173,7 @@ fn a_short_secret_is_reported_as_short_and_not_as_unreadable() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// A read that is answered when its offset comes: never.
+/// This read waits for an offset that never comes.
 async fn keep_busy(address: SocketAddr) -> Conn {
     let mut conn = Conn::open(address).await;
     let (_, id) = conn.order().await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// The program with few file descriptors, and a standard error that nobody reads.
+/// The program with few file descriptors, and a standard error that no process reads.
 pub struct Program {
     child: Child,
     pub rcp: SocketAddr,

@@ -401,7 +401,7 @@ pub fn outcome(response: Value) -> Result<Value, Value> {
     }
 }
 
-/// A name nobody else uses: suites share a node.
+/// A name that no other test uses: suites share a node.
 pub fn fresh(prefix: &str) -> String {
     format!("{prefix}-{}", Uuid::new_v4().simple())
 }

@@ -84,7 +84,7 @@ async fn clients_speak_tls() {
         json!({ "instance_id": id, "event": "PAY", "payload": { "big": "x".repeat(1 << 20) } });
     let done = conn.ok("APPLY_EVENT", params).await;
     assert_eq!(done["ctx"]["big"].as_str().unwrap().len(), 1 << 20);
-    // Who does not speak TLS gets no answer that could be taken for one.
+    // A client that does not speak TLS gets no bytes that it could take for an answer.
     let mut plain = Conn::raw(node.addr).await;
     plain
         .send_bytes(b"RCPX\0\x01\0\0\0\0\0\0\0\0\0\0\0\0")

@@ -9,8 +9,8 @@ use super::support::{Conn, TestNode, fresh};
 /// The key by which serde_json's values take the text below it for JSON.
 const KEY: &str = "$serde_json::private::RawValue";
 
-/// JSON whose texts hold JSON whose texts hold JSON, each in a hundred lists: thousands of levels to
-/// who reads the texts, three to who does not.
+/// JSON whose texts hold JSON whose texts hold JSON, each in a hundred lists: thousands of levels to a parser that
+/// reads the texts as JSON, three to one that does not.
 fn nested(levels: usize) -> Value {
     let text = (0..levels).fold("1".to_owned(), |text, _| {
         let inner = format!("{}{text}{}", "[".repeat(100), "]".repeat(100));
@@ -42,7 +42,7 @@ async fn a_node_survives_text_inside_text_and_answers_right() {
         conn.ok("PUT_MACHINE", put(2, &seven)).await["created"],
         true
     );
-    // To who reads the text below the key, these would be the same.
+    // To a parser that reads the text below the key as JSON, these would be the same.
     conn.refused("PUT_MACHINE", put(2, &json!(7)), "MACHINE_VERSION_EXISTS")
         .await;
     let ctx = json!({ "a": seven, "deep": deep });

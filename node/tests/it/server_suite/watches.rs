@@ -208,7 +208,7 @@ async fn the_end_of_a_catch_up_is_told_behind_its_events() {
     }
     let looked_at = next_progress(&mut conn, &watch).await;
     assert!(looked_at >= last, "{looked_at} of {last}");
-    // From there on there is nothing but what is to come.
+    // From there on, the watch shows only later events.
     let params = json!({ "instance_id": id, "from_offset": looked_at + 1 });
     let watch = conn.ok("WATCH_INSTANCE", params).await;
     assert!(next_progress(&mut conn, &watch).await >= looked_at);

@@ -1,7 +1,7 @@
 //! The worst legal request of each operation, and what the writes of another client notice of it.
 //!
-//! Clients are threads that block: they would otherwise share the node's runtime, and measure themselves. Measured
-//! beside: the same writes on the same machine while nobody does any harm.
+//! Clients are threads that block: they would otherwise share the node's runtime, and measure themselves. For
+//! comparison, the same writes are measured on the same machine without such requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ const P99_MAX: Duration = Duration::from_millis(50);
 /// A machine that is busy with other things shows it in the writes beside: then so many times those. What this is to
 /// find took from a second to half a minute.
 const NOISE_MAX: u32 = 20;
-/// What the pipeline on a large context may make the process grow by; each of its events writes 4 MiB.
+/// How much the process may grow by the pipeline on a large context. Each of its events writes 4 MiB.
 const GROWTH_MAX: u64 = 600 << 20;
 /// Instances that are listed.
 const INSTANCES: usize = 5_000;
@@ -193,7 +193,7 @@ fn bystander(addr: SocketAddr, stop: &AtomicBool) -> Vec<Duration> {
     times
 }
 
-/// The 99th percentile and the longest of a bystander's writes while `harm` is done.
+/// The 99th percentile and the longest time of a bystander's writes while `harm` runs.
 fn while_done(addr: SocketAddr, harm: impl FnOnce()) -> (Duration, Duration) {
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = stop.clone();

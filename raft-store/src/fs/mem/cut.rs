@@ -158,10 +158,9 @@ impl Cut {
         }
     }
 
-    /// Every outcome, where those of the files are at most `exhaustive_max` for each outcome of
-    /// the names. Where they are more: all lost, all kept, each fate of one change (of the torn
-    /// ones at most `exhaustive_max`) with all others lost and with all others kept, and as many
-    /// again drawn by `seed`.
+    /// Every outcome, if those of the files are at most `exhaustive_max` for each outcome of the names. If they are more:
+    /// all changes lost, all kept, each outcome of one change with all others lost and with all others kept (at most
+    /// `exhaustive_max` of the torn ones), and as many again drawn by `seed`.
     pub(super) fn all(disk: &Disk, exhaustive_max: usize, seed: u64) -> Vec<Self> {
         let mut random = Random(seed);
         let unsynced = disk.unsynced_names();

@@ -34,7 +34,7 @@ fn set(contents: &[&[u8]]) -> BTreeSet<Option<Vec<u8>>> {
     contents.iter().map(|bytes| Some(bytes.to_vec())).collect()
 }
 
-/// Two that want to cut it must not give it back.
+/// Two operations that each want to cut the power must not restore it.
 #[test]
 fn power_that_is_gone_stays_gone() {
     let (fs, file) = synced(b"abc");

@@ -280,8 +280,8 @@ impl Disk {
         by_folder
     }
 
-    /// The names that survive if of each folder's unsynced changes the first so many do. A lost
-    /// folder takes along what is in it, durable or not.
+    /// The names that survive if the first unsynced changes of each folder do; `kept` says how many. If a folder is
+    /// lost, everything in it is lost, durable or not.
     pub(super) fn surviving_names(&self, kept: &[usize]) -> Names {
         let mut names = self.durable_names.clone();
         for (changes, kept) in self.unsynced_names().values().zip(kept) {

@@ -58,11 +58,10 @@ impl Moment {
         self.operations
     }
 
-    /// What a power cut now can leave, as far as syncs allow: of each unsynced write nothing, all,
-    /// any of its sectors, or the part before or from any byte; of each folder's unsynced names
-    /// those before any of them. All outcomes, where those of the files are at most
-    /// `exhaustive_max`; else a choice by `seed` that has every change alone lost and kept.
-    /// Always in the same order.
+    /// What a power cut now can leave, as far as syncs allow. Of each unsynced write it leaves nothing, all, any of its
+    /// sectors, or the part before or from any byte. Of each folder's unsynced names it leaves the first ones, up to any
+    /// of them. These are all outcomes if those of the files are at most `exhaustive_max`, otherwise a choice by `seed`
+    /// that has every change alone lost and kept. The order is always the same.
     #[must_use]
     pub fn cuts(&self, exhaustive_max: usize, seed: u64) -> Vec<Cut> {
         Cut::all(&self.disk, exhaustive_max, seed)

@@ -17,7 +17,7 @@ impl<F: FileSystem> Writer<F> {
         self.drive_with(|_| std::future::pending()).await;
     }
 
-    /// Like [`Writer::run`], as a task that sleeps as it is told.
+    /// Like [`Writer::run`], as a task that sleeps by means of `sleep`.
     pub async fn drive_with<S: Future<Output = ()>>(self, sleep: impl Fn(Duration) -> S) {
         self.drive_slowly(sleep, || None).await;
     }

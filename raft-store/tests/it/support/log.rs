@@ -59,7 +59,7 @@ impl Log {
         Log::open(&MemFs::new(0), &options()).unwrap()
     }
 
-    /// Kills the process and starts it again: nothing is written on the way out.
+    /// Kills the process and starts it again. The end writes nothing.
     pub fn reopen(self) -> Result<Log, Error> {
         self.fs.kill();
         let Log {

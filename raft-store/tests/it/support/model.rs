@@ -1,5 +1,4 @@
-//! What a log must be after any of the changes asked of it, and a run that keeps count of which of
-//! them are acknowledged.
+//! The log that each change must lead to, and a run that counts the acknowledged changes.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use rstmdb_raft_store::{Entry, LogId, Vote, log_id};
@@ -7,7 +6,7 @@ use rstmdb_raft_store::{Entry, LogId, Vote, log_id};
 use super::entry;
 use super::log::{Completion, Log};
 
-/// One change, as small as a crash can separate them.
+/// One change. A crash cannot split it further.
 #[derive(Clone, Debug)]
 pub enum Change {
     Entry(Entry),

@@ -1,4 +1,4 @@
-//! Every disk that a power cut at any moment of a workload can leave, and what must come of each.
+//! Every disk that a power cut at any moment of a workload can leave, and the state that a start must make of it.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::{HashMap, HashSet};
@@ -79,7 +79,7 @@ pub fn cut_with(workload: &str, told: &Told, exhaustive_max: usize) -> usize {
     seen.len()
 }
 
-/// A moment of a workload, and what holds at it.
+/// A moment of a workload, and what must hold then.
 struct Point<'a> {
     told: &'a Told,
     promise: Promise,
@@ -175,7 +175,7 @@ impl<'a> Point<'a> {
     }
 }
 
-/// Everything from the earliest index on can be read, and is what was given.
+/// Everything from the earliest index on can be read, and is what the workload wrote.
 fn check_readable(told: &Told, log: &Log, promise: &Promise) {
     let earliest = log.store.earliest_index();
     let superseded = |(_, index): &(u64, u64)| log.last_index() >= Some(*index);

@@ -49,7 +49,7 @@ impl Params<'_> for Ancestors {
 /// Result of ANCESTORS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AncestorsResult<E> {
-    /// The write that was asked for, its cause, the cause of that, and so on. Each as WAL_READ shows it with
+    /// The write that was asked for, its cause, the cause of that write, and so on. Each as WAL_READ shows it with
     /// `include_meta`: the facts of an atomic batch stand together, in their order.
     pub facts: Vec<WalRecord<E>>,
     /// Why there are no more.

@@ -59,8 +59,13 @@ pub struct AuditReadResult<'a> {
     pub head_before: Cow<'a, str>,
     /// The hashes of the covered entries, 32 bytes each, in their order.
     pub hashes: Blob,
-    /// The covered entries that have facts about the instance and took effect.
+    /// The covered entries that have facts about the instance and took effect, and those that create or delete it, or
+    /// everything, whether they took effect or not.
     pub entries: Vec<AuditEntry>,
+    /// Of all other covered entries that create or delete instances: what their hashes are made of. Only if an instance
+    /// was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lives: Vec<AuditLives>,
     /// Where to read on; one behind the last applied entry at the end.
     pub next_offset: u64,
     /// The last entry that the node has applied.
@@ -76,6 +81,18 @@ pub struct AuditEntry {
     pub term: u64,
     /// Its payload.
     pub data: Blob,
+    /// It changed nothing: the state had moved on since it was decided.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
+}
+
+/// What the hash of an entry is made of, by which it shows that it does not create or delete an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AuditLives {
+    /// Its place in the log.
+    pub offset: u64,
+    /// The hash of its content, 32 bytes, and 16 bytes for each instance that it creates or deletes.
+    pub opened: Blob,
 }
 
 #[cfg(test)]
@@ -133,6 +150,11 @@ mod tests {
                 offset: 8,
                 term: 3,
                 data: Blob(vec![9, 9]),
+                stale: false,
+            }],
+            lives: vec![AuditLives {
+                offset: 7,
+                opened: Blob(vec![0; 48]),
             }],
             next_offset: 9,
             last_applied: 20,

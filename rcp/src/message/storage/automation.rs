@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::fields::Fields;
+use crate::message::meta::Meta;
 use crate::message::{ParamFault, Params};
 
 /// Parameters of AUTOMATION. Without `set` it only says the state of automation.
@@ -14,23 +15,32 @@ pub struct Automation<'a> {
     /// `paused` or `running`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<Cow<'a, str>>,
-    /// Why, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<Cow<'a, str>>,
-    /// With `running`: what has become due meanwhile does not happen.
+    /// The metadata of the write. Its reason is also shown with the state of automation.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
+    /// With `running`: actions that became due during the pause do not happen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_overdue: Option<bool>,
-    /// With `running`: all times to come move by as long as it was paused.
+    /// With `running`: all future times move by the length of the pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shift_timers: Option<bool>,
 }
 
 impl<'a> Params<'a> for Automation<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["set", "reason", "skip_overdue", "shift_timers"])?;
+        let names = [
+            "set",
+            "skip_overdue",
+            "shift_timers",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+        ];
+        let fields = Fields::of_params(params, names)?;
         let read = Self {
             set: fields.optional_text("set")?,
-            reason: fields.optional_text("reason")?,
+            meta: Meta::of(&fields)?,
             skip_overdue: fields.optional_bool("skip_overdue")?,
             shift_timers: fields.optional_bool("shift_timers")?,
         };
@@ -48,7 +58,10 @@ impl<'a> Params<'a> for Automation<'a> {
 impl Automation<'_> {
     fn must_only_ask(self) -> Result<Self, ParamFault> {
         let given = [
-            ("reason", self.reason.is_some()),
+            ("headers", !self.meta.headers.is_empty()),
+            ("reason", self.meta.reason.is_some()),
+            ("correlation_id", self.meta.correlation_id.is_some()),
+            ("causation_id", self.meta.causation_id.is_some()),
             ("skip_overdue", self.skip_overdue.is_some()),
             ("shift_timers", self.shift_timers.is_some()),
         ];
@@ -100,6 +113,7 @@ mod tests {
             json!({}),
             json!({"set": "paused", "reason": "a copy"}),
             json!({"set": "running", "skip_overdue": true}),
+            json!({"set": "paused", "headers": {"a": "b"}, "correlation_id": "w", "causation_id": "7"}),
             json!({"set": "running", "shift_timers": true}),
         ] {
             assert_eq!(read(&json), Ok(json));
@@ -116,6 +130,10 @@ mod tests {
             (
                 json!({"reason": "why"}),
                 "params.reason: is only for a request with set",
+            ),
+            (
+                json!({"causation_id": "7"}),
+                "params.causation_id: is only for a request with set",
             ),
             (
                 json!({"skip_overdue": true}),

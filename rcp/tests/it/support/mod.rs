@@ -112,7 +112,7 @@ impl Conn {
         .await;
     }
 
-    /// Errors are the client's having gone, which scripts find out by reading.
+    /// An error means that the client is gone, which scripts notice when they read.
     pub async fn send(&mut self, bytes: &[u8]) {
         let _ = self.socket.write_all(bytes).await;
         let _ = self.socket.flush().await;
@@ -149,7 +149,7 @@ where
     address
 }
 
-/// An address where nobody listens.
+/// An address where no server listens.
 pub async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().to_string()

@@ -1,4 +1,5 @@
-//! Wall clocks that jump: no idempotency key is forgotten for it, and the log's time stays near the right one.
+//! Wall clocks that jump: no node forgets an idempotency key because of it, and the log's time stays near the right
+//! one.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use rstmdb_sim::world::right_ms;
 use super::{Cluster, create, in_simulation, machine, set, submit};
 
 const YEAR_MS: i64 = 365 * 86_400_000;
-/// What a leader's own clock may be wrong by before it is not followed, and what the test takes.
+/// By how much a leader's own clock may be wrong before the log no longer follows it, plus the time that the test
+/// takes.
 const TOLERANCE_MS: i64 = 10_000 + 1_000;
 
 impl Cluster {
@@ -26,7 +28,7 @@ impl Cluster {
         i64::try_from(last).unwrap() - right_ms()
     }
 
-    /// Writes something new, and repeats what was written first; it must be known still.
+    /// Writes something new, and repeats the first write, whose key the nodes must still know.
     async fn repeat(&self, node: u64, new: u64, first: u64) {
         submit(self.node(node), set("a", new, true)).await.unwrap();
         let again = submit(self.node(node), set("a", 1, true)).await.unwrap();

@@ -1,6 +1,6 @@
-//! Disks that fill up: on a follower, on the leader, on so many that nothing can be confirmed. What
-//! the others can do goes on, everything else is refused in words, and all of it ends by itself
-//! when there is room again.
+//! Disks that fill up: on a follower, on the leader, on so many that nothing can be confirmed. What the other nodes can
+//! do goes on. Everything else is refused with a reason. When there is room again, the cluster works again without
+//! help.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES, node_info};
 
 use super::{Cluster, create, in_simulation, machine, set, submit};
 
-/// Longer than a node takes to notice, and the others to hear of it.
+/// Longer than a node takes to notice, and to tell the others.
 const NOTICE: Duration = Duration::from_secs(3);
 /// Longer than any election takes.
 const LONG: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ struct Told {
     nothing_changed: Vec<u64>,
 }
 
-/// Sets one instance to rising values through one node, in bursts that are not waited for in between.
+/// Sets one instance to rising values through one node, in bursts. Within a burst the client does not wait.
 async fn write(replica: Replica<Sim>, id: String, keyed: bool, told: Arc<Mutex<Told>>) {
     let end = Sim::now() + LOAD;
     let mut n = 0;
@@ -55,7 +55,7 @@ async fn cause_trouble(cluster: &Cluster, random: &mut Rng) {
         let victim = 1 + random.below(3);
         if random.below(4) == 0 {
             let change = Change::TransferLeader { to: Some(victim) };
-            // It may be refused, or lost: the load goes on either way.
+            // The request may be refused or lost: the load goes on either way.
             let _ = cluster.node(victim).change(&change).await;
         } else {
             cluster.network.isolate(victim);
@@ -85,7 +85,7 @@ fn check(seed: u64, id: &str, told: &Told, values: &[u64]) {
     }
 }
 
-/// Runs one seed; returns how much was acknowledged, and what the log holds.
+/// Runs one seed. Returns the number of acknowledged writes, and the content of the log.
 fn run(seed: u64) -> (usize, BTreeMap<String, Vec<u64>>) {
     in_simulation(seed, async {
         let mut random = Rng::new(seed);

@@ -1,4 +1,4 @@
-//! The feature level: where clusters begin, and how it rises while nodes of two programs run together.
+//! The feature level: at which level clusters begin, and how it rises while nodes of two programs run together.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ fn a_rolling_upgrade_raises_the_level_only_once_it_is_asked_and_every_node_is_ne
             if id > 1 {
                 let via = cluster.node(asked);
                 let held = via.change(&Change::RaiseLevel).await;
-                // An old leader does not know more itself, so there is nothing to raise.
+                // A leader of the old program knows no higher level, so it raises nothing.
                 let understands = via.status().understands;
                 match held {
                     Ok(()) => assert_eq!(understands, FIRST),

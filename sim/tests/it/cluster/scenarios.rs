@@ -166,7 +166,7 @@ fn a_damaged_snapshot_is_written_again() {
         content[middle] ^= 1;
         disk.set_content(&path, &content).unwrap();
         readable().unwrap_err();
-        // Nothing is written meanwhile: the snapshot is of the same offset.
+        // No client writes meanwhile, so the snapshot has the same offset.
         Sim::sleep(Duration::from_secs(700)).await;
         readable().unwrap();
         submit(node, create("after")).await.unwrap();
@@ -199,7 +199,7 @@ fn a_leader_that_is_replaced_keeps_the_order_of_what_it_was_sent() {
             }
             let done = join_all(sent).await;
             let in_time = done.iter().position(Result::is_ok).unwrap();
-            // Only what waited too long is refused, and nothing that came later.
+            // The node refuses only the requests that waited too long, and no later one.
             let offsets = done[in_time..]
                 .iter()
                 .map(|done| done.as_ref().unwrap().offset);
@@ -392,7 +392,7 @@ fn nodes_come_and_go_but_never_the_majority() {
             node_id: joining.id,
             node: joining.node,
         };
-        // Through a follower, and again: doing what is done is no error.
+        // Through a follower, and again: repeating a change is no error.
         cluster.node(asked).change(&add).await.unwrap();
         cluster.node(asked).change(&add).await.unwrap();
         let promote = Change::Promote { node_id: 4 };
@@ -410,7 +410,7 @@ fn nodes_come_and_go_but_never_the_majority() {
         assert_eq!(cluster.node(leads).status().members.len(), 3);
         submit(cluster.node(4), create("a")).await.unwrap();
 
-        // With one of three silent, removing one that answers would leave half.
+        // While one of three nodes is silent, removing one that answers would leave half.
         let silent = *cluster.nodes.keys().find(|id| **id != leads).unwrap();
         let answers = *cluster
             .nodes

@@ -22,7 +22,7 @@ const LEADER_WITHIN: Duration = Duration::from_secs(5);
 /// How long an old leader could disturb.
 const HEALED_FOR: Duration = Duration::from_millis(2_500);
 
-/// Whether the way from one place to another is cut; at place 0 is who leads at that moment.
+/// Whether the way from one place to another is cut. The leader of that moment is at place 0.
 type IsCut = fn(usize, usize) -> bool;
 
 fn tethered(a: usize, b: usize) -> bool {
@@ -84,7 +84,7 @@ fn majority(cut: &BTreeSet<(u64, u64)>, ids: &[u64]) -> Option<Vec<u64>> {
 }
 
 impl Cluster {
-    /// Submits through all of these nodes until one of them has done it.
+    /// Submits through all of these nodes until one of them succeeds.
     async fn write_through_any(&self, ids: &[u64], n: u64) -> bool {
         let until = Sim::now() + LEADER_WITHIN;
         let tries: FuturesUnordered<_> = ids
@@ -104,7 +104,7 @@ impl Cluster {
             .is_ok()
     }
 
-    /// Cuts these ways, holds what comes of it against the promise, and heals them.
+    /// Cuts these ways, checks the promise, and heals them.
     async fn endure(&self, what: &str, leader: u64, cut: &BTreeSet<(u64, u64)>, n: u64) {
         let ids: Vec<u64> = self.nodes.keys().copied().collect();
         // Entries that are under way when the ways are cut are sent again and again.
@@ -174,7 +174,7 @@ fn a_majority_that_can_talk_has_a_leader_in_every_shape() {
     }
 }
 
-/// Cuts each way or not, by lot, so that a majority can talk still.
+/// Cuts each way or not, at random, so that a majority can still talk.
 fn drawn(random: &mut Rng, ids: &[u64]) -> BTreeSet<(u64, u64)> {
     loop {
         let percent = 15 + random.below(40);

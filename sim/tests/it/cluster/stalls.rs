@@ -23,7 +23,7 @@ async fn cluster(seed: u64, count: u64) -> (Cluster, u64) {
     submit(cluster.node(leader), machine()).await.unwrap();
     submit(cluster.node(leader), create("a")).await.unwrap();
     cluster.converge().await;
-    // After a change of the leader nobody hands over for a while.
+    // After a change of the leader no node hands over for a while.
     Sim::sleep(Duration::from_secs(31)).await;
     (cluster, leader)
 }

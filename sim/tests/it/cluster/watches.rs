@@ -1,4 +1,4 @@
-//! What a watch shows whose node was away, and then got a snapshot instead of the log.
+//! What a watch shows if its node was away and then got a snapshot instead of the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +41,8 @@ async fn write_all(node: &Replica<Sim>) {
     Sim::sleep(Duration::from_secs(5)).await;
 }
 
-/// The node that is away is a follower that has nothing of its own; or the leader, whose log then ends in
-/// entries that nobody else ever had.
+/// The node that is away is a follower without entries of its own, or the leader. The leader's log then ends in entries
+/// that no other node ever had.
 fn comes_back(seed: u64, leader_goes: bool) {
     in_simulation(seed, async move {
         let cluster = Cluster::form(seed, 3).await;
@@ -58,7 +58,7 @@ fn comes_back(seed: u64, leader_goes: bool) {
             let command = set("a", 900_000 + n, false);
             cluster.node(away).submit(command, Arc::from("test"))
         });
-        // Whoever submits them waits for an answer that does not come.
+        // The clients that submit them wait for an answer that does not come.
         let _lost: Vec<_> = lost.collect();
         Sim::sleep(Duration::from_secs(3)).await;
         let appended = cluster.node(away).log_end() - confirmed;

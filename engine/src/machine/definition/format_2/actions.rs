@@ -13,6 +13,9 @@ use crate::limits::{
 use crate::machine::definition::chart::{Actions, Assignment, Merge};
 use crate::machine::expression::{Expression, Warning as Finding};
 
+/// An expression that may take more steps than this whatever it reads counts in the estimate of a decision's cost.
+const FIXED_STEPS_MIN: u64 = 200;
+
 impl Input<'_> {
     /// An expression in a string.
     pub(super) fn expression(&mut self, tree: &Tree<'_>, place: &str) -> Option<Expression> {
@@ -37,7 +40,11 @@ impl Input<'_> {
             self.faults.add(place, text);
         }
         self.growth.loops = self.growth.loops.max(expression.loops());
-        self.growth.patterns |= expression.matches_patterns();
+        self.growth.turn = self.growth.turn.max(expression.turn());
+        if steps > FIXED_STEPS_MIN {
+            self.growth.fixed = self.growth.fixed.saturating_add(steps);
+        }
+        self.growth.pattern = self.growth.pattern.max(expression.pattern_parts());
         self.growth.text_bytes += text.len();
         self.patterns += expression.patterns();
         self.growth.reads_now |= expression.reads_now();

@@ -1,4 +1,4 @@
-//! What its author should look at: states that nothing enters, or that nothing leaves.
+//! Warnings for its author: states that nothing enters, or that nothing leaves.
 
 use crate::machine::definition::chart::{Chart, StateParts};
 use crate::machine::definition::{Definition, Warning};
@@ -50,7 +50,7 @@ fn exits_of(definition: &Definition, state: u16) -> impl Iterator<Item = u32> {
 
 fn is_left(definition: &Definition, chart: &Chart, state: u16) -> bool {
     let leads_on = |number: u32| definition.transitions[number as usize].to != state;
-    // Those from every state that leave this one out are few: each names it.
+    // Few of the transitions from every state leave this state out, because each of those names it.
     let mut every = chart.everywhere.iter().filter(|it| {
         let transition = &definition.transitions[it.transition as usize];
         transition.leaves(state)

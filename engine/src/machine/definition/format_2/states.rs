@@ -16,7 +16,7 @@ pub(super) enum Written<'t> {
 }
 
 impl<'t> Input<'t> {
-    /// The names of the states, each with the rest of what is written of it.
+    /// The names of the states, each with the rest of its text.
     pub(super) fn states(&mut self, tree: &'t Tree<'t>) -> Vec<Written<'t>> {
         let Some(items) = tree.items() else {
             let kind = tree.kind();

@@ -1,10 +1,10 @@
-//! The transitions, and what is said of their events.
+//! The transitions, and the schemas of their events' payloads.
 
 use super::Input;
 use super::fields::{Fields, below, texts};
 use crate::json::Tree;
 use crate::limits::{TRANSITIONS_MAX, name_fault};
-use crate::machine::definition::chart::{Actions, Condition};
+use crate::machine::definition::chart::{Actions, Condition, Growth};
 use crate::machine::definition::{Every, Transition};
 use crate::machine::schema::Schema;
 
@@ -149,7 +149,9 @@ impl<'t> Input<'t> {
         let before = self.patterns;
         match Schema::compile(tree, &mut self.patterns) {
             Ok(schema) => {
-                self.growth.patterns |= self.patterns > before;
+                if self.patterns > before {
+                    self.growth.pattern = self.growth.pattern.max(Growth::SCHEMA_PATTERN);
+                }
                 self.growth.schemas = true;
                 self.check_patterns(place);
                 Some(schema)

@@ -23,11 +23,11 @@ impl Check<'_> {
         match rule {
             Rule::MaxProperties(max) if count > *max => self.broken(
                 "maxProperties",
-                format!("it has {count} fields; {max} are allowed"),
+                format_args!("it has {count} fields; {max} are allowed"),
             ),
             Rule::MinProperties(min) if count < *min => self.broken(
                 "minProperties",
-                format!("it has {count} fields; {min} are needed"),
+                format_args!("it has {count} fields; {min} are needed"),
             ),
             Rule::Required(names) => self.required("required", names, &last),
             Rule::DependentRequired(all) => {
@@ -90,7 +90,7 @@ impl Check<'_> {
         self.spend(names.len())?;
         match names.iter().find(|name| !last.contains_key(&***name)) {
             None => Ok(()),
-            Some(missing) => self.broken(rule, format!("the field {missing:?} is missing")),
+            Some(missing) => self.broken(rule, format_args!("the field {missing:?} is missing")),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::chaos::history::{Entry, Workload};
 /// The name of the checker.
 pub(super) const NAME: &str = "order";
 
-/// Of one instance; each costs a pass over all its operations.
+/// The most violations that are reported for one instance: each costs a pass over all its operations.
 const MISPLACED_MAX: usize = 100;
 
 /// An operation with its place in the order of its instance: `2 v` where it made version `v`, `2 v + 1`

@@ -17,7 +17,7 @@ pub(super) struct Version<'a> {
     pub offset: u64,
     /// The last fact there; `None` for the first.
     pub fact: Option<&'a Fact>,
-    /// When it was asked for at the earliest, by this one or any before it.
+    /// The earliest time at which a client asked for this version or any before it.
     pub begun: u64,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Versions<'a> {
     by_request: HashMap<*const Entry, usize>,
 }
 
-/// The requests that asked for one fact: one, unless it was sent again under the same key.
+/// The requests that asked for one fact: one request, or several if a client sent it again under the same key.
 #[derive(Debug)]
 pub(super) struct Writer<'a> {
     pub fact: &'a Fact,
@@ -69,7 +69,7 @@ impl Version<'_> {
 }
 
 impl Writer<'_> {
-    /// When a client first asked for it. A refused request does not count.
+    /// When a client first asked for the fact. A refused request does not count.
     pub fn begun(&self) -> u64 {
         let may_be_it = self.attempts.iter().filter(|op| !op.is_refused());
         may_be_it.map(|op| op.entry.begun).min().unwrap_or(0)

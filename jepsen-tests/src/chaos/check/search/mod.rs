@@ -1,8 +1,8 @@
 //! A second check of linearizability that does not trust the offsets: for each instance it searches for an order
 //! of the requests that explains every value.
 //!
-//! Offsets and log serve one purpose only: for a write without an answer they tell whether it ever took effect,
-//! and by when at the latest, because each open write doubles the work. An instance that is not decided in time
+//! The search uses offsets and log only for writes without an answer. They show whether such a write ever took effect,
+//! and by when at the latest: each write that stays open doubles the work. An instance that is not decided in time
 //! is counted as undecided; it is neither a violation nor a pass.
 
 mod models;
@@ -34,7 +34,7 @@ struct Step<'a, M: Model> {
     entry: &'a Entry,
     op: M::Op,
     ended: u64,
-    /// Whether it changes nothing, so that leaving it out never makes a good history bad.
+    /// Whether the operation changes nothing. Then the search may leave it out: that never makes a good history bad.
     is_read: bool,
 }
 

@@ -62,7 +62,7 @@ impl Eq for Held {}
 
 impl Hash for Held {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The last writer tells nearly all states apart; equality decides the rest.
+        // The state and the last writer tell nearly all values apart. Equality decides between the others.
         self.state.hash(state);
         let by = self.ctx.get("by").and_then(Value::as_str);
         by.hash(state);
@@ -72,9 +72,9 @@ impl Hash for Held {
 /// What was done to an order.
 #[derive(Debug, Clone)]
 pub(super) enum OrderOp {
-    /// It was created like this.
+    /// A client created it with this content.
     Start(Held),
-    /// An event moved it, and left it like this; `None` where no answer says how.
+    /// An event moved it and left this content; `None` if no answer says which.
     Event {
         event: String,
         payload: Value,

@@ -23,7 +23,7 @@ pub enum Error {
     /// No folder was given, or none holds a log.
     #[error("there is no log")]
     NoLog,
-    /// No node holds an entry that others build on; with enough retention one does.
+    /// No node holds an entry on which later entries build. Nodes with enough retention would hold it.
     #[error("no node holds the committed entry {0}")]
     Missing(u64),
 }

@@ -35,15 +35,15 @@ type Contents = BTreeMap<LogId, Content>;
 struct Log {
     node: u64,
     entries: BTreeMap<u64, LogId>,
-    /// What the node was told to be committed; it may not hold that yet.
+    /// The last entry that the node knew to be committed. The node may not hold that entry yet.
     committed: Option<LogId>,
-    /// The last entry that the node held and knew to be committed, and so every one before it.
+    /// The last entry that the node held and knew to be committed. The same is true of every entry before it.
     settled: Option<u64>,
 }
 
 impl Truth {
-    /// The truth of the nodes' data folders: of stopped nodes, or copies. Give every folder there is,
-    /// of removed nodes too.
+    /// The truth of the nodes' data folders. The nodes must be stopped, or the folders be copies. The caller gives
+    /// every folder that exists, those of removed nodes too.
     ///
     /// # Errors
     /// When a folder cannot be read, or together they lack a committed entry.

@@ -44,7 +44,7 @@ pub struct Fact {
     pub from: String,
     /// The state after; empty for a deletion.
     pub to: String,
-    /// What the event came with; null where there was nothing.
+    /// The event's payload; null where there was none.
     #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub payload: Value,
     /// The context after; null for a deletion.
@@ -258,7 +258,7 @@ pub(super) fn meta(entry: &fact::Entry) -> Value {
     Value::Object(shown)
 }
 
-/// A fact of the log as the engine decodes it; `None` for what is not about an instance.
+/// A fact of the log as the engine decodes it; `None` if the fact is not about an instance.
 pub(super) fn of_engine(
     offset: u64,
     position: usize,

@@ -1,4 +1,4 @@
-//! Questions before events: what an order would allow, and what an event would do. None of them may do anything.
+//! Questions before events: what an order would allow, and what an event would do. None of these requests may change anything.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Tokens that are taken back while the node runs, and a port for nodes that everyone could use.
+//! Tokens that the operator withdraws while the node runs, and a port for nodes that any program could use.
 
 use std::time::{Duration, Instant};
 

@@ -36,7 +36,7 @@ impl Net {
             ))?;
             ip(&format!("-n {switch} link set p{host} master br0 up"))?;
             ip(&format!("-n {space} addr add {}/24 dev e0", addr(host)))?;
-            // What is sent leaves in packets as they would be on a wire.
+            // Data leaves in packets of the size that a wire would have.
             ip(&format!("-n {space} link set e0 gso_max_segs 1 up"))?;
             ip(&format!("-n {space} link set lo up"))?;
         }
@@ -51,7 +51,7 @@ impl Net {
         format!("{}h{host}", self.name)
     }
 
-    /// The largest packet that the switch takes and gives; what is larger is dropped without a word.
+    /// The largest packet that the switch passes. It drops larger ones without an error.
     fn set_packet_max(&self, bytes: usize) {
         for host in 1..=NODES {
             let switch = self.switch();
@@ -225,7 +225,7 @@ fn entries_get_through_a_network_without_large_packets_and_a_slow_one() {
     nodes.write(leader, 3000).unwrap();
     let said = "do not arrive although it answers heartbeats";
     assert!((1..=NODES).any(|host| nodes.log(host).contains(said)));
-    // What a follower forwards is lost with its first connection, and then goes in small packets.
+    // The first write that a follower forwards is lost with its connection. The next connection uses small packets.
     let follower = 1 + leader % NODES;
     let deadline = Instant::now() + Duration::from_secs(30);
     while let Err(refused) = nodes.write(follower, 3000) {
@@ -233,7 +233,7 @@ fn entries_get_through_a_network_without_large_packets_and_a_slow_one() {
     }
     nodes.net.set_packet_max(1500);
 
-    // The entry takes over three seconds to both followers, and the silence timeout is two.
+    // The entry takes over three seconds to reach both followers, and the silence timeout is two seconds.
     nodes.net.set_rate("8mbit");
     let began = Instant::now();
     nodes.write(leader, 800_000).unwrap();

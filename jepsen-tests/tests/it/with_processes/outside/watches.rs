@@ -1,4 +1,4 @@
-//! Watches whose log is replaced by an earlier one, or whose last event retention has dropped.
+//! Watches whose node gets an earlier log, and watches whose last event has left the log by retention.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -169,7 +169,7 @@ fn a_watch_of_rare_events_goes_on_though_retention_dropped_the_last_one() {
         if earliest > rare + 1 {
             return Ok(());
         }
-        // A snapshot has to be taken, and the log before it purged, before retention drops it.
+        // Retention drops the log only after the node has taken a snapshot and purged the log before it.
         connection.call("BATCH", &batch).unwrap();
         connection
             .call("COMPACT", &json!({"force_snapshot": true}))

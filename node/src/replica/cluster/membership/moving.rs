@@ -64,7 +64,7 @@ impl<T: Types> Membership<T> {
         self.set_members(ChangeMembers::SetNodes(moved)).await
     }
 
-    /// Refuses to move a member that answers where it is, and not where it is said to be: that would cut it off.
+    /// Refuses to move a member that answers at its present address and not at the new one: a move would cut it off.
     async fn must_be_silent(
         &self,
         node_id: u64,

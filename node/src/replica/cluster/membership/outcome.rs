@@ -1,4 +1,4 @@
-//! What has become of a change, as the leader tells it.
+//! The outcome of a change, as the leader answers it.
 
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::type_config::TypeConfigExt;
@@ -17,6 +17,13 @@ pub(super) async fn confirmed<T: Types, R>(
             reason: "a majority has not confirmed it yet".to_owned(),
         }),
     }
+}
+
+pub(super) fn another_history(node_id: u64, why: &str) -> ChangeError {
+    refused(format!(
+        "node {node_id} has a log of another history under this cluster's id: {why}. Its folder may be a copy that went on \
+         by itself. Empty it (`rstmdb rejoin`), and start the node under an id that was never used"
+    ))
 }
 
 pub(super) fn no_room(node_id: u64, reason: &str) -> ChangeError {

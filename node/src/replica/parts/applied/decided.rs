@@ -41,7 +41,7 @@ impl DecidedEntry {
     }
 }
 
-/// See the module documentation. Bounded by what the proposer has in flight.
+/// The decoded entries of this leadership by offset, until apply takes them. Bounded by what the proposer has in flight.
 #[derive(Default)]
 pub(crate) struct DecidedEntries {
     kept: Mutex<VecDeque<DecidedEntry>>,

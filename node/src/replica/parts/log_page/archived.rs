@@ -1,6 +1,6 @@
 //! History that has left the node for the archive: which entries are there, and the files of it that are being read.
 //!
-//! Nothing here waits for the archive but who asks for an entry in it. The tasks in `upkeep/archiving.rs` list, write and
+//! Only a reader that asks for an entry of the archive waits for the archive. The tasks in `upkeep/archiving.rs` list, write and
 //! read the archive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rstmdb_raft_store::{ArchivedFile, ArchivedName, FileSystem};
 use tokio::sync::{mpsc, oneshot};
 
+use super::damaged::Damaged;
 use crate::replica::error::Error;
 use crate::replica::parts::signal::Signal;
 
@@ -49,9 +50,9 @@ struct Known<F: FileSystem> {
     unlisted: Option<String>,
     /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
     covered: BTreeMap<u64, u64>,
-    damaged: BTreeSet<ArchivedName>,
-    /// The objects that this process has read whole, and whose checksum was right. What the node drops must be in these:
-    /// that an object is listed says nothing of its content.
+    damaged: Damaged,
+    /// The objects that this process has read whole, and whose checksum was right. The node drops only entries that are in
+    /// these: a listing does not show what an object holds.
     verified: BTreeSet<ArchivedName>,
     /// The file that was not used for longest is the first.
     files: VecDeque<Held<F>>,
@@ -66,7 +67,7 @@ impl<F: FileSystem> ArchivedLog<F> {
             names: None,
             unlisted: None,
             covered: BTreeMap::new(),
-            damaged: BTreeSet::new(),
+            damaged: Damaged::default(),
             verified: BTreeSet::new(),
             files: VecDeque::new(),
             coming: BTreeMap::new(),
@@ -112,9 +113,9 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// The archive was listed.
     pub(crate) fn listed(&self, found: impl Iterator<Item = ArchivedName>) {
         let mut known = self.known.lock();
-        let damaged = std::mem::take(&mut known.damaged);
-        let names: BTreeSet<_> = found.filter(|name| !damaged.contains(name)).collect();
-        known.damaged = damaged;
+        let mut names: BTreeSet<_> = found.collect();
+        known.damaged.retain_listed(&names);
+        names.retain(|name| !known.damaged.contains(name));
         known.verified.retain(|name| names.contains(name));
         known.names = Some(names);
         known.unlisted = None;
@@ -130,9 +131,10 @@ impl<F: FileSystem> ArchivedLog<F> {
     }
 
     /// An object is in the archive, and its content is right. What lies below `here` has left the node already, so
-    /// that is not asked for again.
-    pub(crate) fn verified(&self, name: ArchivedName, here: u64) {
+    /// that is not asked for again. Says whether it was known to be damaged.
+    pub(crate) fn verified(&self, name: ArchivedName, here: u64) -> bool {
         let mut known = self.known.lock();
+        let is_mended = known.damaged.contains(&name);
         known.damaged.remove(&name);
         if let Some(names) = &mut known.names {
             names.insert(name.clone());
@@ -140,6 +142,7 @@ impl<F: FileSystem> ArchivedLog<F> {
         known.verified.retain(|name| name.last >= here);
         known.verified.insert(name);
         known.cover();
+        is_mended
     }
 
     /// Waits until it is known what the archive has, for one attempt to list it.
@@ -166,7 +169,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// have it.
     ///
     /// # Errors
-    /// [`Error::ArchiveUnavailable`].
+    /// [`Error::ArchiveUnavailable`], [`Error::ArchiveDamaged`].
     pub(crate) async fn hold(&self, wanted: u64) -> Result<Option<Held<F>>, Error> {
         loop {
             let (coming, name) = {
@@ -175,7 +178,7 @@ impl<F: FileSystem> ArchivedLog<F> {
                     return Ok(Some(file));
                 }
                 let Some(name) = known.name_of(wanted) else {
-                    return Ok(None);
+                    return known.damage_at(wanted).map_or(Ok(None), Err);
                 };
                 (self.ask(&mut known, &name, wanted)?, name)
             };
@@ -192,6 +195,56 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// The file with this entry, if it is at hand.
     pub(crate) fn held(&self, offset: u64) -> Option<Held<F>> {
         self.known.lock().used(offset)
+    }
+
+    /// Why these entries cannot be read, if that is because an object is damaged: without the damage, all entries from
+    /// `wanted` to `here` would be there.
+    pub(crate) fn damage_between(&self, wanted: u64, here: u64) -> Option<Error> {
+        let mut known = self.known.lock();
+        let mut next = wanted;
+        let mut found = None;
+        while next < here {
+            let last = match known.range_of(next) {
+                Some((_, last)) => last,
+                None => {
+                    let (name, _) = known.damaged.want(next)?;
+                    let last = name.last;
+                    found = found.or(Some(next));
+                    last
+                }
+            };
+            next = last.checked_add(1)?;
+        }
+        let error = known.damage_at(found?)?;
+        Some(match error {
+            Error::ArchiveDamaged { object, what, .. } => Error::ArchiveDamaged {
+                wanted,
+                object,
+                what,
+            },
+            error => error,
+        })
+    }
+
+    /// How many objects are known to be damaged.
+    pub(crate) fn damaged_objects(&self) -> usize {
+        self.known.lock().damaged.len()
+    }
+
+    /// Whether entries of a damaged object were asked for since it was read last.
+    pub(crate) fn wants_damaged(&self) -> bool {
+        self.known.lock().damaged.wants()
+    }
+
+    /// The damaged objects that are worth another look: `all`, or those that were asked for since the last one.
+    pub(crate) fn take_damaged(&self, all: bool) -> Vec<ArchivedName> {
+        self.known.lock().damaged.take_wanted(all)
+    }
+
+    /// Drops the copy of a file that can no longer be read, so that the archive is asked for it again.
+    pub(crate) fn forget(&self, file: &Held<F>) {
+        let mut known = self.known.lock();
+        known.files.retain(|kept| !Arc::ptr_eq(kept, file));
     }
 
     fn ask(
@@ -232,11 +285,13 @@ impl<F: FileSystem> ArchivedLog<F> {
         }
     }
 
-    /// A file that was asked for cannot be had. One that is damaged is not asked for again.
-    pub(crate) fn failed(&self, name: &ArchivedName, reason: &str, damaged: bool) {
+    /// A file that was asked for cannot be had. One that is damaged is not given to anyone until it was found to be
+    /// whole. Says whether this damage is news.
+    pub(crate) fn failed(&self, name: &ArchivedName, reason: &str, damaged: bool) -> bool {
         let mut known = self.known.lock();
+        let mut is_news = false;
         if damaged {
-            known.damaged.insert(name.clone());
+            is_news = known.damaged.add(name, reason);
             known.verified.remove(name);
             if let Some(names) = &mut known.names {
                 names.remove(name);
@@ -248,10 +303,21 @@ impl<F: FileSystem> ArchivedLog<F> {
         for arrives in waiting {
             let _ = arrives.send(Err(reason.to_owned()));
         }
+        is_news
     }
 }
 
 impl<F: FileSystem> Known<F> {
+    /// The error for an entry that only a damaged object holds.
+    fn damage_at(&mut self, wanted: u64) -> Option<Error> {
+        let (name, what) = self.damaged.want(wanted)?;
+        Some(Error::ArchiveDamaged {
+            wanted,
+            object: name.to_string(),
+            what: what.to_owned(),
+        })
+    }
+
     /// The range without a gap that holds this entry.
     fn range_of(&self, offset: u64) -> Option<(u64, u64)> {
         let (first, last) = self.covered.range(..=offset).next_back()?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 use rstmdb_engine::fact::level::{CURRENT, FIRST};
 
-/// See the module documentation. The replica and the service for other nodes share it.
+/// The feature levels of this node's program, of its cluster and of the other members. The replica and the service for other nodes share it.
 #[derive(Debug)]
 pub struct Levels {
     understands: u32,
@@ -89,8 +89,8 @@ impl Levels {
         self.known.lock().insert(node_id, level);
     }
 
-    /// Those of these members that do not understand the level, as far as this node knows. One that has not said
-    /// anything is among them.
+    /// Those of these members that do not understand the level, as far as this node knows. A member that has not
+    /// answered is among them.
     pub(crate) fn holders(&self, members: impl Iterator<Item = u64>, level: u32) -> Vec<u64> {
         let known = self.known.lock();
         let holds = |id: &u64| known.get(id).is_none_or(|understood| *understood < level);

@@ -10,7 +10,7 @@ use rstmdb_raft_store::{self as raft_store, ArchiveFolder};
 
 use crate::replica::types::{Archive, ArchiveError, Types};
 
-/// See the module documentation.
+/// The archive in a folder.
 pub struct FolderArchive<T: Types>(ArchiveFolder<T::Fs>);
 
 impl<T: Types> FolderArchive<T> {

@@ -1,11 +1,11 @@
-//! What the watches look at in a fact.
+//! The parts of a fact that the filters of watches compare.
 
 use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact};
 
-/// A fact that a watch may be told.
+/// A fact that a watch may deliver.
 #[derive(Debug, Clone, Copy)]
 pub enum Told<'a> {
-    /// An event, the only kind that every watch is told.
+    /// An event, the only kind that every watch delivers.
     Event(&'a ApplyEvent),
     /// A creation.
     Created(&'a CreateInstance),
@@ -16,7 +16,7 @@ pub enum Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// What can be told of a fact.
+    /// The fact, if a watch can deliver it.
     pub(crate) fn of(fact: &'a Fact) -> Option<Self> {
         match fact.body.as_ref()? {
             Body::ApplyEvent(event) => Some(Self::Event(event)),

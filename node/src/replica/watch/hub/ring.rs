@@ -33,7 +33,7 @@ pub(crate) enum RecentPage {
     Older { head: u64 },
 }
 
-/// See the module documentation.
+/// The newest effective entries, decoded, within a bound of bytes.
 pub(super) struct Ring {
     /// Everything up to here was dispatched.
     head: u64,

@@ -152,7 +152,7 @@ fn without_a_watch_nothing_is_kept_and_nothing_is_missed_once_there_is_one() {
     let slot = hub.register(of_instance("x"), 2);
     append(&hub, 2, entry.clone());
     assert_eq!(Arc::strong_count(&entry), 2);
-    // It has read to a head that was not examined yet.
+    // The watch has read to a head that was not examined yet.
     assert!(hub.go_idle(&slot, 2));
     while hub.examine() {}
     assert_eq!(woken(&slot), Some(2));

@@ -104,7 +104,7 @@ pub(super) enum Group {
     All,
 }
 
-/// See the module documentation.
+/// All watches, by instance and by filter.
 #[derive(Default)]
 pub(super) struct Watches {
     /// Entries up to here are being compared with the idle watches, or were.

@@ -29,7 +29,7 @@ use crate::replica::types::{Host, Types};
 /// It is more than a time server slews in that time, or a busy machine takes between two readings.
 const STEP_MS_MIN: u64 = 1_000;
 
-/// See the module documentation.
+/// Gives the time of the log to decisions, and collects the clocks of the other voters.
 pub(crate) struct Clocks<T: Types> {
     host: Arc<dyn Host>,
     began: InstantOf<T>,

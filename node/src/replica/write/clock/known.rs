@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::log_time::LogClock;
 
-/// See the module documentation.
+/// The clock of this leadership, and the median of the other voters.
 #[derive(Default)]
 pub(super) struct Known {
     /// The term in which this node led last, and its clock.

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The log's time may be faster or slower than the time that passes by one part in this many.
 const SLEW_PART: u32 = 10;
 
-/// See the module documentation. All times of the log and of wall clocks are since the Unix epoch, all
+/// A clock that never goes back and follows the wall clock slowly. All times of the log and of wall clocks are since the Unix epoch, all
 /// monotonic ones since some moment of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogClock {
@@ -50,8 +50,8 @@ pub(crate) fn lower_median(mut readings: Vec<Duration>) -> Option<Duration> {
     readings.get(middle).copied()
 }
 
-/// By how much a wall clock has moved more than the monotonic one between two readings of both, in milliseconds: near
-/// zero unless the wall clock was set or the machine was suspended.
+/// The milliseconds by which a wall clock has moved more than the monotonic one between two readings of both. This is
+/// near zero unless the wall clock was set or the machine was suspended.
 pub(crate) fn step_ms(before: (Duration, Duration), after: (Duration, Duration)) -> i64 {
     let passed = |(wall, monotonic): (Duration, Duration)| millis(wall) - millis(monotonic);
     passed(after) - passed(before)

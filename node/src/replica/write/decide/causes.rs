@@ -1,4 +1,4 @@
-//! Finds what a command's cause belongs to, outside of the serial section.
+//! Finds the correlation id of a command's cause, outside of the serial section.
 //!
 //! A client may name the offset of an earlier write as the cause of its own, and no correlation id. The command then
 //! gets the correlation id of that write, if this node has it in its log. The look-up may read the disk, so commands
@@ -19,7 +19,7 @@ const PORTION: usize = 64;
 /// Tasks that look up at a time.
 const TASKS_MAX: usize = 2;
 
-/// A command to be told what its cause belongs to.
+/// A command that needs the correlation id of its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Its number among those held.
@@ -52,12 +52,12 @@ impl Causes {
         }
     }
 
-    /// How many commands wait to be told.
+    /// How many commands wait for such an id.
     pub(crate) fn len(&self) -> usize {
         self.wanted.len() + self.looked_up
     }
 
-    /// Notes a command that has to be told.
+    /// Notes a command that needs such an id.
     pub(crate) fn want(&mut self, wanted: Wanted) {
         self.wanted.push(wanted);
     }
@@ -100,7 +100,12 @@ fn correlation_at<F: FileSystem>(log: &LogReader<F>, offset: u64) -> Option<Stri
     }
     let page = match log.read_page(offset, offset, 1, usize::MAX) {
         Ok(page) => page,
-        Err(Error::OffsetCompacted { .. }) => return None,
+        // What is in the archive only is not waited for.
+        Err(
+            Error::OffsetCompacted { .. }
+            | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. },
+        ) => return None,
         Err(error) => {
             tracing::warn!(offset, %error, "a write does not get the correlation id of its cause");
             return None;

@@ -7,8 +7,8 @@ use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
 
 impl<T: Types> Held<T> {
-    /// Checks, where they are few, that the lanes hold exactly the commands that wait, in their order, and that those
-    /// that are first in all of theirs, and no others, were found ready.
+    /// Checks that the lanes hold exactly the commands that wait, in their order, and that exactly those commands were
+    /// found ready that are first in all of their lanes. Checks nothing if the commands are many.
     pub(crate) fn check_invariants(&self) -> Result<(), BrokenInvariant> {
         if !self.are_few() {
             return Ok(());

@@ -40,7 +40,7 @@ pub(super) struct Batch<T: Types> {
 
 pub(super) type Written<T> = Result<WriteResult<T>, Fatal<T>>;
 
-/// See the module documentation.
+/// The commands and entries that are under way in one leadership.
 pub(crate) struct WritePipeline<T: Types> {
     pub(super) pending: Pending,
     /// The term this node leads in.

@@ -25,8 +25,8 @@ fn event(instance: &str, key: Option<&str>) -> Command {
     })
 }
 
-/// Puts commands back, each with whether it may have taken effect; gives which of them are tried
-/// again, and what the others are told.
+/// Puts commands back. Each says whether it may have taken effect. Returns the commands that are tried again, and the
+/// answers to the others.
 fn put_back(commands: &[(Command, bool)]) -> Vec<Option<Error>> {
     let mut queue = Queue::<TestTypes>::new(mpsc::unbounded_channel().1);
     let requests = commands

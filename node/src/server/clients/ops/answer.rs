@@ -1,21 +1,38 @@
 //! The answers of the operations, and their JSON.
 
+use std::fmt::Display;
+
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::Reply;
 use rstmdb_rcp::message::ErrorBody;
 use serde::Serialize;
 
 use crate::replica::{Replied, Watch};
-use crate::server::messages::failure;
+use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::json::{self, Object};
 use crate::server::messages::reply;
+use crate::server::messages::too_long::{self, Fate};
 use crate::server::product::Product;
 
 /// What an envelope adds to a result, at most: the longest id, escaped, and the meta.
 pub(crate) const FRAME_ROOM_BYTES: usize = 4096;
 
 /// One operation's part of a best-effort batch.
-pub(crate) type Item = Result<Replied, ErrorBody>;
+pub(crate) struct Item {
+    /// What it may have changed.
+    pub(crate) effect: Effect,
+    /// Its result.
+    pub(crate) outcome: Result<Replied, ErrorBody>,
+    /// Where it took effect; `None` when nothing was written.
+    pub(crate) wal_offset: Option<u64>,
+}
+
+impl Item {
+    fn fate(&self) -> Result<Fate, &ErrorBody> {
+        let replied = self.outcome.as_ref()?;
+        Ok(Fate::new(self.effect, Some(replied), self.wal_offset))
+    }
+}
 
 /// A successful answer.
 pub(crate) struct Answer {
@@ -70,16 +87,41 @@ impl Body {
     pub(crate) fn for_legacy(&mut self) {
         match self {
             Self::Reply(replied) => reply::hide_extensions(replied),
-            Self::Items(items) => items.iter_mut().flatten().for_each(reply::hide_extensions),
+            Self::Items(items) => {
+                let replies = items
+                    .iter_mut()
+                    .filter_map(|item| item.outcome.as_mut().ok());
+                replies.for_each(reply::hide_extensions);
+            }
             Self::Json(_) | Self::Watch(_) => {}
         }
     }
 
-    /// Takes out what is told only to clients that have offered `lifecycle`.
+    /// Takes out what only clients that have offered `lifecycle` get.
     pub(crate) fn hide_tried(&mut self) {
         if let Self::Items(items) = self {
-            let errors = items.iter_mut().filter_map(|item| item.as_mut().err());
+            let errors = items
+                .iter_mut()
+                .filter_map(|item| item.outcome.as_mut().err());
             errors.for_each(failure::hide_tried);
+        }
+    }
+
+    /// The error in place of this result, which is longer than a frame. It is the result of a request with this effect,
+    /// which took effect at `offset`.
+    pub(crate) fn too_long(
+        &self,
+        why: &dyn Display,
+        effect: Effect,
+        offset: Option<u64>,
+    ) -> ErrorBody {
+        match self {
+            Self::Reply(replied) => too_long::error(why, Fate::new(effect, Some(replied), offset)),
+            Self::Items(items) => {
+                let fates = items.iter().map(Item::fate);
+                too_long::error_of_items(why, fates, effect != Effect::None)
+            }
+            Self::Json(_) | Self::Watch(_) => too_long::error(why, Fate::new(effect, None, offset)),
         }
     }
 
@@ -101,7 +143,7 @@ impl Body {
 
 fn write_item(out: &mut BytesMut, item: &Item) {
     let mut object = Object::begin(out);
-    match item {
+    match &item.outcome {
         Ok(replied) => reply::write(object.str("status", "ok").key("result"), replied),
         Err(error) => {
             object.str("status", "error").value("error", error);

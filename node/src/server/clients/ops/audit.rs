@@ -8,7 +8,7 @@ use rstmdb_engine::chain::{Chain, HASH_BYTES, Head};
 use rstmdb_engine::fact::level::{self, Feature};
 use rstmdb_engine::fact::{Body as FactBody, Entry, Message};
 use rstmdb_raft_store as raft_store;
-use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditRead, AuditReadResult};
+use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditLives, AuditRead, AuditReadResult};
 use rstmdb_rcp::message::storage::backup::Blob;
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
@@ -18,7 +18,7 @@ use super::{
     Answer, Body, FRAME_ROOM_BYTES, Job, JobOutcome, PAGE_BYTES, RequestPlan, Running, fresh,
     read_params,
 };
-use crate::replica::{self, entry_hash};
+use crate::replica::{self, MemberReport, entry_hash, opened};
 use crate::server::clients::order::Touch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
@@ -62,27 +62,38 @@ pub(super) fn start(shared: Arc<ServerShared>, wanted: Wanted) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(wanted.from).await;
+        let archive = shared.replica.wait_for_archive(wanted.from);
+        archive.await.map_err(told)?;
         let status = shared.replica.status();
         let earliest = status.earliest_offset;
+        if (1..earliest).contains(&wanted.from) {
+            // Says so if it is damage that keeps the node from giving the entry.
+            drop(
+                shared
+                    .replica
+                    .hold_history(wanted.from)
+                    .await
+                    .map_err(told)?,
+            );
+        }
+        if shared.replica.with_state(|state| state.chain().is_none()) {
+            return Err(no_chain(holders(&shared).await));
+        }
         let beginning = shared
             .replica
             .with_state(|state| begin(state.chain(), earliest, wanted.from))?;
         let head_before = head_before(&shared, &beginning).await?;
-        page(&shared, &wanted, &beginning, head_before, status.cluster_id)
+        page(&shared, &wanted, &beginning, head_before, status.cluster_id).await
     })
+}
+
+fn told(error: replica::Error) -> ErrorBody {
+    failure::of_replica(&error, Effect::None)
 }
 
 /// Where the page for `from` begins, if the log from `earliest` on and the known heads allow it.
 fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, ErrorBody> {
-    let Some(chain) = chain else {
-        let refusal = Refusal::FeatureLevel {
-            what: Feature::Chain.to_string(),
-            needed: Feature::Chain.level(),
-            current: level::FIRST,
-            held_back_by: Vec::new(),
-        };
-        return Err(failure::of_replica(&refusal.into(), Effect::None));
-    };
+    let chain = chain.ok_or_else(|| no_chain(Vec::new()))?;
     let last_applied = chain.last();
     let usable = |(offset, _): &(u64, Head)| offset + 1 >= earliest;
     let first_known = chain.marks().find(usable);
@@ -99,11 +110,10 @@ fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, E
         from => match chain.known_at(from - 1).filter(usable) {
             Some(known) => (from, known),
             None => {
-                let error = replica::Error::OffsetCompacted {
+                return Err(told(replica::Error::OffsetCompacted {
                     wanted: from,
                     earliest: first_known.0 + 1,
-                };
-                return Err(failure::of_replica(&error, Effect::None));
+                }));
             }
         },
     };
@@ -115,11 +125,33 @@ fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, E
     })
 }
 
+/// The chain begins with the feature level that has it. `held_back_by` are the members that do not understand that level.
+fn no_chain(held_back_by: Vec<u64>) -> ErrorBody {
+    let refusal = Refusal::FeatureLevel {
+        what: Feature::Chain.to_string(),
+        needed: Feature::Chain.level(),
+        current: level::FIRST,
+        held_back_by,
+    };
+    told(refusal.into())
+}
+
+/// The members that do not understand the chain, or do not say.
+async fn holders(shared: &ServerShared) -> Vec<u64> {
+    let reports = shared.replica.member_reports().await.into_iter();
+    let holds = |member: &MemberReport| {
+        let report = member.report.as_ref();
+        report.is_none_or(|report| report.understands < Feature::Chain.level())
+    };
+    let holding = reports.filter(holds);
+    holding.map(|member| member.member.node_id).collect()
+}
+
 /// The head right before the page. Heads are known at intervals, and the entries in between lead to it.
 async fn head_before(shared: &ServerShared, beginning: &Beginning) -> Result<Head, ErrorBody> {
     let (mut at, mut head) = beginning.known;
     while at + 1 < beginning.from {
-        for entry in entries(shared, at + 1, beginning.from - 1, usize::MAX)? {
+        for entry in entries(shared, at + 1, beginning.from - 1, usize::MAX).await? {
             at = entry.log_id.index;
             head = head.then(&entry_hash(&entry));
         }
@@ -129,17 +161,19 @@ async fn head_before(shared: &ServerShared, beginning: &Beginning) -> Result<Hea
     Ok(head)
 }
 
-fn entries(
+/// Entries from the log, or from the archive where they have left the node.
+async fn entries(
     shared: &ServerShared,
     from: u64,
     to: u64,
     count: usize,
 ) -> Result<Vec<raft_store::Entry>, ErrorBody> {
+    let _held = shared.replica.hold_history(from).await.map_err(told)?;
     let read = shared.replica.log_entries(from, to, count, PORTION_BYTES);
-    read.map_err(|error| failure::of_replica(&error, Effect::None))
+    read.map_err(told)
 }
 
-fn page(
+async fn page(
     shared: &ServerShared,
     wanted: &Wanted,
     beginning: &Beginning,
@@ -149,11 +183,12 @@ fn page(
     let (from, last_applied) = (beginning.from, beginning.last_applied);
     let entries = match from > last_applied {
         true => Vec::new(),
-        false => entries(shared, from, last_applied, wanted.limit)?,
+        false => entries(shared, from, last_applied, wanted.limit).await?,
     };
     let mut page = Page {
         hashes: Vec::with_capacity(entries.len() * HASH_BYTES),
         entries: Vec::new(),
+        lives: Vec::new(),
         bytes: 0,
         next_offset: from,
     };
@@ -177,6 +212,7 @@ fn page(
         head_before: head_before.to_string().into(),
         hashes: Blob(page.hashes),
         entries: page.entries,
+        lives: page.lives,
         next_offset: page.next_offset,
         last_applied,
     };
@@ -190,7 +226,8 @@ fn page(
 struct Page {
     hashes: Vec<u8>,
     entries: Vec<AuditEntry>,
-    /// Of the entries.
+    lives: Vec<AuditLives>,
+    /// Of the entries and the lives.
     bytes: usize,
     next_offset: u64,
 }
@@ -201,49 +238,93 @@ impl Page {
         &mut self,
         entry: &raft_store::Entry,
         instance_id: Option<&str>,
-        is_stale: impl FnOnce() -> bool,
+        is_stale: impl Fn() -> bool,
     ) -> Result<bool, ErrorBody> {
         let offset = entry.log_id.index;
-        if let EntryPayload::Normal(data) = &entry.payload
-            && let Some(instance_id) = instance_id
-            && is_about(&data.0, offset, instance_id)?
-            && !is_stale()
-        {
-            let is_full = !self.entries.is_empty() && self.bytes + data.0.len() > PAGE_BYTES;
-            if is_full {
-                return Ok(false);
+        let opened = opened(entry);
+        let shown = match (&entry.payload, instance_id) {
+            (EntryPayload::Normal(data), Some(instance_id)) => {
+                let about = About::of(&data.0, offset, instance_id)?;
+                match about {
+                    About::Other if opened.lives.is_empty() => Shown::Hash,
+                    About::Other => Shown::Lives,
+                    About::Event if is_stale() => Shown::Hash,
+                    About::Event => Shown::Whole(data, false),
+                    // Such an entry is never left out: so it cannot hide a life that it is said to be stale.
+                    About::Life => Shown::Whole(data, is_stale()),
+                }
             }
-            // Base64 makes it a third longer.
-            if data.0.len() / 3 * 4 + FRAME_ROOM_BYTES + PAGE_BYTES > PAYLOAD_BYTES_MAX {
-                let problem = format!(
-                    "the entry at offset {offset} has {} bytes, more than a frame can carry beside the hashes",
-                    data.0.len()
-                );
-                return Err(ErrorBody::new(Code::BadRequest, problem));
-            }
-            self.bytes += data.0.len();
-            self.entries.push(AuditEntry {
+            _ => Shown::Hash,
+        };
+        let bytes = match &shown {
+            Shown::Hash => 0,
+            Shown::Lives => opened.to_bytes().len(),
+            Shown::Whole(data, _) => data.0.len(),
+        };
+        if self.bytes > 0 && self.bytes + bytes > PAGE_BYTES {
+            return Ok(false);
+        }
+        // Base64 makes it a third longer.
+        if bytes / 3 * 4 + FRAME_ROOM_BYTES + PAGE_BYTES > PAYLOAD_BYTES_MAX {
+            let problem = format!(
+                "the entry at offset {offset} has {bytes} bytes, more than a frame can carry beside the hashes"
+            );
+            return Err(ErrorBody::new(Code::BadRequest, problem));
+        }
+        self.bytes += bytes;
+        match shown {
+            Shown::Hash => {}
+            Shown::Lives => self.lives.push(AuditLives {
+                offset,
+                opened: Blob(opened.to_bytes()),
+            }),
+            Shown::Whole(data, stale) => self.entries.push(AuditEntry {
                 offset,
                 term: entry.log_id.leader_id.term,
                 data: Blob(data.0.to_vec()),
-            });
+                stale,
+            }),
         }
-        self.hashes.extend_from_slice(&entry_hash(entry).0);
+        self.hashes.extend_from_slice(&opened.hash().0);
         self.next_offset = offset + 1;
         Ok(true)
     }
 }
 
-/// Whether an entry has a fact about the instance.
-fn is_about(data: &bytes::Bytes, offset: u64, instance_id: &str) -> Result<bool, ErrorBody> {
-    let entry = Entry::decode(data.clone()).map_err(|error| {
-        let problem = format!("the entry at offset {offset} cannot be decoded: {error}");
-        ErrorBody::new(Code::WalIoError, problem)
-    })?;
-    Ok(entry.facts.iter().any(|fact| match &fact.body {
-        Some(FactBody::FlushAll(_)) => true,
-        _ => fact.instance_id() == Some(instance_id),
-    }))
+/// How much of an entry is shown.
+enum Shown<'a> {
+    Hash,
+    /// What the hash is made of, too.
+    Lives,
+    /// All of it, and whether it is stale.
+    Whole(&'a raft_store::Data, bool),
+}
+
+/// What an entry has to do with an instance.
+enum About {
+    Other,
+    Event,
+    /// It creates or deletes it, or everything.
+    Life,
+}
+
+impl About {
+    fn of(data: &bytes::Bytes, offset: u64, instance_id: &str) -> Result<Self, ErrorBody> {
+        let entry = Entry::decode(data.clone()).map_err(|error| {
+            let problem = format!("the entry at offset {offset} cannot be decoded: {error}");
+            ErrorBody::new(Code::WalIoError, problem)
+        })?;
+        let mut about = Self::Other;
+        for fact in &entry.facts {
+            match &fact.body {
+                Some(FactBody::FlushAll(_)) => return Ok(Self::Life),
+                _ if fact.instance_id() != Some(instance_id) => {}
+                Some(FactBody::ApplyEvent(_)) => about = Self::Event,
+                _ => return Ok(Self::Life),
+            }
+        }
+        Ok(about)
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     })
 }
 
-/// Says the state of automation, by all that the cluster has agreed on before.
+/// Answers the state of automation after everything that the cluster has agreed on before.
 pub(super) fn start(shared: Arc<ServerShared>) -> Running {
     Running::boxed(async move {
         let caught_up = shared.replica.barrier(Consistency::Linearizable, None);

@@ -83,7 +83,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Runnin
                 // Read before the state: facts that are decided later have no earlier time.
                 let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
-                // Without the archive the log begins later. That is said below, and is no reason to back up nothing.
+                // Without the archive the log begins later. The answer names the first offset, and a backup from there is still useful.
                 let _ = shared.replica.wait_for_archive(0).await;
                 describe_now(&shared, time_ms)
             }

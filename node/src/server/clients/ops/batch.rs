@@ -71,8 +71,8 @@ fn atomic(
     Ok(RequestPlan::write(claim, submission(asked, sent)))
 }
 
-/// One operation that stands alone: what it touches, what it may change, what to do. It gets what is said about the
-/// batch, unless something else is said about it.
+/// One operation that stands alone: what it touches, what it may change, what to do. It gets the metadata of the batch,
+/// except where it has its own.
 fn stands_alone(
     op: &Requested<'_>,
     said: &Meta<'_>,
@@ -102,13 +102,13 @@ fn stands_alone(
     }
 }
 
-/// The parameters of a write together with what is said about its batch, as its client would have sent them without a
-/// batch; `None` if they are right as they are.
+/// The parameters of a write with the metadata of its batch, as its client would have sent them without a batch; `None`
+/// if the parameters need no change.
 fn with_meta(op: &Requested<'_>, said: &Meta<'_>) -> Option<Bytes> {
     if said.is_empty() || op::kind(&op.op) != Some(op::Kind::Write) {
         return None;
     }
-    // If what is said about the operation is wrong, reading the operation says so.
+    // If the operation's own metadata is wrong, reading the operation gives the error.
     let own = Meta::read(op.params).ok()?;
     let fields = serde_json::to_string(&own.or(said)).ok()?;
     // Of two fields of one name, the last one counts.
@@ -158,6 +158,7 @@ pub(super) fn best_effort(
     steps: Vec<BatchStep>,
     actor: &Arc<str>,
 ) -> Running {
+    let effects: Vec<Effect> = steps.iter().map(effect_of_step).collect();
     let mut steps = steps.into_iter();
     let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
     let (shared, actor) = (shared.clone(), actor.clone());
@@ -172,13 +173,16 @@ pub(super) fn best_effort(
             results.extend(join_all(writes).await);
             stopped_at = next;
         }
-        let items = results.into_iter().enumerate();
+        let items = results.into_iter().zip(effects).enumerate();
         let mut items: Vec<Item> = items
-            .map(|(index, outcome)| item_of(index, outcome))
+            .map(|(index, (outcome, effect))| item_of(index, outcome, effect))
             .collect();
         // Beyond this length the answer is too long in any case.
         let mut room = PAYLOAD_BYTES_MAX;
-        for replied in items.iter_mut().flatten() {
+        for replied in items
+            .iter_mut()
+            .filter_map(|item| item.outcome.as_mut().ok())
+        {
             shared.replica.complete(replied, &mut room).await;
         }
         Ok(Answer {
@@ -208,13 +212,26 @@ fn submit_writes(
     (running, None)
 }
 
-fn item_of(index: usize, outcome: JobOutcome) -> Item {
-    match outcome.map(|answer| answer.body) {
+fn effect_of_step(step: &BatchStep) -> Effect {
+    match step {
+        Ok(Job::Write(_, effect)) => *effect,
+        _ => Effect::None,
+    }
+}
+
+fn item_of(index: usize, outcome: JobOutcome, effect: Effect) -> Item {
+    let wal_offset = outcome.as_ref().ok().and_then(|answer| answer.wal_offset);
+    let outcome = match outcome.map(|answer| answer.body) {
         Ok(Body::Reply(replied)) => Ok(replied),
         Ok(_) => Err(ErrorBody::new(
             Code::InternalError,
             "this operation has no result inside a batch",
         )),
         Err(error) => Err(failure::in_batch(error, index)),
+    };
+    Item {
+        effect,
+        outcome,
+        wal_offset,
     }
 }

@@ -1,9 +1,7 @@
 //! CLUSTER_STATUS, CLUSTER_ADD, CLUSTER_PROMOTE, CLUSTER_REMOVE, CLUSTER_SET_ADDRESS, CLUSTER_TRANSFER_LEADER,
 //! CLUSTER_FINALIZE_UPGRADE.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rstmdb_raft_store::NodeInfo;
 use rstmdb_rcp::Code;
@@ -23,9 +21,7 @@ use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
 use crate::server::messages::failure::{Effect, bad_request, of_replica};
-
-/// How long a name may take to be looked up.
-const LOOK_UP_TIME: Duration = Duration::from_secs(2);
+use crate::server::transport::places;
 
 /// A request about the cluster as a whole.
 pub(crate) enum ClusterRequest {
@@ -192,52 +188,21 @@ async fn present_level(shared: &ServerShared) -> Result<u32, ErrorBody> {
     Ok(shared.replica.status().level)
 }
 
-/// Refuses addresses that lead to where another member is, under whatever names. The leader compares their texts; a name
-/// has to be looked up, and a name that cannot be looked up says nothing.
+/// Refuses addresses that lead to where another member is, under whatever names.
 async fn must_be_apart(
     shared: &ServerShared,
     node_id: u64,
     node: &NodeInfo,
 ) -> Result<(), ErrorBody> {
     let (_, members) = shared.replica.membership();
-    let wanted = places([&node.peer_addr, &node.rcp_addr]).await;
-    for (id, other) in members.iter().filter(|(id, _)| *id != node_id) {
-        let theirs = places([&other.peer_addr, &other.rcp_addr]).await;
-        if let Some((addr, place)) = shared_place(&wanted, &theirs) {
-            let message = format!(
-                "node {node_id} cannot be at {addr}: that is {place}, and node {id} is at {}/{}",
-                other.peer_addr, other.rcp_addr
-            );
-            let details = json!({ "node_id": id, "address": place.to_string() });
-            return Err(ErrorBody::new(Code::Conflict, message).with_details(details));
+    match places::met(node_id, node, &members).await {
+        None => Ok(()),
+        Some(met) => {
+            let message = format!("node {node_id} cannot be at {met}");
+            let details = json!({ "node_id": met.node_id, "address": met.place.to_string() });
+            Err(ErrorBody::new(Code::Conflict, message).with_details(details))
         }
     }
-    Ok(())
-}
-
-/// Addresses, each with where its name leads.
-type Places = Vec<(String, Vec<SocketAddr>)>;
-
-async fn places(addresses: [&String; 2]) -> Places {
-    let looked_up = addresses.map(|addr| async move {
-        let found = tokio::time::timeout(LOOK_UP_TIME, tokio::net::lookup_host(addr)).await;
-        let found = found.ok().and_then(Result::ok);
-        (addr.clone(), found.into_iter().flatten().collect())
-    });
-    futures_util::future::join_all(looked_up).await
-}
-
-/// Where two sets of addresses meet, and by which address of the first.
-fn shared_place<'a>(one: &'a Places, other: &Places) -> Option<(&'a str, SocketAddr)> {
-    let others: Vec<SocketAddr> = other
-        .iter()
-        .flat_map(|(_, places)| places.clone())
-        .collect();
-    let meets = |(addr, places): &'a (String, Vec<SocketAddr>)| {
-        let place = places.iter().find(|place| others.contains(place))?;
-        Some((&**addr, *place))
-    };
-    one.iter().find_map(meets)
 }
 
 fn confirm(shared: &ServerShared, change: &Change) -> Answer {
@@ -365,26 +330,4 @@ fn refusal(error: &ChangeError) -> ErrorBody {
 fn not_introduced(peer_addr: &str, error: &PeerError) -> ErrorBody {
     let message = format!("params.peer_addr: the node at {peer_addr} {error}");
     ErrorBody::new(Code::Conflict, message).with_details(json!({ "field": "params.peer_addr" }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_alias_of_another_members_address_is_the_same_place() {
-        let member = ["127.0.0.1:7402".to_owned(), "127.0.0.1:7401".to_owned()];
-        let theirs = places([&member[0], &member[1]]).await;
-        for (peer_addr, rcp_addr, meets) in [
-            ("localhost:7402", "localhost:7501", Some("localhost:7402")),
-            ("localhost:7502", "LOCALHOST:7401", Some("LOCALHOST:7401")),
-            ("localhost:7502", "localhost:7501", None),
-            // A name that nobody knows says nothing.
-            ("name.invalid:7402", "name.invalid:7401", None),
-        ] {
-            let wanted = places([&peer_addr.to_owned(), &rcp_addr.to_owned()]).await;
-            let found = shared_place(&wanted, &theirs).map(|(addr, _)| addr);
-            assert_eq!(found, meets, "{peer_addr} {rcp_addr}");
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! WAL_READ and WAL_STATS.
 
 pub(super) mod ancestors;
+pub(super) mod look;
 
 use std::sync::Arc;
 

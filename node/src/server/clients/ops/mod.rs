@@ -129,6 +129,8 @@ pub(crate) enum Job {
     Write(Submission, Effect),
     /// Look something up.
     Read(Query, ReadOptions),
+    /// Look an instance up, and the write that changed it last.
+    ReadWithMeta(Query, ReadOptions),
     /// Look several things up, all at one moment.
     ReadAll(Vec<Query>),
     /// Operations that stand alone.
@@ -270,6 +272,9 @@ impl Job {
                     fresh(&shared, options).await?;
                     answer(shared.replica.look_up(&query).await)
                 }))
+            }
+            Self::ReadWithMeta(query, options) => {
+                Started::Running(state::with_meta::start(shared.clone(), query, options))
             }
             Self::ReadAll(queries) => {
                 let shared = shared.clone();

@@ -22,8 +22,8 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     Ok(RequestPlan::read(touch, job))
 }
 
-/// Describes the instance as it is: the log and the snapshots of the whole state keep it, so there
-/// is no file to write; the checksum lets two descriptions be compared.
+/// Describes the instance as it is. The log and the snapshots of the whole state keep it, so there is no file to write.
+/// With the checksum, clients compare two descriptions.
 pub(super) fn start(shared: Arc<ServerShared>, instance_id: String) -> Running {
     Running::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;

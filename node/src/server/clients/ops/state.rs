@@ -3,6 +3,8 @@
 //! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
 //! everything.
 
+pub(super) mod with_meta;
+
 use rstmdb_engine::{Command, Part, Query};
 use rstmdb_rcp::message::ErrorBody;
 use serde_json::value::RawValue;
@@ -10,7 +12,8 @@ use serde_json::value::RawValue;
 use super::{Job, RequestPlan, touch};
 use crate::replica::{ClientRequest, Submission};
 use crate::server::clients::order::{Access, Claim, Touch};
-use crate::server::messages::command::{Asked, NewIds, ParamsText, command, query};
+use crate::server::messages::command::{Asked, NewIds, ParamsText, command};
+use crate::server::messages::look_up::{LookUp, query};
 use crate::server::messages::op::Op;
 
 /// An operation that writes. `None` if it does not.
@@ -28,8 +31,18 @@ pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Err
 /// An operation that looks something up. `None` if it does not.
 pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, ErrorBody>> {
     let found = query(op, params)?;
-    Some(found.map(|(query, options)| {
-        RequestPlan::read(touch_of_query(&query), Job::Read(query, options))
+    Some(found.map(|look_up| {
+        let LookUp {
+            query,
+            options,
+            with_meta,
+        } = look_up;
+        let touch = touch_of_query(&query);
+        let job = match with_meta {
+            true => Job::ReadWithMeta(query, options),
+            false => Job::Read(query, options),
+        };
+        RequestPlan::read(touch, job)
     }))
 }
 
@@ -61,8 +74,9 @@ pub(super) fn sent(
     }
 }
 
-/// What a command touches. If a command takes long to decide, the proposer lets commands pass it that touch other
-/// instances. A write that touches everything must pass nothing of its connection, so it is alone there.
+/// What a command touches. If a command takes long to decide, commands that touch other instances pass it. A write that
+/// touches everything must not pass any command of its connection, so no other command of the connection is in work
+/// beside it.
 pub(super) fn claim_of(command: &Command) -> Claim {
     let touch = touch_of(command);
     let access = match touch {

@@ -18,7 +18,7 @@ use super::{Phase, READ_BYTES, Session};
 use crate::server::clients::budget::{GRAIN_BYTES, Room};
 use crate::server::clients::ops::{Job, PAGE_BYTES};
 
-/// See the module documentation.
+/// One connection's part of the budget of all connections.
 const STALL_MAX: Duration = Duration::from_secs(5);
 /// Bytes a second that a client has to send, or to read, while other connections wait for the budget.
 const RATE_MIN: usize = 1 << 20;
@@ -106,8 +106,8 @@ impl Buffers {
     }
 }
 
-/// When the node gives up a client that has been sending, or reading, `bytes` since `since` and moved the last one at
-/// `last`, while other connections have been waiting since `pressed`.
+/// When the node gives up a client. The client has been sending, or reading, `bytes` since `since`, and has moved the
+/// last byte at `last`. Other connections have been waiting since `pressed`.
 fn given_up_at(pressed: Instant, since: Instant, last: Instant, bytes: usize) -> Instant {
     let rate = Duration::from_secs((bytes / RATE_MIN) as u64);
     let stands_still = last.max(pressed) + STALL_MAX;

@@ -122,9 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             server_version: SERVER_VERSION.into(),
             features: features.names().map(Into::into).collect(),
         };
-        let _ = self
-            .outbox
-            .ok(id, None, |out| json::serialized(out, &result));
+        self.outbox.ok(id, |out| json::serialized(out, &result));
         self.outbox.agree(mode, features);
         self.decoder.set_mode(mode);
         self.client.hello = true;
@@ -222,7 +220,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     pub(super) fn flag(&mut self, id: &str, name: &'static str) {
-        let _ = self.outbox.ok(id, None, |out| {
+        self.outbox.ok(id, |out| {
             let mut result = Object::begin(out);
             result.flag(name, true);
             result.end();

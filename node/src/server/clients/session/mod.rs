@@ -89,7 +89,7 @@ enum Phase {
     Flushing,
 }
 
-/// See the module documentation.
+/// The task of one client connection.
 pub(crate) struct Session<S> {
     shared: Arc<ServerShared>,
     stream: S,

@@ -1,5 +1,7 @@
 //! What waits to be sent on one connection: responses, events, ends of streams.
 
+use std::fmt::Display;
+
 use bytes::BytesMut;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::feature::Features;
@@ -15,13 +17,14 @@ use crate::replica::WatchEvent;
 use crate::server::clients::ops::Shown;
 use crate::server::messages::failure;
 use crate::server::messages::json::Object;
+use crate::server::messages::too_long::{self, Fate};
 
 /// Above this the session adds nothing that can wait: it does no work for a client that does not read.
 const FULL_BYTES: usize = 256 * 1024;
 /// Bytes kept for the next answer when the buffer is empty.
 const KEPT_BYTES_MAX: usize = 4 * 1024;
 
-/// See the module documentation.
+/// Encoded answers, events and ends of watches that the socket has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     buffer: BytesMut,
@@ -95,13 +98,20 @@ impl Outbox {
         self.features.contains(Features::CLUSTER)
     }
 
-    /// Adds a successful response; `result` writes the result. If the response does not fit into a frame, it becomes an
-    /// error, which is returned.
-    pub(crate) fn ok(
+    /// Adds the response to a request of the session itself, which is short; `result` writes the result.
+    pub(crate) fn ok(&mut self, id: &str, result: impl FnOnce(&mut BytesMut)) {
+        let too_long = |why: &dyn Display| too_long::error(why, Fate::NoWrite);
+        let _ = self.answer(id, None, result, too_long);
+    }
+
+    /// Adds a successful response; `result` writes the result. If the response does not fit into a frame, it becomes the
+    /// error that `too_long` makes of the reason, and the error's code is returned.
+    pub(crate) fn answer(
         &mut self,
         id: &str,
         wal_offset: Option<u64>,
         result: impl FnOnce(&mut BytesMut),
+        too_long: impl FnOnce(&dyn Display) -> ErrorBody,
     ) -> Result<(), Code> {
         let leader = self.leader;
         let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::NONE, |out| {
@@ -123,8 +133,10 @@ impl Outbox {
         if let Err(error) = encoded {
             // The long text has made the buffer grow, and is cut off already.
             self.buffer = BytesMut::from(&self.buffer[..]);
-            self.error(id, failure::does_not_fit(&error, wal_offset));
-            return Err(Code::BadRequest);
+            let error = too_long(&error);
+            let code = error.code.clone();
+            self.error(id, error);
+            return Err(code);
         }
         Ok(())
     }

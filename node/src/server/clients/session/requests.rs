@@ -194,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(due) = self.watches.next_notice() {
             self.arm(due);
         }
-        let _ = self.outbox.ok(id, None, |out| match &instance {
+        self.outbox.ok(id, |out| match &instance {
             Some((instance_id, view)) => json::serialized(
                 out,
                 &WatchInstanceResult {
@@ -226,9 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             subscription_id: params.subscription_id,
             removed,
         };
-        let _ = self
-            .outbox
-            .ok(id, None, |out| json::serialized(out, &result));
+        self.outbox.ok(id, |out| json::serialized(out, &result));
         Ok(())
     }
 }

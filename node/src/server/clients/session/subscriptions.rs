@@ -56,7 +56,7 @@ struct Notices {
     due: Instant,
     /// When the client was last sent something of this watch.
     told_at: Instant,
-    /// How far the client was told that the watch had come; it is never told less later.
+    /// The progress that the client was last told. It is never told a lower one later.
     told: u64,
 }
 
@@ -68,7 +68,7 @@ impl Notices {
     }
 }
 
-/// See the module documentation.
+/// The watches of one connection, and whose turn it is.
 pub(crate) struct Subscriptions {
     shared: Arc<ServerShared>,
     live: HashMap<Arc<str>, Live>,

@@ -10,7 +10,9 @@ use crate::server::messages::meta;
 /// Writes a message of a watch. An event of a watch that asks for nothing more has exactly the fields that existing
 /// clients know.
 pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
-    let told = event.told();
+    let Some(told) = event.told() else {
+        return;
+    };
     if shown.kind {
         frame.str("kind", told.kind());
     }

@@ -1,7 +1,8 @@
-//! What waits for room in the budget of all connections: one request that was received and has not begun, and one
-//! answer or the events of one watch that are not written. While one of these waits, the session takes, answers and
+//! What a session has waiting for room in the budget of all connections: one request that was received and has not
+//! begun, and one answer or the events of one watch that are not written. While one of these waits, the session takes, answers and
 //! writes nothing else.
 
+use std::fmt::Display;
 use std::task::{Context, Poll};
 
 use rstmdb_rcp::Code;
@@ -14,7 +15,7 @@ use super::{Phase, Session};
 use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
 use crate::server::messages::failure::{self, Effect};
 
-/// See the module documentation.
+/// The request, the answer and the events of one connection that wait for room in the budget.
 #[derive(Default)]
 pub(super) struct Waiting {
     pub(super) request: Option<Unbegun>,
@@ -189,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         // The expected size of the answer has been counted with the request.
-        let write = |session: &mut Self| session.write_answer(&tag.id, answer);
+        let write = |session: &mut Self| session.write_answer(tag, answer);
         let ((answer, failed), unwritten) = self.encode_if_room(tag.bytes, write, has_room);
         if let Some(bytes) = unwritten {
             return Some((Ok(answer), bytes));
@@ -201,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         None
     }
 
-    fn write_answer(&mut self, id: &str, mut answer: Answer) -> (Answer, Option<Code>) {
+    fn write_answer(&mut self, tag: &Tag, mut answer: Answer) -> (Answer, Option<Code>) {
         if !self.outbox.cluster() {
             answer.body.for_legacy();
         }
@@ -209,7 +210,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             answer.body.hide_tried();
         }
         let body = &answer.body;
-        let written = self.outbox.ok(id, answer.wal_offset, |out| body.write(out));
+        let offset = answer.wal_offset;
+        let too_long = |why: &dyn Display| body.too_long(why, tag.effect, offset);
+        let written = self
+            .outbox
+            .answer(&tag.id, offset, |out| body.write(out), too_long);
         (answer, written.err())
     }
 

@@ -50,7 +50,7 @@ impl Future for Work {
     }
 }
 
-/// See the module documentation.
+/// The requests of one connection that have begun and are not answered, with their bytes.
 #[derive(Default)]
 pub(crate) struct InWork {
     running: FuturesUnordered<Work>,

@@ -1,4 +1,4 @@
-//! The answers of those who ask before they do: ALLOWED_EVENTS, and what `dry_run` adds.
+//! The answers to ALLOWED_EVENTS, and the fields that `dry_run` adds to an answer.
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::guard::Tried;

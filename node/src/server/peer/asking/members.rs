@@ -13,8 +13,8 @@ const ASK_PAUSE: Duration = Duration::from_secs(1);
 const ASK_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 impl<T: Types> Connections<T> {
-    /// Asks the members, and the nodes at the addresses `join`, who belongs to the cluster, whenever a node calls that
-    /// is no member as far as this node knows: that node may have been added while this one was away. Does not end.
+    /// Whenever a node calls that is no member as far as this node knows, asks the members and the nodes at the addresses
+    /// `join` who belongs to the cluster: the caller may have been added while this node was away. Does not end.
     pub async fn keep_asking(self, join: Vec<String>) {
         let mut pause = ASK_PAUSE;
         loop {

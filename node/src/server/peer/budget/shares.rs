@@ -27,7 +27,7 @@ const COMMANDS_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Shares(Mutex<HashMap<Option<u64>, Arc<Share>>>);
 
-/// See the module documentation.
+/// The bytes of memory that one member may take: its unfinished messages of each kind.
 pub(crate) struct Share {
     pub(super) raft: Arc<Semaphore>,
     pub(super) other: Arc<Semaphore>,

@@ -38,7 +38,7 @@ pub(in super::super) fn received(
         .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
     let mut ids = NewIds::sent(message.new_ids);
     let Asked { command, meta } = command(op, &params, &mut ids).ok_or_else(unknown)??;
-    // Never do what is said to be a question.
+    // Never execute a request that the other node calls a dry run.
     if dry_run && !matches!(command, Command::DryRun(_)) {
         return Err(failure::bad_request(
             "params.dry_run",

@@ -10,6 +10,7 @@ use crate::replica::{
     Done, Error, ForwardResult, Mark, MarkedPart, RefusedByLeader, Relayed, ReplayedContext,
     Replied, may_be_of_a_later_life,
 };
+use crate::server::messages::too_long::{self, Fate};
 use crate::server::messages::{failure, json, reply};
 use crate::server::peer::wire;
 use crate::server::peer::wire::error::Kind;
@@ -124,7 +125,8 @@ impl From<Error> for wire::Error {
             // Only watches and reads of the log get these, and they are not forwarded: the other node reads the text.
             Error::OffsetAhead { .. }
             | Error::OtherCluster { .. }
-            | Error::ArchiveUnavailable { .. } => {
+            | Error::ArchiveUnavailable { .. }
+            | Error::ArchiveDamaged { .. } => {
                 return Self {
                     text,
                     outcome_unknown,
@@ -201,6 +203,13 @@ pub(in super::super) fn encode_result(result: ForwardResult) -> wire::ForwardRes
 /// The result as it is sent. One that does not fit into a frame of its client becomes the error that the client would
 /// get for it in any case.
 fn written(done: Done) -> Result<wire::Done, Error> {
+    let fate = match &done.reply {
+        Replied::Here(reply) => Fate::of_reply(reply, done.offset),
+        // The leader that wrote it has found that it fits.
+        Replied::ByLeader(_) => done
+            .offset
+            .map_or(Fate::NoWrite, |at| Fate::Applied(Some(at))),
+    };
     let relayed = match done.reply {
         Replied::Here(reply) => reply::relayed(&reply),
         Replied::ByLeader(relayed) => relayed,
@@ -208,7 +217,7 @@ fn written(done: Done) -> Result<wire::Done, Error> {
     let bytes = relayed.text().len();
     if bytes > PAYLOAD_BYTES_MAX {
         let why = format!("it is {bytes} bytes long; at most {PAYLOAD_BYTES_MAX} are allowed");
-        return Err(refused(failure::does_not_fit(&why, done.offset)));
+        return Err(refused(too_long::error(&why, fate)));
     }
     Ok(wire::Done {
         offset: done.offset,

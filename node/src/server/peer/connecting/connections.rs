@@ -203,7 +203,7 @@ impl<T: Types> Link<T> {
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    /// A request that says who asks.
+    /// A request with the identity of this node.
     pub(crate) fn request<M>(&self, message: M) -> Result<Request<M>, CallError> {
         let mut request = Request::new(message);
         if !self

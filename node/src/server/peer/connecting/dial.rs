@@ -96,20 +96,26 @@ struct Dialer {
 }
 
 impl Dialer {
-    /// If the configuration lists the member at another address, the member may have moved. Then the node tries that
-    /// address too.
+    /// If the configuration lists the member at another address, or the member itself has said another one, it may have
+    /// moved. Then the node tries those addresses too.
     async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
-        let addr = uri.authority().map_or("", |authority| authority.as_str());
-        let Some(other) = self.gate.members.other_address(addr) else {
-            return self.dial_at(addr, small).await;
-        };
-        // The machine at the old address may not answer at all, and both attempts share the time limit of the
-        // connector.
-        let first = tokio::time::timeout(CONNECT_TIMEOUT / 2, self.dial_at(addr, small)).await;
-        match first {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(_)) | Err(_) => self.dial_at(&other, small).await,
+        let mut addr = uri
+            .authority()
+            .map_or("", |authority| authority.as_str())
+            .to_owned();
+        let others = self.gate.members.other_addresses(&addr);
+        // The machine at the old address may not answer at all, and all attempts share the time limit of the connector.
+        let attempts = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
+        for other in others {
+            let attempt = self.dial_at(&addr, small);
+            if let Ok(Ok(connection)) =
+                tokio::time::timeout(CONNECT_TIMEOUT / attempts, attempt).await
+            {
+                return Ok(connection);
+            }
+            addr = other;
         }
+        self.dial_at(&addr, small).await
     }
 
     async fn dial_at(&self, addr: &str, small: bool) -> io::Result<Connection> {

@@ -31,7 +31,7 @@ pub struct Proofs {
     pub allowed_names: Vec<String>,
 }
 
-/// See the module documentation.
+/// The TLS settings and the secret in force, which a reload may replace.
 pub struct Credentials {
     in_force: RwLock<Arc<InForce>>,
 }

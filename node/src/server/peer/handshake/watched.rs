@@ -17,7 +17,7 @@ pub(crate) trait Watch: Unpin {
     fn has_read(&mut self, _read: &Poll<io::Result<usize>>) {}
 }
 
-/// See the module documentation.
+/// A connection that shows an observer each byte that is read.
 pub(crate) struct Watched<S, W> {
     stream: S,
     pub(crate) watch: W,

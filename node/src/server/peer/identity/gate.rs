@@ -26,6 +26,8 @@ const CLUSTER_HEADER: HeaderName = HeaderName::from_static("rstmdb-cluster");
 const NODE_HEADER: HeaderName = HeaderName::from_static("rstmdb-node");
 const INCARNATION_HEADER: HeaderName = HeaderName::from_static("rstmdb-incarnation");
 const LEVEL_HEADER: HeaderName = HeaderName::from_static("rstmdb-level");
+/// Where the sender is reached, while the membership in its log says something else.
+const ADDRESS_HEADER: HeaderName = HeaderName::from_static("rstmdb-address");
 
 /// Who the other side is; proven to be of this cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +92,15 @@ impl PeerGate {
                 headers.insert(name, value);
             }
         }
+        let Local {
+            node_id, peer_addr, ..
+        } = &self.local;
+        let recorded = self.members.own_addr(*node_id);
+        if recorded.is_some_and(|addr| !address::is_same(&addr, peer_addr))
+            && let Ok(value) = HeaderValue::try_from(peer_addr)
+        {
+            headers.insert(ADDRESS_HEADER, value);
+        }
         true
     }
 
@@ -117,7 +128,25 @@ impl PeerGate {
         self.must_be_member(speaker.node_id, caller)?;
         self.must_understand(headers, speaker.node_id)?;
         self.meet::<T>(speaker.node_id, incarnation).await?;
+        self.hear_address(headers, speaker.node_id);
         Ok(speaker)
+    }
+
+    /// A member that has moved says where it is. This node needs that before the membership has it: without the moved
+    /// member there may be no majority that could change the membership.
+    fn hear_address(&self, headers: &HeaderMap, node_id: u64) {
+        let said = headers
+            .get(&ADDRESS_HEADER)
+            .and_then(|value| value.to_str().ok());
+        if let Some(addr) = said.filter(|addr| address::is_dialable(addr))
+            && self.members.hear_address(node_id, addr)
+        {
+            tracing::info!(
+                node_id,
+                addr,
+                "a member says that it has moved; this node also tries that address"
+            );
+        }
     }
 
     /// Whether this is an address of this node: its own entry in the configuration, or in the membership, which may

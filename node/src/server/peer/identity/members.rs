@@ -5,7 +5,9 @@
 //! long as this node knows neither, the nodes in its configuration count: they are about to form the cluster.
 //!
 //! If the configuration lists a member at another address than the membership, the member may be at either: the
-//! operator may have moved it before it told the leader its new address.
+//! operator may have moved it before it told the leader its new address. The same holds for an address that the member
+//! itself has said in its calls. A node dials that address too, and then looks who answers there. It does not take it for
+//! the member's in anything else, such as the names in certificates.
 //!
 //! A membership that was only told may never be committed. So it adds members to those of the node's own log, and
 //! removes none of them.
@@ -60,11 +62,13 @@ pub struct Membership {
     pub(crate) nodes: BTreeMap<u64, String>,
 }
 
-/// See the module documentation.
+/// The newest membership that this node knows, with the address of each node.
 #[derive(Default)]
 pub struct Members {
     listed: BTreeMap<u64, String>,
     told: RwLock<Membership>,
+    /// Where members have said that they are, other than in the membership.
+    said: RwLock<BTreeMap<u64, String>>,
     log: RwLock<Option<Box<dyn Log>>>,
     /// Notified when a node asks that is no member, as far as this node knows.
     unknown: Notify,
@@ -139,12 +143,40 @@ impl Members {
         all
     }
 
-    /// The other address of the member that is at `addr` according to the membership, if the configuration has another.
-    pub(crate) fn other_address(&self, addr: &str) -> Option<String> {
+    /// Other addresses of the member that is at `addr` according to the membership: where it has said that it is, and
+    /// where the configuration has it.
+    pub(crate) fn other_addresses(&self, addr: &str) -> Vec<String> {
         let known = self.known();
-        let (id, _) = known.iter().find(|(_, at)| address::is_same(at, addr))?;
-        let listed = self.listed.get(id)?;
-        (!address::is_same(listed, addr)).then(|| listed.clone())
+        let Some((id, _)) = known.iter().find(|(_, at)| address::is_same(at, addr)) else {
+            return Vec::new();
+        };
+        let said = self.said.read().get(id).cloned();
+        let listed = self.listed.get(id).cloned();
+        let mut all: Vec<String> = Vec::new();
+        for other in said.into_iter().chain(listed) {
+            if ![addr]
+                .into_iter()
+                .chain(all.iter().map(String::as_str))
+                .any(|at| address::is_same(at, &other))
+            {
+                all.push(other);
+            }
+        }
+        all
+    }
+
+    /// Takes in where a member says that it is. Returns whether that was news.
+    pub(crate) fn hear_address(&self, node_id: u64, addr: &str) -> bool {
+        let known = self.known().remove(&node_id);
+        let Some(known) = known else {
+            return false;
+        };
+        let mut said = self.said.write();
+        if address::is_same(&known, addr) {
+            said.remove(&node_id);
+            return false;
+        }
+        said.insert(node_id, addr.to_owned()).as_deref() != Some(addr)
     }
 
     /// Whether a member is at this address, as far as this node knows.
@@ -212,16 +244,37 @@ mod tests {
         assert_eq!(members.addresses_of(3), ["db3:7402"]);
         // The configuration lists it, but it is not a member.
         assert_eq!(members.addresses_of(4), Vec::<String>::new());
-        assert_eq!(
-            members.other_address("db2:7402").as_deref(),
-            Some("new2:7402")
-        );
-        assert_eq!(members.other_address("db1:7402"), None);
-        assert_eq!(members.other_address("new2:7402"), None);
+        assert_eq!(members.other_addresses("db2:7402"), ["new2:7402"]);
+        assert_eq!(members.other_addresses("db1:7402"), [""; 0]);
+        assert_eq!(members.other_addresses("new2:7402"), [""; 0]);
         assert!(members.is_at(2, "new2:7402") && members.is_at(2, "db2:7402"));
         assert!(!members.is_at(4, "db4:7402") && !members.is_at(1, "new2:7402"));
         assert!(members.any_address(|addr| addr == "new2:7402"));
         assert!(!members.any_address(|addr| addr == "db4:7402"));
+    }
+
+    #[test]
+    fn a_member_that_has_moved_is_dialled_where_it_says_that_it_is() {
+        let listed = [(1, "db1:7402"), (2, "listed2:7402")];
+        let members = Members::new(listed.map(|(id, addr)| (id, addr.to_owned())));
+        members.hear(&told(7, &[1, 2, 3]));
+        assert!(members.hear_address(2, "said2:7402"));
+        assert!(!members.hear_address(2, "said2:7402"), "no news");
+        assert_eq!(
+            members.other_addresses("db2:7402"),
+            ["said2:7402", "listed2:7402"]
+        );
+        assert!(members.hear_address(2, "listed2:7402"));
+        assert_eq!(members.other_addresses("db2:7402"), ["listed2:7402"]);
+        // It proves nothing: neither whose address this is, nor whose name.
+        assert!(!members.is_at(3, "said3:7402"));
+        assert!(members.hear_address(3, "said3:7402"));
+        assert!(!members.is_at(3, "said3:7402"));
+        assert!(!members.any_address(|addr| addr == "said3:7402"));
+        // It is where the membership has it, and a stranger is nowhere.
+        assert!(!members.hear_address(3, "db3:7402"));
+        assert_eq!(members.other_addresses("db3:7402"), [""; 0]);
+        assert!(!members.hear_address(9, "db9:7402"));
     }
 
     #[test]

@@ -181,9 +181,9 @@ struct Answers<T: Types> {
     answers: BoxStream<'static, Reply>,
     first: Option<wire::StreamAppendReply>,
     progress: watch::Receiver<u64>,
-    /// What the sender was told last.
+    /// The number of bytes that the sender was last told.
     said: u64,
-    /// When the sender is told the next time, where there is news.
+    /// When this node next tells the sender what has arrived, if more has arrived.
     say_at: Option<InstantOf<T>>,
 }
 

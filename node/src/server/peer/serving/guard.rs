@@ -25,13 +25,14 @@ use crate::server::peer::identity::refusal::IdentityRefusal;
 pub(crate) enum Audience {
     /// Nodes of this cluster only.
     Nodes,
-    /// Operators too, who do not name a node. A caller that names itself as a node must be one of this cluster.
+    /// Nodes of this cluster, and operators, who do not name a node. A caller that says it is a node must be one of this
+    /// cluster.
     Anybody,
     /// All callers, known or not; the answer itself names this node.
     Strangers,
 }
 
-/// See the module documentation.
+/// A layer around a service: it checks the caller before the service gets the call.
 #[derive(Clone)]
 pub(crate) struct Guard<S, T: Types> {
     inner: S,

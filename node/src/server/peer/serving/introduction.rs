@@ -1,4 +1,5 @@
-//! The first exchange, answered: facts, before either side knows whether the other belongs to it.
+//! Answers the first exchange with facts about this node and its cluster, before either side knows whether the other
+//! belongs to the same cluster.
 
 use std::sync::Arc;
 

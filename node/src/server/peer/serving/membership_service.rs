@@ -10,7 +10,7 @@ use crate::server::config::address;
 use crate::server::peer::wire;
 use crate::server::peer::wire::membership_server::Membership;
 
-/// See the module documentation.
+/// The gRPC service that reports and changes the members of the cluster.
 pub(crate) struct MembershipService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]

@@ -17,7 +17,7 @@ use crate::server::peer::wire::history_part::Part;
 use crate::server::peer::wire::node_server::Node;
 use crate::server::peer::wire::read_index_reply::Outcome;
 
-/// See the module documentation.
+/// The gRPC service of forwarded commands, read indexes and history.
 pub(crate) struct NodeService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]

@@ -43,7 +43,7 @@ struct Slot<T: Types> {
     used: InstantOf<T>,
 }
 
-/// See the module documentation.
+/// The unfinished entry of each sender.
 #[derive(Default)]
 pub(crate) struct Pieces<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
 

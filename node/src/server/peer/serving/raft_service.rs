@@ -14,7 +14,7 @@ use crate::server::peer::sane::Bounds;
 use crate::server::peer::wire;
 use crate::server::peer::wire::raft_server::Raft;
 
-/// See the module documentation.
+/// The gRPC service of Raft's own messages.
 pub(crate) struct RaftService<T: Types>(pub(crate) Arc<Served<T>>);
 
 #[tonic::async_trait]

@@ -49,7 +49,7 @@ impl<T: Types> Served<T> {
         self.opening.store(false, Ordering::Release);
     }
 
-    /// Until there is a replica, a node that asks is told that this one cannot say yet what it belongs to.
+    /// Until there is a replica, this node answers that it cannot say yet which cluster it belongs to.
     pub(crate) fn set_opening(&self, opening: bool) {
         self.opening.store(opening, Ordering::Release);
     }

@@ -28,7 +28,7 @@ const SILENCE: Duration = Duration::from_millis(200);
 enum Way {
     /// Takes them and says nothing.
     Silent,
-    /// Answers each with its last entry, up to this index, which is a conflict.
+    /// Answers each append with its last entry, up to this index. At this index it answers a conflict.
     UpTo(u64),
     /// Answers each twice.
     Twice,

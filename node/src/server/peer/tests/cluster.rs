@@ -10,7 +10,7 @@ use rstmdb_raft_store::Data;
 use super::replicas::Node;
 use super::support::{PATIENCE, Served, eventually, options};
 
-/// An entry that changes nothing: what it was decided for never comes.
+/// An entry that changes nothing, because the place in the log that it was decided for never comes.
 fn idle_entry() -> Data {
     Data(Entry::default().encode_to_vec().into())
 }
@@ -73,7 +73,7 @@ async fn the_leadership_is_handed_over_and_kept_by_heartbeats() {
     raft.trigger().transfer_leader(to as u64 + 1).await.unwrap();
     eventually("the other one leads", || leader(&nodes) == Some(to)).await;
 
-    // Nothing is written: only heartbeats can tell the leader that it still leads.
+    // No client writes, so only heartbeats can tell the leader that it still leads.
     let acked = nodes[to].metrics().last_quorum_acked;
     eventually("heartbeats are answered", || {
         nodes[to].metrics().last_quorum_acked > acked
@@ -90,7 +90,7 @@ async fn two_of_three_go_on_and_the_third_catches_up_by_the_log() {
         replica, served, ..
     } = nodes.remove(1);
     let addr = served.addr;
-    // It hears nothing any more; its server ends although streams are open.
+    // The node hears nothing any more. Its server ends although streams are open.
     served.stop().await;
     let last = write(&nodes[0], 50).await;
 

@@ -1,4 +1,4 @@
-//! What is encoded is decoded to the same; what is not understood is refused by name.
+//! Decoding gives the value that was encoded. An unknown field or kind is refused by its name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -422,15 +422,22 @@ fn single_refusal() -> impl Strategy<Value = Refusal> {
             current_state,
             event,
         }),
-        (text(), text(), proptest::collection::vec(text(), 0..3)).prop_map(
-            |(current_state, event, guards)| Refusal::GuardFailed {
-                current_state,
-                event,
-                errors: Vec::new(),
-                guards,
-                tried: Vec::new(),
-            }
-        ),
+        (
+            text(),
+            text(),
+            proptest::collection::vec(text(), 0..3),
+            0..3_usize
+        )
+            .prop_map(|(current_state, event, guards, guards_left_out)| {
+                Refusal::GuardFailed {
+                    current_state,
+                    event,
+                    errors: Vec::new(),
+                    guards,
+                    guards_left_out,
+                    tried: Box::default(),
+                }
+            }),
         (text(), text()).prop_map(|(place, why)| Refusal::ExpressionFailed { place, why }),
         (text(), text()).prop_map(|(place, why)| Refusal::ExpressionLimit { place, why }),
         (text(), text(), text()).prop_map(|(path, rule, why)| Refusal::SchemaFailed {

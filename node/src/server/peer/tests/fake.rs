@@ -14,7 +14,7 @@ use crate::server::peer::wire::introduction_server::{Introduction, IntroductionS
 use crate::server::peer::wire::membership_server::{Membership, MembershipServer};
 use crate::server::peer::wire::node_server::{Node, NodeServer};
 
-/// See the module documentation.
+/// A node with an identity that the test chooses.
 #[derive(Clone)]
 pub struct Fake {
     pub protocol: &'static str,

@@ -1,4 +1,4 @@
-//! Large entries over links that are slow, that break, or that lose what is large.
+//! Large entries over links that are slow, that break, or that lose large packets.
 
 use std::time::{Duration, Instant};
 
@@ -114,7 +114,7 @@ async fn a_path_that_drops_large_packets_is_noticed_and_used_in_small_ones() {
     assert_eq!(pair.stalls(), 1);
 }
 
-/// What it took of the entry would count as answers, and a leader that is answered does not step down.
+/// The parts of the entry that arrive would count as answers, and a leader that gets answers does not step down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_follows_another_leader_takes_no_piece_of_an_entry() {
     let pair = Pair::over(Way::default()).await;
@@ -147,7 +147,7 @@ async fn a_node_that_follows_another_leader_takes_no_piece_of_an_entry() {
     assert_eq!(former.sent(2).bytes_taken, 0);
 }
 
-/// What comes of a command that is forwarded; `None` where the stream breaks before.
+/// The answer to a forwarded command; `None` if the stream breaks before it.
 async fn forwarded(caller: &Connections, target: &Peer, command: Command) -> Option<ForwardResult> {
     let opening = async {
         loop {

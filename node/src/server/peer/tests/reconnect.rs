@@ -13,7 +13,7 @@ const CHANGE: Change = Change::Promote { node_id: 7 };
 
 #[tokio::test]
 async fn a_node_that_hangs_does_not_hold_up_calls_to_another() {
-    // Connections are taken by the system, and no byte ever comes.
+    // The operating system accepts the connections, but no byte ever comes.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_addr = silent.local_addr().unwrap();
     let healthy = peer(2, Fake::node(2).serve().await);
@@ -53,7 +53,7 @@ async fn a_server_that_comes_back_on_its_port_is_found_again() {
     let server = Served::start(|addr| options(2, addr)).await;
     let target = server.peer(2);
     let caller = client(1);
-    // There, but without a replica: what answers is the server itself.
+    // The process runs, but without a replica, so the server itself answers.
     let is_up = |answer: Result<_, PeerError>| {
         let said = answer.map(drop).unwrap_err().to_string();
         said.contains("this node is starting")

@@ -1,4 +1,4 @@
-//! A node that does not belong is refused on both sides, in words that name what does not fit.
+//! A node that does not belong to the cluster is refused on both sides. The refusal names what does not fit.
 
 use std::io;
 use std::sync::{Arc, OnceLock};

@@ -12,15 +12,15 @@ use tokio::task::JoinSet;
 /// The size of the link's buffers, as far as the operating system can be told.
 const BUFFER_BYTES: u32 = 32 * 1024;
 
-/// How a link is, towards the node behind it; on the way back it only drops large packets.
+/// The properties of a link towards the node behind it. On the way back the link only drops large packets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Way {
     /// Bytes a second over each connection.
     pub rate: Option<usize>,
     /// Every connection breaks after this time.
     pub breaks_after: Option<Duration>,
-    /// A packet larger than this is dropped however often it is sent, and what is behind it on the
-    /// same connection with it.
+    /// The link drops a packet larger than this however often it is sent. Data behind it on the same connection does
+    /// not arrive either.
     pub packet_max: Option<usize>,
     /// The largest packet on the way back.
     pub answer_max: Option<usize>,
@@ -50,7 +50,7 @@ async fn carry(near: TcpStream, far: TcpStream, way: Way) {
     near.set_nodelay(true).unwrap();
     far.set_nodelay(true).unwrap();
     let segment = SockRef::from(&near).tcp_mss().unwrap();
-    // What is written in one piece goes in segments of at most this size.
+    // Each write goes in segments of at most this size.
     let too_small = |max: &usize| segment as usize > *max;
     let (packet_max, answer_max) = (
         way.packet_max.filter(too_small),

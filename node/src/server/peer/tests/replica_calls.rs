@@ -1,4 +1,4 @@
-//! What a replica asks of other nodes, answered by a replica.
+//! The requests of a replica to other nodes, answered by a replica.
 
 use bytes::Bytes;
 use futures_util::StreamExt;

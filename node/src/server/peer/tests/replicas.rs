@@ -38,7 +38,7 @@ impl Node {
         Self::serve(id, dir, |_| async { replica.unwrap() }).await
     }
 
-    /// One that belongs to no cluster yet, and is told by others.
+    /// A node that belongs to no cluster yet, and learns of its cluster from other nodes.
     pub async fn fresh(id: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let host = Arc::new(TokioHost::new(dir.path().to_owned()));

@@ -13,7 +13,7 @@ use super::support::{PATIENCE, client, eventually, peer};
 use crate::replica::{ForwardStream, Peers, Received};
 
 const MIB: usize = 1024 * 1024;
-/// Of one message; two of them are more than a share.
+/// The size of one message. Two messages are more than a share.
 const MESSAGE_BYTES: usize = 20 * MIB;
 const SHARE_BYTES: usize = 32 * MIB;
 const STREAMS: usize = 3;
@@ -22,7 +22,7 @@ const STREAMS: usize = 3;
 async fn many_unfinished_messages_hold_no_more_than_a_share_and_the_leaders_appends_pass() {
     let pair = Pair::over(Way::default()).await;
     let server = &pair.learner.served.server;
-    // So slow that no message is through before this test is.
+    // So slow that no message arrives before this test ends.
     let slow = Way {
         rate: Some(2 * MIB),
         ..Way::default()
@@ -31,7 +31,7 @@ async fn many_unfinished_messages_hold_no_more_than_a_share_and_the_leaders_appe
     let ctx = format!("{{\"n\":\"{}\"}}", "x".repeat(MESSAGE_BYTES));
     let command = create("large", Some(ctx));
     let mut streams: Vec<ForwardStream> = Vec::new();
-    // The leader itself is one of the two that send so much.
+    // The leader itself is one of the two nodes that send this much.
     for sender in [&client(3), &pair.leader.connections] {
         for _ in 0..STREAMS {
             streams.push(sender.forward(&target).await.unwrap());

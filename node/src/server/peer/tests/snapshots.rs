@@ -168,7 +168,7 @@ async fn a_snapshot_that_cannot_be_read_is_written_again() {
     fails_and_is_written_again(cut, "cannot read").await;
 }
 
-/// The sender, whose snapshot this was done to, fails for this reason, goes on, and has another one soon.
+/// The sender of the damaged snapshot fails for this reason. It goes on, and soon has another snapshot.
 async fn fails_and_is_written_again(done: impl Fn(&Path), reason: &str) {
     let mut pair = Pair::new().await;
     let path = pair.sender.dir().join("snapshots");

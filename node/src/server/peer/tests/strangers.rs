@@ -1,4 +1,4 @@
-//! Callers that have no business at the port for other nodes: no secret, no member, no sane term.
+//! Callers that the port for other nodes must refuse: without the secret, not a member, or with an impossible term.
 
 use std::sync::atomic::Ordering;
 
@@ -45,7 +45,7 @@ async fn nodes_with_the_same_secret_talk_to_each_other_and_no_one_else_does() {
     assert!(stranger.hello(wire::HelloRequest::default()).await.is_err());
     let refused = || server.server.refusals().connections.load(Ordering::Relaxed);
     eventually("all three are counted", || refused() >= 3).await;
-    // And a node with a secret does not talk to one that asks for none.
+    // A node with a secret does not talk to a node that asks for none.
     let open = Served::start(|addr| options(2, addr)).await;
     let alone = with(OURS).hello(&open.addr.to_string()).await.unwrap_err();
     assert!(alone.to_string().contains("secret"), "{alone}");

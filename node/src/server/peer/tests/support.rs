@@ -1,4 +1,4 @@
-//! Nodes of which only the protocol is there, or the Raft below it too.
+//! Nodes that have only the protocol, or the Raft below it too.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -126,7 +126,7 @@ impl Served {
         peer(id, self.addr)
     }
 
-    /// Ends it as a shutdown does; the port is free then.
+    /// Ends the node as a shutdown does. The port is free then.
     pub async fn stop(self) {
         self.stop.cancel();
         let served = tokio::time::timeout(PATIENCE, self.serving).await;

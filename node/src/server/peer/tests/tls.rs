@@ -170,7 +170,7 @@ async fn certificates_that_cannot_work_are_refused_at_the_start() {
     }
 }
 
-/// What node 2 tells a caller that says it is node `id`, with this certificate.
+/// The answer of node 2 to a caller with this certificate that says it is node `id`.
 async fn told(server: &Served, id: u64, tls: PeerTls) -> Result<u64, PeerError> {
     let caller = Connections::new(&with(options(id, nowhere()), tls));
     caller
@@ -194,7 +194,7 @@ async fn a_certificate_is_a_node_only_at_that_nodes_address() {
         with(options, ca.sign("127.0.0.1"))
     })
     .await;
-    // Refused only because no replica runs there: it is known for what it is.
+    // The refusal comes only because no replica runs there: node 2 has accepted the caller's identity.
     let own = told(&server, 1, ca.sign("127.0.0.1")).await.unwrap_err();
     assert!(own.to_string().contains("starting"), "{own}");
     let service = told(&server, 1, ca.sign("orders.test")).await.unwrap_err();

@@ -18,7 +18,7 @@ const HANGS_AFTER: Duration = Duration::from_millis(250);
 /// Logged when small segments get through and others do not.
 pub(crate) const LARGE_PACKETS: &str = "the likely cause is a path that drops large packets: check the MTU of every \
                                         link between the two nodes";
-/// By address. See the module documentation.
+/// By address. The addresses to which large packets are lost, with the time until which this is believed.
 #[derive(Default)]
 pub(crate) struct Holes(Mutex<HashMap<String, Hole>>);
 

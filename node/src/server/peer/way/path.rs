@@ -22,7 +22,7 @@ pub(crate) const WAIT_MIN: Duration = Duration::from_millis(50);
 /// The longest of these waits.
 const WAIT_MAX: Duration = Duration::from_millis(400);
 
-/// See the module documentation.
+/// The connection, the round trip and the window of one node.
 #[derive(Default)]
 pub(crate) struct Path<T: Types> {
     pub(crate) window: Arc<Window>,

@@ -1,4 +1,4 @@
-//! ANCESTORS: from a write to its cause, to the cause of that, and so on.
+//! ANCESTORS: from a write to its cause, from that write to its own cause, and so on.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
+use super::look::{Found, look_at};
 use super::{PAGE_BYTES, write_item};
-use crate::replica::{Error, LogItem};
+use crate::replica::LogItem;
 use crate::server::clients::ops::{
     Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params,
 };
@@ -38,14 +39,6 @@ pub(in crate::server::clients::ops) fn start(
             wal_offset: None,
         })
     })
-}
-
-/// A look at one offset of the log.
-enum Found {
-    Write(LogItem),
-    /// Nothing took effect there.
-    NoWrite,
-    Compacted(Error),
 }
 
 async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, ErrorBody> {
@@ -99,28 +92,6 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
     }
     result.end();
     Ok(out)
-}
-
-async fn look_at(shared: &ServerShared, offset: u64) -> Result<Found, ErrorBody> {
-    let replica = &shared.replica;
-    let told = |error| failure::of_replica(&error, Effect::None);
-    let mut held = replica.hold_history(offset).await.map_err(told)?;
-    let mut page = replica.log_read(offset, 1);
-    if let Err(Error::OffsetCompacted { .. }) = page {
-        replica.wait_for_history(offset).await;
-        held = replica.hold_history(offset).await.map_err(told)?;
-        page = replica.log_read(offset, 1);
-    }
-    let page = match page {
-        Ok(page) => page,
-        Err(error @ Error::OffsetCompacted { .. }) => return Ok(Found::Compacted(error)),
-        Err(error) => return Err(told(error)),
-    };
-    drop(held);
-    Ok(match page.items.into_iter().next() {
-        Some((at, item @ LogItem::Facts(_))) if at == offset => Found::Write(item),
-        _ => Found::NoWrite,
-    })
 }
 
 fn no_write(offset: u64) -> ErrorBody {

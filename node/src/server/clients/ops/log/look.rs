@@ -1,0 +1,41 @@
+//! One offset of the log, here or in the archive.
+
+use rstmdb_rcp::message::ErrorBody;
+
+use crate::replica::{Error, LogItem};
+use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
+
+/// What is there.
+pub(in crate::server::clients::ops) enum Found {
+    Write(LogItem),
+    /// Nothing took effect there.
+    NoWrite,
+    Compacted(Error),
+}
+
+/// Looks at one offset.
+pub(in crate::server::clients::ops) async fn look_at(
+    shared: &ServerShared,
+    offset: u64,
+) -> Result<Found, ErrorBody> {
+    let replica = &shared.replica;
+    let told = |error| failure::of_replica(&error, Effect::None);
+    let mut held = replica.hold_history(offset).await.map_err(told)?;
+    let mut page = replica.log_read(offset, 1);
+    if let Err(Error::OffsetCompacted { .. }) = page {
+        replica.wait_for_history(offset).await;
+        held = replica.hold_history(offset).await.map_err(told)?;
+        page = replica.log_read(offset, 1);
+    }
+    let page = match page {
+        Ok(page) => page,
+        Err(error @ Error::OffsetCompacted { .. }) => return Ok(Found::Compacted(error)),
+        Err(error) => return Err(told(error)),
+    };
+    drop(held);
+    Ok(match page.items.into_iter().next() {
+        Some((at, item @ LogItem::Facts(_))) if at == offset => Found::Write(item),
+        _ => Found::NoWrite,
+    })
+}

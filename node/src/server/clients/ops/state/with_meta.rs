@@ -1,0 +1,51 @@
+//! GET_INSTANCE with what is known about the write that changed the instance last.
+//!
+//! The state has only that write's offset. What its client said is in the log, so it costs no memory, and it can be told
+//! for as long as the log or the archive has the write.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rstmdb_engine::{Query, Reply};
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+
+use crate::replica::LogItem;
+use crate::server::clients::ops::log::look::{Found, look_at};
+use crate::server::clients::ops::{Answer, Body, Running, fresh};
+use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::json::Object;
+use crate::server::messages::{meta, reply};
+
+/// Answers.
+pub(in crate::server::clients::ops) fn start(
+    shared: Arc<ServerShared>,
+    query: Query,
+    options: ReadOptions,
+) -> Running {
+    Running::boxed(async move {
+        fresh(&shared, options).await?;
+        let found = shared.replica.look_up(&query).await;
+        let instance = match found.map_err(|error| failure::of_replica(&error, Effect::None))? {
+            Reply::Instance(instance) => instance,
+            _ => return Err(ErrorBody::new(Code::InternalError, "this is no instance")),
+        };
+        let write = look_at(&shared, instance.last_wal_offset).await?;
+        let mut out = BytesMut::new();
+        let mut object = Object::begin(&mut out);
+        reply::write_instance(&mut object, &instance);
+        match write {
+            Found::Write(LogItem::Facts(entry)) => meta::write(object.object("meta"), &entry),
+            // A node whose log begins with a snapshot, or whose retention has dropped the write, does not know it.
+            Found::Write(LogItem::Membership) | Found::NoWrite | Found::Compacted(_) => {
+                object.key("meta").extend_from_slice(b"null");
+            }
+        }
+        object.end();
+        Ok(Answer {
+            body: Body::Json(out),
+            wal_offset: None,
+        })
+    })
+}

@@ -1,0 +1,77 @@
+//! From an operation and its parameters to what it looks up.
+
+use bytes::Bytes;
+use rstmdb_engine::{ListInstances, Query};
+use rstmdb_rcp::message::instance::IncludeOfInstance;
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
+use serde_json::value::RawValue;
+
+use super::op::Op;
+
+/// Something to look up.
+pub(crate) struct LookUp {
+    pub(crate) query: Query,
+    /// How fresh the answer must be.
+    pub(crate) options: ReadOptions,
+    /// Of an instance: whether what is known about its last write is asked for, too.
+    pub(crate) with_meta: bool,
+}
+
+/// What a request looks up. `None` for operations that are no queries.
+pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBody>> {
+    let mut with_meta = false;
+    let found = match op {
+        Op::AllowedEvents => understood(params).map(|params: asking::AllowedEvents<'_>| {
+            let text = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
+            let query = Query::AllowedEvents {
+                instance_id: params.instance_id.into_owned(),
+                payloads: params.payloads.map(text),
+            };
+            (query, params.read)
+        }),
+        Op::GetMachine => understood(params).map(|params: machine::GetMachine<'_>| {
+            let query = Query::GetMachine {
+                machine: params.machine.into_owned(),
+                version: params.version,
+            };
+            (query, params.read)
+        }),
+        Op::ListMachines => understood(params).map(|params: machine::ListMachines| {
+            let query = Query::ListMachines {
+                limit: params.limit,
+                offset: params.offset,
+            };
+            (query, params.read)
+        }),
+        Op::GetInstance => understood(params).map(|params: instance::GetInstance<'_>| {
+            with_meta = params.include.contains(&IncludeOfInstance::Meta);
+            let query = Query::GetInstance {
+                instance_id: params.instance_id.into_owned(),
+            };
+            (query, params.read)
+        }),
+        Op::ListInstances => understood(params).map(list_instances),
+        _ => return None,
+    };
+    Some(found.map(|(query, options)| LookUp {
+        query,
+        options,
+        with_meta,
+    }))
+}
+
+fn list_instances(params: instance::ListInstances<'_>) -> (Query, ReadOptions) {
+    let limit = params.page_limit();
+    let query = Query::ListInstances(ListInstances {
+        machine: params.machine.map(Into::into),
+        state: params.state.map(Into::into),
+        limit: Some(limit),
+        offset: params.offset,
+        after: params.after.map(Into::into),
+    });
+    (query, params.read)
+}
+
+fn understood<'a, P: Params<'a>>(params: &'a RawValue) -> Result<P, ErrorBody> {
+    P::read(params).map_err(ErrorBody::from)
+}

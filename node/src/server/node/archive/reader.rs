@@ -1,0 +1,113 @@
+//! Reads the archive of a cluster for a program that is no node of it: `restore` and `verify`.
+
+use std::collections::BTreeSet;
+
+use rstmdb_raft_store::{self as raft_store, ArchivedName, Entry, Keyring};
+use uuid::Uuid;
+
+use super::open;
+use crate::replica::{ArchiveError, ArchiveOptions};
+use crate::server::config::Config;
+
+/// What an object may have at most; the same as for a node.
+const OBJECT_BYTES_MAX: u64 = 512 << 20;
+
+/// Why the archive was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be opened.
+    #[error("{0}")]
+    Open(String),
+    /// A call has failed.
+    #[error("cannot {doing}: {reason}")]
+    Call {
+        /// What was tried.
+        doing: String,
+        /// What the archive said.
+        reason: ArchiveError,
+    },
+    /// A call took too long.
+    #[error("cannot {doing}: no answer within {secs} s (archive.timeout_secs)")]
+    Slow {
+        /// What was tried.
+        doing: String,
+        /// How long.
+        secs: u64,
+    },
+    /// An object is damaged, of another cluster, or encrypted with another key.
+    #[error(transparent)]
+    Object(#[from] raft_store::Error),
+}
+
+/// An archive, and the objects that were in it when it was listed.
+pub(in crate::server) struct ArchiveReader {
+    options: ArchiveOptions,
+    cluster_id: u128,
+    keys: Keyring,
+    names: BTreeSet<ArchivedName>,
+}
+
+impl ArchiveReader {
+    /// The configured archive of a cluster; none if none is configured.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub(in crate::server) async fn list(
+        config: &Config,
+        cluster_id: u128,
+    ) -> Result<Option<Self>, ReadError> {
+        let text = Uuid::from_u128(cluster_id).to_string();
+        let opened = open(config, &text).map_err(|error| ReadError::Open(error.to_string()))?;
+        let Some(options) = opened else {
+            return Ok(None);
+        };
+        let mut reader = Self {
+            options,
+            cluster_id,
+            keys: config.storage.keys.clone(),
+            names: BTreeSet::new(),
+        };
+        let archive = reader.options.archive.clone();
+        let listed = reader.call("list the archive".to_owned(), archive.list());
+        let names = listed.await?;
+        reader.names = names.iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Some(reader))
+    }
+
+    /// The object with this entry that leads farthest.
+    pub(in crate::server) fn object_with(&self, offset: u64) -> Option<&ArchivedName> {
+        let holds = |name: &&ArchivedName| (name.first..=name.last).contains(&offset);
+        self.names.iter().filter(holds).max_by_key(|name| name.last)
+    }
+
+    /// All entries of an object.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what was put there.
+    pub(in crate::server) async fn entries(
+        &self,
+        name: &ArchivedName,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let text = name.to_string();
+        let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
+        let doing = format!("read {text} from the archive");
+        let object = self.call(doing, get).await?;
+        let entries = raft_store::archived_entries(name, &object, self.cluster_id, &self.keys);
+        Ok(entries?)
+    }
+
+    async fn call<R>(
+        &self,
+        doing: String,
+        call: impl Future<Output = Result<R, ArchiveError>>,
+    ) -> Result<R, ReadError> {
+        let timeout = self.options.timeout;
+        match tokio::time::timeout(timeout, call).await {
+            Ok(done) => done.map_err(|reason| ReadError::Call { doing, reason }),
+            Err(_) => Err(ReadError::Slow {
+                doing,
+                secs: timeout.as_secs(),
+            }),
+        }
+    }
+}
