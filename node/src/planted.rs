@@ -42,11 +42,17 @@ pub enum Bug {
     ChainLostBySnapshot,
     /// A dry run of an event writes the event, and takes its idempotency key.
     DryRunWrites,
+    /// A leader ignores what the client of another node says about its write.
+    MetadataLostByForwarding,
+    /// A reload adds tokens and takes none away.
+    ReloadForgetsARevocation,
+    /// The new addresses of a member are confirmed, and not written.
+    MovedMemberStaysWhereItWas,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -59,6 +65,9 @@ impl Bug {
         Self::ChainSkipsStale,
         Self::ChainLostBySnapshot,
         Self::DryRunWrites,
+        Self::MetadataLostByForwarding,
+        Self::ReloadForgetsARevocation,
+        Self::MovedMemberStaysWhereItWas,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -77,6 +86,9 @@ impl Bug {
             Self::ChainSkipsStale => "chain-skips-stale",
             Self::ChainLostBySnapshot => "chain-lost-by-snapshot",
             Self::DryRunWrites => "dry-run-writes",
+            Self::MetadataLostByForwarding => "metadata-lost-by-forwarding",
+            Self::ReloadForgetsARevocation => "reload-forgets-a-revocation",
+            Self::MovedMemberStaysWhereItWas => "moved-member-stays-where-it-was",
         }
     }
 }
@@ -119,7 +131,10 @@ pub fn set(bug: Bug) {
         | Bug::CatchUpDropsDeletions
         | Bug::LogTimeFollowsWallClock
         | Bug::LevelRaisedTooEarly
-        | Bug::DryRunWrites => {}
+        | Bug::DryRunWrites
+        | Bug::MetadataLostByForwarding
+        | Bug::ReloadForgetsARevocation
+        | Bug::MovedMemberStaysWhereItWas => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

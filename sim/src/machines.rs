@@ -1,6 +1,8 @@
 //! The machines that the tests use, and an independent model of them. The node gets the definitions.
 //! [`Machine::next`] says what the node must then do.
 
+mod parcel;
+
 use serde_json::{Map, Value, json};
 
 /// A machine of the tests.
@@ -12,6 +14,8 @@ pub enum Machine {
     Order,
     /// Has format 2: counts to three by `set`, goes on by `always`, and emits.
     Tally,
+    /// Of format 2: is loaded, sorted by weight and moved, by guards over context and payload, within schemas.
+    Parcel,
 }
 
 /// Why an event is refused.
@@ -21,6 +25,23 @@ pub enum Refusal {
     InvalidTransition,
     /// There is one, and its guard does not hold.
     GuardFailed,
+    /// The payload, or the context after the event, does not fit its schema.
+    SchemaFailed,
+    /// What is to be set cannot be computed.
+    ExpressionFailed,
+}
+
+impl Refusal {
+    /// The code of the protocol.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Refusal::InvalidTransition => "INVALID_TRANSITION",
+            Refusal::GuardFailed => "GUARD_FAILED",
+            Refusal::SchemaFailed => "SCHEMA_FAILED",
+            Refusal::ExpressionFailed => "EXPRESSION_FAILED",
+        }
+    }
 }
 
 /// An instance as the model has it.
@@ -56,6 +77,15 @@ impl Machine {
     pub const TALLY_EVENTS: [&'static str; 2] = ["ADD", "EMPTY"];
     /// Every machine of format 1.
     pub const ALL: [Machine; 2] = [Machine::Counter, Machine::Order];
+    /// Every machine.
+    pub const KNOWN: [Machine; 4] = [
+        Machine::Counter,
+        Machine::Order,
+        Machine::Tally,
+        Machine::Parcel,
+    ];
+    /// Every event of [`Machine::Parcel`].
+    pub const PARCEL_EVENTS: [&'static str; 4] = parcel::EVENTS;
     /// Every event of [`Machine::Order`].
     pub const ORDER_EVENTS: [&'static str; 5] = ["PAY", "SHIP", "DELIVER", "CANCEL", "REOPEN"];
 
@@ -65,12 +95,13 @@ impl Machine {
             Machine::Counter => "counter",
             Machine::Order => "order",
             Machine::Tally => "tally",
+            Machine::Parcel => "parcel",
         }
     }
 
     /// The machine of this name.
     pub fn from_name(name: &str) -> Option<Machine> {
-        let mut all = Self::SIMULATED.into_iter();
+        let mut all = Self::KNOWN.into_iter();
         all.find(|machine| machine.name() == name)
     }
 
@@ -80,6 +111,7 @@ impl Machine {
             Machine::Counter => "on",
             Machine::Order => "created",
             Machine::Tally => "open",
+            Machine::Parcel => "packed",
         }
     }
 
@@ -103,6 +135,7 @@ impl Machine {
                     {"from": ["delivered", "cancelled"], "event": "REOPEN", "to": "created"},
                 ],
             }),
+            Machine::Parcel => parcel::definition(),
             Machine::Tally => json!({
                 "format": 2,
                 "initial": "open",
@@ -126,7 +159,7 @@ impl Machine {
         }
     }
 
-    /// Where an event leads; `ctx` is the context before the event.
+    /// Where an event without a payload leads; `ctx` is the context before the event.
     ///
     /// # Errors
     /// When the event is refused.
@@ -148,6 +181,7 @@ impl Machine {
             (Machine::Tally, "open", "ADD") => Ok("open"),
             (Machine::Tally, "full", "ADD") => Err(Refusal::GuardFailed),
             (Machine::Tally, "full", "EMPTY") => Ok("open"),
+            (Machine::Parcel, _, _) => self.event(state, event, ctx, None).map(|moved| moved.state),
             _ => Err(Refusal::InvalidTransition),
         }
     }
@@ -165,6 +199,9 @@ impl Machine {
         ctx: &Map<String, Value>,
         payload: Option<Map<String, Value>>,
     ) -> Result<Moved, Refusal> {
+        if self == Machine::Parcel {
+            return parcel::event(state, event, ctx, payload);
+        }
         let to = self.next(state, event, ctx)?;
         let mut moved = Moved {
             state: to,

@@ -62,6 +62,8 @@ pub struct Settings {
     pub understands: u32,
     /// Whether leaders raise the feature level by themselves.
     pub raises_level: bool,
+    /// Whether clients say something about their writes, by the rule of [`crate::check::said`].
+    pub clients_say: bool,
     /// Whether a majority that can talk must have a leader soon: its members stay the same, and messages pass.
     pub promises_leader: bool,
 }
@@ -95,6 +97,7 @@ impl Settings {
             log_ahead_max: CLOCK_SKEW_MAX + Duration::from_secs(1),
             understands: level::CURRENT,
             raises_level: false,
+            clients_say: false,
             promises_leader: false,
         }
     }
@@ -146,18 +149,32 @@ impl Settings {
     }
 }
 
-/// Where a node is reached.
+/// Where a node is reached that has never moved.
 #[must_use]
 pub fn node_info(id: u64) -> NodeInfo {
+    moved_info(id, 0)
+}
+
+/// Where a node is reached that has moved so often.
+#[must_use]
+pub fn moved_info(id: u64, moves: u64) -> NodeInfo {
+    let name = match moves {
+        0 => format!("node{id}"),
+        moves => format!("node{id}-{moves}"),
+    };
     NodeInfo {
-        peer_addr: format!("node{id}:7402"),
-        rcp_addr: format!("node{id}:7401"),
+        peer_addr: format!("{name}:7402"),
+        rcp_addr: format!("{name}:7401"),
     }
 }
 
-/// The node that is reached at an address for other nodes.
+/// The node that is, or was, reached at an address for other nodes, and how often it had moved then.
 #[must_use]
-pub fn node_at(peer_addr: &str) -> Option<u64> {
+pub fn node_at(peer_addr: &str) -> Option<(u64, u64)> {
     let (name, _) = peer_addr.split_once(':')?;
-    name.strip_prefix("node")?.parse().ok()
+    let name = name.strip_prefix("node")?;
+    match name.split_once('-') {
+        Some((id, moves)) => Some((id.parse().ok()?, moves.parse().ok()?)),
+        None => Some((name.parse().ok()?, 0)),
+    }
 }

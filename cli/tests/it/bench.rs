@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 /// How long the stalling server stands still, once.
 const STALL: Duration = Duration::from_millis(500);
+/// After this many runs without time for their requests, the benchmark is at fault, and not the machine.
+const RUNS_MAX: usize = 20;
 
 fn server() -> Fake {
     let next = AtomicU64::new(1);
@@ -44,6 +46,27 @@ fn report(fake: &Fake, line: &str) -> Value {
     serde_json::from_str(&out).unwrap()
 }
 
+/// The report of a run for which the machine had time, and its server. Beside other load a timed run may send few
+/// requests or none. Such a run shows nothing of how the benchmark works, so another one is made.
+fn report_if(
+    start: impl Fn() -> Fake,
+    line: &str,
+    has_time: impl Fn(&Value) -> bool,
+) -> (Value, Fake) {
+    for _ in 0..RUNS_MAX {
+        let fake = start();
+        let report = report(&fake, line);
+        if has_time(&report) {
+            return (report, fake);
+        }
+    }
+    panic!("the machine had no time for {line} in {RUNS_MAX} runs");
+}
+
+fn has_sent_all(report: &Value) -> bool {
+    report["unsent"] == 0
+}
+
 fn requests(fake: &Fake, op: &str) -> Vec<Value> {
     let of_op = fake.requests().into_iter().filter(|(name, _)| name == op);
     of_op
@@ -62,12 +85,11 @@ fn a_benchmark_reports_what_it_measured_and_deletes_its_instances() {
         "--op get --keys uniform --rate 500",
         "--op guard --context 500",
     ] {
-        let fake = server();
         let line = format!(
             "bench {what} --connections 3 --in-flight 2 --threads 2 --duration 100ms --warm-up 10ms"
         );
-        let report = report(&fake, &line);
-        assert!(report["ops"].as_u64() > Some(0), "{report}");
+        let has_time = |report: &Value| report["ops"].as_u64() > Some(0);
+        let (report, fake) = report_if(server, &line, has_time);
         assert!(report["latency_us"]["p50"].as_f64() > Some(0.0), "{report}");
         assert_eq!(report["errors"], json!({}));
         let created = requests(&fake, op::CREATE_INSTANCE).len();
@@ -80,7 +102,7 @@ fn a_benchmark_reports_what_it_measured_and_deletes_its_instances() {
 #[test]
 fn the_report_has_the_documented_fields() {
     let line = "bench --mix apply=3,get=1 --keys zipf --instances 9 --rate 400 --connections 2 --duration 200ms";
-    let report = report(&server(), line);
+    let (report, _) = report_if(server, line, has_sent_all);
     let fields: Vec<&String> = report.as_object().unwrap().keys().collect();
     let documented = [
         "op",
@@ -145,11 +167,10 @@ fn a_guard_is_measured_by_turns_with_the_same_event_without_one() {
 
 #[test]
 fn requests_are_for_the_instances_that_the_keys_say() {
-    let fake = server();
-    report(
-        &fake,
-        "bench --keys sequential --instances 5 --connections 1 --in-flight 1 --duration 50ms --warm-up 1ms",
-    );
+    // An open loop: how many requests there are does not depend on how fast they are answered.
+    let line = "bench --keys sequential --instances 5 --connections 1 --in-flight 1 --duration 50ms --warm-up 1ms \
+                --rate 400";
+    let (_, fake) = report_if(server, line, has_sent_all);
     let ids: Vec<String> = requests(&fake, op::APPLY_EVENT)
         .iter()
         .map(|params| params["instance_id"].as_str().unwrap().to_owned())
@@ -158,22 +179,24 @@ fn requests_are_for_the_instances_that_the_keys_say() {
     for (number, id) in ids.iter().enumerate() {
         assert_eq!(ends(id), number % 5, "{id}");
     }
-    assert!(ids.len() > 5);
+    assert!(ids.len() > 5, "the keys begin anew: {ids:?}");
     assert_eq!(requests(&fake, op::CREATE_INSTANCE).len(), 5);
 }
 
 #[test]
 fn a_stall_of_the_server_hides_from_a_closed_loop_and_shows_in_an_open_one() {
     let line = "bench --connections 1 --in-flight 4 --warm-up 1ms --duration 1500ms";
-    let closed = report(&stalling_server(), line);
-    let open = report(&stalling_server(), &format!("{line} --rate 200"));
+    // Any other stall holds up four requests as well. Of this many, some such stalls are less than one in a hundred.
+    let has_time = |report: &Value| report["ops"].as_u64() > Some(2_000);
+    let (closed, _) = report_if(stalling_server, line, has_time);
+    let line = format!("{line} --rate 200");
+    let (open, _) = report_if(stalling_server, &line, has_sent_all);
     let millis = |report: &Value, which: &str| report["latency_us"][which].as_f64().unwrap() / 1e3;
     // Four requests waited. All others were never sent, so the closed loop knows nothing of them.
     assert!(millis(&closed, "max") > 400.0, "{closed}");
     assert!(millis(&closed, "p99") < 100.0, "{closed}");
     // 100 of 300 requests fell into the stall, and waited for between 0 and 500 ms.
     assert_eq!(open["ops"], 300, "{open}");
-    assert_eq!(open["unsent"], 0, "{open}");
     assert!(millis(&open, "p99") > 400.0, "{open}");
     assert!(millis(&open, "p90") > 250.0, "{open}");
 }

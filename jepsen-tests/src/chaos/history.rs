@@ -35,6 +35,10 @@ pub enum Workload {
     Lease,
     /// Questions what an order allows, and what an event would do.
     Asking,
+    /// A machine of format 2.
+    Parcel,
+    /// Automation paused and resumed.
+    Automation,
 }
 
 /// One request and its outcome.
@@ -50,6 +54,9 @@ pub struct Entry {
     pub pipeline: u64,
     /// The node that was asked.
     pub node: u64,
+    /// As whom; empty without a token.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub actor: String,
     /// When it was sent, in microseconds since the run began.
     pub begun: u64,
     /// When the answer came, or it was clear that none would.

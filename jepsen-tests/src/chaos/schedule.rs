@@ -73,6 +73,12 @@ pub enum Kind {
     Rolling,
     /// A node loses its folder and is replaced by another.
     Emptied,
+    /// A node gets other addresses.
+    Moved,
+    /// The next step of a rolling upgrade from the program before. A run with this kind begins with that program.
+    Upgrade,
+    /// Tokens and limits change while the nodes run.
+    Reload,
     /// A node's file system loses what was not synced.
     PowerCut,
     /// A system call on the log fails, or kills the node.
@@ -99,7 +105,7 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 31] = [
+    pub const ALL: [Kind; 34] = [
         Kind::KillOne,
         Kind::KillMinority,
         Kind::KillAll,
@@ -123,6 +129,9 @@ impl Kind {
         Kind::Members,
         Kind::Rolling,
         Kind::Emptied,
+        Kind::Moved,
+        Kind::Upgrade,
+        Kind::Reload,
         Kind::PowerCut,
         Kind::FailingCall,
         Kind::LyingWrites,
@@ -152,6 +161,10 @@ const QUIET_AT_FIRST_MS: u64 = 3_000;
 /// The time without faults at the end, so that every fault has ended.
 const QUIET_AT_LAST_MS: u64 = 5_000;
 
+/// The steps of an upgrade: of five nodes, the end of it, and an attempt to go back.
+const UPGRADE_STEPS: u64 = 7;
+/// The part of a run in which its nodes are upgraded.
+const UPGRADE_PERCENT: u64 = 60;
 /// How long a fault lasts, in milliseconds.
 const LASTS_MS: (u64, u64) = (500, 6_000);
 
@@ -160,12 +173,17 @@ const LASTS_MS: (u64, u64) = (500, 6_000);
 pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Planned> {
     let end = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let end = end.saturating_sub(QUIET_AT_LAST_MS);
-    let mut planned = Vec::new();
+    let mut planned = upgrade(kinds, end, rng);
+    let kinds: Vec<Kind> = kinds
+        .iter()
+        .copied()
+        .filter(|kind| *kind != Kind::Upgrade)
+        .collect();
     let mut left: Vec<Kind> = Vec::new();
     let mut at_ms = QUIET_AT_FIRST_MS;
     while at_ms < end && !kinds.is_empty() {
         if left.is_empty() {
-            left.extend(kinds);
+            left.extend(&kinds);
         }
         let kind = left.swap_remove(rng.index(left.len()));
         let least_ms = match kind {
@@ -188,7 +206,23 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
             false => lasts_ms + pause,
         };
     }
+    planned.sort_by_key(|planned| planned.at_ms);
     planned
+}
+
+/// The steps of a rolling upgrade, in its part of the run: clients are to use the new level, too.
+fn upgrade(kinds: &BTreeSet<Kind>, end: u64, rng: &mut Rng) -> Vec<Planned> {
+    if !kinds.contains(&Kind::Upgrade) {
+        return Vec::new();
+    }
+    let span_ms = (end * UPGRADE_PERCENT / 100).saturating_sub(QUIET_AT_FIRST_MS);
+    let steps = (0..UPGRADE_STEPS).map(|step| Planned {
+        at_ms: QUIET_AT_FIRST_MS + 1 + span_ms * step / UPGRADE_STEPS,
+        lasts_ms: rng.between(LASTS_MS.0, LASTS_MS.0 * 3),
+        kind: Kind::Upgrade,
+        seed: rng.number(),
+    });
+    steps.collect()
 }
 
 #[cfg(test)]
@@ -217,7 +251,7 @@ mod tests {
                 is_last || Duration::from_millis(jump.lasts_ms) > NOTICED_WITHIN
             });
             assert!(noticed, "seed {seed}");
-            assert!(planned.windows(2).all(|two| two[0].at_ms < two[1].at_ms));
+            assert!(planned.windows(2).all(|two| two[0].at_ms <= two[1].at_ms));
             let overlap = |two: &[Planned]| two[0].at_ms + two[0].lasts_ms > two[1].at_ms;
             assert!(planned.windows(2).any(overlap), "seed {seed}");
         }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::fault::raise_limit;
+use super::fault::{raise_limit, upgrade};
 use super::nemesis::Span;
+use super::nodes::processes::can_be_older;
 use super::report::{self, Overall};
 use super::run::{self, Done, Plan, Runner};
 use super::schedule::Kind;
@@ -18,6 +19,9 @@ use crate::faults::faketime::Library;
 use crate::faults::{disk, strace};
 use crate::harness::arguments;
 use crate::harness::rng::{self, Rng};
+
+/// One seed in so many begins with the program before, and is upgraded.
+const UPGRADES_EVERY: u64 = 3;
 
 /// The schedule of a run, in its folder.
 const SCHEDULE: &str = "schedule.json";
@@ -77,6 +81,10 @@ pub fn main(args: &Args) -> ExitCode {
             _ => seeds.number() >> 16,
         };
         let nodes = args.nodes.unwrap_or([3, 5][runs % 2]);
+        let mut kinds = kinds.clone();
+        if args.faults.is_none() && !seed.is_multiple_of(UPGRADES_EVERY) {
+            kinds.remove(&Kind::Upgrade);
+        }
         let mut plan = Plan::draw(seed, nodes, args.runner, args.run_time, args.rate, &kinds);
         if let Some(path) = &args.schedule {
             match read_schedule(path) {
@@ -157,6 +165,9 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
             Kind::ClockDrift,
             Kind::Members,
             Kind::Emptied,
+            Kind::Moved,
+            Kind::Upgrade,
+            Kind::Reload,
             Kind::PowerCut,
             Kind::FailingCall,
             Kind::LyingWrites,
@@ -166,6 +177,9 @@ fn kinds(args: &Args) -> BTreeSet<Kind> {
         ];
         leave_out(&only_processes, "nodes in containers");
         return kinds;
+    }
+    if let Err(why) = can_be_older(upgrade::BEFORE) {
+        leave_out(&[Kind::Upgrade], &why);
     }
     if let Err(error) = disk::Disk::mount_new() {
         leave_out(&[Kind::PowerCut, Kind::FullDisk], &error.to_string());

@@ -37,6 +37,40 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives a node that does not run other addresses; `advertise` is told where it listens then, and says where other
+    /// nodes are to find it. The configurations of the other nodes stay as they are.
+    ///
+    /// # Errors
+    /// When there are no ports, or the configuration cannot be written.
+    pub fn relocate_behind(
+        &mut self,
+        id: u64,
+        advertise: impl FnOnce(u64, SocketAddr) -> Result<SocketAddr, Error>,
+    ) -> Result<(), Error> {
+        let mut place = Addresses::find(id)?;
+        place.peer = advertise(id, place.bind)?;
+        let others = self
+            .members
+            .iter()
+            .filter(|(other, member)| **other != id && !member.retired);
+        let others = others.map(|(other, member)| {
+            let there = Addresses {
+                id: *other,
+                bind: member.bind,
+                peer: member.peer,
+                rcp_port: member.node.addr().port(),
+            };
+            there.to_yaml()
+        });
+        let peers: Vec<String> = others.chain([place.to_yaml()]).collect();
+        let listed = self.config.clone();
+        let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
+        let config = place.configure(&listed);
+        let member = self.member_mut(id)?;
+        (member.bind, member.peer) = (place.bind, place.peer);
+        member.node.reconfigure(place.rcp_port, &config)
+    }
+
     /// Where a node's peers find it, and its clients.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! | [`machines`] | the machines the tests use, written down a second time |
 //! | [`ledger`] | what was sent, acknowledged, refused, unanswered |
 //! | [`known_offsets`] | the offsets that clients know of; later reads must not be older |
+//! | [`said`] | what clients say about their writes |
 //! | [`pipeline`] | one connection under load, across kills |
 //! | [`pipelines`] | several of them on instances they share |
 //! | [`steady`] | writers of the client library, which must not notice that one node fails |
@@ -19,6 +20,7 @@ pub mod ledger;
 pub mod mixed;
 pub mod pipeline;
 pub mod pipelines;
+pub mod said;
 pub mod steady;
 
 pub use rstmdb_sim::machines;

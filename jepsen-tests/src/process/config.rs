@@ -51,9 +51,41 @@ impl Config {
     }
 }
 
+/// The text of a file, as [`Config::to_yaml`] writes it, with another value of a key.
+pub fn with_key(text: &str, key: &str, value: &str) -> String {
+    let (section, name) = key.split_once('.').unwrap_or(("", key));
+    let mut config = Config::default();
+    let mut current = "";
+    for line in text.lines() {
+        match line
+            .strip_prefix("  ")
+            .and_then(|line| line.split_once(": "))
+        {
+            Some((name, value)) => {
+                config.set(&format!("{current}.{name}"), value);
+            }
+            None => current = line.trim_end_matches(':'),
+        }
+    }
+    config.set(&format!("{section}.{name}"), value);
+    config.to_yaml()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_a_written_file_is_replaced_or_added() {
+        let config = Config::default()
+            .with("storage.data_dir", "/d")
+            .with("network.bind_addr", "\"a: b\"");
+        let text = config.to_yaml();
+        for (key, value) in [("storage.data_dir", "/e"), ("auth.required", "false")] {
+            let changed = with_key(&text, key, value);
+            assert_eq!(changed, config.clone().with(key, value).to_yaml());
+        }
+    }
 
     #[test]
     fn keys_are_grouped_by_section() {

@@ -10,6 +10,7 @@
 //! | [`program`] | runs a program that must end without a signal |
 //! | [`cli`] | runs `rstmdb-cli` |
 //! | [`consoles`] | the console blocks of a document |
+//! | [`tokens`] | the tokens that clients show, and the file in which nodes find them |
 //! | [`admin`] | a node's admin HTTP, as monitoring reads it |
 
 pub mod admin;
@@ -20,4 +21,5 @@ pub mod consoles;
 pub mod node;
 pub mod ports;
 pub mod program;
+pub mod tokens;
 mod usage;

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::config::Config;
+use super::config::{self, Config};
 use super::{binaries, ports};
 use crate::Error;
 use crate::rcp::raw;
@@ -97,6 +97,17 @@ impl Node {
             .with("storage.data_dir", &self.data_dir().display().to_string());
         let written = std::fs::write(self.config_path(), config.to_yaml());
         written.map_err(Error::io("the configuration"))
+    }
+
+    /// Changes a key in the configuration of a node, which may run: it has to be told to read the file again.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub fn change_key(&self, key: &str, value: &str) -> Result<(), Error> {
+        let failed = || Error::io("the configuration");
+        let text = std::fs::read_to_string(self.config_path()).map_err(failed())?;
+        let changed = config::with_key(&text, key, value);
+        std::fs::write(self.config_path(), changed).map_err(failed())
     }
 
     /// Starts the process again, without waiting for it.

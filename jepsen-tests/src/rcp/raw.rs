@@ -112,6 +112,15 @@ impl Connection {
         self.call("HELLO", &hello).map(drop)
     }
 
+    /// Shows a token.
+    ///
+    /// # Errors
+    /// When the server refuses it, or the connection is gone.
+    pub fn authenticate(&mut self, token: &str) -> Result<(), Error> {
+        let shown = json!({"method": "bearer", "token": token});
+        self.call("AUTH", &shown).map(drop)
+    }
+
     /// Decodes what comes from now on as lines.
     pub fn set_mode(&mut self, mode: WireMode) {
         self.decoder.set_mode(mode);

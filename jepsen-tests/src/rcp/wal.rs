@@ -14,7 +14,7 @@ pub const PAGE_RECORDS: u64 = 1000;
 pub struct Record {
     /// Its place in the log.
     pub offset: u64,
-    /// What it says.
+    /// What it says; in `meta`, what was said about it.
     pub entry: Value,
 }
 
@@ -22,6 +22,13 @@ impl Record {
     /// The entry's type.
     pub fn kind(&self) -> &str {
         self.entry["type"].as_str().unwrap_or_default()
+    }
+
+    /// What was said about the write, and by whom, without the time.
+    pub fn meta(&self) -> Value {
+        let mut meta = self.entry["meta"].as_object().cloned().unwrap_or_default();
+        meta.remove("time_ms");
+        Value::Object(meta)
     }
 
     /// A text field; empty if the record does not have it.
@@ -36,19 +43,23 @@ impl Record {
 
     /// What a watcher that includes creations and deletions must have seen; `None` if the record is neither of them nor
     /// an event.
+    ///
+    /// It is compared with what was said about the write as well.
     pub fn seen_or_lived(&self) -> Option<Seen> {
         let entry = &self.entry;
         let lived = match self.kind() {
             "create_instance" => json!({
                 "instance_id": entry["instance_id"], "to_state": entry["initial_state"],
-                "ctx": entry["initial_ctx"],
+                "ctx": entry["initial_ctx"], "emits": entry["emits"], "meta": entry["meta"],
             }),
             "delete_instance" => json!({
                 "instance_id": entry["instance_id"], "from_state": entry["from_state"],
+                "meta": entry["meta"],
             }),
-            _ => return self.seen(),
+            "apply_event" => return Some(Seen::with_meta(self.offset, entry)),
+            _ => return None,
         };
-        Some(Seen::new(self.offset, &lived))
+        Some(Seen::with_meta(self.offset, &lived))
     }
 }
 
@@ -66,7 +77,7 @@ pub fn visit(
     loop {
         let mut page = connection.call(
             "WAL_READ",
-            &json!({"from_offset": next, "limit": page_records}),
+            &json!({"from_offset": next, "limit": page_records, "include_meta": true}),
         )?;
         let after = page["next_offset"].as_u64().unwrap_or_default();
         let Value::Array(records) = page["records"].take() else {
@@ -80,10 +91,11 @@ pub fn visit(
                     "a page of WAL_READ from {next} to {after} holds offset {offset}"
                 )));
             }
-            visitor(Record {
-                offset,
-                entry: record["entry"].take(),
-            });
+            let mut entry = record["entry"].take();
+            if !record["meta"].is_null() {
+                entry["meta"] = record["meta"].take();
+            }
+            visitor(Record { offset, entry });
         }
         // A page may be empty and yet not be the last. It then says where to continue.
         if is_last && after <= next {

@@ -29,6 +29,15 @@ pub struct Seen {
 impl Seen {
     /// Of an event of a watch, or of an `apply_event` of the log: they name their fields alike.
     pub fn new(offset: u64, event: &Value) -> Self {
+        Self::of(offset, event, &[])
+    }
+
+    /// As [`Self::new`], with what was said about the write.
+    pub fn with_meta(offset: u64, event: &Value) -> Self {
+        Self::of(offset, event, &["meta"])
+    }
+
+    fn of(offset: u64, event: &Value, more: &[&str]) -> Self {
         let mut hasher = DefaultHasher::new();
         for field in [
             "instance_id",
@@ -37,7 +46,11 @@ impl Seen {
             "to_state",
             "payload",
             "ctx",
-        ] {
+            "emits",
+        ]
+        .iter()
+        .chain(more)
+        {
             // For an absent payload, a watch has no field, but the log has null.
             event
                 .get(field)
@@ -76,7 +89,7 @@ impl Observed {
     }
 
     /// Adds an event, unless it is before the requested start.
-    fn take(&mut self, event: &Value) -> Result<(), Error> {
+    fn take(&mut self, event: &Value, includes_meta: bool) -> Result<(), Error> {
         let offset = event["wal_offset"].as_u64().unwrap_or_default();
         if offset <= self.looked_at {
             return Err(Error::Protocol(format!(
@@ -84,7 +97,10 @@ impl Observed {
                 self.looked_at
             )));
         }
-        self.seen.push(Seen::new(offset, event));
+        self.seen.push(match includes_meta {
+            true => Seen::with_meta(offset, event),
+            false => Seen::new(offset, event),
+        });
         Ok(())
     }
 }
@@ -169,6 +185,7 @@ fn watch_once(
     let mut connection = Connection::connect_within(addr, RESUME_TIMEOUT)?;
     let mut watch = wanted.filter.clone();
     watch["from_offset"] = Value::from(from);
+    let includes_meta = watch["include_meta"] == true;
     connection.call("WATCH_ALL", &watch)?;
     observed.connections += 1;
     connection.set_timeout(READ_TIMEOUT)?;
@@ -186,7 +203,7 @@ fn watch_once(
                 if repeats > 0 && offset == from {
                     repeats -= 1;
                 } else {
-                    observed.take(&event)?;
+                    observed.take(&event, includes_meta)?;
                 }
             }
             Ok(Message::Progress(progress)) => {
@@ -273,8 +290,8 @@ mod tests {
         assert_eq!(observed.resume(), (4, 2));
         observed.looked_at = 4;
         assert_eq!(observed.resume(), (5, 0));
-        assert!(observed.take(&json!({"wal_offset": 4})).is_err());
-        assert!(observed.take(&json!({"wal_offset": 5})).is_ok());
+        assert!(observed.take(&json!({"wal_offset": 4}), false).is_err());
+        assert!(observed.take(&json!({"wal_offset": 5}), false).is_ok());
         assert_eq!(observed.resume(), (5, 1));
     }
 

@@ -35,7 +35,7 @@ pub struct Sum {
 }
 
 /// The faults that must have happened for many seeds to count as a test.
-const REQUIRED: [&str; 14] = [
+const REQUIRED: [&str; 15] = [
     "kill",
     "power cut",
     "partition",
@@ -48,6 +48,7 @@ const REQUIRED: [&str; 14] = [
     "transfer",
     "members change",
     "removed",
+    "moved",
     "snapshot received",
     "restart",
 ];

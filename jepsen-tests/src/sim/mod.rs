@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`plan`] | the settings and faults that a seed decides before the run |
 //! | [`nemesis`] | the faults: crashes, partitions, changes of members, damage |
-//! | [`clients`] | the clients, and the watchers |
+//! | [`clients`] | the clients, the watchers, and the readers of the log |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
 

@@ -1,9 +1,12 @@
 //! Everything that a seed decides before its run begins. Each run has another mixture of settings and faults,
 //! because some bugs show only when certain faults are absent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rstmdb::replica::Options;
+use rstmdb::replica::{ArchiveOptions, Options};
+use rstmdb_raft_store::Retention;
+use rstmdb_sim::archive::SimArchive;
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::settings::Settings;
 
@@ -11,6 +14,9 @@ use rstmdb_sim::settings::Settings;
 const LOSS_PERMILLE_SMALL: u64 = 2;
 /// Longer than a run takes, and far less than a wall clock jumps by.
 const KEY_RETENTION_MS: u64 = 600_000;
+
+/// How long a node waits for the archive.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Only clocks of another speed put the log's time ahead, because one wall clock is wrong at a time.
 const LOG_AHEAD_MAX: Duration = Duration::from_secs(3);
@@ -42,11 +48,13 @@ pub enum Fault {
     Damage,
     /// Nodes are shut down in order and started again.
     Restart,
+    /// Nodes get other addresses.
+    Moved,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::Kill,
         Fault::PowerCut,
         Fault::Partition,
@@ -59,6 +67,7 @@ impl Fault {
         Fault::Members,
         Fault::Damage,
         Fault::Restart,
+        Fault::Moved,
     ];
 }
 
@@ -69,6 +78,8 @@ pub struct Plan {
     pub settings: Settings,
     /// The faults that this run has.
     pub faults: Vec<Fault>,
+    /// Where history goes that the nodes do not keep, in runs with retention.
+    pub archive: Option<Arc<SimArchive>>,
     /// For how long.
     pub trouble: Duration,
     /// The mean time between two faults.
@@ -122,12 +133,17 @@ impl Plan {
             kept: *rng.pick(&[0, 5, 50, 1_000]),
             key_retention_ms: KEY_RETENTION_MS,
             log_ahead_max: LOG_AHEAD_MAX,
+            clients_say: true,
             promises_leader: !faults.contains(&Fault::Members)
+                && !faults.contains(&Fault::Moved)
                 && loss_permille <= LOSS_PERMILLE_SMALL,
             ..Settings::calm(seed, nodes.unwrap_or(drawn_nodes))
         };
+        let is_damaged = faults.contains(&Fault::Damage);
+        let (settings, archive) = archived(settings, is_damaged, &mut rng);
         Self {
             faults,
+            archive,
             trouble,
             pause,
             clients: rng.between(2, 6),
@@ -140,4 +156,35 @@ impl Plan {
             },
         }
     }
+}
+
+/// The settings of a run, in which retention may let history go into an archive, and that archive. Damaged history is
+/// healed from other nodes, which must not have let it go.
+fn archived(
+    settings: Settings,
+    is_damaged: bool,
+    rng: &mut Rng,
+) -> (Settings, Option<Arc<SimArchive>>) {
+    if !rng.percent(30) || is_damaged {
+        return (settings, None);
+    }
+    let slowest = Duration::from_millis(*rng.pick(&[1, 20, 300]));
+    let fails_percent = *rng.pick(&[0, 10, 40]);
+    let archive = Arc::new(SimArchive::new(settings.seed, slowest, fails_percent));
+    let settings = Settings {
+        retention: Retention {
+            events: Some(*rng.pick(&[5, 20, 60])),
+            ..Retention::default()
+        },
+        archive: Some(ArchiveOptions {
+            archive: archive.clone(),
+            cache_bytes: 20 << 10,
+            timeout: ARCHIVE_TIMEOUT,
+        }),
+        snapshot_entries: *rng.pick(&[10, 30]),
+        segment_bytes: 4 << 10,
+        kept: *rng.pick(&[0, 5]),
+        ..settings
+    };
+    (settings, Some(archive))
 }

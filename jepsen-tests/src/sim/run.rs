@@ -11,6 +11,7 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace::{self, Record};
 use rstmdb_sim::world::World;
 
+use super::clients::readers::Reader;
 use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
 use super::nemesis::Nemesis;
@@ -126,10 +127,15 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
     let watchers = 0..WATCHERS;
     let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
+    let reader = SimRuntime::spawn(Reader::new(&world).run(until));
     Nemesis::new(&world, &plan).run().await;
     settle::calm(&world);
+    if let Some(archive) = &plan.archive {
+        archive.fail(0);
+    }
     join_all(clients).await;
     join_all(watchers).await;
+    drop(reader.await);
     settle::settle(&world).await;
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{LogItem, Replica};
+use rstmdb::replica::{LogPage, Replica};
 use rstmdb_engine::Command;
 use rstmdb_sim::check::chain::Wrong;
 use rstmdb_sim::machines::Machine;
@@ -14,8 +14,8 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
 use rstmdb_sim::{Sim, trace};
 
-use super::clients;
-use super::nemesis::members;
+use super::clients::{self, readers};
+use super::nemesis::{is_placed, members};
 
 /// How long the cluster may take to recover.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
@@ -127,7 +127,7 @@ fn is_whole(world: &Arc<World>) -> bool {
         return false;
     };
     let same = ends.iter().all(|other| *other == ends[0]);
-    same && end == applied && leader.is_some()
+    is_placed(world) && same && end == applied && leader.is_some()
 }
 
 async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
@@ -143,7 +143,7 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
                 return Err(("history comes back", format!("node {id} still lacks some")));
             }
             healed(world, id, &replica).await?;
-            log_of(world, id, &replica)?;
+            log_of(world, id, &replica).await?;
             world.check(id)?;
             progress_of(id, &replica).await?;
         }
@@ -185,48 +185,53 @@ async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
     Err(("damaged history is healed", format!("node {id}")))
 }
 
-/// WAL_READ shows the same on every node: every event of the log.
-fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
-    let chain = world.chain.lock();
-    let mut expected = chain.facts().events();
+/// WAL_READ shows the same on every node: every event of the log, also of what only the archive has.
+async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
     let mut from = 0;
     loop {
-        let page = replica.log_read(from, 50);
-        let page = page.map_err(|error| ("the log can be read", format!("node {id}: {error}")))?;
-        for (offset, item) in &page.items {
-            let LogItem::Facts(entry) = item else {
-                continue;
-            };
-            for fact in &entry.facts {
-                let Some(rstmdb_engine::fact::Body::ApplyEvent(event)) = &fact.body else {
-                    continue;
-                };
-                let next = expected.next();
-                let same = next.is_some_and(|next| {
-                    next.offset == *offset && Some(&next.tag) == event.event_id.as_ref()
-                });
-                if !same {
-                    let text = format!("node {id} has {fact} at {offset}, expected {next:?}");
-                    return Err(("every node shows the same log", text));
-                }
-            }
-        }
+        let page = page_of(id, replica, from).await?;
+        let chain = world.chain.lock();
+        readers::compare(&page, from, chain.facts())
+            .map_err(|(invariant, seen)| (invariant, format!("node {id}: {seen}")))?;
         // A page that has only blank entries of new leaders is empty, but not the last one.
         if page.next_offset == from {
             break;
         }
         from = page.next_offset;
     }
-    let earliest = replica.report().earliest_offset;
     let (digest, again) = replica.with_state(|state| (state.digest(), state.recompute_digest()));
     if digest != again {
         return Err(("digests are of the state", format!("node {id}")));
     }
-    match expected.next() {
+    let chain = world.chain.lock();
+    match chain.facts().events().find(|event| event.offset >= from) {
         None => Ok(()),
         Some(missing) => {
+            let earliest = replica.report().earliest_offset;
             let text = format!("node {id}, from {earliest} on, lacks {missing:?}");
             Err(("every node shows the same log", text))
         }
+    }
+}
+
+/// A page of the log, once the archive answers.
+async fn page_of(id: u64, replica: &Replica<Sim>, from: u64) -> Result<LogPage, Wrong> {
+    let until = trace::now() + HEALED_WITHIN;
+    loop {
+        let asked = replica.clone();
+        let reading = tasks::spawn(id, async move {
+            let held = asked.hold_history(from).await?;
+            let page = asked.log_read(from, 50);
+            drop(held);
+            page
+        });
+        let error = match reading.await {
+            Ok(Ok(page)) => return Ok(page),
+            Ok(Err(error)) if trace::now() < until => error.to_string(),
+            Ok(Err(error)) => return Err(("the log can be read", format!("node {id}: {error}"))),
+            Err(error) => return Err(("the log can be read", format!("node {id}: {error}"))),
+        };
+        trace::note(id, "log unread", [from, error.len() as u64]);
+        SimRuntime::sleep(POLL).await;
     }
 }

@@ -1,7 +1,8 @@
 //! The requests of a scenario and their results, as RCP writes them.
 
 use rstmdb_engine::command::{BatchOp, DryRun, Query};
-use rstmdb_engine::fact::NO_OFFSET;
+use rstmdb_engine::definition::Warning;
+use rstmdb_engine::fact::{Meta, NO_OFFSET};
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, Trial};
 use rstmdb_engine::{Command, Refusal, Reply};
@@ -20,6 +21,30 @@ pub fn call(request: &Request) -> (&'static str, String) {
         Request::Command(command) => command_call(command),
         Request::Query(query) => query_call(query),
     }
+}
+
+/// The parameters of a write with what its client says about it.
+pub fn with_meta(params: &str, meta: &Meta) -> String {
+    let headers = meta.headers.iter();
+    let headers: serde_json::Map<_, _> = headers
+        .map(|header| (header.name.clone(), json!(header.value)))
+        .collect();
+    let said = [
+        ("headers", (!headers.is_empty()).then(|| json!(headers))),
+        ("reason", meta.reason.clone().map(Value::from)),
+        (
+            "correlation_id",
+            meta.correlation_id.clone().map(Value::from),
+        ),
+        ("causation_id", meta.causation_id.clone().map(Value::from)),
+    ];
+    let said = said
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!(r#""{name}":{}"#, value?)));
+    let said: Vec<String> = said.collect();
+    let rest = params.strip_prefix('{').unwrap();
+    let comma = if rest == "}" { "" } else { "," };
+    format!("{{{}{comma}{rest}", said.join(","))
 }
 
 fn command_call(command: &Command) -> (&'static str, String) {
@@ -177,8 +202,11 @@ pub fn result(reply: &Reply) -> Value {
             created,
             warnings,
         } => {
-            assert!(warnings.is_empty(), "{warnings:?}");
-            json!({ "machine": **machine, "version": version, "stored_checksum": **checksum, "created": created })
+            let mut put = json!({ "machine": **machine, "version": version, "stored_checksum": **checksum, "created": created });
+            if !warnings.is_empty() {
+                put["warnings"] = warnings_of(warnings);
+            }
+            put
         }
         Reply::Created {
             instance_id,
@@ -263,6 +291,11 @@ fn trial_result(trial: &Trial) -> Value {
 fn allowed_event(allowed: &AllowedEvent) -> Value {
     let guards: Vec<Value> = allowed.guards.iter().map(tried).collect();
     let mut told = json!({ "event": allowed.event, "guards": guards });
+    assert_eq!(allowed.guards_left_out, 0, "{allowed:?}");
+    if let Some(refusal) = &allowed.refusal {
+        told["code"] = json!(refusal.code());
+        told["message"] = json!(refusal.to_string());
+    }
     match &allowed.to_state {
         Some(state) => {
             told["outcome"] = json!("taken");
@@ -274,12 +307,22 @@ fn allowed_event(allowed: &AllowedEvent) -> Value {
 }
 
 fn tried(tried: &Tried) -> Value {
-    assert!(tried.error.is_none() && !tried.values.iter().any(|read| read.cut));
+    assert!(!tried.values.iter().any(|read| read.cut));
     let values = tried.values.iter();
     let values: serde_json::Map<_, _> = values
         .map(|read| (read.path.clone(), document(read.value.as_bytes())))
         .collect();
-    json!({ "text": tried.text, "holds": tried.holds, "values": values })
+    let mut told = json!({ "text": tried.text, "holds": tried.holds, "values": values });
+    if let Some(error) = &tried.error {
+        told["error"] = json!(error);
+    }
+    told
+}
+
+fn warnings_of(warnings: &[Warning]) -> Value {
+    let warnings = warnings.iter();
+    let warnings = warnings.map(|it| json!({ "place": it.place, "text": it.text }));
+    json!(warnings.collect::<Vec<_>>())
 }
 
 /// The result of a query.
@@ -319,9 +362,7 @@ fn found_result(reply: &Reply) -> Value {
                 result["format"] = json!(format);
             }
             if !warnings.is_empty() {
-                let warnings = warnings.iter();
-                let warnings = warnings.map(|it| json!({ "place": it.place, "text": it.text }));
-                result["warnings"] = json!(warnings.collect::<Vec<_>>());
+                result["warnings"] = warnings_of(warnings);
             }
             result
         }

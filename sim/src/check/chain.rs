@@ -55,6 +55,11 @@ impl Chain {
         self.entries.len() as u64
     }
 
+    /// From now on, what clients say about their writes is compared with the rule of [`super::said`].
+    pub fn expect_said(&mut self) {
+        self.facts.expect_said();
+    }
+
     /// What the entries mean.
     #[must_use]
     pub fn facts(&self) -> &Facts {

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{self, Body, Entry, level};
+use rstmdb_engine::fact::{self, Body, Entry, Meta, level};
 use serde_json::{Map, Value};
 
+use super::said;
 use crate::machines::Machine;
 
 /// The state of an instance.
@@ -40,7 +41,7 @@ pub enum Kind {
 }
 
 /// What watches show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// What it is.
     pub kind: Kind,
@@ -54,6 +55,8 @@ pub struct Event {
     pub states: [String; 2],
     /// The context after it; of a deletion, nothing.
     pub ctx: Vec<u8>,
+    /// What its client said about it.
+    pub said: Option<Meta>,
 }
 
 /// Every fact that took effect.
@@ -68,6 +71,8 @@ pub struct Facts {
     level: Option<u32>,
     /// Automation is paused.
     paused: bool,
+    /// Clients say something about their writes, by a rule.
+    clients_say: bool,
 }
 
 /// The fault of an entry.
@@ -78,6 +83,11 @@ impl Facts {
     #[must_use]
     pub fn offset_of(&self, tag: &str) -> Option<u64> {
         self.tags.get(tag).copied()
+    }
+
+    /// From now on every write has what [`said`] says of it.
+    pub fn expect_said(&mut self) {
+        self.clients_say = true;
     }
 
     /// Whether automation is paused.
@@ -147,11 +157,19 @@ impl Facts {
                 self.level()
             )),
             (true, None) => {
+                let wrong = said::problem(entry).filter(|_| self.clients_say);
+                if let Some(wrong) = wrong {
+                    return Err(format!("{entry} at {offset}: {wrong}"));
+                }
+                let known = self.events.len();
                 for fact in &entry.facts {
                     if let Some(body) = &fact.body {
                         self.install(body, offset)
                             .map_err(|wrong| format!("{entry} at {offset}: {wrong}"))?;
                     }
+                }
+                for event in self.events.iter_mut().skip(known) {
+                    event.said.clone_from(&entry.meta);
                 }
                 Ok(())
             }
@@ -262,6 +280,7 @@ impl Facts {
             tag: create.instance_id.clone(),
             states: [String::new(), create.state.clone()],
             ctx: create.ctx.to_vec(),
+            said: None,
         });
         self.version(&create.instance_id, offset, Some(stand));
         Ok(())
@@ -288,6 +307,7 @@ impl Facts {
             tag: id.clone(),
             states: [delete.from_state.clone(), String::new()],
             ctx: Vec::new(),
+            said: None,
         });
         self.version(id, offset, None);
         Ok(())
@@ -338,6 +358,7 @@ impl Facts {
             tag,
             states: [apply.from_state.clone(), apply.to_state.clone()],
             ctx: apply.ctx.to_vec(),
+            said: None,
         });
         self.version(id, offset, Some(stand));
         Ok(())

@@ -6,8 +6,10 @@
 //! | [`facts`] | what the log means, found without the engine |
 //! | [`answers`] | what clients asked and were answered |
 //! | [`leaders`] | that a majority has a leader |
+//! | [`said`] | what clients say about their writes |
 
 pub mod answers;
 pub mod chain;
 pub mod facts;
 pub mod leaders;
+pub mod said;

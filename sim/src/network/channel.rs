@@ -4,6 +4,7 @@
 //! The handler of a request runs as a task of the node that is called, and the body of the request is read by a task of
 //! the caller. Each task runs on its node's clock, and is frozen or killed with its node.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,11 +36,14 @@ pub struct SimDial {
     pub network: Network,
     /// The node.
     pub from: u64,
+    /// How often each node had moved, by the configuration of this one: where an address leads nowhere, the one of the
+    /// configuration is tried, too, as in the product.
+    pub listed: BTreeMap<u64, u64>,
 }
 
 impl Dial for SimDial {
     fn dial(&self, addr: &str, _small: SmallSegments) -> Result<Channel, BadAddress> {
-        let to = node_at(addr).ok_or_else(|| BadAddress {
+        let (to, moves) = node_at(addr).ok_or_else(|| BadAddress {
             addr: addr.to_owned(),
             reason: "it names no simulated node".to_owned(),
         })?;
@@ -47,6 +51,8 @@ impl Dial for SimDial {
             network: self.network.clone(),
             from: self.from,
             to,
+            moves,
+            listed: self.listed.get(&to).copied(),
             open: Mutex::default(),
         });
         let call = move |request| call(line.clone(), request);
@@ -59,6 +65,10 @@ struct Line {
     network: Network,
     from: u64,
     to: u64,
+    /// How often the node had moved whose address this is.
+    moves: u64,
+    /// The same by the configuration.
+    listed: Option<u64>,
     open: Mutex<Option<Opened>>,
 }
 
@@ -98,7 +108,9 @@ impl Line {
         if let Some(open) = self.is_open() {
             return Ok(open);
         }
-        let opened = self.network.open(self.from, self.to);
+        let places = [Some(self.moves), self.listed].into_iter().flatten();
+        let mut opened = places.filter_map(|moves| self.network.open(self.from, self.to, moves));
+        let opened = opened.next();
         let (connection, services) = opened.ok_or_else(refused)?;
         let opened = Opened {
             connection,

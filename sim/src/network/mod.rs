@@ -39,6 +39,8 @@ const SILENCE: Duration = Duration::from_secs(4);
 struct Inner {
     /// The services of each process that listens.
     listening: BTreeMap<u64, Routes>,
+    /// How often nodes have moved: at an earlier address no process listens.
+    moves: BTreeMap<u64, u64>,
     connections: Vec<Weak<Connection>>,
     /// Whether the task that looks for signs of life runs.
     is_kept: bool,
@@ -81,6 +83,11 @@ impl Network {
         self.inner.lock().listening.remove(&id)
     }
 
+    /// A node has other addresses from now on.
+    pub fn moved(&self, id: u64, moves: u64) {
+        self.inner.lock().moves.insert(id, moves);
+    }
+
     /// Cuts every way of a node, in both directions.
     pub fn isolate(&self, id: u64) {
         let others: Vec<u64> = self.inner.lock().listening.keys().copied().collect();
@@ -90,9 +97,12 @@ impl Network {
         }
     }
 
-    /// A connection to a node's process, and what it serves.
-    fn open(&self, from: u64, to: u64) -> Option<(Arc<Connection>, Routes)> {
+    /// A connection to a node's process at the address after so many moves, and what it serves.
+    fn open(&self, from: u64, to: u64, moves: u64) -> Option<(Arc<Connection>, Routes)> {
         let mut inner = self.inner.lock();
+        if inner.moves.get(&to).copied().unwrap_or(0) != moves {
+            return None;
+        }
         let services = inner.listening.get(&to)?.clone();
         let connection = Arc::new(Connection::new(self.ways.clone(), from, to));
         inner.connections.push(Arc::downgrade(&connection));

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use rstmdb::replica::{Formation, Replica};
 use rstmdb::server::peer::Connections;
 use rstmdb_engine::fact::level;
-use rstmdb_raft_store::{MemFs, Store};
+use rstmdb_raft_store::{MemFs, NodeInfo, Store};
 
 use super::Sim;
 use super::check::answers::Answers;
@@ -22,7 +22,7 @@ use super::check::leaders::Leaders;
 use super::network::Network;
 use super::runtime::NodeInstant;
 use super::runtime::tasks;
-use super::settings::{Settings, node_info};
+use super::settings::{Settings, moved_info, node_info};
 use super::trace;
 use crate::rng::Rng;
 
@@ -53,6 +53,8 @@ pub struct Site {
     ends: u32,
     /// Something on its disk was damaged.
     damaged: bool,
+    /// How often it was given other addresses.
+    moves: u64,
 }
 
 impl Site {
@@ -109,10 +111,14 @@ impl World {
     /// An empty cluster.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
+        let mut chain = Chain::default();
+        if settings.clients_say {
+            chain.expect_said();
+        }
         Arc::new(Self {
             network: Network::new(&settings),
             sites: Mutex::default(),
-            chain: Mutex::default(),
+            chain: Mutex::new(chain),
             answers: Mutex::default(),
             rng: Mutex::new(Rng::new(settings.seed ^ 0x3017d)),
             leaders: Mutex::default(),
@@ -137,6 +143,7 @@ impl World {
             full: false,
             ends: 0,
             damaged: false,
+            moves: 0,
         };
         self.sites.lock().insert(id, site);
     }
@@ -147,6 +154,27 @@ impl World {
         let members: BTreeMap<_, _> = ids.clone().map(|id| (id, node_info(id))).collect();
         for id in ids {
             self.place(id, Formation::Together(members.clone()));
+        }
+    }
+
+    /// Where a node is reached, by its own configuration.
+    pub fn info(&self, id: u64) -> NodeInfo {
+        let sites = self.sites.lock();
+        moved_info(id, sites.get(&id).map_or(0, |site| site.moves))
+    }
+
+    /// How often each node has moved.
+    fn moves(&self) -> BTreeMap<u64, u64> {
+        let sites = self.sites.lock();
+        sites.iter().map(|(id, site)| (*id, site.moves)).collect()
+    }
+
+    /// Gives a node that does not run other addresses. It announces them when it starts.
+    pub fn relocate(&self, id: u64) {
+        if let Some(site) = self.sites.lock().get_mut(&id) {
+            site.moves += 1;
+            self.network.moved(id, site.moves);
+            trace::note(id, "moved", [site.moves, 0]);
         }
     }
 

@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use rstmdb::replica::Levels;
 use rstmdb::server::peer::{self, Credentials, Local, Members, Proofs};
-use rstmdb_raft_store::{Acquaintance, MemFs, Roster};
+use rstmdb_raft_store::{Acquaintance, MemFs, NodeInfo, Roster};
 
-use crate::settings::{Settings, node_info};
+use crate::settings::Settings;
 
 /// The cluster.
 const CLUSTER: u128 = 0x51d;
@@ -14,12 +14,11 @@ const CLUSTER: u128 = 0x51d;
 /// The options of a node's side of the peer protocol. `listed`: the nodes of its configuration.
 pub(super) fn options(
     settings: &Settings,
-    id: u64,
+    (id, node): (u64, NodeInfo),
     incarnation: u128,
-    listed: Vec<u64>,
+    listed: Vec<(u64, String)>,
     (roster, levels): (Roster<MemFs>, Arc<Levels>),
 ) -> Result<peer::Options, peer::Error> {
-    let node = node_info(id);
     let met = roster.clone();
     Ok(peer::Options {
         local: Local {
@@ -32,7 +31,7 @@ pub(super) fn options(
             cluster_id: Arc::new(OnceLock::from(CLUSTER)),
             levels,
         },
-        members: Members::new(listed.into_iter().map(|id| (id, node_info(id).peer_addr))),
+        members: Members::new(listed),
         credentials: Credentials::new(Proofs::default())?,
         meet: Arc::new(
             move |node, incarnation| match roster.meet(node, incarnation) {

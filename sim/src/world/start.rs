@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Formation, Levels, Options, Replica};
+use rstmdb::replica::{Change, Formation, Levels, Options, Replica};
 use rstmdb::server::peer::{Connections, PeerServer};
 use rstmdb_raft_store::{MemFs, Store, Writer};
 
@@ -13,8 +13,10 @@ use super::machine::Machine;
 use super::{Up, World, peering};
 use crate::network::channel::SimDial;
 use crate::runtime::tasks::{self, RATE_EXACT};
-use crate::settings::node_info;
-use crate::trace;
+use crate::{Sim, trace};
+
+/// Interval between announcements of new addresses.
+const ANNOUNCE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl World {
     /// Starts a process on a machine that runs none.
@@ -80,11 +82,6 @@ impl World {
     ) -> Result<Up, Box<dyn std::error::Error + Send + Sync>> {
         let (store, writer) = Store::open(machine.disk.clone(), self.settings.store_options())?;
         self.drive(writer);
-        let listed = match &formation {
-            Formation::Together(members) => members.keys().copied().collect(),
-            Formation::Join => self.members(),
-            Formation::Alone => Vec::new(),
-        };
         let levels = Arc::new(Levels::understanding(self.understood([id])));
         if let Formation::Together(members) = &formation {
             // What nodes that form a cluster tell each other.
@@ -92,20 +89,22 @@ impl World {
         }
         let options = peering::options(
             &self.settings,
-            id,
+            (id, self.info(id)),
             incarnation,
-            listed,
+            self.listed(&formation),
             (store.roster()?, levels.clone()),
         )?;
         let dial = SimDial {
             network: self.network.clone(),
             from: id,
+            listed: self.moves(),
         };
         let connections = Connections::over(&options, dial);
         let server = PeerServer::new(&options);
         self.network.attach(id, server.service());
         let options = Options {
             levels,
+            node: self.info(id),
             ..self.settings.options(id, formation)
         };
         let peers = Arc::new(connections.clone());
@@ -113,11 +112,12 @@ impl World {
         let started = Replica::start(store.clone(), options, Arc::new(machine), network, peers);
         let replica = started.await?;
         server.set_replica(replica.clone());
-        let join = self.members().into_iter().map(|id| node_info(id).peer_addr);
+        let join = self.members().into_iter().map(|id| self.info(id).peer_addr);
         drop(tasks::spawn_here(
             connections.clone().keep_asking(join.collect()),
         ));
         drop(tasks::spawn_here(async move { server.sweep().await }));
+        drop(tasks::spawn_here(announce(replica.clone())));
         Ok(Up {
             snapshot: (replica.status().snapshot_offset, 0),
             replica,
@@ -130,6 +130,17 @@ impl World {
         })
     }
 
+    /// The nodes of a node's configuration, at their present addresses.
+    fn listed(&self, formation: &Formation) -> Vec<(u64, String)> {
+        let listed = match formation {
+            Formation::Together(members) => members.keys().copied().collect(),
+            Formation::Join => self.members(),
+            Formation::Alone => Vec::new(),
+        };
+        let listed = listed.into_iter();
+        listed.map(|id| (id, self.info(id).peer_addr)).collect()
+    }
+
     fn attach(&self, id: u64, up: Up) {
         trace::note(id, "up", [up.replica.log_end(), 0]);
         if let Some(site) = self.sites.lock().get_mut(&id) {
@@ -139,5 +150,27 @@ impl World {
         if let Err((invariant, seen)) = self.check(id) {
             trace::violated(invariant, seen);
         }
+    }
+}
+
+/// A node that has moved asks for its addresses to be changed, until they are, as the product does.
+async fn announce(replica: Replica<Sim>) {
+    let (node_id, node) = replica.node();
+    let node = node.clone();
+    loop {
+        let (_, members) = replica.membership();
+        let known = members.iter().find(|(id, _)| *id == node_id);
+        if known.is_none_or(|(_, known)| *known == node) {
+            SimRuntime::sleep(ANNOUNCE_INTERVAL).await;
+            continue;
+        }
+        let change = Change::SetAddress {
+            node_id,
+            node: node.clone(),
+            by_itself: true,
+        };
+        // A refusal, or no answer, is followed by another attempt.
+        let _ = replica.change(&change).await;
+        SimRuntime::sleep(ANNOUNCE_INTERVAL).await;
     }
 }

@@ -5,5 +5,6 @@
 mod archive;
 mod checker;
 mod cluster;
+mod models;
 mod network;
 mod replica;

@@ -85,6 +85,7 @@ async fn call(
     let dial = SimDial {
         network: network.clone(),
         from: 1,
+        listed: std::collections::BTreeMap::new(),
     };
     let channel = dial
         .dial(&node_info(2).peer_addr, Arc::new(|| false))

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::result::{CheckerResult, Tally, Violation};
 use super::truth::{Fact, FactKind, Truth};
 use crate::chaos::history::{Entry, Outcome, Workload};
-use crate::load::machines::{Machine, Refusal};
+use crate::load::machines::{Machine, Moved, Refusal};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "asking";
@@ -57,14 +57,16 @@ const NOT_DECIDED: [&str; 4] = ["NO_LEADER", "TIMEOUT", "RATE_LIMITED", "READ_ON
 /// What is wrong with an answer. `due` is the offset of the last change that was acknowledged before the question.
 fn problem<'a>(entry: &Entry, due: u64, truth: &'a Truth) -> Option<(String, Option<&'a Fact>)> {
     let id = entry.param("instance_id");
-    if let Outcome::Refused { code, .. } = &entry.outcome
-        && NOT_DECIDED.contains(&code.as_str())
-    {
-        return None;
+    if let Outcome::Refused { code, .. } = &entry.outcome {
+        // Before the instance was created, as far as that was not acknowledged.
+        let is_early = code == "INSTANCE_NOT_FOUND" && due == 0;
+        if is_early || NOT_DECIDED.contains(&code.as_str()) {
+            return None;
+        }
     }
     if entry.op == "ALLOWED_EVENTS" {
         return match &entry.outcome {
-            Outcome::Ok(told) => allowed(told, id, due, truth),
+            Outcome::Ok(told) => allowed(entry, told, due, truth),
             Outcome::Refused { code, .. } => {
                 Some((format!("what is allowed was refused with {code}"), None))
             }
@@ -99,46 +101,42 @@ fn problem<'a>(entry: &Entry, due: u64, truth: &'a Truth) -> Option<(String, Opt
 /// Whether an instance at this fact gives the answer to a dry run.
 fn explains(entry: &Entry, fact: &Fact) -> bool {
     let event = entry.param("event");
-    match (&entry.outcome, next(fact, event)) {
-        (Outcome::Ok(told), Some(Ok(to))) => {
-            let mut ctx = fact.ctx.as_object().cloned().unwrap_or_default();
-            ctx.extend(payload(entry));
+    let payload = &entry.params["payload"];
+    match (&entry.outcome, next(fact, event, payload)) {
+        (Outcome::Ok(told), Some(Ok(moved))) => {
             told["from_state"] == *fact.to
-                && told["to_state"] == *to
-                && told["ctx"] == Value::Object(ctx)
+                && told["to_state"] == *moved.state
+                && told["ctx"] == Value::Object(moved.ctx)
+                && told["would"]["emits"] == json!(moved.emits)
         }
         (Outcome::Refused { code, details }, Some(Err(why))) => {
-            details["current_state"] == *fact.to
-                && *code
-                    == match why {
-                        Refusal::InvalidTransition => "INVALID_TRANSITION",
-                        Refusal::GuardFailed => "GUARD_FAILED",
-                    }
+            let named = details["current_state"].as_str();
+            *code == why.code() && named.is_none_or(|named| named == fact.to)
+        }
+        // Another client was faster, after this one has read.
+        (Outcome::Refused { code, details }, Some(_)) if code == "CONFLICT" => {
+            details["actual_wal_offset"] == fact.offset
+                && entry.params["expected_wal_offset"] != fact.offset
         }
         _ => false,
     }
 }
 
-fn payload(entry: &Entry) -> Map<String, Value> {
-    entry.params["payload"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default()
-}
-
-/// Where an event leads from a fact, by the model; `None` if the instance is not there.
-fn next(fact: &Fact, event: &str) -> Option<Result<&'static str, Refusal>> {
+/// What an event does from a fact on, by the model; `None` if the instance is not there.
+fn next(fact: &Fact, event: &str, payload: &Value) -> Option<Result<Moved, Refusal>> {
     let machine = Machine::from_name(&fact.machine).filter(|_| fact.kind != FactKind::Delete)?;
-    Some(machine.next(&fact.to, event, fact.ctx.as_object()?))
+    let payload = payload.as_object().cloned();
+    Some(machine.event(&fact.to, event, fact.ctx.as_object()?, payload))
 }
 
 /// What is wrong with the answer to ALLOWED_EVENTS.
 fn allowed<'a>(
+    entry: &Entry,
     told: &Value,
-    id: &str,
     due: u64,
     truth: &'a Truth,
 ) -> Option<(String, Option<&'a Fact>)> {
+    let id = entry.param("instance_id");
     let offset = told["last_wal_offset"].as_u64().unwrap_or_default();
     let shown = truth
         .of_instance(id)
@@ -153,13 +151,17 @@ fn allowed<'a>(
         return Some((problem, Some(fact)));
     }
     let events = told["events"].as_array().map_or(&[][..], Vec::as_slice);
-    for event in Machine::ORDER_EVENTS {
+    let all = match fact.machine.as_str() {
+        "parcel" => &Machine::PARCEL_EVENTS[..],
+        _ => &Machine::ORDER_EVENTS,
+    };
+    for event in all.iter().copied() {
         let shown = events.iter().find(|shown| shown["event"] == event);
         let shown = shown.map(|shown| (&shown["outcome"], &shown["to_state"]));
-        let fits = match next(fact, event)? {
-            Ok(to) => shown == Some((&json!("taken"), &json!(to))),
-            Err(Refusal::GuardFailed) => shown == Some((&json!("refused"), &Value::Null)),
+        let fits = match next(fact, event, &entry.params["payloads"][event])? {
+            Ok(moved) => shown == Some((&json!("taken"), &json!(moved.state))),
             Err(Refusal::InvalidTransition) => shown.is_none(),
+            Err(_) => shown == Some((&json!("refused"), &Value::Null)),
         };
         if !fits {
             let problem = format!(

@@ -20,6 +20,7 @@
 mod answers;
 mod asking;
 mod bank;
+mod log;
 mod monotonic;
 mod once;
 mod ops;
@@ -27,12 +28,13 @@ mod order;
 mod result;
 mod search;
 mod set;
-mod times;
 pub mod truth;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bank::CENTS_EACH;
+pub use log::levels::NAME as LEVEL;
+use log::{automation, levels, said, times};
 use result::Tally;
 pub use result::{CheckerResult, Verdict, Violation, Window};
 pub use truth::Error;
@@ -44,7 +46,7 @@ use super::history::{Entry, Workload};
 type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by its name in the report when it fails itself.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 13] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
     (order::pipelined::NAME, order::pipelined::check),
@@ -54,6 +56,9 @@ const CHECKS: [(&str, Check); 10] = [
     (set::NAME, set::check),
     (monotonic::NAME, monotonic::check),
     (asking::NAME, asking::check),
+    (said::NAME, said::check),
+    (levels::NAME, levels::check),
+    (automation::NAME, automation::check),
     (search::NAME, search::check),
 ];
 

@@ -201,6 +201,8 @@ impl Workload {
             Workload::Monotonic => "monotonic",
             Workload::Lease => "lease",
             Workload::Asking => "asking",
+            Workload::Parcel => "parcel",
+            Workload::Automation => "automation",
         }
     }
 }

@@ -9,12 +9,16 @@ use crate::chaos::history::Outcome;
 
 mod answers;
 mod asking;
+mod automation;
 mod bank;
 mod fixtures;
+mod levels;
 mod monotonic;
 mod once;
 mod order;
+mod parcels;
 mod pipelined;
+mod said;
 mod search;
 mod set;
 mod simulated;

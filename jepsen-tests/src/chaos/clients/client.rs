@@ -13,6 +13,8 @@ use serde_json::Value;
 use crate::Error;
 use crate::chaos::history::{Entry, Outcome, Recorder, Workload};
 use crate::harness::rng::Rng;
+use crate::load::said;
+use crate::process::tokens::{Token, Tokens};
 use crate::rcp::raw::{Connection, Message};
 
 /// Longer than a node keeps a request waiting. After this time, the answer is lost.
@@ -23,6 +25,9 @@ const HELLO_TIMEOUT: Duration = Duration::from_millis(700);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// How often a client changes to another node, in percent of its requests.
 const CHANGE_PERCENT: u64 = 5;
+
+/// The client number of the suite itself, for requests before and after the load.
+pub const SUITE: u32 = u32::MAX;
 
 /// Where clients find the nodes at the moment.
 pub type Directory = Arc<RwLock<Vec<(u64, SocketAddr)>>>;
@@ -36,6 +41,8 @@ pub struct Shared {
     pub recorder: Arc<Recorder>,
     /// Set when the load must end.
     pub stop: Arc<AtomicBool>,
+    /// What clients show who have a token.
+    pub tokens: Tokens,
 }
 
 /// A client.
@@ -49,6 +56,8 @@ pub struct Client {
     pub workload: Workload,
     shared: Shared,
     connection: Option<(u64, Connection)>,
+    /// The token that this client has shown on its connection.
+    token: Option<Token>,
 }
 
 impl Client {
@@ -60,6 +69,7 @@ impl Client {
             workload,
             shared: shared.clone(),
             connection: None,
+            token: None,
         }
     }
 
@@ -73,6 +83,7 @@ impl Client {
         let directory = self.shared.directory.read().clone();
         let addr = directory.into_iter().find(|(id, _)| *id == node);
         let connect = |addr| Connection::connect_within(addr, ANSWER_TIMEOUT).ok();
+        self.token = None;
         self.connection = addr.and_then(|(id, addr)| Some((id, connect(addr)?)));
     }
 
@@ -82,7 +93,8 @@ impl Client {
     }
 
     /// As [`Self::call`], for another workload.
-    pub fn call_for(&mut self, workload: Workload, op: &str, params: Value) -> Option<Outcome> {
+    pub fn call_for(&mut self, workload: Workload, op: &str, mut params: Value) -> Option<Outcome> {
+        self.say(op, &mut params);
         let (node, mut connection) = self.connected()?;
         let begun = self.shared.recorder.now();
         let answer = ask(&mut connection, op, &params);
@@ -98,6 +110,7 @@ impl Client {
             client: self.number,
             pipeline: 0,
             node,
+            actor: self.actor(),
             begun,
             ended,
             op: op.to_owned(),
@@ -108,7 +121,10 @@ impl Client {
     }
 
     /// Sends requests on one connection without waiting in between, and waits for all answers.
-    pub fn pipeline(&mut self, op: &str, all: Vec<Value>) {
+    pub fn pipeline(&mut self, op: &str, mut all: Vec<Value>) {
+        for params in &mut all {
+            self.say(op, params);
+        }
         let Some((node, mut connection)) = self.connected() else {
             return;
         };
@@ -132,6 +148,7 @@ impl Client {
                 client: self.number,
                 pipeline,
                 node,
+                actor: self.actor(),
                 begun,
                 ended,
                 op: op.to_owned(),
@@ -154,6 +171,36 @@ impl Client {
         }
     }
 
+    /// Adds what it says about a write. The suite itself says nothing: its writes come before the level allows it.
+    fn say(&self, op: &str, params: &mut Value) {
+        if self.number != SUITE {
+            said::add(op, params);
+        }
+    }
+
+    fn actor(&self) -> String {
+        self.token.as_ref().map(Token::actor).unwrap_or_default()
+    }
+
+    /// Shows the present token, if this client has one. Returns whether the connection can be used.
+    fn authenticate(&mut self, node: u64, connection: &mut Connection) -> bool {
+        self.token = None;
+        let Some(token) = self.shared.tokens.of_client(self.number) else {
+            return true;
+        };
+        match connection.authenticate(&token.secret) {
+            Ok(()) => {
+                self.token = Some(token);
+                true
+            }
+            Err(Error::Refused { .. }) => {
+                self.shared.tokens.was_refused(node, &token);
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
     fn connected(&mut self) -> Option<(u64, Connection)> {
         if let Some(connection) = self.connection.take() {
             return Some(connection);
@@ -166,6 +213,7 @@ impl Client {
             let (node, addr) = *self.rng.pick(&directory);
             if let Ok(mut connection) = Connection::connect_within(addr, HELLO_TIMEOUT)
                 && connection.set_timeout(ANSWER_TIMEOUT).is_ok()
+                && self.authenticate(node, &mut connection)
             {
                 return Some((node, connection));
             }
@@ -229,6 +277,11 @@ fn ask_all(
 fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
     match answer {
         Ok(Ok(result)) => (Outcome::Ok(result), true),
+        // The connection's token was revoked meanwhile; the node ends the connection.
+        Ok(Err(body)) if body.code == Code::Unauthorized => {
+            let why = body.to_string();
+            (Outcome::Unknown { why }, false)
+        }
         Ok(Err(body)) => {
             let keeps = !matches!(
                 body.code,

@@ -2,15 +2,18 @@
 
 mod burden;
 mod clock;
+mod cluster;
 mod heavy;
 mod hoarders;
 mod links;
-mod members;
 mod processes;
+mod reload;
 mod snapshots;
 mod storage;
 mod strangers;
 
+pub use cluster::moves::misplaced;
+pub use cluster::upgrade;
 pub use strangers::raise_limit;
 
 use std::collections::BTreeSet;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use self::cluster::{members, moves};
 use super::nodes::Nodes;
 use super::schedule::Kind;
 use crate::Error;
@@ -131,6 +135,9 @@ pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> 
         Kind::Transfer => members::transfer(scene),
         Kind::Members => members::change(scene),
         Kind::Emptied => members::empty(scene),
+        Kind::Moved => moves::relocate(scene),
+        Kind::Upgrade => upgrade::step(scene),
+        Kind::Reload => reload::change(scene),
         Kind::PowerCut => storage::cut_power(scene),
         Kind::FailingCall => storage::fail_a_call(scene),
         Kind::LyingWrites => storage::lie(scene),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::members::{next_id, replacement};
+use super::cluster::members::{next_id, replacement};
 use super::{Begun, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;

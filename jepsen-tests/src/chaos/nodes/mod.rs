@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use self::links::Links;
 use self::processes::Processes;
 use crate::Error;
+use crate::process::tokens::Tokens;
 use crate::rcp::raw::Connection;
 
 /// How long a node may take to report its status. After that it counts as unable to report.
@@ -111,6 +112,10 @@ pub trait Nodes: Send {
     fn data(&self, id: u64, into: &Path) -> Result<PathBuf, Error>;
     /// The links between the nodes, where they can be influenced one by one.
     fn links(&self) -> Option<&Links>;
+    /// The tokens that the nodes take, where they take any.
+    fn tokens(&self) -> Option<Tokens> {
+        None
+    }
     /// The nodes as processes, where they are.
     fn processes(&mut self) -> Option<&mut Processes>;
 

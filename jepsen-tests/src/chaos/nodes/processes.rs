@@ -9,13 +9,19 @@ use super::links::{Links, Rule};
 use super::origin::Origins;
 use super::proxy::Proxies;
 use super::{Nodes, Port};
+use rstmdb::planted::LEVEL_VARIABLE;
+use serde_json::json;
+use tempfile::TempDir;
+
 use crate::Error;
 use crate::cluster::Cluster;
 use crate::faults::disk::Disk;
 use crate::faults::faketime::{Library, WallClock};
 use crate::harness::wait::within;
 use crate::process::config::Config;
-use crate::process::node::READY_TIMEOUT;
+use crate::process::node::{Node, READY_TIMEOUT};
+use crate::process::tokens::Tokens;
+use crate::rcp::raw::Connection;
 
 /// Rules of [`Nodes::isolate`] are numbered from here on, by the node's id. So they never meet the rules of the faults.
 const ISOLATION: u64 = 1 << 32;
@@ -37,6 +43,11 @@ pub struct Processes {
     clocks: Option<(Library, BTreeMap<u64, WallClock>)>,
     /// How many files a node may open; no limit when absent.
     files_max: Option<u64>,
+    /// The nodes that run the program before, and the level that it understands.
+    older: BTreeMap<u64, u32>,
+    tokens: Tokens,
+    /// The folder of the file with the tokens.
+    _folder: TempDir,
     ids_given: u64,
 }
 
@@ -49,6 +60,28 @@ pub struct Own {
     pub clocks: bool,
     /// A limit of open files so low that clients can reach it.
     pub few_files: bool,
+    /// The program before, which understands this level.
+    pub understands: Option<u32>,
+}
+
+/// Why nodes cannot act as the program before; the programs that users get cannot.
+///
+/// # Errors
+/// When they cannot.
+pub fn can_be_older(level: u32) -> Result<(), String> {
+    let level_of = || {
+        let mut node = Node::prepare(&Config::for_tests())?;
+        let mut tool = Command::new("env");
+        tool.env(LEVEL_VARIABLE, level.to_string());
+        node.launch_under(tool)?;
+        node.wait_ready()?;
+        Connection::connect(node.addr())?.call("INFO", &json!({}))
+    };
+    let info = level_of().map_err(|error| error.to_string())?;
+    match info["understands_level"].as_u64() == Some(level.into()) {
+        true => Ok(()),
+        false => Err("these programs cannot act as older ones".to_owned()),
+    }
 }
 
 /// Whether the tool is there; without it nodes have as many files as the system allows.
@@ -68,6 +101,12 @@ impl Processes {
         let library = own.clocks.then(Library::find).transpose();
         let library = library.map_err(Error::Command)?;
         let (links, origins) = (Links::default(), Origins::default());
+        let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
+        let tokens = Tokens::begin(folder.path())?;
+        let file = tokens.file().unwrap_or_default();
+        let config = &config
+            .clone()
+            .with("auth.secrets_file", &file.display().to_string());
         let proxies = Proxies::new(&links, &origins)?;
         let cluster =
             Cluster::prepare_behind(nodes, config, |id, bind| proxies.stand_before(id, bind))?;
@@ -79,9 +118,13 @@ impl Processes {
             disks: own.disks.then(BTreeMap::new),
             clocks: library.map(|library| (library, BTreeMap::new())),
             files_max: (own.few_files && can_limit_files()).then_some(FILES_MAX),
+            older: BTreeMap::new(),
+            tokens,
+            _folder: folder,
             ids_given: nodes,
         };
         for id in 1..=nodes {
+            processes.install(id, own.understands);
             processes.give_own(id)?;
             Nodes::start(&mut processes, id)?;
         }
@@ -109,6 +152,29 @@ impl Processes {
     /// The wall clock of a node, if the node has one of its own.
     pub fn clock(&self, id: u64) -> Option<&WallClock> {
         self.clocks.as_ref()?.1.get(&id)
+    }
+
+    /// From its next start on, a node runs the program before, which understands this level, or the present one.
+    pub fn install(&mut self, id: u64, understands: Option<u32>) {
+        match understands {
+            Some(level) => self.older.insert(id, level),
+            None => self.older.remove(&id),
+        };
+    }
+
+    /// The level that the program of a node understands, if that is the program before.
+    pub fn understands(&self, id: u64) -> Option<u32> {
+        self.older.get(&id).copied()
+    }
+
+    /// Gives a node that does not run other addresses.
+    ///
+    /// # Errors
+    /// When there are no ports, or its configuration cannot be written.
+    pub fn relocate(&mut self, id: u64) -> Result<(), Error> {
+        let proxies = &self.proxies;
+        let advertise = |id, bind| proxies.stand_before(id, bind);
+        self.cluster.relocate_behind(id, advertise)
     }
 
     /// A new id, which no other node gets.
@@ -152,7 +218,10 @@ impl Processes {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start_with(&mut self, id: u64, tool: Command) -> Result<(), Error> {
+    pub fn start_with(&mut self, id: u64, mut tool: Command) -> Result<(), Error> {
+        if let Some(level) = self.understands(id) {
+            tool.env(LEVEL_VARIABLE, level.to_string());
+        }
         self.cluster.launch_under(id, tool)?;
         self.note_process(id)
     }
@@ -232,11 +301,15 @@ impl Nodes for Processes {
     }
 
     fn start(&mut self, id: u64) -> Result<(), Error> {
-        match self.own_tool(id) {
-            Some(tool) => self.cluster.launch_under(id, tool)?,
-            None => self.cluster.launch(id)?,
+        let tool = self.own_tool(id);
+        let tool = tool.or_else(|| self.understands(id).map(|_| Command::new("env")));
+        match tool {
+            Some(tool) => self.start_with(id, tool),
+            None => {
+                self.cluster.launch(id)?;
+                self.note_process(id)
+            }
         }
-        self.note_process(id)
     }
 
     fn pause(&mut self, id: u64) -> Result<(), Error> {
@@ -273,6 +346,10 @@ impl Nodes for Processes {
 
     fn links(&self) -> Option<&Links> {
         Some(&self.links)
+    }
+
+    fn tokens(&self) -> Option<Tokens> {
+        Some(self.tokens.clone())
     }
 
     fn processes(&mut self) -> Option<&mut Processes> {

@@ -4,16 +4,19 @@
 //! A node advertises the address of its proxy to the others. The proxy asks the system which node has opened a
 //! connection, so it need not understand the bytes that pass.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 
 use super::links::{Links, Way};
 use super::origin::{Origins, Resolver};
@@ -31,6 +34,8 @@ pub struct Proxies {
     runtime: Runtime,
     links: Links,
     resolver: Resolver,
+    /// What accepts connections for each node.
+    accepting: Mutex<BTreeMap<u64, AbortHandle>>,
 }
 
 impl Proxies {
@@ -50,10 +55,12 @@ impl Proxies {
             runtime,
             links: links.clone(),
             resolver,
+            accepting: Mutex::default(),
         })
     }
 
-    /// Starts the proxy of a node; gives the address that the node must advertise.
+    /// Starts the proxy of a node; gives the address that the node must advertise. At the address of its proxy before,
+    /// nothing listens any more.
     ///
     /// # Errors
     /// When there is no port.
@@ -64,8 +71,11 @@ impl Proxies {
         let listener = listener.map_err(Error::io("the address of a proxy"))?;
         let advertised = listener.local_addr().map_err(Error::io("its address"))?;
         let (links, resolver) = (self.links.clone(), self.resolver.clone());
-        self.runtime
-            .spawn(accept(listener, id, node, links, resolver));
+        let accepting = accept(listener, id, node, links, resolver);
+        let accepting = self.runtime.spawn(accepting).abort_handle();
+        if let Some(before) = self.accepting.lock().insert(id, accepting) {
+            before.abort();
+        }
         Ok(advertised)
     }
 }

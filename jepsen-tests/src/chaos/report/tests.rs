@@ -15,6 +15,7 @@ fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: 
         workload: Workload::Register,
         client,
         pipeline: 0,
+        actor: String::new(),
         node: 1 + u64::from(client) % 3,
         begun,
         ended,
@@ -70,10 +71,6 @@ fn violation() -> Violation {
         json!({"state": "on", "ctx": {"v": 1}, "last_wal_offset": 11, "last_event_id": "w1"}),
     );
     let fact = |offset: u64, v: u64| Fact {
-        offset,
-        position: 0,
-        kind: FactKind::Event,
-        instance: "reg-1".to_owned(),
         machine: "register".to_owned(),
         event: "SET".to_owned(),
         from: "on".to_owned(),
@@ -81,7 +78,7 @@ fn violation() -> Violation {
         payload: json!({"v": v}),
         ctx: json!({"v": v}),
         event_id: Some(format!("w{v}")),
-        key: None,
+        ..Fact::bare(offset, FactKind::Event, "reg-1")
     };
     let lost = Outcome::Unknown {
         why: "the connection was lost".to_owned(),

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 use rstmdb_raft_store::Keyring;
 
 use super::{Plan, folders};
-use crate::chaos::check::truth::Truth;
+use crate::chaos::check::truth::{self, Truth};
 use crate::chaos::check::{self, CheckerResult, Verdict, Violation};
 use crate::chaos::clients::client::Shared;
 use crate::chaos::clients::watchers::{Events, Watchers};
 use crate::chaos::clients::workload;
+use crate::chaos::fault;
 use crate::chaos::history::{Entry, Workload};
 use crate::chaos::nemesis::{Came, TAIL_LINES};
 use crate::chaos::nodes::Nodes;
+use crate::chaos::schedule::Kind;
 use crate::harness::rng::Rng;
 use crate::harness::wait::within;
 use crate::process::node::last_lines;
@@ -24,8 +26,13 @@ use crate::{Error, audit};
 
 /// How long a cluster may take after the last fault until all nodes serve and hold the same.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
+/// At most this many differences are shown.
+const WRONG_MAX: usize = 10;
 /// How long a node that joined may take to fetch the history from before it joined.
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
+
+/// The facts that WAL_READ has shown, each with its offset and its fingerprint, and what could not be read.
+type Shown = Vec<Result<(u64, u64), String>>;
 
 /// A run whose load and faults have ended.
 pub struct Ended<'a> {
@@ -59,13 +66,16 @@ impl Ended<'_> {
         }
         results[0].notes.push(format!("after {took:.1?}"));
         workload::read_at_last(shared, rng);
+        let mut shown = Shown::new();
         match same_logs(nodes) {
-            Ok((same, events)) => {
+            Ok((same, events, facts)) => {
                 results.push(same);
+                shown = facts;
                 results.push(watched(watchers, &events));
             }
             Err(error) => results.push(check::failed("wal_read", &error.to_string())),
         }
+        results.push(placed(nodes));
         let stand = stand(nodes);
         results.push(stop(nodes));
         results.push(self.behaviour(nodes));
@@ -76,7 +86,9 @@ impl Ended<'_> {
                 results.push(is_of_the_log(stand, &truth));
                 let began_ms = shared.recorder.began_ms();
                 results.push(check::log_time(&entries, &truth, began_ms));
+                results.push(as_on_disk(&shown, &truth));
                 results.extend(check::check_all(&workload::all(), &entries, &truth));
+                results.extend(self.not_upgraded(&results));
             }
             Err(why) => results.push(check::failed("log", &why)),
         }
@@ -95,6 +107,18 @@ impl Ended<'_> {
         (shared.recorder.finish(), results)
     }
 
+    /// A run with an upgrade in which nothing was refused for the level shows nothing of it.
+    fn not_upgraded(&self, results: &[CheckerResult]) -> Option<CheckerResult> {
+        let is_missing = self.plan.kinds().contains(&Kind::Upgrade)
+            && !results.iter().any(|result| result.checker == check::LEVEL);
+        is_missing.then(|| {
+            check::failed(
+                check::LEVEL,
+                "nothing was refused before the level was raised",
+            )
+        })
+    }
+
     fn truth(&self, nodes: &dyn Nodes, scratch: &Path) -> Result<Truth, String> {
         let keys = match self.keys {
             "" => Keyring::default(),
@@ -107,6 +131,7 @@ impl Ended<'_> {
     /// Whether processes ended or panicked without a fault, and whether the suite itself panicked.
     fn behaviour(&self, nodes: &dyn Nodes) -> CheckerResult {
         let mut wrong = self.came.findings.clone();
+        wrong.extend(nodes.tokens().unwrap_or_default().refused());
         for (name, text) in logs(nodes) {
             // The catalog is derived data in a library that panics when its disk fails; the node catches that.
             let panics = text.lines().filter(|line| line.contains("panicked at"));
@@ -281,16 +306,21 @@ fn is_of_the_log(stand: Option<Stand>, truth: &Truth) -> CheckerResult {
 }
 
 /// Whether WAL_READ shows the same everywhere; and all events.
-fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events), Error> {
+fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events, Shown), Error> {
     let first = nodes
         .leader()
         .or_else(|| nodes.ids().first().copied())
         .unwrap_or(1);
-    let mut events = Events::default();
+    let (mut events, mut shown) = (Events::default(), Shown::new());
     let mut connection = Connection::connect(nodes.addr(first)?)?;
     let from = wal::earliest(&mut connection)?;
     wal::visit(&mut connection, from, wal::PAGE_RECORDS, |record| {
         events.take(&record);
+        let fact = truth::of_record(&record, 0).map_err(|error| error.to_string());
+        shown.extend(
+            fact.transpose()
+                .map(|fact| fact.map(|fact| fact.fingerprint())),
+        );
     })?;
     let log = audit::fingerprints(&mut connection)?;
     let mut wrong = Vec::new();
@@ -307,7 +337,51 @@ fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events), Error> {
                 .map(|error| format!("node {id} and {first}: {error}")),
         );
     }
-    Ok((verdict("wal_read", log.len(), wrong), events))
+    Ok((verdict("wal_read", log.len(), wrong), events, shown))
+}
+
+/// Whether every node reports each member at the addresses of that member's configuration, once.
+fn placed(nodes: &mut dyn Nodes) -> CheckerResult {
+    let ids = nodes.ids();
+    let mut wrong = Vec::new();
+    for id in &ids {
+        let mut found = Ok(None);
+        // A member that has announced itself just now is on its way to every node.
+        let agreed = within(HEALED_WITHIN, || {
+            found = fault::misplaced(nodes, *id).map_err(|error| error.to_string());
+            match &found {
+                Ok(None) => Ok(()),
+                Ok(Some(what)) | Err(what) => Err(what.clone()),
+            }
+        });
+        wrong.extend(agreed.err().map(|error| error.to_string()));
+    }
+    verdict("members", ids.len(), wrong)
+}
+
+/// Whether WAL_READ has shown what the log on the disks holds, with all that was said about the writes.
+fn as_on_disk(shown: &Shown, truth: &Truth) -> CheckerResult {
+    let facts = truth.facts();
+    let mut wrong = Vec::new();
+    for (shown, fact) in shown.iter().zip(facts) {
+        match shown {
+            Ok(shown) if *shown == fact.fingerprint() => {}
+            Ok((offset, _)) => wrong.push(format!(
+                "at {offset} WAL_READ shows something else than {fact:?}"
+            )),
+            Err(what) => wrong.push(what.clone()),
+        }
+    }
+    // Events that were still in flight may have come behind the last page.
+    if shown.len() > facts.len() {
+        wrong.push(format!(
+            "WAL_READ shows {} facts, and the log has {}",
+            shown.len(),
+            facts.len()
+        ));
+    }
+    wrong.truncate(WRONG_MAX);
+    verdict("wal_read of the disks", shown.len(), wrong)
 }
 
 fn watched(watchers: Watchers, events: &Events) -> CheckerResult {

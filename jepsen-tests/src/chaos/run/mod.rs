@@ -19,6 +19,7 @@ use super::check::CheckerResult;
 use super::clients::client::{Directory, Shared};
 use super::clients::watchers::Watchers;
 use super::clients::workload::{self, Load};
+use super::fault::upgrade;
 use super::history::{Entry, Recorder};
 use super::nemesis::{Nemesis, Span};
 use super::nodes::Nodes;
@@ -120,6 +121,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
         directory: Arc::clone(&directory),
         recorder: Arc::new(Recorder::default()),
         stop: Arc::default(),
+        tokens: nodes.tokens().unwrap_or_default(),
     };
     workload::prepare(nodes.as_ref(), &shared, &mut rng)?;
     let mut watchers = Watchers::default();
@@ -132,9 +134,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     let recorder = Arc::clone(&shared.recorder);
     let mut nemesis = Nemesis::new(&recorder, is_loud);
     let look = |nodes: &dyn Nodes| look_up(nodes, &directory);
-    let faults = nemesis
-        .run(nodes.as_mut(), &plan.schedule, plan.length, look)
-        .and_then(|()| nemesis.heal(nodes.as_mut(), HEAL_TIMEOUT, look));
+    let faults = trouble(plan, nodes.as_mut(), &mut nemesis, look);
     if faults.is_ok() {
         std::thread::sleep(QUIET_LOAD);
     }
@@ -162,12 +162,28 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     })
 }
 
+/// Lets the faults begin and end, and ends an upgrade that has begun.
+fn trouble(
+    plan: &Plan,
+    nodes: &mut dyn Nodes,
+    nemesis: &mut Nemesis<'_>,
+    look: impl Fn(&dyn Nodes) + Copy,
+) -> Result<(), Error> {
+    nemesis.run(nodes, &plan.schedule, plan.length, look)?;
+    nemesis.heal(nodes, HEAL_TIMEOUT, look)?;
+    match plan.kinds().contains(&Kind::Upgrade) {
+        true => upgrade::complete(nodes, HEAL_TIMEOUT, look),
+        false => Ok(()),
+    }
+}
+
 fn start(plan: &Plan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {
     let kinds = plan.kinds();
     let own = Own {
         disks: kinds.contains(&Kind::PowerCut) || kinds.contains(&Kind::FullDisk),
         clocks: kinds.contains(&Kind::ClockJump),
         few_files: kinds.contains(&Kind::Strangers),
+        understands: kinds.contains(&Kind::Upgrade).then_some(upgrade::BEFORE),
     };
     match plan.runner {
         Runner::Processes => {

@@ -1,6 +1,7 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
 mod commands;
+pub mod readers;
 pub mod watchers;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use rstmdb::server::testing::told;
 use rstmdb_engine::{ApplyEvent, BatchOp, Command, DeleteInstance, DryRun, Query, Reply};
 
 use rstmdb_sim::check::answers::{self, Intent, Part, Span};
+use rstmdb_sim::check::said;
 use rstmdb_sim::machines::Machine;
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
@@ -64,7 +66,8 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
         let turn = turns.answers.lock().next_turn();
-        let submitted = replica.submit(command.clone(), Arc::from("sim"));
+        let said = said::of_command(&command);
+        let submitted = replica.submit((command.clone(), said), Arc::from(said::ACTOR));
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
             // As the server does for its clients.
@@ -197,6 +200,7 @@ impl Client {
             // More often than it is emptied, so that it becomes full.
             Machine::Tally if self.rng.percent(70) => "ADD",
             Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
+            Machine::Parcel => *self.rng.pick(&Machine::PARCEL_EVENTS),
         };
         let payload = match event {
             "PAY" => {

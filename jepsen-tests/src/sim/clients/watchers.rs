@@ -44,6 +44,7 @@ enum Told {
 /// What a watch shows. No client asks for the end of everything.
 fn shown(event: &WatchEvent) -> Option<Event> {
     let offset = event.offset;
+    let said = event.entry().meta.clone();
     Some(match event.told()? {
         Shown::Event(event) => Event {
             kind: Kind::Event,
@@ -52,6 +53,7 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             tag: event.event_id.clone().unwrap_or_default(),
             states: [event.from_state.clone(), event.to_state.clone()],
             ctx: event.ctx.to_vec(),
+            said,
         },
         Shown::Created(create) => Event {
             kind: Kind::Created,
@@ -60,6 +62,7 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             tag: create.instance_id.clone(),
             states: [String::new(), create.state.clone()],
             ctx: create.ctx.to_vec(),
+            said,
         },
         Shown::Deleted(delete) => Event {
             kind: Kind::Deleted,
@@ -68,6 +71,7 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             tag: delete.instance_id.clone(),
             states: [delete.from_state.clone(), String::new()],
             ctx: Vec::new(),
+            said,
         },
         Shown::Flushed => return None,
     })

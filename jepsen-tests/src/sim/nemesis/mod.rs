@@ -15,7 +15,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::Change;
-use rstmdb_raft_store::FileSystem;
+use rstmdb_raft_store::{FileSystem, NodeInfo};
 use rstmdb_sim::check::leaders::{self, LEADER_WITHIN};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
@@ -25,6 +25,16 @@ use rstmdb_sim::world::{Site, World};
 
 use super::plan::{Fault, Plan};
 use crate::faults::partition::Shape;
+
+/// Whether every member knows each member at its present addresses.
+pub fn is_placed(world: &Arc<World>) -> bool {
+    let members = world.members();
+    let is_right = |(id, known): &(u64, NodeInfo)| *known == world.info(*id);
+    members.iter().all(|id| {
+        let replica = world.replica(*id);
+        replica.is_some_and(|replica| replica.membership().1.iter().all(is_right))
+    })
+}
 
 /// How long a clock jumps at most, in milliseconds.
 const JUMP_MS: u64 = 3_600_000;
@@ -104,6 +114,7 @@ impl Nemesis {
             Fault::Snapshot => self.snapshot(),
             Fault::FullDisk => self.fill_disk(),
             Fault::Restart => self.restart(),
+            Fault::Moved => self.relocate(),
             Fault::Members => self.members(),
             Fault::Damage => {
                 let candidates = damage::candidates(&self.world);
@@ -134,6 +145,23 @@ impl Nemesis {
                 world.boot_again(id);
             }));
         }
+    }
+
+    /// Ends a process, and starts it again at other addresses. One node moves at a time: the next one moves once every
+    /// node knows the new addresses of the one before, because only its own configuration has them.
+    fn relocate(&mut self) {
+        let victims = self.victims();
+        let Some(id) = victims.first().copied().filter(|_| is_placed(&self.world)) else {
+            return;
+        };
+        let down = self.time(Duration::from_millis(300));
+        let world = self.world.clone();
+        world.kill(id, false);
+        world.relocate(id);
+        drop(SimRuntime::spawn(async move {
+            SimRuntime::sleep(down).await;
+            world.boot_again(id);
+        }));
     }
 
     /// The members in a random order, beginning with this one.

@@ -10,30 +10,22 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use rstmdb_backup::stream::{self, Kind, LogEntry};
 use rstmdb_engine::Entry;
-use rstmdb_engine::fact::level::CURRENT;
+use rstmdb_engine::fact::level::{CURRENT, FIRST};
 use rstmdb_engine::fact::{Message, NO_OFFSET};
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::storage::backup::BackupLogResult;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Conn, PATIENCE, TestNode, outcome};
-use crate::scenario::{Came, Run, Step, files, request, steps};
-use crate::scenario_rcp::{call, error, result};
+use super::support::{Conn, PATIENCE, TestNode, UNDERSTANDS, outcome};
+use crate::scenario::{Came, Run, Step, files, meta, request, steps};
+use crate::scenario_rcp::{call, error, result, with_meta};
 
 /// Scenarios that no client can bring about.
-const NOT_PLAYED: [(&str, &str); 4] = [
+const NOT_PLAYED: [(&str, &str); 2] = [
     (
         "levels.txt",
-        "a new node raises its level by itself, and at once",
-    ),
-    (
-        "format_2.txt",
-        "the cluster raises its feature level by itself, at an offset of its own",
-    ),
-    (
-        "meta.txt",
-        "it begins at the first feature level; `meta` says the same of a node",
+        "no client can ask for a certain level, and `blind` decides without knowing what is in flight",
     ),
     (
         "stale.txt",
@@ -42,6 +34,8 @@ const NOT_PLAYED: [(&str, &str); 4] = [
 ];
 /// A scenario ends here: what comes behind it stands on a clock that jumps, and a client cannot move a node's.
 const PLAYED_UP_TO: &str = "> time ";
+/// A scenario with this step begins at the first level, as the cluster of an older program does.
+const RAISES: &str = "> level ";
 /// Limits are keys of the configuration: the node starts again with them. `retention` is not among them: it shows
 /// only where the clock jumps.
 const LIMITS: [(&str, &str); 4] = [
@@ -90,15 +84,27 @@ struct Player {
     limits: BTreeMap<&'static str, String>,
     turn: usize,
     engine: Run,
+    /// The cluster was formed by the program before, so that it begins at the first level.
+    is_old: bool,
     /// Ids that the node made up, and what the scenario calls them.
     made_up: Vec<(String, String)>,
     requests: usize,
 }
 
 impl Player {
+    /// For a scenario.
+    async fn of(script: &str) -> Self {
+        let mut player = Self::new();
+        if script.contains(RAISES) {
+            player.form_at_first_level().await;
+        }
+        player
+    }
+
     fn new() -> Self {
         Self {
             serving: None,
+            is_old: false,
             dir: Some(tempfile::tempdir().unwrap()),
             limits: BTreeMap::new(),
             turn: 0,
@@ -131,6 +137,7 @@ impl Player {
                     self.steer(step, text);
                     self.compare_digests().await;
                 }
+                "level" => self.finish_upgrade(step, text).await,
                 "blind" | "skip" => panic!("{text} cannot be played over RCP"),
                 _ if is_held => {}
                 "#" => self.engine.echo(step),
@@ -140,6 +147,36 @@ impl Player {
                 }
             }
         }
+    }
+
+    /// Forms the cluster with nodes of the program before, which write something, and takes over what they have
+    /// written. A cluster in which nothing was written would go to the newest level by itself.
+    async fn form_at_first_level(&mut self) {
+        let variables = [(UNDERSTANDS, "1"), ("RSTMDB_ALLOW_FLUSH_ALL", "true")];
+        let dir = self.dir.take().unwrap();
+        let node = TestNode::start_on(dir, &variables).await;
+        let mut conn = Conn::open(node.addr).await;
+        conn.ok("FLUSH_ALL", json!({})).await;
+        drop(conn);
+        self.dir = Some(node.stop().await);
+        self.is_old = true;
+    }
+
+    /// Ends the upgrade, which raises the level. The entry is the engine's next one as well.
+    async fn finish_upgrade(&mut self, step: &Step<'_>, text: &str) {
+        let from = self.engine.level();
+        let conn = self.next_conn().await;
+        let raised = conn.ok("CLUSTER_FINALIZE_UPGRADE", json!({})).await;
+        let last = all_applied(conn, CURRENT).await;
+        self.requests += 1;
+        let after = self.engine.end() + 1;
+        for entry in self.read_log(after, last).await {
+            if entry.kind == Kind::Normal {
+                self.engine.place(entry.offset, entry.time_ms);
+            }
+        }
+        self.steer(step, text);
+        assert_eq!(raised, json!({ "from": from, "to": self.engine.level() }));
     }
 
     fn steer(&mut self, step: &Step<'_>, text: &str) {
@@ -173,7 +210,10 @@ impl Player {
     async fn next_conn(&mut self) -> &mut Conn {
         if let Some(dir) = self.dir.take() {
             self.serving = Some(Serving::start(dir, &self.limits).await);
-            self.raise_level().await;
+            let level = if self.is_old { FIRST } else { CURRENT };
+            if self.engine.end() == 0 {
+                self.take_over(level).await;
+            }
         }
         self.turn += 1;
         let conns = &mut self.serving.as_mut().unwrap().conns;
@@ -181,29 +221,18 @@ impl Player {
         &mut conns[at]
     }
 
-    /// A new cluster begins with an entry that sets its feature level. The engine takes it over.
-    async fn raise_level(&mut self) {
-        if self.engine.level() == CURRENT {
-            return;
-        }
+    /// A new cluster begins with an entry that sets its feature level, and one of the program before with what that has
+    /// written. The engine takes it over.
+    async fn take_over(&mut self, level: u32) {
         let conn = &mut self.serving.as_mut().unwrap().conns[0];
-        let raised = async {
-            loop {
-                let status = cluster_status(conn).await;
-                if status.feature_level == Some(CURRENT) {
-                    return status.nodes.iter().filter_map(|node| node.applied).max();
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        let last = tokio::time::timeout(PATIENCE, raised).await;
-        let last = last.expect("the level is not raised").unwrap();
+        let last = all_applied(conn, level).await;
         for entry in self.read_log(1, last).await {
             if entry.kind == Kind::Normal {
                 let entry = Entry::decode(entry.payload).unwrap();
                 self.engine.install(&entry);
             }
         }
+        assert_eq!(self.engine.level(), level);
     }
 
     async fn read_log(&mut self, from: u64, to: u64) -> Vec<LogEntry> {
@@ -228,20 +257,31 @@ impl Player {
             .map(|step| step.command().map(|text| self.with_node_offset(text)))
             .collect();
         let conn = self.next_conn().await;
-        let mut sent = 0;
+        let mut sent = BTreeMap::new();
         for (at, (step, text)) in steps.iter().zip(&texts).enumerate() {
             if let Some(text) = text {
-                let (op, params) = call(&request(text, &step.ops));
+                let (op, mut params) = call(&request(text, &step.ops));
+                if let Some(meta) = meta(text) {
+                    params = with_meta(&params, &meta);
+                }
                 let envelope =
                     format!(r#"{{"type":"request","id":"s{at}","op":"{op}","params":{params}}}"#);
                 conn.send_text(&envelope).await;
-                sent += 1;
+                sent.insert(format!("s{at}"), envelope);
             }
         }
         let mut answers = BTreeMap::new();
-        for _ in 0..sent {
+        while answers.len() < sent.len() {
             let answer = conn.recv().await;
-            answers.insert(answer["id"].as_str().unwrap().to_owned(), answer);
+            let id = answer["id"].as_str().unwrap().to_owned();
+            // A leader that has just come up has not asked the other members yet, and names them.
+            let held_back = answer["error"]["details"]["held_back_by"].as_array();
+            if held_back.is_some_and(|members| !members.is_empty()) {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                conn.send_text(&sent[&id]).await;
+                continue;
+            }
+            answers.insert(id, answer);
         }
         for (at, (step, text)) in steps.iter().zip(texts).enumerate() {
             match text {
@@ -252,22 +292,31 @@ impl Player {
                 None => self.engine.echo(step),
             }
         }
-        self.requests += sent;
+        self.requests += sent.len();
     }
 
     /// The engine does what the node has done, and must come to the same answer.
     async fn decide_too(&mut self, step: &Step<'_>, mut text: String, answer: Value) {
         let offset = answer["meta"]["wal_offset"].as_u64();
+        let mut written = None;
         let writes = !text.starts_with("dry ");
         if writes && text.split_whitespace().any(|word| word == "generated") {
             text = self.with_made_up_id(&text, &answer);
         }
         if let Some(offset) = offset.filter(|offset| *offset > self.engine.end()) {
-            let time_ms = self.time_written(offset).await;
+            written = Some(self.entry_at(offset).await);
+            let time_ms = written.as_ref().map_or(0, |entry| entry.time_ms);
             self.engine.place(offset, time_ms);
         }
         self.engine.echo(step);
         self.engine.line(&text, &step.ops);
+        if let Some(written) =
+            written.filter(|written| self.engine.entries.contains_key(&written.index))
+        {
+            let decided = &self.engine.entries[&written.index];
+            assert_eq!(written.facts, decided.facts, "{}", step.line);
+            assert_eq!(written.meta, decided.meta, "{}", step.line);
+        }
         let engine = &mut self.engine;
         let Came {
             outcome: came,
@@ -296,13 +345,13 @@ impl Player {
 
     /// The scenario's offsets count entries from 1; a node has more in its log.
     fn with_node_offset(&self, text: &str) -> String {
-        if !text.trim_start_matches("dry ").starts_with("apply ") {
-            return text.to_owned();
-        }
         let written: Vec<u64> = self.engine.entries.keys().copied().collect();
-        after_each(text, " offset=", |offset| {
-            written[offset as usize - 1].to_string()
-        })
+        let of_node = |offset: u64| written[offset as usize - 1].to_string();
+        let text = after_each(text, " causation=", of_node);
+        if !text.trim_start_matches("dry ").starts_with("apply ") {
+            return text;
+        }
+        after_each(&text, " offset=", of_node)
     }
 
     fn with_made_up_id(&mut self, text: &str, answer: &Value) -> String {
@@ -315,14 +364,14 @@ impl Player {
         text
     }
 
-    /// The time of the entry at `offset`, before which the log may only have gained entries without facts.
-    async fn time_written(&mut self, offset: u64) -> u64 {
+    /// The entry at `offset`, before which the log may only have gained entries without facts.
+    async fn entry_at(&mut self, offset: u64) -> Entry {
         let from = self.engine.end() + 1;
         let entries = self.read_log(from, offset).await;
         for entry in &entries {
             assert_eq!(entry.kind == Kind::Normal, entry.offset == offset);
         }
-        entries.last().unwrap().time_ms
+        Entry::decode(entries.last().unwrap().payload.clone()).unwrap()
     }
 
     /// Every node has the engine's state, once it has applied all.
@@ -368,6 +417,7 @@ impl Player {
             "wal_offset ",
             "wal_offset: ",
             "wal_offset\":",
+            "causation \"",
             "the instance's last is ",
         ] {
             text = after_each(&text, mark, |offset| {
@@ -380,6 +430,32 @@ impl Player {
         }
         text
     }
+}
+
+/// Waits until the cluster is at this level, and every node has applied the same; says up to where.
+async fn all_applied(conn: &mut Conn, level: u32) -> u64 {
+    let waiting = async {
+        loop {
+            let status = cluster_status(conn).await;
+            let applied: Vec<_> = status.nodes.iter().map(|node| node.applied).collect();
+            let first = applied.first().copied().flatten();
+            // A member that has just come up has not said yet what it understands.
+            let all_know = status
+                .nodes
+                .iter()
+                .all(|node| node.understands_level == Some(CURRENT));
+            if let Some(last) = first.filter(|last| *last > 0)
+                && status.feature_level == Some(level)
+                && all_know
+                && applied.iter().all(|applied| *applied == Some(last))
+            {
+                return last;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.unwrap_or_else(|_| panic!("the cluster does not come to level {level}"))
 }
 
 async fn cluster_status(conn: &mut Conn) -> ClusterStatusResult<'static> {
@@ -408,7 +484,9 @@ fn comparable(text: &str) -> Vec<String> {
         Some((applied, _)) if line.starts_with("Applied @") => applied.to_owned(),
         _ => {
             let line = after_each(line, "created_ms: ", |_| String::new());
-            after_each(&line, "updated_ms: ", |_| String::new())
+            let line = after_each(&line, "updated_ms: ", |_| String::new());
+            // What an expression made of `now`.
+            after_each(&line, "\"at\":", |_| String::new())
         }
     });
     lines.collect()
@@ -428,7 +506,7 @@ async fn every_scenario_plays_over_rcp_as_in_the_engine() {
             .filter(|step| step.command().is_some())
             .count();
         let script = script.split(PLAYED_UP_TO).next().unwrap();
-        let mut player = Player::new();
+        let mut player = Player::of(script).await;
         player.play(&steps(script)).await;
         player.stop().await;
         let (written, expected) = (comparable(&player.written_down()), comparable(script));

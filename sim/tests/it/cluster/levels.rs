@@ -165,6 +165,41 @@ fn a_node_of_the_program_before_does_not_come_into_a_cluster_of_a_higher_level()
     });
 }
 
+#[test]
+fn the_level_does_not_rise_while_a_learner_does_not_understand_it() {
+    in_simulation(67, async {
+        let mut cluster = Cluster::of_the_program_before(67, true).await;
+        let leader = cluster.leader().await;
+        cluster.world.place(4, Formation::Join);
+        cluster.world.install(4, FIRST);
+        cluster.start(4).await;
+        let add = Change::AddLearner {
+            node_id: 4,
+            node: node_info(4),
+        };
+        cluster.node(leader).change(&add).await.unwrap();
+        for id in 1..=3 {
+            cluster.upgrade(id, CURRENT).await;
+            cluster.leader().await;
+        }
+        // Long enough for a leader that raises it by itself.
+        Sim::sleep(Duration::from_secs(30)).await;
+        assert_eq!(cluster.levels(), [FIRST; 4]);
+        let leader = cluster.leader().await;
+        let held = cluster.node(leader).change(&Change::RaiseLevel).await;
+        match held.unwrap_err() {
+            ChangeError::HeldBack { held_back_by, .. } => assert_eq!(held_back_by, [4]),
+            error => panic!("{error}"),
+        }
+        submit(cluster.node(leader), set("a", 5, true))
+            .await
+            .unwrap();
+        cluster.upgrade(4, CURRENT).await;
+        cluster.reached(CURRENT).await;
+        cluster.converge().await;
+    });
+}
+
 /// A leader that raises the level without having asked every member ends the nodes that it has forgotten.
 #[cfg(feature = "planted-bugs")]
 #[test]

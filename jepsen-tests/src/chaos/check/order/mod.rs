@@ -56,7 +56,10 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     }
     let mut tallies = Tallies::new();
     for entry in entries {
-        if !matches!(entry.workload, Workload::Monotonic | Workload::Asking) {
+        if !matches!(
+            entry.workload,
+            Workload::Monotonic | Workload::Asking | Workload::Automation
+        ) {
             let tally = tallies.entry(entry.workload).or_default();
             tally.operations += 1;
             tally.succeeded += usize::from(entry.result().is_some());
@@ -285,13 +288,13 @@ fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
         "INSTANCE_NOT_FOUND" => Some(!version.is_live()),
         // An id that was used before may be refused as well.
         "INSTANCE_EXISTS" => Some(version.fact.is_some()),
-        "INVALID_TRANSITION" | "GUARD_FAILED" => {
+        "INVALID_TRANSITION" | "GUARD_FAILED" | "SCHEMA_FAILED" | "EXPRESSION_FAILED" => {
             let Action::Event { params, .. } = op.action else {
                 return None;
             };
-            let event = params["event"].as_str().unwrap_or_default();
-            let is_state = details["current_state"].as_str() == Some(version.state());
-            Some(is_state && version.refuses(event, code))
+            let named = details["current_state"].as_str();
+            let is_state = named.is_none_or(|named| named == version.state());
+            Some(is_state && version.refuses(params, code))
         }
         "CONFLICT" => {
             let actual = details["actual_state"].as_str()?;

@@ -8,7 +8,7 @@ use crate::chaos::check::ops::{Action, Op};
 use crate::chaos::check::result::Violation;
 use crate::chaos::check::truth::{Fact, FactKind, Truth};
 use crate::chaos::history::Entry;
-use crate::load::machines::{Machine, Refusal};
+use crate::load::machines::Machine;
 
 /// The state of an instance between two facts. In the first version it was not created yet.
 #[derive(Debug)]
@@ -51,8 +51,8 @@ impl Version<'_> {
         self.fact.map_or("", |fact| fact.to.as_str())
     }
 
-    /// Whether this version refuses an event with this code, by the model.
-    pub fn refuses(&self, event: &str, code: &str) -> bool {
+    /// Whether this version refuses the event of a request with this code, by the model.
+    pub fn refuses(&self, asked: &Value, code: &str) -> bool {
         let Some(fact) = self.fact.filter(|_| self.is_live()) else {
             return false;
         };
@@ -61,11 +61,10 @@ impl Version<'_> {
         else {
             return false;
         };
-        match machine.next(&fact.to, event, ctx) {
-            Ok(_) => false,
-            Err(Refusal::InvalidTransition) => code == "INVALID_TRANSITION",
-            Err(Refusal::GuardFailed) => code == "GUARD_FAILED",
-        }
+        let event = asked["event"].as_str().unwrap_or_default();
+        let payload = asked["payload"].as_object().cloned();
+        let model = machine.event(&fact.to, event, ctx, payload);
+        model.is_err_and(|refusal| refusal.code() == code)
     }
 }
 
@@ -230,11 +229,24 @@ fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
     let empty = Map::new();
     let ctx = before.ctx.as_object().unwrap_or(&empty);
     if let Some(machine) = Machine::from_name(&fact.machine) {
-        match machine.next(&before.to, &fact.event, ctx) {
-            Ok(to) if to == fact.to => {}
-            Ok(to) => return Err(format!("an event led to {}, not to {to}", fact.to)),
-            Err(refusal) => return Err(format!("an event took effect in spite of {refusal:?}")),
+        let payload = fact.payload.as_object().cloned();
+        let moved = machine.event(&before.to, &fact.event, ctx, payload);
+        let moved =
+            moved.map_err(|refusal| format!("an event took effect in spite of {refusal:?}"))?;
+        if moved.state != fact.to {
+            let to = moved.state;
+            return Err(format!("an event led to {}, not to {to}", fact.to));
         }
+        if fact.ctx.as_object() != Some(&moved.ctx) {
+            return Err("the context is not the one that the event gives".to_owned());
+        }
+        if fact.via != moved.via || fact.emits != moved.emits {
+            return Err(format!(
+                "an event passed {:?} and emitted {:?}, not {:?} and {:?}",
+                fact.via, fact.emits, moved.via, moved.emits
+            ));
+        }
+        return Ok(());
     }
     let mut merged = ctx.clone();
     for (key, value) in fact.payload.as_object().into_iter().flatten() {

@@ -27,7 +27,7 @@ fn ask(history: &mut History, op: &str, event: &str, outcome: Outcome) {
 fn told(from: &str, to: &str, ctx: &Value) -> Outcome {
     Outcome::Ok(
         json!({"from_state": from, "to_state": to, "ctx": ctx, "wal_offset": null,
-        "dry_run": true}),
+        "dry_run": true, "would": {"emits": []}}),
     )
 }
 

@@ -33,6 +33,9 @@ impl Log {
             ctx: last.map_or(json!({}), |last| last.ctx.clone()),
             event_id: None,
             key: None,
+            via: Vec::new(),
+            emits: Vec::new(),
+            meta: json!({}),
         }
     }
 
@@ -139,6 +142,7 @@ impl History {
             client,
             pipeline: 0,
             node: 1,
+            actor: String::new(),
             begun,
             ended,
             op: op.to_owned(),

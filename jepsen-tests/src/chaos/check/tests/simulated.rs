@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::harness::rng::Rng;
-use crate::load::machines::{Machine, Refusal};
+use crate::load::machines::Machine;
 
 /// How far a request may begin before it takes effect, and end after.
 const SPREAD: u64 = 60;
@@ -82,8 +82,8 @@ impl Simulated {
                 Workload::Once => it.once(),
                 Workload::Bank => it.bank(),
                 Workload::Set => it.set(),
-                // Its histories are made by hand.
-                Workload::Asking => it.order(),
+                // Their histories are made by hand.
+                Workload::Asking | Workload::Parcel | Workload::Automation => it.order(),
             }
         }
         it.entries.sort_by_key(|entry| entry.begun);
@@ -114,18 +114,10 @@ impl Simulated {
 
     fn create(&mut self, id: &str, machine: &str, state: &str, ctx: Value) -> Fact {
         let fact = Fact {
-            offset: self.next_offset(),
-            position: 0,
-            kind: FactKind::Create,
-            instance: id.to_owned(),
             machine: machine.to_owned(),
-            event: String::new(),
-            from: String::new(),
             to: state.to_owned(),
-            payload: Value::Null,
             ctx,
-            event_id: None,
-            key: None,
+            ..Fact::bare(self.next_offset(), FactKind::Create, id)
         };
         self.put(fact.clone());
         fact
@@ -164,6 +156,7 @@ impl Simulated {
             workload,
             client,
             pipeline: 0,
+            actor: String::new(),
             node: 1,
             begun: self.now - before,
             ended: self.now + after,
@@ -273,8 +266,7 @@ impl Simulated {
                 }
                 return;
             }
-            Err(Refusal::InvalidTransition) => "INVALID_TRANSITION",
-            Err(Refusal::GuardFailed) => "GUARD_FAILED",
+            Err(refusal) => refusal.code(),
         };
         let details = json!({"current_state": before.to, "event": event});
         let refusal = fixtures::refused(code, details);

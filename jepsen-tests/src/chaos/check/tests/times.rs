@@ -2,7 +2,7 @@
 
 use super::fixtures::*;
 use super::*;
-use crate::chaos::check::times::AHEAD_MS_MAX;
+use crate::chaos::check::log::times::AHEAD_MS_MAX;
 
 const ID: &str = "reg-1";
 /// When the history began.

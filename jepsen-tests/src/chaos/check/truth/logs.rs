@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use openraft::EntryPayload;
 use rstmdb_engine::chain::{Head, Kind, Logged};
-use rstmdb_engine::fact::{self, Message};
+use rstmdb_engine::fact::{self, Body, Message, level};
 use rstmdb_engine::{Outcome, State};
 use rstmdb_raft_store::replay::{self, Visitor};
 use rstmdb_raft_store::{
@@ -16,7 +16,7 @@ use rstmdb_raft_store::{
 };
 
 use super::error::Error;
-use super::{Fact, Truth, of_engine};
+use super::{Fact, Truth, meta, of_engine};
 
 /// The kind of an entry for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,8 +252,7 @@ fn held_by_all(logs: &[Log], index: u64) -> Option<LogId> {
 /// Applies the entries, and keeps the facts that took effect.
 fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth, Error> {
     let mut state = State::new();
-    let mut facts: Vec<Fact> = Vec::new();
-    let mut times = Vec::new();
+    let mut found = Found::default();
     let mut disagreements = Vec::new();
     let mut chain = Chain::default();
     let mut next = *committed.keys().next().ok_or(Error::NoLog)?;
@@ -278,6 +277,11 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
         };
         let entry =
             fact::Entry::decode(bytes.clone()).map_err(|error| failed(error.to_string()))?;
+        let needed = level::needed_by(&entry);
+        if needed > state.level() {
+            let what = format!("the cluster was at {}", state.level());
+            disagreements.push(format!("entry {id} needs feature level {needed}: {what}"));
+        }
         let applied = state.apply(&entry, *index);
         chain.add(&state, *id, content);
         match applied {
@@ -289,18 +293,49 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
                 break;
             }
         }
-        times.push((*index, entry.time_ms));
-        for (position, fact) in entry.facts.iter().enumerate() {
-            facts.extend(of_engine(*index, position, fact)?);
-        }
+        found.take(*index, &entry)?;
     }
-    let mut truth = Truth::from_facts(facts);
-    truth.times = times;
+    let mut truth = Truth::from_facts(found.facts);
+    truth.times = found.times;
+    truth.levels = found.levels;
+    truth.automation = found.automation;
     truth.last_offset = next.saturating_sub(1);
     truth.digest = format!("{:032x}", state.digest());
     truth.heads = chain.heads;
     truth.disagreements = disagreements;
     Ok(truth)
+}
+
+/// What the entries that took effect hold.
+#[derive(Default)]
+struct Found {
+    facts: Vec<Fact>,
+    times: Vec<(u64, u64)>,
+    levels: Vec<(u64, u32)>,
+    automation: Vec<(u64, bool, String)>,
+}
+
+impl Found {
+    fn take(&mut self, index: u64, entry: &fact::Entry) -> Result<(), Error> {
+        self.times.push((index, entry.time_ms));
+        let said = meta(entry);
+        for (position, fact) in entry.facts.iter().enumerate() {
+            match &fact.body {
+                Some(Body::SetLevel(set)) => self.levels.push((index, set.level)),
+                Some(Body::SetAutomation(set)) => {
+                    let reason = set.reason.clone();
+                    self.automation.push((index, set.paused, reason));
+                }
+                _ => {}
+            }
+            let fact = of_engine(index, position, fact)?;
+            self.facts.extend(fact.map(|fact| Fact {
+                meta: said.clone(),
+                ..fact
+            }));
+        }
+        Ok(())
+    }
 }
 
 /// The chain over the log, without the state that holds a node's.

@@ -4,6 +4,7 @@ mod error;
 mod logs;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use rstmdb_engine::fact;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,15 @@ pub struct Fact {
     pub event_id: Option<String>,
     /// The idempotency key.
     pub key: Option<String>,
+    /// The states passed on the way.
+    #[serde(default)]
+    pub via: Vec<String>,
+    /// The names that it emitted.
+    #[serde(default)]
+    pub emits: Vec<String>,
+    /// What was said about the write, and by whom, as the protocol shows it, without the time.
+    #[serde(default, deserialize_with = "rstmdb_rcp::json::plain_value")]
+    pub meta: Value,
 }
 
 /// Every fact that took effect, in the order of the log.
@@ -65,6 +75,10 @@ pub struct Truth {
     /// The log's time, in Unix milliseconds, at each offset that took effect, in the order of the log; empty where it
     /// was not made from folders.
     pub times: Vec<(u64, u64)>,
+    /// Where the feature level was raised, and to which; none if the nodes were at one level from the beginning.
+    pub levels: Vec<(u64, u32)>,
+    /// Where automation was paused (`true`) or resumed, and why.
+    pub automation: Vec<(u64, bool, String)>,
     /// Where the committed log ends.
     pub last_offset: u64,
     /// Where the nodes' logs contradict each other or themselves; each is a violation.
@@ -157,7 +171,11 @@ impl Truth {
     }
 }
 
-fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error> {
+/// A fact of the log as WAL_READ shows it; `None` for what is not about an instance.
+///
+/// # Errors
+/// When the record is of a type that no workload writes.
+pub fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error> {
     let text = |field: &str| record.text(field).to_owned();
     let optional = |field: &str| record.entry[field].as_str().map(str::to_owned);
     let kind = match record.kind() {
@@ -189,7 +207,55 @@ fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error> {
         ctx: record.entry[ctx].clone(),
         event_id: optional("event_id"),
         key: optional("idempotency_key"),
+        via: texts(&record.entry["via"]),
+        emits: texts(&record.entry["emits"]),
+        meta: record.meta(),
     }))
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts
+        .filter_map(|text| Some(text.as_str()?.to_owned()))
+        .collect()
+}
+
+/// The same with the names of all objects in order: what was said has no order.
+fn sorted(value: &Value) -> Value {
+    let Some(object) = value.as_object() else {
+        return value.clone();
+    };
+    let names: BTreeMap<&String, &Value> = object.iter().collect();
+    let names = names.into_iter();
+    Value::Object(
+        names
+            .map(|(name, value)| (name.clone(), sorted(value)))
+            .collect(),
+    )
+}
+
+/// What the protocol shows of an entry's metadata, but the time.
+pub(super) fn meta(entry: &fact::Entry) -> Value {
+    let mut shown = serde_json::Map::new();
+    let mut show = |name: &str, text: Option<&str>| {
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            shown.insert(name.to_owned(), Value::from(text));
+        }
+    };
+    show("actor", Some(&entry.actor));
+    if let Some(meta) = &entry.meta {
+        show("reason", meta.reason.as_deref());
+        show("correlation_id", meta.correlation_id.as_deref());
+        show("causation_id", meta.causation_id.as_deref());
+        let headers = meta.headers.iter();
+        let headers: serde_json::Map<_, _> = headers
+            .map(|header| (header.name.clone(), Value::from(header.value.clone())))
+            .collect();
+        if !headers.is_empty() {
+            shown.insert("headers".to_owned(), Value::Object(headers));
+        }
+    }
+    Value::Object(shown)
 }
 
 /// A fact of the log as the engine decodes it; `None` if the fact is not about an instance.
@@ -206,6 +272,8 @@ pub(super) fn of_engine(
             machine: create.machine.clone(),
             to: create.state.clone(),
             ctx: json(offset, &create.ctx)?,
+            via: create.via.clone(),
+            emits: create.emits.clone(),
             key: create.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Create, &create.instance_id)
         },
@@ -219,6 +287,8 @@ pub(super) fn of_engine(
                 None => Value::Null,
             },
             ctx: json(offset, &apply.ctx)?,
+            via: apply.via.clone(),
+            emits: apply.emits.clone(),
             event_id: apply.event_id.clone(),
             key: apply.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Event, &apply.instance_id)
@@ -247,8 +317,20 @@ fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
 }
 
 impl Fact {
+    /// Its offset, and a fingerprint of all that it says but its place within its entry.
+    pub fn fingerprint(&self) -> (u64, u64) {
+        let mut hasher = DefaultHasher::new();
+        let placed = Self {
+            position: 0,
+            meta: sorted(&self.meta),
+            ..self.clone()
+        };
+        format!("{placed:?}").hash(&mut hasher);
+        (self.offset, hasher.finish())
+    }
+
     /// A fact of this kind with all other fields empty.
-    fn bare(offset: u64, kind: FactKind, instance: &str) -> Self {
+    pub fn bare(offset: u64, kind: FactKind, instance: &str) -> Self {
         Self {
             offset,
             position: 0,
@@ -262,6 +344,9 @@ impl Fact {
             ctx: Value::Null,
             event_id: None,
             key: None,
+            via: Vec::new(),
+            emits: Vec::new(),
+            meta: Value::Object(serde_json::Map::new()),
         }
     }
 }

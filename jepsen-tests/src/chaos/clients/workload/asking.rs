@@ -14,20 +14,42 @@ pub struct Asking {
 
 impl Step for Asking {
     fn step(&mut self, client: &mut Client) {
-        let id = one_of("order", client);
+        let (machine, events) = match client.rng.percent(50) {
+            true => ("order", &Machine::ORDER_EVENTS[..]),
+            false => ("parcel", &Machine::PARCEL_EVENTS[..]),
+        };
+        let id = one_of(machine, client);
         if client.rng.percent(40) {
-            client.call("ALLOWED_EVENTS", json!({"instance_id": id}));
+            let mut params = json!({"instance_id": id});
+            if machine == "parcel" {
+                params["payloads"] = payloads(client);
+            }
+            client.call("ALLOWED_EVENTS", params);
             return;
         }
         self.asked += 1;
         let tag = format!("a{}.{}", client.number, self.asked);
-        let event = *client.rng.pick(&Machine::ORDER_EVENTS);
+        let event = *client.rng.pick(events);
+        let payload = match event {
+            "LOAD" => json!({"by": tag, "kg": client.rng.below(9)}),
+            "MOVE" => json!({"by": tag, "stop": client.rng.between(1, 30)}),
+            _ => json!({"by": tag}),
+        };
         let mut params = json!({
-            "instance_id": id, "event": event, "payload": {"by": tag}, "event_id": tag, "dry_run": true,
+            "instance_id": id, "event": event, "payload": payload, "event_id": tag, "dry_run": true,
         });
         if client.rng.percent(50) {
             params["idempotency_key"] = Value::from(tag);
         }
         client.call("APPLY_EVENT", params);
     }
+}
+
+/// What the events of a parcel would come with.
+fn payloads(client: &mut Client) -> Value {
+    json!({
+        "LOAD": {"kg": client.rng.below(9)},
+        "MOVE": {"stop": client.rng.between(1, 30)},
+        "SEND": {"by": "asking"},
+    })
 }

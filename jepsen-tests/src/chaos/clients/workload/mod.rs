@@ -1,9 +1,11 @@
 //! The workloads of a run, and the threads that they run on.
 
 mod asking;
+mod automation;
 mod bank;
 mod machine;
 mod once;
+mod parcels;
 mod reads;
 mod register;
 mod set;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use super::client::SUITE;
 use super::client::{Client, Shared};
 use crate::Error;
 use crate::chaos::history::{Outcome, Workload};
@@ -23,7 +26,7 @@ use crate::load::machines::Machine;
 use crate::rcp::raw::Connection;
 
 /// How many clients each workload has.
-const CLIENTS: [(Workload, u32); 8] = [
+const CLIENTS: [(Workload, u32); 10] = [
     (Workload::Register, 4),
     (Workload::Machine, 4),
     (Workload::Once, 3),
@@ -32,11 +35,11 @@ const CLIENTS: [(Workload, u32); 8] = [
     (Workload::Monotonic, 2),
     (Workload::Lease, 3),
     (Workload::Asking, 2),
+    (Workload::Parcel, 4),
+    (Workload::Automation, 2),
 ];
 /// Instances of each workload that shares some: few, so that clients meet.
 const SHARED_INSTANCES: u64 = 5;
-/// The client number of the suite itself, for requests before and after the load.
-pub const SUITE: u32 = u32::MAX;
 
 /// How long a fresh cluster may take to accept a write on a busy machine.
 const PREPARED_WITHIN: Duration = Duration::from_secs(60);
@@ -101,6 +104,8 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
         Workload::Monotonic => Box::new(reads::Monotonic::default()),
         Workload::Lease => Box::new(reads::Lease),
         Workload::Asking => Box::new(asking::Asking::default()),
+        Workload::Parcel => Box::new(parcels::Parcels::default()),
+        Workload::Automation => Box::new(automation::Automation::default()),
     }
 }
 
@@ -184,6 +189,7 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
         (Workload::Register, "reg"),
         (Workload::Machine, "order"),
         (Workload::Once, "once"),
+        (Workload::Parcel, "parcel"),
     ] {
         let mut client = Client::new(SUITE, workload, rng.fork(), shared);
         for node in &nodes {

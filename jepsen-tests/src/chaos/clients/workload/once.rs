@@ -28,6 +28,8 @@ impl Step for Once {
             match client.call(op, params.clone()) {
                 None => return,
                 Some(Outcome::Ok(_)) => break,
+                // Before the cluster is at the level, no attempt would be taken.
+                Some(Outcome::Refused { code, .. }) if code == "FEATURE_LEVEL" => return,
                 Some(Outcome::Refused { .. } | Outcome::Unknown { .. }) => {}
             }
         }

@@ -3,6 +3,7 @@
 use rstmdb_engine::Command;
 use rstmdb_rcp::message::ErrorBody;
 
+use crate::planted::{self, Bug};
 use crate::replica::{Forwarded, Permit, Received};
 use crate::server::messages::command::{Asked, NewIds, ParamsText, command};
 use crate::server::messages::failure;
@@ -44,10 +45,11 @@ pub(in super::super) fn received(
             "the node that forwards it says that it is true",
         ));
     }
+    let is_lost = planted::is(Bug::MetadataLostByForwarding);
     Ok(Received {
         seq: message.seq,
         command,
-        meta,
+        meta: meta.filter(|_| !is_lost),
         actor: message.actor.into(),
         permit,
     })

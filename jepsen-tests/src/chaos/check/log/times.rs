@@ -6,21 +6,25 @@
 //! than the moment of that answer. The check does not judge how far it is behind, because a leader may begin at the
 //! last time in the log.
 
-use super::ops;
-use super::result::{CheckerResult, Tally, Violation};
-use super::truth::Truth;
+use crate::chaos::check::ops;
+use crate::chaos::check::result::{CheckerResult, Tally, Violation};
+use crate::chaos::check::truth::Truth;
 use crate::chaos::history::Entry;
 
 /// The name of the checker.
-pub(super) const NAME: &str = "log time";
+pub(in crate::chaos::check) const NAME: &str = "log time";
 
 /// How far the log may be ahead: `cluster.max_clock_skew_ms`, within which a leader follows its own wall clock, and a
 /// second for clocks that run too fast by a tenth for a few seconds.
-pub(super) const AHEAD_MS_MAX: u64 = 10_000 + 1_000;
+pub(in crate::chaos::check) const AHEAD_MS_MAX: u64 = 10_000 + 1_000;
 
 /// Compares the times in the log with the answers that name its offsets; `began_ms` is when the history began, by the
 /// suite's clock, in Unix milliseconds.
-pub(super) fn check(entries: &[Entry], truth: &Truth, began_ms: u64) -> CheckerResult {
+pub(in crate::chaos::check) fn check(
+    entries: &[Entry],
+    truth: &Truth,
+    began_ms: u64,
+) -> CheckerResult {
     let mut tally = Tally {
         operations: truth.times.len(),
         ..Tally::default()

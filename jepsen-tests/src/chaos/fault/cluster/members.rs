@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Begun, Scene};
 use crate::Error;
+use crate::chaos::fault::{self, Begun, Scene};
 use crate::chaos::nodes::Nodes;
 use crate::process::node::Node;
 
 /// A change of the members waits this long for the log.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells the leader to hand over leadership, to a named node or to one of its choice.
 pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
@@ -89,7 +89,7 @@ pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// The steps that replace a lost node by one with this id.
-pub fn replacement(lost: u64, id: u64) -> super::Healing {
+pub fn replacement(lost: u64, id: u64) -> fault::Healing {
     let mut steps = vec![Step::Remove(lost), Step::Retire(lost)];
     steps.extend(joining(id));
     in_turn(steps)
@@ -139,7 +139,7 @@ enum Step {
 }
 
 /// Takes one step after the other, and repeats each until it succeeds.
-fn in_turn(steps: Vec<Step>) -> super::Healing {
+fn in_turn(steps: Vec<Step>) -> fault::Healing {
     let mut left = steps.into_iter().peekable();
     Box::new(move |nodes: &mut dyn Nodes| {
         while let Some(step) = left.peek() {
@@ -199,7 +199,7 @@ fn peer_addr(nodes: &mut dyn Nodes, id: u64) -> Result<SocketAddr, Error> {
 }
 
 /// Asks the other members, one after the other, until one of them succeeds.
-fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bool {
+pub(super) fn ask_somebody(nodes: &mut dyn Nodes, but: u64, op: &str, params: &Value) -> bool {
     let others = nodes.ids().into_iter().filter(|id| *id != but);
     let others: Vec<u64> = others.collect();
     // A node that answers has asked the leader, so another node would refuse too.

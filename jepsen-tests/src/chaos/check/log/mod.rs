@@ -1,0 +1,13 @@
+//! What must hold of the log besides the clients' instances.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`times`] | its time |
+//! | [`levels`] | the feature level |
+//! | [`said`] | what clients said about their writes |
+//! | [`automation`] | automation paused and resumed |
+
+pub(super) mod automation;
+pub mod levels;
+pub(super) mod said;
+pub(super) mod times;
