@@ -6,9 +6,8 @@ use rstmdb_engine::fact::{Meta, NO_OFFSET};
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, Trial};
 use rstmdb_engine::{Command, Refusal, Reply};
-use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::storage::automation::Automation;
-use rstmdb_rcp::message::{asking, instance, machine};
+use rstmdb_rcp::message::{asking, instance, machine, meta};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -91,9 +90,9 @@ fn command_call(command: &Command) -> (&'static str, String) {
         Command::SetAutomation(set) => {
             let params = Automation {
                 set: Some(if set.paused { "paused" } else { "running" }.into()),
-                meta: Meta {
+                meta: meta::Meta {
                     reason: set.reason.as_deref().map(Into::into),
-                    ..Meta::default()
+                    ..meta::Meta::default()
                 },
                 skip_overdue: set.skip_overdue.then_some(true),
                 shift_timers: set.shift_timers.then_some(true),
