@@ -12,7 +12,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use rstmdb::server::peer::{BadAddress, Channel, Dial, SmallSegments};
+use rstmdb::server::peer::{BadAddress, Channel, Dial, Members, SmallSegments};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -39,6 +39,8 @@ pub struct SimDial {
     /// How often each node had moved, by the configuration of this one: where an address leads nowhere, the one of the
     /// configuration is tried, too, as in the product.
     pub listed: BTreeMap<u64, u64>,
+    /// Where members have said that they are: these addresses are tried as well.
+    pub members: Arc<Members>,
 }
 
 impl Dial for SimDial {
@@ -53,6 +55,8 @@ impl Dial for SimDial {
             to,
             moves,
             listed: self.listed.get(&to).copied(),
+            addr: addr.to_owned(),
+            members: self.members.clone(),
             open: Mutex::default(),
         });
         let call = move |request| call(line.clone(), request);
@@ -69,6 +73,8 @@ struct Line {
     moves: u64,
     /// The same by the configuration.
     listed: Option<u64>,
+    addr: String,
+    members: Arc<Members>,
     open: Mutex<Option<Opened>>,
 }
 
@@ -108,8 +114,12 @@ impl Line {
         if let Some(open) = self.is_open() {
             return Ok(open);
         }
+        let others = self.members.other_addresses(&self.addr);
+        let said = others.iter().filter_map(|addr| Some(node_at(addr)?.1));
         let places = [Some(self.moves), self.listed].into_iter().flatten();
-        let mut opened = places.filter_map(|moves| self.network.open(self.from, self.to, moves));
+        let mut opened = places
+            .chain(said)
+            .filter_map(|moves| self.network.open(self.from, self.to, moves));
         let opened = opened.next();
         let (connection, services) = opened.ok_or_else(refused)?;
         let opened = Opened {

@@ -88,7 +88,7 @@ async fn a_dry_run_of_each_write_answers_and_writes_nothing() {
     let other = fresh("other");
     let event = json!({ "instance_id": id, "event": "PAY", "payload": { "card": "x" },
         "idempotency_key": "k", "dry_run": true });
-    let would = json!({ "set": ["card"], "unset": [], "armed": [], "disarmed": [], "emits": [] });
+    let would = json!({ "set": ["card"], "unset": [], "armed": [], "disarmed": [], "emits": [], "via": [] });
     for _ in 0..2 {
         let told = conn.ok("APPLY_EVENT", event.clone()).await;
         assert_eq!(told["wal_offset"], Value::Null);

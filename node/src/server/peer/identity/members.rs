@@ -145,7 +145,8 @@ impl Members {
 
     /// Other addresses of the member that is at `addr` according to the membership: where it has said that it is, and
     /// where the configuration has it.
-    pub(crate) fn other_addresses(&self, addr: &str) -> Vec<String> {
+    #[must_use]
+    pub fn other_addresses(&self, addr: &str) -> Vec<String> {
         let known = self.known();
         let Some((id, _)) = known.iter().find(|(_, at)| address::is_same(at, addr)) else {
             return Vec::new();
