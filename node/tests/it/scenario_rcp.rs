@@ -280,8 +280,11 @@ fn trial_result(trial: &Trial) -> Value {
         object.insert("replayed".to_owned(), json!(true));
     }
     if let Some(would) = &trial.would {
+        if let Some(ctx) = &would.ctx {
+            object.insert("ctx".to_owned(), document(ctx));
+        }
         let would = json!({ "set": would.set, "unset": would.unset, "armed": would.armed,
-            "disarmed": would.disarmed, "emits": would.emits });
+            "disarmed": would.disarmed, "emits": would.emits, "via": would.via });
         object.insert("would".to_owned(), would);
     }
     told
@@ -291,6 +294,13 @@ fn allowed_event(allowed: &AllowedEvent) -> Value {
     let guards: Vec<Value> = allowed.guards.iter().map(tried).collect();
     let mut told = json!({ "event": allowed.event, "guards": guards });
     assert_eq!(allowed.guards_left_out, 0, "{allowed:?}");
+    if !allowed.always.is_empty() {
+        let always = allowed.always.iter().map(|always| {
+            let guards: Vec<Value> = always.guards.iter().map(tried).collect();
+            json!({ "state": always.state, "guards": guards })
+        });
+        told["always"] = json!(always.collect::<Vec<_>>());
+    }
     if let Some(refusal) = &allowed.refusal {
         told["code"] = json!(refusal.code());
         told["message"] = json!(refusal.to_string());
