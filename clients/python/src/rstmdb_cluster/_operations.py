@@ -136,7 +136,7 @@ class AsyncOperations:
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
         set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
-        changed the instance last, when and why.
+        changed the instance last, when and why; not inside a batch.
         """
         request = requests.get_instance(
             instance_id,
@@ -596,7 +596,7 @@ class Operations:
 
         ``consistency`` is ``linearizable`` (the default), ``lease`` or ``local``. With ``local`` and ``min_wal_offset``
         set to the offset of a write, any node answers by itself and shows that write. ``include=["meta"]`` adds who
-        changed the instance last, when and why.
+        changed the instance last, when and why; not inside a batch.
         """
         request = requests.get_instance(
             instance_id,
