@@ -383,11 +383,11 @@ fn format_1() -> Vec<Make> {
         })
     };
     let paths: Vec<String> = (0..400).map(|it| format!("ctx.f{it}")).collect();
-    let compared = vec!["ctx.a!=ctx.b"; 300];
+    let compared = vec!["ctx.a!=ctx.b"; 290];
     let mut all = Vec::new();
     all.extend(case("400 paths", paths.join("&&"), wide));
     all.extend(case(
-        "300 comparisons of lists",
+        "290 comparisons of lists",
         compared.join("||"),
         |bytes| {
             let items = filled(bytes / 2 - 4, |it| (it % 10).to_string());

@@ -130,6 +130,22 @@ impl Schema {
         })
     }
 
+    /// How many times a rule leads to another schema for the same value: alternatives, conditions and references.
+    pub(crate) fn branches(&self) -> usize {
+        let of_rule = |rule: &Rule| match rule {
+            Rule::AllOf(all) | Rule::AnyOf(all) | Rule::OneOf(all) => all.len(),
+            Rule::DependentSchemas(all) => all.len(),
+            Rule::Not(_) | Rule::If { .. } | Rule::Reference(_) | Rule::Contains { .. } => 1,
+            Rule::Enum(all) => all.len(),
+            _ => 0,
+        };
+        let of_part = |part: &Part| match part {
+            Part::Rules(rules) => rules.iter().map(of_rule).sum(),
+            _ => 0_usize,
+        };
+        self.parts.iter().map(of_part).sum()
+    }
+
     /// Checks a document, which is valid JSON.
     pub fn check(&self, document: &str, steps: &mut Steps) -> Result<(), Misfit> {
         check::check(&self.parts, document, steps)

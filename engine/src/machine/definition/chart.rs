@@ -120,6 +120,12 @@ pub(crate) struct Growth {
     pub(crate) fixed: u64,
     /// How many parts of a pattern a byte of a text may visit at most; 0 where there is no pattern.
     pub(crate) pattern: usize,
+    /// Whether any `always` changes the context.
+    pub(crate) rewrites: bool,
+    /// Whether a payload is merged at every depth.
+    pub(crate) deep: bool,
+    /// How many branches the largest schema has for one value.
+    pub(crate) branches: usize,
     /// Whether the time of the decision is read.
     pub(crate) reads_now: bool,
     /// Bytes of all expressions.
@@ -146,6 +152,15 @@ impl Growth {
         if self.loops > 0 || self.schemas {
             bytes = bytes.saturating_add(documents.saturating_mul(4));
         }
+        // Each of them writes the context anew; each level of a merge reads what is below it.
+        let rewritten = match self.rewrites {
+            true => self.always * 8,
+            false => 0,
+        };
+        let deep = if self.deep { 32 } else { 0 };
+        bytes = bytes.saturating_add(documents.saturating_mul(rewritten + deep));
+        let branches = (documents / 8).saturating_mul(self.branches);
+        bytes = bytes.saturating_add(branches.saturating_mul(Self::STEP_BYTES));
         // An item that is shorter than eight bytes is a number, of which lists are seldom long.
         let items = documents / 8;
         let turns = (0..self.loops).fold(1_usize, |turns, _| turns.saturating_mul(items));

@@ -2,7 +2,7 @@
 //! restore is never taken for a whole one.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::turns;
@@ -60,6 +60,51 @@ fn restore(node: &Node, from: &str, options: &[&str]) -> Ended {
     let mut command = node.command().unwrap();
     command.args(["restore", "--from", from]).args(options);
     program::run(&mut command).unwrap()
+}
+
+/// The program before knew neither feature levels nor the switch of automation.
+#[test]
+fn a_backup_of_the_first_level_is_restored_at_the_present_one_and_paused() {
+    let _turn = turns::light();
+    let mut before = Node::prepare(&Config::for_tests()).unwrap();
+    let mut program = Command::new("env");
+    program.arg("RSTMDB_TEST_FEATURE_LEVEL=1");
+    before.launch_under(program).unwrap();
+    before.wait_ready().unwrap();
+    let level = |node: &Node| {
+        let mut connection = Connection::connect(node.addr()).unwrap();
+        let info = connection.call("INFO", &json!({})).unwrap();
+        (info["feature_level"].clone(), info["automation"].clone())
+    };
+    assert_eq!(level(&before).0, 1);
+    let machine = r#"{"states":["a"],"initial":"a","transitions":[]}"#;
+    let cli = Cli::new(before.addr());
+    for args in [
+        &["put-machine", "-n", "m", "-v", "1", machine][..],
+        &["create-instance", "-m", "m", "-V", "1", "-i", "here"],
+    ] {
+        assert_eq!(cli.run(args).unwrap().code, Some(0));
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path().join("backup").display().to_string();
+    cli.json(&["backup", &dir]).unwrap();
+
+    let mut copy = Node::prepare(&Config::for_tests()).unwrap();
+    let done = restore(&copy, &dir, &[]);
+    assert!(done.status.success(), "{done:?}");
+    for said in [
+        "of feature level 1; the new cluster begins at level 2",
+        "AUTOMATION IS PAUSED",
+    ] {
+        assert!(done.out.contains(said), "{done:?}");
+    }
+    copy.launch().unwrap();
+    copy.wait_ready().unwrap();
+    let (reached, automation) = level(&copy);
+    assert_eq!(reached, 2);
+    assert_eq!(automation["automation"], "paused", "{automation}");
+    let here = Cli::new(copy.addr()).json(&["get-instance", "here", "--json"]);
+    assert_eq!(here.unwrap()["state"], "a");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::ports;
 use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::raw::Connection;
 use rstmdb_jepsen::steady::Steady;
 use serde_json::Value;
 
@@ -179,12 +180,19 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let cli = Cli::new(first.addr());
     let machine =
         r#"{"states":["a","b"],"initial":"a","transitions":[{"from":"a","event":"GO","to":"b"}]}"#;
-    for args in [
-        &["put-machine", "-n", "m", "-v", "1", machine][..],
-        &["create-instance", "-m", "m", "-V", "1", "-i", "before"],
-    ] {
-        assert_eq!(cli.run(args).unwrap().code, Some(0));
-    }
+    let put = cli.run(&["put-machine", "-n", "m", "-v", "1", machine]);
+    assert_eq!(put.unwrap().code, Some(0));
+    let create = [
+        "create-instance",
+        "-m",
+        "m",
+        "-V",
+        "1",
+        "-i",
+        "before",
+        "--json",
+    ];
+    let by_hand = cli.json(&create).unwrap()["wal_offset"].clone();
     // Another start: now it listens to peers.
     first.stop().unwrap();
     let peer = format!("127.0.0.1:{}", ports::free().unwrap());
@@ -192,6 +200,9 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let config = Config::for_tests().with("cluster.bind_addr", &peer);
     first.reconfigure(rcp_port, &config).unwrap();
     first.restart().unwrap();
+    let workload = Pipelines::prepare(&[first.addr()]).unwrap();
+    let steady = Steady::start(&[first.addr()], WRITERS);
+    steady.next_success(Instant::now()).unwrap();
     let mut joined = Vec::new();
     for id in [2, 3] {
         let at = format!("127.0.0.1:{}", ports::free().unwrap());
@@ -210,6 +221,16 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
         });
         added.unwrap();
     }
+    steady.next_success(Instant::now()).unwrap();
+    let mut written = steady.finish().unwrap();
+    assert_eq!(written.errors, [""; 0], "calls while the cluster grew");
+    written.ledgers.push(workload.preparation);
+    // The last node to come has all that the first one acknowledged meanwhile.
+    let mut connection = Connection::connect(joined[1].addr()).unwrap();
+    let mut verdict = audit::read_log(&mut connection, &written.ledgers).unwrap();
+    let is_by_hand = |found: &String| found.starts_with(&format!("offset {by_hand}:"));
+    verdict.violations.retain(|found| !is_by_hand(found));
+    assert_eq!(verdict.violations, [""; 0]);
     let third = Cli::new(joined[1].addr());
     let done = third
         .run(&["apply-event", "-i", "before", "-e", "GO"])

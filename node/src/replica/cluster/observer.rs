@@ -87,7 +87,10 @@ impl Seen {
         let newer: Vec<_> = others.filter(|report| report.commit_index >= end).collect();
         let removed = !newer.is_empty() && newer.iter().all(|report| !report.members.contains(&me));
         if removed && !self.removed {
-            tracing::warn!("this node was removed from the cluster and can be stopped");
+            tracing::warn!(
+                "this node was removed from the cluster: stop it. To use its machine again, empty its data folder \
+                 (`rstmdb rejoin --data DIR --yes`) and start it with a new cluster.node_id and cluster.join"
+            );
         }
         self.removed = removed;
         standing.neighbours.gate.set_removed(removed);

@@ -14,7 +14,7 @@ use crate::server::config::Cluster;
 use crate::server::product::Replica;
 use crate::server::transport::places;
 
-/// Interval between checks of a node that has no membership yet.
+/// Interval between checks of a node whose log has no membership with it yet.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Interval between attempts to have this node's addresses changed.
@@ -27,9 +27,11 @@ const SETTLE_TIME: Duration = Duration::from_secs(30);
 /// Announces this node's addresses where they have changed, and logs in one line how the configuration and the
 /// membership differ after that. From then on it announces them whenever the membership says something else.
 pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
+    let (node_id, _) = replica.node();
+    // A node that joins first reads memberships from before it was added.
     loop {
         let (_, members) = replica.membership();
-        if !members.is_empty() {
+        if members.iter().any(|(id, _)| *id == node_id) {
             break;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
@@ -37,7 +39,6 @@ pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
     if announce(&replica).await {
         tokio::time::sleep(SETTLE_TIME).await;
     }
-    let (node_id, _) = replica.node();
     let (_, members) = replica.membership();
     let differ = differences(node_id, &cluster, &members);
     if !differ.is_empty() {
@@ -108,13 +109,6 @@ async fn announce(replica: &Replica) -> bool {
 fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> Vec<String> {
     let of = |id: u64| members.iter().find(|(other, _)| *other == id);
     let mut found = Vec::new();
-    if of(node_id).is_none() {
-        found.push(format!(
-            "this node ({node_id}) was removed from the cluster. Stop it. To use its machine again: empty its data \
-             folder (`rstmdb rejoin --data DIR --yes`), then start it with a new cluster.node_id and cluster.join"
-        ));
-    }
-    let others = found.len();
     for peer in cluster.peers.iter().filter(|peer| peer.id != node_id) {
         let configured = peer.addresses();
         match of(peer.id) {
@@ -142,7 +136,7 @@ fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> 
             }
         }
     }
-    if found.len() > others {
+    if !found.is_empty() {
         found.push("set cluster.peers to what `rstmdb-cli cluster status` shows".to_owned());
     }
     found
@@ -205,10 +199,7 @@ mod tests {
             said.ends_with("what `rstmdb-cli cluster status` shows"),
             "{said}"
         );
-        let removed = differences(6, &listed(&[]), &members);
-        assert!(
-            removed[0].starts_with("this node (6) was removed from the cluster"),
-            "{removed:?}"
-        );
+        // A node that reads a membership from before it was added is told nothing.
+        assert_eq!(differences(6, &listed(&[]), &members), [""; 0]);
     }
 }

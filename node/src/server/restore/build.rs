@@ -7,10 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use rstmdb_backup::{LogFile, folder};
+use rstmdb_engine::State;
 use rstmdb_engine::chain::Chain;
-use rstmdb_engine::fact::level::Feature;
+use rstmdb_engine::fact::level::CURRENT;
 use rstmdb_engine::fact::{self as facts, Message};
-use rstmdb_engine::{Refusal, State};
 use rstmdb_raft_store::{
     self as raft_store, Data, Entry, HistoryReceiver, Identity, Membership, Payload, RealFs,
     SnapshotMeta, Store, StoredMembership, Vote, log_id,
@@ -18,7 +18,7 @@ use rstmdb_raft_store::{
 use uuid::Uuid;
 
 use super::replay::{self, Replayed};
-use super::{Error, Restored, RestoredAutomation};
+use super::{Error, Restored};
 use crate::server::config::Config;
 use crate::server::node::options::{store_options, tuning};
 use crate::server::node::peering::local;
@@ -121,38 +121,35 @@ pub(super) async fn build(
         first_offset: store.earliest_index(),
         digest: state.digest(),
         head: state.chain().map(Chain::head),
-        automation: match pause(config, state, 0) {
-            Some(_) => RestoredAutomation::Paused,
-            None if state.is_paused() => RestoredAutomation::Paused,
-            None => RestoredAutomation::NoPlace {
-                level: state.level(),
-                raises_itself: config.cluster.raises_level,
-            },
-        },
+        raised_from: (state.level() < CURRENT).then(|| state.level()),
         instances: state.instance_count(),
     })
 }
 
-/// The entry that pauses automation: the copy must not do what the original does. A state of the first feature level
-/// has no place for it.
-fn pause(config: &Config, state: &State, index: u64) -> Option<facts::Entry> {
-    if Refusal::unless_reached(state.level(), Feature::Automation).is_err() || state.is_paused() {
-        return None;
+/// The first entries of the new log. A new cluster begins at the feature level of its program, and a restored one is
+/// new. Then automation is paused: the copy must not do what the original does.
+fn first_entries(config: &Config, state: &State, after: u64) -> Vec<facts::Entry> {
+    let mut bodies = Vec::new();
+    if state.level() < CURRENT {
+        bodies.push(facts::Body::SetLevel(facts::SetLevel { level: CURRENT }));
     }
-    let pause = facts::SetAutomation {
-        paused: true,
-        reason: "restored from a backup".to_owned(),
-        ..facts::SetAutomation::default()
-    };
-    Some(facts::Entry {
+    if !state.is_paused() {
+        bodies.push(facts::Body::SetAutomation(facts::SetAutomation {
+            paused: true,
+            reason: "restored from a backup".to_owned(),
+            ..facts::SetAutomation::default()
+        }));
+    }
+    let entries = (after + 1..).zip(bodies).map(|(index, body)| facts::Entry {
         index,
         time_ms: state.last_time_ms(),
         actor: "restore".to_owned(),
         // As a leader with this configuration has it, so that no key is forgotten before its time.
         key_bounds: Some((&tuning(config).limits).into()),
-        facts: vec![facts::Fact::from(facts::Body::SetAutomation(pause))],
+        facts: vec![facts::Fact::from(body)],
         meta: None,
-    })
+    });
+    entries.collect()
 }
 
 async fn fill(
@@ -179,13 +176,15 @@ async fn fill(
     let vote = Vote::new(last.leader_id.term, node_id);
     raft.save_vote(&vote).await?;
     raft.purge(last).await?;
-    if let Some(pause) = pause(config, state, last.index + 1) {
-        // The first entry of the new log: the state up to the restored offset is the backup's to the letter.
-        let entry = Entry::new(
-            log_id(last.leader_id.term, last.index + 1),
-            Payload::Normal(Data(pause.encode_to_vec().into())),
-        );
-        raft.append([entry], IOFlushed::noop()).await?;
+    // The state up to the restored offset is the backup's to the letter.
+    let first = first_entries(config, state, last.index);
+    let first = first.into_iter().map(|entry| {
+        let log_id = log_id(last.leader_id.term, entry.index);
+        Entry::new(log_id, Payload::Normal(Data(entry.encode_to_vec().into())))
+    });
+    let first: Vec<_> = first.collect();
+    if !first.is_empty() {
+        raft.append(first, IOFlushed::noop()).await?;
     }
     store.sync().await?;
     // History is added from its end backwards.

@@ -31,6 +31,7 @@ use jiff::Timestamp;
 use rstmdb_backup::{self as backup, Manifest, Run, folder};
 use rstmdb_engine as engine;
 use rstmdb_engine::chain::Head;
+use rstmdb_engine::fact::level::CURRENT;
 use rstmdb_objects::Location;
 use rstmdb_raft_store as raft_store;
 use rstmdb_rcp::text::counted;
@@ -183,53 +184,8 @@ pub struct Restored {
     pub head: Option<Head>,
     /// Live instances.
     pub instances: u64,
-    /// Whether the copy does something by itself.
-    pub automation: RestoredAutomation,
-}
-
-/// The state of automation in the restored folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RestoredAutomation {
-    /// It is paused.
-    Paused,
-    /// The backup's feature level has no place for that.
-    NoPlace {
-        /// The level.
-        level: u32,
-        /// `cluster.raise_level` is `auto`, so the copy raises its level when it starts.
-        raises_itself: bool,
-    },
-}
-
-impl fmt::Display for RestoredAutomation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Paused => f.write_str(
-                "AUTOMATION IS PAUSED in the restored cluster, so that it does nothing by itself: \
-                 `rstmdb-cli automation resume` lets it run",
-            ),
-            Self::NoPlace {
-                level,
-                raises_itself,
-            } => {
-                write!(
-                    f,
-                    "automation is NOT paused in the restored cluster: the backup is of feature level {level}, which has \
-                     no switch for it. Nothing happens by itself at this level, and nothing in this state ever will. "
-                )?;
-                f.write_str(match raises_itself {
-                    true => {
-                        "THE LEVEL RISES when the node starts, because cluster.raise_level is auto: run `rstmdb-cli \
-                         automation pause` then if new definitions must not act in the copy"
-                    }
-                    false => {
-                        "Run `rstmdb-cli automation pause` right after `rstmdb-cli cluster finalize-upgrade` if new \
-                         definitions must not act in the copy"
-                    }
-                })
-            }
-        }
-    }
+    /// The backup's feature level, if that of the new cluster is higher.
+    pub raised_from: Option<u32>,
 }
 
 impl fmt::Display for Restored {
@@ -251,7 +207,17 @@ impl fmt::Display for Restored {
         if let Some(head) = self.head {
             writeln!(f, "the chain goes on from the head {head}")?;
         }
-        writeln!(f, "{}", self.automation)?;
+        if let Some(level) = self.raised_from {
+            writeln!(
+                f,
+                "the backup is of feature level {level}; the new cluster begins at level {CURRENT}"
+            )?;
+        }
+        writeln!(
+            f,
+            "AUTOMATION IS PAUSED in the restored cluster, so that it does nothing by itself: `rstmdb-cli automation \
+             resume` lets it run"
+        )?;
         write!(
             f,
             "{} is node {} of the new cluster {:?} ({cluster_id}); start it",

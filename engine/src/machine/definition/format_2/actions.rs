@@ -107,7 +107,10 @@ impl Input<'_> {
         match &tree.node {
             Node::Bool(true) => Some(Merge::Fields),
             Node::Bool(false) => Some(Merge::Nothing),
-            Node::String(text) if text == "deep" => Some(Merge::Deep),
+            Node::String(text) if text == "deep" => {
+                self.growth.deep = true;
+                Some(Merge::Deep)
+            }
             _ => {
                 self.faults.add(place, "expected true, false or \"deep\"");
                 None

@@ -84,6 +84,8 @@ impl<'t> Input<'t> {
             emit: self.emit(fields, &place),
             always: self.always(position, fields, &place),
         };
+        let changes = |it: &Always| !it.actions.set.is_empty() || !it.actions.unset.is_empty();
+        self.growth.rewrites |= parts.always.iter().any(changes);
         if parts.is_final && !parts.always.is_empty() {
             let text = "a final state has no transition out";
             self.faults.add(below(&place, "always"), text);

@@ -153,6 +153,7 @@ impl<'t> Input<'t> {
                     self.growth.pattern = self.growth.pattern.max(Growth::SCHEMA_PATTERN);
                 }
                 self.growth.schemas = true;
+                self.growth.branches = self.growth.branches.max(schema.branches());
                 self.check_patterns(place);
                 Some(schema)
             }
