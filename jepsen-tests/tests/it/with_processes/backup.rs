@@ -173,8 +173,9 @@ fn check_offset(
     }
     assert_eq!(restored.first_offset, first, "offset {offset}");
     let last = store.last_log_id().unwrap();
-    // The first entry of the new log pauses automation, if the feature level has such an entry.
-    let end = offset + u64::from(state.level() > 1);
+    // The new log begins with the feature level of this program, if the state has a lower one, and with the pause of
+    // automation.
+    let end = offset + u64::from(state.level() < 2) + 1;
     let purged = store.purged().map(|id| id.index);
     assert_eq!((last.index, purged), (end, Some(offset)));
     let history = store

@@ -1,5 +1,6 @@
 //! Members whose addresses change, and a node that grows into a cluster.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::turns;
@@ -171,6 +172,51 @@ fn a_moved_node_that_alone_can_lead_brings_its_own_address_into_force() {
     let ledgers: Vec<_> = written.chain([workload.preparation]).collect();
     let audit = audit::cluster(&cluster, &ledgers).unwrap();
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
+/// A copy of a member's folder, started by mistake beside the member, is not the member.
+#[test]
+fn a_copy_of_a_member_does_not_take_its_address() {
+    let _turn = turns::heavy();
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let copied = cluster.followers().unwrap()[0];
+    let leader = cluster.leader().unwrap();
+    cluster.stop(copied).unwrap();
+    let [peer, _] = cluster.addresses(leader).unwrap();
+    let config = Config::for_tests()
+        .with("cluster.name", "tests")
+        .with("cluster.node_id", &copied.to_string())
+        .with(
+            "cluster.bind_addr",
+            &format!("127.0.0.1:{}", ports::free().unwrap()),
+        )
+        .with("cluster.join", &format!("[\"{peer}\"]"));
+    let mut copy = Node::prepare(&config).unwrap();
+    let from = cluster.node(copied).unwrap().data_dir();
+    let copying = Command::new("cp")
+        .arg("-r")
+        .args([from, copy.data_dir()])
+        .status();
+    assert!(copying.unwrap().success());
+    cluster.restart(copied).unwrap();
+    copy.launch().unwrap();
+    within(ANNOUNCE_TIMEOUT, || match copy.log_text() {
+        log if log.contains("two processes run under its id") => Ok(()),
+        log => Err(log),
+    })
+    .unwrap();
+    wait_for_places(&cluster, &[1, 2, 3]);
+    for id in cluster.ids() {
+        assert!(!cluster.has_ended(id).unwrap(), "node {id}");
+    }
+    drop(copy);
+    assert!(
+        cluster
+            .stop_all()
+            .unwrap()
+            .iter()
+            .all(|(_, status)| status.success())
+    );
 }
 
 #[test]

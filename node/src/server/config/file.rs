@@ -12,7 +12,7 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads the file and returns what it sets, each with the line it stands on.
 pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
-    // May come from a pipe: it is read once at the start, and again only when an operator asks for it.
+    // May come from a pipe at the start.
     let bytes = std::fs::read(path).map_err(|error| error.to_string());
     let text = bytes.and_then(|bytes| text_of(&bytes));
     let text = text.map_err(|reason| Error::Unreadable {
@@ -21,6 +21,20 @@ pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Er
         reason,
     })?;
     parse(&text, path)
+}
+
+/// Refuses to read anything but a file again: a pipe would hold up the node, and has been read already.
+pub(super) fn must_be_file(path: &Path) -> Result<(), Error> {
+    let reason = match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => return Ok(()),
+        Ok(_) => "it is not a regular file, so it can be read only at the start".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::Unreadable {
+        key: "--config".to_owned(),
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 /// The bytes of a file of tokens, keys or certificates. The node reads these again while it serves. So a file that

@@ -284,8 +284,9 @@ impl Config {
     /// What this file, and the variables of this process, say now.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`Config::load`], and when the file is a pipe or something else that may hold up a running node.
     pub fn load_again(&self) -> Result<Self, Error> {
+        self.source.as_deref().map_or(Ok(()), file::must_be_file)?;
         Self::load(self.source.as_deref(), |name| std::env::var(name).ok())
     }
 

@@ -506,3 +506,17 @@ fn the_keys_of_a_bucket_are_both_given_or_none() {
     assert_eq!(shown(&config, "archive.s3.access_key_file"), "\"/a\"");
     assert_eq!(shown(&config, "archive.s3.secret_key_file"), "\"/b\"");
 }
+
+#[test]
+fn a_pipe_in_the_place_of_the_file_does_not_hold_up_a_reload() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rstmdb.yaml");
+    std::fs::write(&path, "network:\n  idle_timeout_secs: 5\n").unwrap();
+    let config = Config::load(Some(&path), |_| None).unwrap();
+    assert!(config.load_again().is_ok());
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.unwrap().success());
+    let refused = config.load_again().unwrap_err().to_string();
+    assert!(refused.contains("not a regular file"), "{refused}");
+}

@@ -124,6 +124,7 @@ async fn automation_is_paused_and_resumed_and_the_log_and_info_say_so() {
         json!({ "set": "paused", "skip_overdue": true }),
         json!({ "set": "running", "skip_overdue": true, "shift_timers": true }),
         json!({ "set": "paused", "reason": "x".repeat(1025) }),
+        json!({ "set": "paused", "dry_run": true }),
     ] {
         conn.refused("AUTOMATION", wrong, "BAD_REQUEST").await;
     }

@@ -36,8 +36,15 @@ impl<'a> Params<'a> for Automation<'a> {
             "reason",
             "correlation_id",
             "causation_id",
+            "dry_run",
         ];
         let fields = Fields::of_params(params, names)?;
+        if fields.optional_bool("dry_run")? == Some(true) {
+            return Err(ParamFault::new(
+                "params.dry_run",
+                "AUTOMATION has no dry run; nothing was changed",
+            ));
+        }
         let read = Self {
             set: fields.optional_text("set")?,
             meta: Meta::of(&fields)?,

@@ -83,6 +83,30 @@ impl<T: Types> Membership<T> {
         }
     }
 
+    /// Refuses a member's new address while another process still answers with the member's id at the known one. One of
+    /// the two runs on a copy of the other's folder, and the leader cannot tell which. A process that has moved says its
+    /// new address also where its old address still leads to it.
+    async fn must_be_the_only_one(
+        &self,
+        node_id: u64,
+        known: Option<&NodeInfo>,
+        node: &NodeInfo,
+    ) -> Result<(), ChangeError> {
+        let Some(known) = known else {
+            return Ok(());
+        };
+        match self.neighbours.peers.introduce(&known.peer_addr).await {
+            Ok(here) if here.id == node_id && here.node.peer_addr != node.peer_addr => {
+                Err(refused(format!(
+                    "node {node_id} answers at {} and at {}: two processes run under its id. Stop the one that runs on \
+                     a copy of the data folder",
+                    known.peer_addr, node.peer_addr
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses an address at which another node answers. With `must_answer`, also refuses an address at which no node
     /// answers.
     async fn must_answer_there(
@@ -94,7 +118,9 @@ impl<T: Types> Membership<T> {
     ) -> Result<(), ChangeError> {
         let there = self.neighbours.peers.introduce(&node.peer_addr).await;
         match there {
-            Ok(there) if there.id == node_id => Ok(()),
+            Ok(there) if there.id == node_id => {
+                self.must_be_the_only_one(node_id, known, node).await
+            }
             Ok(there) => Err(refused(format!(
                 "node {} answers at {}, not node {node_id}",
                 there.id, node.peer_addr
