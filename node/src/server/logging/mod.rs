@@ -44,6 +44,12 @@ pub(crate) fn set_level(level: &str) {
     }
 }
 
+/// Leaves openraft's messages out of the log of a node that ends. openraft calls each message an error that another node
+/// sends to a Raft core which has just ended, and such messages are on their way until the connections are closed.
+pub(crate) fn without_openraft(level: &str) {
+    set_level(&format!("{level},openraft=off"));
+}
+
 fn refilter_by<S: 'static>(handle: Handle<EnvFilter, S>) -> Refilter {
     Box::new(move |filter| handle.reload(filter).is_ok())
 }

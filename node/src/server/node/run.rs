@@ -15,6 +15,7 @@ use crate::server::clients::budget;
 use crate::server::clients::listener::{self, Listener};
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::Config;
+use crate::server::logging;
 use crate::server::metrics::Metrics;
 use crate::server::peer::PeerServer;
 use crate::server::product::Replica;
@@ -96,6 +97,7 @@ pub async fn run(
     drain.cancel();
     wait_for_sessions(&permits, descriptors.clients).await;
     abort.cancel();
+    logging::without_openraft(&config.logging.level);
     close(&replica).await
 }
 
