@@ -109,14 +109,14 @@ fn explains(entry: &Entry, fact: &Fact) -> bool {
                 && told["ctx"] == Value::Object(moved.ctx)
                 && told["would"]["emits"] == json!(moved.emits)
         }
-        (Outcome::Refused { code, details }, Some(Err(why))) => {
-            let named = details["current_state"].as_str();
-            *code == why.code() && named.is_none_or(|named| named == fact.to)
-        }
-        // Another client was faster, after this one has read.
+        // Another client was faster, after this one has read. A leader compares offsets before it looks at the event.
         (Outcome::Refused { code, details }, Some(_)) if code == "CONFLICT" => {
             details["actual_wal_offset"] == fact.offset
                 && entry.params["expected_wal_offset"] != fact.offset
+        }
+        (Outcome::Refused { code, details }, Some(Err(why))) => {
+            let named = details["current_state"].as_str();
+            *code == why.code() && named.is_none_or(|named| named == fact.to)
         }
         _ => false,
     }

@@ -121,3 +121,21 @@ fn allowed_events_of_an_old_or_another_state_are_found() {
         assert_finds(&judge(&log, &history), finds);
     }
 }
+
+#[test]
+fn a_conflict_is_explained_by_the_offset_also_where_the_event_is_impossible() {
+    for (actual, valid) in [(11, true), (10, false)] {
+        let (log, mut history) = order();
+        let ctx = json!({"total_cents": 5, "paid_cents": 1, "by": "a1"});
+        let cancelled = told("paid", "cancelled", &ctx);
+        ask(&mut history, "APPLY_EVENT", "CANCEL", cancelled);
+        let outcome = Outcome::Refused {
+            code: "CONFLICT".to_owned(),
+            details: json!({"expected_wal_offset": 9, "actual_wal_offset": actual}),
+        };
+        ask(&mut history, "APPLY_EVENT", "PAY", outcome);
+        history.last().params["expected_wal_offset"] = json!(9);
+        let found = judge(&log, &history);
+        assert_eq!(found.verdict == Verdict::Valid, valid, "{found}");
+    }
+}
