@@ -3,7 +3,7 @@
 
 use crate::limits::{REFUSED_GUARD_BYTES_MAX, REFUSED_GUARDS_MAX};
 
-/// See the module documentation.
+/// The first guards of a refusal, and how many there are besides.
 #[derive(Debug, Default)]
 pub(crate) struct GuardTexts {
     /// The texts, in the order in which the guards were tried. One that is longer ends in `…`.

@@ -1,11 +1,11 @@
-//! The objects of the archive that turned out to be damaged. Nothing is read from them until they were read again and
-//! found to be whole. Until then, what only they hold is missing, and whoever asks for it is told the object.
+//! The objects of the archive that turned out to be damaged. The node reads nothing from them until it has read them again
+//! and found them whole. Until then a request for entries that only such an object holds is refused, and names the object.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rstmdb_raft_store::ArchivedName;
 
-/// See the module documentation.
+/// The damaged objects of the archive that this node has met, each with what is wrong with it.
 #[derive(Debug, Default)]
 pub(super) struct Damaged(BTreeMap<ArchivedName, Damage>);
 

@@ -153,17 +153,13 @@ impl Members {
         };
         let said = self.said.read().get(id).cloned();
         let listed = self.listed.get(id).cloned();
-        let mut all: Vec<String> = Vec::new();
+        let mut all = vec![addr.to_owned()];
         for other in said.into_iter().chain(listed) {
-            if ![addr]
-                .into_iter()
-                .chain(all.iter().map(String::as_str))
-                .any(|at| address::is_same(at, &other))
-            {
+            if !all.iter().any(|at| address::is_same(at, &other)) {
                 all.push(other);
             }
         }
-        all
+        all.split_off(1)
     }
 
     /// Takes in where a member says that it is. Returns whether that was news.
