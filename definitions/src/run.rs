@@ -1,14 +1,18 @@
 //! One instance of a machine in memory, run by the engine itself.
 
+mod time;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rstmdb_engine::fact::level::CURRENT;
 use rstmdb_engine::fact::{self, Body, Header, Meta};
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Pending, PutMachine,
-    Query, Refusal, Reply, State, decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, DeleteInstance, Entry, Limits,
+    Pending, PutMachine, Query, Refusal, Reply, State, decide,
 };
+
+pub use time::{Fired, FiredTimer};
 
 const MACHINE: &str = "machine";
 
@@ -111,6 +115,7 @@ impl Runner {
     /// # Errors
     /// The engine refuses it.
     pub fn create(&mut self, ctx: Option<&str>, by: impl Into<By>) -> Result<Step, Box<Refusal>> {
+        self.leave()?;
         self.instances += 1;
         let create = CreateInstance {
             instance_id: self.id(),
@@ -133,12 +138,21 @@ impl Runner {
         if created.to == state {
             return Ok(());
         }
+        self.leave()?;
         self.instances += 1;
         let fact = fact::CreateInstance {
             instance_id: self.id(),
             machine: MACHINE.to_owned(),
             version: 1,
             state: state.to_owned(),
+            timers: self.state.timers_on_entry(
+                MACHINE,
+                1,
+                state,
+                &self.id(),
+                created.ctx.as_bytes(),
+                self.now_ms,
+            )?,
             ctx: Bytes::from(created.ctx),
             ..fact::CreateInstance::default()
         };
@@ -198,6 +212,19 @@ impl Runner {
             )),
             _ => Err(strange("the answer to GET_INSTANCE is another one")),
         }
+    }
+
+    /// Deletes the instance that is there, if one is: its timers must not fire beside those of the next.
+    fn leave(&mut self) -> Result<(), Box<Refusal>> {
+        if self.instance().is_err() {
+            return Ok(());
+        }
+        let delete = DeleteInstance {
+            instance_id: self.id(),
+            idempotency_key: None,
+        };
+        self.write(&Command::DeleteInstance(delete), &By::default())?;
+        Ok(())
     }
 
     fn id(&self) -> String {

@@ -6,7 +6,6 @@
 mod apply_event;
 mod automation;
 mod batch;
-mod cost;
 mod dry_run;
 mod idempotency;
 mod instance;
@@ -14,19 +13,20 @@ mod level;
 mod meta;
 mod prepare;
 mod put_machine;
+mod timers;
 mod trial;
 
 use std::sync::Arc;
 
-use crate::api::command::Command;
+use crate::api::command::{ApplyEvent, Command};
 use crate::api::reply::Reply;
-use crate::fact::{Body, Entry, Fact, FlushAll, Meta};
+use crate::fact::{Body, Entry, Fact, FlushAll, Meta, NO_OFFSET};
 use crate::machine::Compiled;
 use crate::machine::Machine;
-use crate::view::View;
+use crate::view::{Current, View};
 use crate::{Limits, Pending, Refusal, State, query};
 
-pub use cost::{cost, lists};
+pub use prepare::cost::{cost, lists};
 pub use prepare::{Prepared, is_settled, prepare};
 
 /// Where, when and for whom a command is decided.
@@ -72,6 +72,17 @@ pub fn decide(
     command: &Command,
     at: &DecideAt<'_>,
 ) -> Result<Decision, Refusal> {
+    decide_early(state, pending, command, at, 0)
+}
+
+/// Decides a command whose entry will be up to `slack_ms` later than `at`.
+fn decide_early(
+    state: &State,
+    pending: &Pending,
+    command: &Command,
+    at: &DecideAt<'_>,
+    slack_ms: u64,
+) -> Result<Decision, Refusal> {
     let decider = Decider {
         view: View::new(state).over(&pending.overlay),
         offset: at.offset,
@@ -82,6 +93,7 @@ pub fn decide(
         actor: at.actor,
         meta: at.meta,
         limits: at.limits,
+        slack_ms,
     };
     if let Some(meta) = at.meta {
         decider.check_meta(meta)?;
@@ -161,6 +173,8 @@ struct Decider<'a> {
     actor: &'a str,
     meta: Option<&'a Meta>,
     limits: &'a Limits,
+    /// The entry may be of a time that is later by up to this: timers are due so much later.
+    slack_ms: u64,
 }
 
 impl Decider<'_> {
@@ -168,8 +182,10 @@ impl Decider<'_> {
         match command {
             Command::PutMachine(put) => self.put_machine(put),
             Command::CreateInstance(create) => self.create_instance(create),
-            Command::ApplyEvent(apply) => self.apply_event(apply),
-            Command::DeleteInstance(delete) => self.delete_instance(delete),
+            Command::ApplyEvent(apply) => self.event(apply, None),
+            Command::DeleteInstance(delete) => self.deletion(delete, None),
+            Command::SetTimers(set) => self.set_timers(set),
+            Command::FireTimer(fire) => self.fire_timer(fire),
             Command::FlushAll => self.flush_all(),
             Command::SetLevel { level } => self.set_level(*level),
             Command::SetAutomation(set) => self.set_automation(set),
@@ -208,5 +224,27 @@ impl Decider<'_> {
             facts,
             meta: at.meta.cloned(),
         }
+    }
+}
+
+/// Refuses what expects another state or offset of its instance.
+fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refusal> {
+    if let Some(expected) = &apply.expected_state
+        && **expected != **current.state_name()
+    {
+        return Err(Refusal::StateConflict {
+            expected_state: expected.clone(),
+            actual_state: current.state_name().to_string(),
+        });
+    }
+    match apply.expected_wal_offset {
+        // An instance that a prepared batch has changed has no offset yet, so no client can expect one.
+        Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
+            Err(Refusal::OffsetConflict {
+                expected_wal_offset: expected,
+                actual_wal_offset: current.last_offset,
+            })
+        }
+        _ => Ok(()),
     }
 }

@@ -13,8 +13,8 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, FlushAll, Header, Key, KeyBounds,
-    Meta, PutMachine, SetAutomation, SetLevel,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fired, FlushAll, Header, Key,
+    KeyBounds, Meta, PutMachine, SetAutomation, SetLevel, SetTimers, Timer, TimerSpent, Timers,
 };
 
 use crate::limits::Limits;
@@ -46,6 +46,8 @@ impl Fact {
             Body::CreateInstance(create) => Some(&create.instance_id),
             Body::ApplyEvent(apply) => Some(&apply.instance_id),
             Body::DeleteInstance(delete) => Some(&delete.instance_id),
+            Body::TimerSpent(spent) => Some(&spent.instance_id),
+            Body::SetTimers(set) => Some(&set.instance_id),
             Body::PutMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
@@ -138,6 +140,7 @@ impl fmt::Display for Fact {
                     Text(&create.ctx)
                 )?;
                 course(f, &create.via, &create.emits)?;
+                timers(f, create.timers.as_ref())?;
                 after(f, create.prev_offset, create.key.as_ref())
             }
             Some(Body::ApplyEvent(apply)) => {
@@ -151,32 +154,58 @@ impl fmt::Display for Fact {
                     Text(&apply.ctx)
                 )?;
                 course(f, &apply.via, &apply.emits)?;
+                fired(f, apply.fired.as_ref())?;
+                timers(f, apply.timers.as_ref())?;
                 after(f, apply.prev_offset, apply.key.as_ref())
             }
             Some(Body::DeleteInstance(delete)) => {
                 let kept = if delete.keep_id { ", id kept" } else { "" };
                 write!(f, "{} deleted{kept}", delete.instance_id)?;
+                fired(f, delete.fired.as_ref())?;
                 after(f, delete.prev_offset, delete.key.as_ref())
             }
+            Some(Body::TimerSpent(spent)) => write!(f, "{spent}"),
+            Some(Body::SetTimers(set)) => write!(f, "{set}"),
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
             Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
-            Some(Body::SetAutomation(set)) => {
-                f.write_str(match set.paused {
-                    true => "automation paused",
-                    false => "automation running",
-                })?;
-                for (is_so, what) in [
-                    (set.skip_overdue, ", overdue skipped"),
-                    (set.shift_timers, ", timers shifted"),
-                ] {
-                    f.write_str(if is_so { what } else { "" })?;
-                }
-                match set.reason.as_str() {
-                    "" => Ok(()),
-                    reason => write!(f, ": {reason}"),
-                }
-            }
+            Some(Body::SetAutomation(set)) => write!(f, "{set}"),
         }
+    }
+}
+
+impl fmt::Display for SetAutomation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.paused {
+            true => "automation paused",
+            false => "automation running",
+        })?;
+        for (is_so, what) in [
+            (self.skip_overdue, ", overdue skipped"),
+            (self.shift_timers, ", timers shifted"),
+        ] {
+            f.write_str(if is_so { what } else { "" })?;
+        }
+        match self.reason.as_str() {
+            "" => Ok(()),
+            reason => write!(f, ": {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for TimerSpent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} timer spent, {}", self.instance_id, self.code)?;
+        fired(f, self.fired.as_ref())?;
+        timers(f, self.timers.as_ref())?;
+        after(f, self.prev_offset, None)
+    }
+}
+
+impl fmt::Display for SetTimers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} timers set", self.instance_id)?;
+        timers(f, self.timers.as_ref())?;
+        after(f, self.prev_offset, None)
     }
 }
 
@@ -188,6 +217,23 @@ fn course(f: &mut fmt::Formatter<'_>, via: &[String], emits: &[String]) -> fmt::
         true => Ok(()),
         false => write!(f, " emits {}", emits.join(", ")),
     }
+}
+
+fn fired(f: &mut fmt::Formatter<'_>, fired: Option<&Fired>) -> fmt::Result {
+    match fired {
+        Some(fired) => write!(f, " by timer {} due {}", fired.name, fired.due_ms),
+        None => Ok(()),
+    }
+}
+
+fn timers(f: &mut fmt::Formatter<'_>, timers: Option<&Timers>) -> fmt::Result {
+    let Some(timers) = timers else { return Ok(()) };
+    f.write_str(" timers [")?;
+    for (position, timer) in timers.armed.iter().enumerate() {
+        let separator = if position == 0 { "" } else { ", " };
+        write!(f, "{separator}{} {}", timer.name, timer.due_ms)?;
+    }
+    f.write_str(if timers.suspended { "] suspended" } else { "]" })
 }
 
 fn after(f: &mut fmt::Formatter<'_>, prev_offset: u64, key: Option<&Key>) -> fmt::Result {

@@ -43,8 +43,8 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, ListInstances,
-    Part, PutMachine, Query, SetAutomation,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, FireTimer,
+    ListInstances, ListTimers, Part, PutMachine, Query, SetAutomation, SetTimers,
 };
 pub use api::reply::{InstanceView, Reply};
 pub use api::{Refusal, TRIED, command, reply};

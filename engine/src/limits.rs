@@ -42,6 +42,20 @@ pub const PATTERNS_MAX: usize = 256;
 pub const EMITS_MAX: usize = 16;
 /// Most names that one event may emit.
 pub const EVENT_EMITS_MAX: usize = 256;
+/// Most timers that one state may have.
+pub const TIMERS_MAX: usize = 16;
+/// Longest payload of a timer, in bytes of its compact JSON text.
+pub const TIMER_PAYLOAD_BYTES_MAX: usize = 16 << 10;
+/// How often a refused timer may be tried again.
+pub const TIMER_RETRIES_MAX: u32 = 1000;
+/// More timers of one instance than this must not fire in one minute: then they are suspended.
+pub const FIRINGS_MAX: u32 = 100;
+/// The minute in which [`FIRINGS_MAX`] counts, in milliseconds.
+pub const FIRINGS_MS: u64 = 60_000;
+/// Longest page of TIMER_LIST.
+pub const TIMERS_LISTED_MAX: usize = 1000;
+/// Most bytes of the reason that a spent timer keeps.
+pub const SPENT_MESSAGE_BYTES_MAX: usize = 512;
 /// Most `always` transitions that one state may have.
 pub const ALWAYS_MAX: usize = 64;
 /// Most `always` transitions that one event may take.

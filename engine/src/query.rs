@@ -3,6 +3,7 @@
 mod allowed;
 pub(crate) mod course;
 mod list;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub(crate) fn answer(
     match query {
         Query::GetInstance { instance_id } => get_instance(view, instance_id).map(Some),
         Query::ListInstances(list) => Ok(list::instances(view, list, steps)),
+        Query::ListTimers(list) => timers::list(view, list, steps),
         Query::AllowedEvents {
             instance_id,
             payloads,
@@ -81,7 +83,10 @@ pub(crate) fn answer(
 fn get_instance(view: View<'_>, instance_id: &str) -> Result<Reply, Refusal> {
     check_id("instance_id", instance_id)?;
     match view.instance(instance_id) {
-        Some(current) => Ok(Reply::Instance(current.view())),
+        Some(current) => {
+            let timers = view.timers(instance_id);
+            Ok(Reply::Instance(current.view(timers.as_deref())))
+        }
         None => Err(Refusal::InstanceNotFound {
             instance_id: instance_id.to_owned(),
         }),

@@ -23,7 +23,7 @@ pub use load::StateLoader;
 
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
-pub(crate) use instance::{Instance, ctx_bytes};
+pub(crate) use instance::{Instance, ctx_bytes, timers};
 pub(crate) use key_record::key_name::{Scope, key_name};
 
 use std::sync::Arc;
@@ -37,6 +37,7 @@ use idempotency::IdempotencyKeys;
 use key_record::KeyRecord;
 use machines::Machines;
 use table::{Keyed, Table};
+use timers::Timers;
 
 /// All machines, instances, used ids and idempotency keys at one offset.
 #[derive(Clone)]
@@ -56,6 +57,7 @@ pub struct State {
     /// The ids of `instances`, in order; boxed, because an `Arc` would cost 16 bytes more.
     pub(crate) ids: OrdSet<Box<str>>,
     used_ids: Table<UsedId>,
+    pub(crate) timers: Timers,
     pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
@@ -132,6 +134,7 @@ impl State {
             instances: Table::new(),
             ids: OrdSet::new(),
             used_ids: Table::new(),
+            timers: Timers::new(),
             keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,
@@ -166,6 +169,12 @@ impl State {
     /// Whether automation is paused.
     pub fn is_paused(&self) -> bool {
         self.automation.as_ref().is_some_and(|set| set.paused)
+    }
+
+    /// By how much all timers were moved so far.
+    pub(crate) fn shift_ms(&self) -> u64 {
+        let set = self.automation.as_deref();
+        set.map_or(0, |automation| automation.shift_ms)
     }
 
     /// Whether no fact has ever taken effect.

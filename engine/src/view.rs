@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::api::reply::InstanceView;
+use crate::api::reply::{InstanceView, TimerView};
+use crate::fact;
 use crate::machine::Machine;
 use crate::state::{Automation, Instance, KeyFound, Last, Scope, State, ctx_bytes, key_name};
 use overlay::{Change, Created, InFlight, Live};
@@ -125,7 +126,7 @@ impl<'a> View<'a> {
             Seen::Removed => Last::Never,
             Seen::Below => self.state.last(id),
             Seen::InFlight(_, item) => match item.change {
-                Change::Live(_) => Last::Live(item.offset),
+                Change::Live(_) | Change::Touched(_) => Last::Live(item.offset),
                 Change::Deleted { keep_id: true } => Last::Used(item.offset),
                 Change::Deleted { keep_id: false } => Last::Never,
             },
@@ -137,8 +138,17 @@ impl<'a> View<'a> {
             Seen::Removed => None,
             Seen::Below => self.applied(id),
             Seen::InFlight(id, item) => {
-                let Change::Live(live) = &item.change else {
-                    return None;
+                let live = match &item.change {
+                    Change::Live(live) => live,
+                    Change::Touched(touch) => {
+                        let below = self.below_touch(id).instance(id)?;
+                        return Some(Current {
+                            updated_ms: touch.updated_ms,
+                            last_offset: item.offset,
+                            ..below
+                        });
+                    }
+                    Change::Deleted { .. } => return None,
                 };
                 let machine = self.machine(&live.machine, live.version)?;
                 Some(Current {
@@ -151,6 +161,45 @@ impl<'a> View<'a> {
                 })
             }
         }
+    }
+
+    /// The view below the newest layer that has only touched the instance.
+    fn below_touch(self, id: &str) -> Self {
+        let newest = self.layers[0].and_then(|layer| layer.instances.get(id));
+        let is_newest = newest.is_some_and(|item| self.ahead(item.offset));
+        Self {
+            state: self.state,
+            layers: [self.layers[1].filter(|_| is_newest), None],
+        }
+    }
+
+    /// All timers of an instance, if any is armed.
+    pub(crate) fn timers(self, id: &str) -> Option<Arc<fact::Timers>> {
+        for layer in self.layers() {
+            let item = layer.instances.get(id);
+            let Some(item) = item.filter(|item| self.ahead(item.offset)) else {
+                continue;
+            };
+            let in_flight = match &item.change {
+                Change::Live(live) => &live.timers,
+                Change::Touched(touch) => &touch.timers,
+                Change::Deleted { .. } => return None,
+            };
+            if let Some(timers) = in_flight {
+                return Some(timers.clone()).filter(|timers| !timers.armed.is_empty());
+            }
+        }
+        let record = self.state.timers.get(id).filter(|_| self.state_shows())?;
+        Some(Arc::new(record.shown(self.state.shift_ms())))
+    }
+
+    /// Whether a fact in flight pauses or resumes automation.
+    pub(crate) fn automation_in_flight(self) -> bool {
+        let mut layers = self.layers.into_iter().flatten();
+        layers.any(|layer| {
+            let set = layer.automation.as_ref();
+            set.is_some_and(|(offset, _)| self.ahead(*offset))
+        })
     }
 
     fn applied(self, id: &str) -> Option<Current<'a>> {
@@ -286,7 +335,21 @@ impl Current<'_> {
         self.machine.state_name(self.state)
     }
 
-    fn id(&self) -> Arc<str> {
+    /// The timers as clients see them.
+    pub(crate) fn timers(&self, timers: &fact::Timers) -> Vec<TimerView> {
+        let shown = timers.armed.iter().map(|timer| {
+            let defined = self.machine.timer(self.state, &timer.name);
+            TimerView {
+                name: Arc::from(timer.name.as_str()),
+                event: defined.and_then(|timer| timer.event.clone()),
+                due_ms: timer.due_ms,
+                refusals: timer.refusals,
+            }
+        });
+        shown.collect()
+    }
+
+    pub(crate) fn id(&self) -> Arc<str> {
         match self.source {
             Source::Applied(instance) => Arc::from(instance.id()),
             Source::InFlight(id, _) => id.clone(),
@@ -314,7 +377,7 @@ impl Current<'_> {
         }
     }
 
-    pub(crate) fn view(&self) -> InstanceView {
+    pub(crate) fn view(&self, timers: Option<&fact::Timers>) -> InstanceView {
         InstanceView {
             instance_id: self.id(),
             machine: self.machine.name.clone(),
@@ -325,6 +388,8 @@ impl Current<'_> {
             updated_ms: self.updated_ms,
             last_event_id: self.event_id(),
             last_wal_offset: self.last_offset,
+            timers: timers.map_or_else(Vec::new, |timers| self.timers(timers)),
+            timers_suspended: timers.is_some_and(|timers| timers.suspended),
         }
     }
 }

@@ -189,6 +189,8 @@ fn project(event: &Event<'_>, n: u64, rows: &mut String) -> Result<(), Failure> 
             writeln!(rows, "DELETE FROM instance WHERE id = {id};")?;
             "deleted"
         }
+        // Only told to a watch that asks for it: the state and the context stay.
+        EventKind::TimerSpent => "timer_spent",
         EventKind::Flushed => {
             writeln!(rows, "DELETE FROM instance;")?;
             "flushed"

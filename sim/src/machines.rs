@@ -1,6 +1,7 @@
 //! The machines that the tests use, and an independent model of them. The node gets the definitions.
 //! [`Machine::next`] says what the node must then do.
 
+mod gate;
 mod parcel;
 
 use serde_json::{Map, Value, json};
@@ -16,6 +17,8 @@ pub enum Machine {
     Tally,
     /// Of format 2: is loaded, sorted by weight and moved, by guards over context and payload, within schemas.
     Parcel,
+    /// Of format 2: its timers close and open it for ever.
+    Gate,
 }
 
 /// Why an event is refused.
@@ -78,11 +81,12 @@ impl Machine {
     /// Every machine of format 1.
     pub const ALL: [Machine; 2] = [Machine::Counter, Machine::Order];
     /// Every machine.
-    pub const KNOWN: [Machine; 4] = [
+    pub const KNOWN: [Machine; 5] = [
         Machine::Counter,
         Machine::Order,
         Machine::Tally,
         Machine::Parcel,
+        Machine::Gate,
     ];
     /// Every event of [`Machine::Parcel`].
     pub const PARCEL_EVENTS: [&'static str; 4] = parcel::EVENTS;
@@ -96,6 +100,7 @@ impl Machine {
             Machine::Order => "order",
             Machine::Tally => "tally",
             Machine::Parcel => "parcel",
+            Machine::Gate => "gate",
         }
     }
 
@@ -110,7 +115,7 @@ impl Machine {
         match self {
             Machine::Counter => "on",
             Machine::Order => "created",
-            Machine::Tally => "open",
+            Machine::Tally | Machine::Gate => "open",
             Machine::Parcel => "packed",
         }
     }
@@ -156,7 +161,21 @@ impl Machine {
                      "merge": false, "set": {"sum": "0"}},
                 ],
             }),
+            Machine::Gate => gate::definition(),
         }
+    }
+
+    /// The timers of a state: each name, and after how many milliseconds it fires.
+    pub fn timers(self, state: &str) -> &'static [(&'static str, u64)] {
+        match self {
+            Machine::Gate => gate::timers(state),
+            _ => &[],
+        }
+    }
+
+    /// Whether an event enters its state anew although it stays in it.
+    pub fn reenters(self, event: &str) -> bool {
+        self == Machine::Gate && event == "HOLD"
     }
 
     /// Where an event without a payload leads; `ctx` is the context before the event.
@@ -182,6 +201,7 @@ impl Machine {
             (Machine::Tally, "full", "ADD") => Err(Refusal::GuardFailed),
             (Machine::Tally, "full", "EMPTY") => Ok("open"),
             (Machine::Parcel, _, _) => self.event(state, event, ctx, None).map(|moved| moved.state),
+            (Machine::Gate, _, _) => gate::next(state, event),
             _ => Err(Refusal::InvalidTransition),
         }
     }

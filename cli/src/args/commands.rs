@@ -8,6 +8,7 @@ use super::automation::Automation;
 use super::bench::Bench;
 use super::cluster::Cluster;
 use super::offline::Offline;
+use super::timers::Timers;
 use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
 use super::watches::{Unwatch, WatchAll, WatchInstance};
 
@@ -56,6 +57,8 @@ pub enum Command {
     Cluster(Cluster),
     /// Show whether the database does something by itself, pause that, or let it run again.
     Automation(Automation),
+    /// List timers, move one, or let an instance's timers fire again.
+    Timers(Timers),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.
@@ -287,6 +290,9 @@ pub struct ApplyEvent {
     /// The caller's own id of the event, kept with it.
     #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
+    /// What becomes of the timers of the state that the event leads to: a JSON object such as {"EXPIRE": {"after": "1h"}}.
+    #[arg(long, value_name = "JSON")]
+    pub timers: Option<String>,
     /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,

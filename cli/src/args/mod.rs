@@ -10,6 +10,7 @@ mod bench;
 mod cluster;
 mod commands;
 mod offline;
+mod timers;
 mod tools;
 mod values;
 mod watches;
@@ -29,6 +30,7 @@ pub use offline::{
     Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,
     Validate,
 };
+pub use timers::{Timers, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use tools::{
     AuditHead, AuditProof, Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export,
     History, Load,

@@ -10,6 +10,9 @@ pub enum Kind {
     Created,
     /// Deletions, and that everything was removed.
     Deleted,
+    /// Timers whose event was refused or came too late.
+    #[value(name = "timer_spent", alias = "timer-spent")]
+    TimerSpent,
 }
 
 impl Kind {
@@ -18,6 +21,7 @@ impl Kind {
         match self {
             Self::Created => Include::Created,
             Self::Deleted => Include::Deleted,
+            Self::TimerSpent => Include::TimerSpent,
         }
     }
 }
@@ -34,7 +38,7 @@ pub struct HowToWatch {
     /// Leave the context out of the events.
     #[arg(long)]
     pub no_ctx: bool,
-    /// Also print creations and deletions, and name the kind of each line.
+    /// Also print creations, deletions or spent timers, and name the kind of each line.
     #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
     pub include: Vec<Kind>,
     /// Also print who wrote each line's entry, when, and why.

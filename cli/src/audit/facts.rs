@@ -1,8 +1,9 @@
 //! The facts of a proof, as WAL_READ shows them.
 
 use bytes::Bytes;
-use rstmdb_engine::fact::{Body, Entry, Fact, Key};
+use rstmdb_engine::fact::{Body, Entry, Fact, Key, SetTimers, TimerSpent};
 use rstmdb_rcp::message::meta::FactMeta;
+use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer};
 use rstmdb_rcp::message::storage::{Origin, WalEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -75,12 +76,43 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
             instance_id: delete.instance_id.clone().into(),
             origin: origin(delete.prev_offset, delete.key.as_ref()),
         }),
+        Some(Body::TimerSpent(spent)) => Ok(spent_entry(spent, origin(spent.prev_offset, None))),
+        Some(Body::SetTimers(set)) => Ok(set_entry(set, origin(set.prev_offset, None))),
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
         Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
             Err("it is not about an instance".to_owned())
         }
+    }
+}
+
+fn spent_entry(spent: &TimerSpent, origin: Origin<'static>) -> WalEntry<'static> {
+    let fired = spent.fired.clone().unwrap_or_default();
+    WalEntry::TimerSpent {
+        instance_id: spent.instance_id.clone().into(),
+        timer: FiredTimer {
+            name: fired.name.into(),
+            due_at: fired.due_ms,
+            entry_offset: fired.entry,
+        },
+        event: (!spent.event.is_empty()).then(|| spent.event.clone().into()),
+        code: spent.code.clone().into(),
+        message: spent.message.clone().into(),
+        origin,
+    }
+}
+
+fn set_entry(set: &SetTimers, origin: Origin<'static>) -> WalEntry<'static> {
+    let armed = set.timers.iter().flat_map(|timers| &timers.armed);
+    let armed = armed.map(|timer| ArmedTimer {
+        name: timer.name.clone().into(),
+        due_at: timer.due_ms,
+    });
+    WalEntry::SetTimers {
+        instance_id: set.instance_id.clone().into(),
+        timers: armed.collect(),
+        origin,
     }
 }
 

@@ -10,6 +10,8 @@ use crate::{Error, args, input};
 
 pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(), Error> {
     let payload = input::document("--payload", &args.payload)?;
+    let timers = args.timers.as_slice();
+    let timers = input::document("--timers", timers)?;
     let params = ApplyEvent {
         instance_id: args.instance_id.as_str().into(),
         event: args.event.into(),
@@ -17,6 +19,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
         expected_state: args.expected_state.as_deref().map(Into::into),
         expected_wal_offset: args.expected_wal_offset,
         event_id: args.event_id.map(Into::into),
+        timers: timers.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,

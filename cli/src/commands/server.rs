@@ -2,6 +2,7 @@
 
 pub(super) mod automation;
 pub(super) mod reload;
+pub(super) mod timers;
 
 use std::time::Instant;
 

@@ -25,6 +25,7 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
         op::AUTOMATION => automation(result),
+        op::TIMER_LIST => timers(result, paint),
         op::ALLOWED_EVENTS => asked::allowed(result, paint),
         _ => fields(result, paint),
     }
@@ -53,7 +54,7 @@ fn fact_row(record: &Json) -> Vec<String> {
     } else {
         format!("{} → ", cell(&entry["from_state"]))
     };
-    let to = ["to_state", "initial_state"]
+    let to = ["to_state", "initial_state", "state"]
         .iter()
         .map(|name| cell(&entry[*name]))
         .find(|text| !text.is_empty())
@@ -69,8 +70,46 @@ fn fact_row(record: &Json) -> Vec<String> {
         cell(subject),
         cell(&entry["event"]),
         format!("{from}{to}"),
-        cell(&entry["payload"]),
+        detail(entry),
     ]
+}
+
+/// The payload, or what else there is to say of a fact about timers.
+fn detail(entry: &Json) -> String {
+    let timer = cell(&entry["timer"]["name"]);
+    match &*cell(&entry["type"]) {
+        "timer_spent" => format!(
+            "timer {timer}: {} {}",
+            cell(&entry["code"]),
+            cell(&entry["message"])
+        ),
+        "set_timers" => cell(&entry["timers"]),
+        _ if !timer.is_empty() => format!("timer {timer} {}", cell(&entry["payload"])),
+        _ => cell(&entry["payload"]),
+    }
+}
+
+fn timers(result: &Json, paint: Paint) -> String {
+    let headings = ["due", "instance", "timer", "event", "machine", "state"];
+    let mut table = Table::new(headings).keeping_whole(&["due"]);
+    for item in result["timers"].items() {
+        table.push([
+            time(&item["due_at"]),
+            cell(&item["instance_id"]),
+            cell(&item["name"]),
+            cell(&item["event"]),
+            cell(&item["machine"]),
+            cell(&item["state"]),
+        ]);
+    }
+    let more = match result["next"].is_null() {
+        true => "",
+        false => "more follow: raise --limit, or page by `after` of TIMER_LIST\n",
+    };
+    match table.is_empty() {
+        true => format!("{}\n", paint.dim("none")),
+        false => format!("{}{}", table.render(paint), paint.dim(more)),
+    }
 }
 
 /// Records of the log as a table.

@@ -351,6 +351,9 @@ fn event() -> Event<'static> {
         payload: None,
         ctx: None,
         kind: None,
+        timer: None,
+        code: None,
+        message: None,
         meta: None,
     }
 }

@@ -4,7 +4,7 @@ use rstmdb_engine::Refusal;
 
 use super::compare;
 use super::{Outcome, Test, Then, When};
-use crate::run::{By, Runner, Step};
+use crate::run::{By, Fired, FiredTimer, Runner, Step};
 
 /// The time at which a test begins if it names none: 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
@@ -44,7 +44,8 @@ impl Play<'_> {
             let is_last = position + 1 == self.test.when.len();
             match step {
                 When::Wait { ms } => {
-                    runner.now_ms = runner.now_ms.saturating_add(*ms);
+                    let fired = runner.pass(*ms).map_err(|refusal| refusal.to_string())?;
+                    fired.into_iter().for_each(|timer| self.fired(timer));
                     self.trace.push(format!("{} ms later", ms));
                 }
                 When::Event {
@@ -143,6 +144,18 @@ impl Play<'_> {
         let (state, ctx) = runner.instance().map_err(|refusal| refusal.to_string())?;
         self.compare(place, then, &state, &ctx);
         Ok(())
+    }
+
+    fn fired(&mut self, timer: FiredTimer) {
+        let place = format!("timer {}", timer.name);
+        match timer.did {
+            Fired::Applied(step) => {
+                self.trace.push(line(&place, &step));
+                self.emits.extend(step.emits);
+            }
+            Fired::Spent(code) => self.trace.push(format!("{place}: {code}")),
+            Fired::Deleted => self.trace.push(format!("{place}: deleted")),
+        }
     }
 
     fn compare(&mut self, place: &str, then: &Then, state: &str, ctx: &str) {

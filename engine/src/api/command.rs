@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::refusal::Refusal;
+use super::reply::TimerPlace;
 use crate::fact::Header;
 
 /// A request that may change the state.
@@ -28,6 +29,10 @@ pub enum Command {
     },
     /// Pause automation, or let it run.
     SetAutomation(SetAutomation),
+    /// Set, move, disarm or resume the timers of an instance.
+    SetTimers(SetTimers),
+    /// Fire a timer. Only the leader submits it, for itself.
+    FireTimer(FireTimer),
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
     /// Tell what a command would do, and do nothing.
@@ -132,6 +137,8 @@ pub struct ApplyEvent {
     pub event_id: Option<String>,
     /// Makes a retry take effect once.
     pub idempotency_key: Option<String>,
+    /// A JSON object: what becomes of the timers of the state that the event leads to, by their names.
+    pub timers: Option<Bytes>,
 }
 
 /// Delete an instance.
@@ -156,6 +163,50 @@ pub struct SetAutomation {
     pub shift_timers: bool,
 }
 
+/// Set, move, disarm or resume the timers of an instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetTimers {
+    /// The instance's id.
+    pub instance_id: String,
+    /// A JSON object: what becomes of the timers of its state, by their names.
+    pub timers: Option<Bytes>,
+    /// Let them fire again after too many have.
+    pub resume: bool,
+    /// Refuse unless the instance is in this state.
+    pub expected_state: Option<String>,
+    /// Refuse unless this is the offset of the instance's last fact.
+    pub expected_wal_offset: Option<u64>,
+}
+
+/// A timer whose time has come: its instance, the offset of the entry into the state, its name, and its time tell it
+/// from every other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FireTimer {
+    /// The instance's id.
+    pub instance_id: String,
+    /// The offset of the fact that entered the state.
+    pub entry: u64,
+    /// The timer's name.
+    pub name: String,
+    /// When it is due, Unix milliseconds.
+    pub due_ms: u64,
+}
+
+/// A page of timers, in the order in which they are due.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListTimers {
+    /// Only those of instances of this machine (any version).
+    pub machine: Option<String>,
+    /// Only those that are due before this time, Unix milliseconds.
+    pub due_before_ms: Option<u64>,
+    /// Only those that do not fire because too many of their instance have; by instance. Otherwise only those that do.
+    pub suspended: bool,
+    /// At most this many: 100 when absent, never more than 1000.
+    pub limit: Option<u64>,
+    /// Only those behind this one.
+    pub after: Option<TimerPlace>,
+}
+
 /// A request that only reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -166,6 +217,8 @@ pub enum Query {
     },
     /// A page of instances, by id.
     ListInstances(ListInstances),
+    /// A page of timers.
+    ListTimers(ListTimers),
     /// What each event of an instance's state would do.
     AllowedEvents {
         /// The instance's id.
@@ -215,7 +268,10 @@ impl Query {
 
     /// Whether it lists instances or machines: it reads more than what it names.
     pub fn lists(&self) -> bool {
-        matches!(self, Self::ListInstances(_) | Self::ListMachines { .. })
+        matches!(
+            self,
+            Self::ListInstances(_) | Self::ListMachines { .. } | Self::ListTimers(_)
+        )
     }
 
     /// Whether it is answered with what it names, as it is: at once.
@@ -256,6 +312,12 @@ impl fmt::Display for Command {
                 true => "pause automation",
                 false => "resume automation",
             }),
+            Self::SetTimers(set) => write!(f, "set timers of {}", set.instance_id),
+            Self::FireTimer(fire) => write!(
+                f,
+                "fire {} of {}, due at {}",
+                fire.name, fire.instance_id, fire.due_ms
+            ),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
             Self::DryRun(asked) => match &**asked {
                 DryRun::Whole(command) => write!(f, "dry run of {command}"),

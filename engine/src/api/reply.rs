@@ -3,6 +3,8 @@
 //! A reply of a write carries its own offset: in a batch, an operation whose idempotency key was
 //! seen before answers with the offset of the first call.
 
+mod timers;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use super::refusal::Refusal;
 use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::machine::definition::Warning;
 use crate::machine::guard::Tried;
+
+pub use timers::{Firing, TimerListed, TimerPlace, TimerView};
 
 /// The answer to a command or a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +103,24 @@ pub enum Reply {
         reason: Arc<str>,
         /// The offset of the fact that set it so; `None` when nothing was changed.
         wal_offset: Option<u64>,
+    },
+    /// The timers of an instance, as they were set.
+    TimersSet {
+        /// The instance's id.
+        instance_id: Arc<str>,
+        /// Its timers now.
+        timers: Vec<TimerView>,
+        /// The offset of the fact that set them; `None` when nothing was changed.
+        wal_offset: Option<u64>,
+    },
+    /// What became of a timer.
+    Fired(Firing),
+    /// A page of timers, in the order in which they are due.
+    Timers {
+        /// The page.
+        items: Vec<TimerListed>,
+        /// Behind which the next page begins, if there is one.
+        next: Option<TimerPlace>,
     },
     /// One instance.
     Instance(InstanceView),
@@ -321,6 +343,10 @@ pub struct InstanceView {
     pub last_event_id: Option<Arc<str>>,
     /// The offset of its last fact.
     pub last_wal_offset: u64,
+    /// Its timers, by name.
+    pub timers: Vec<TimerView>,
+    /// Too many of its timers have fired in a minute: none fires until they are resumed.
+    pub timers_suspended: bool,
 }
 
 /// One instance in a list.

@@ -3,7 +3,7 @@
 
 use super::planted;
 use crate::fact::level::Feature;
-use crate::fact::{self, Body, Fact};
+use crate::fact::{self, Body, Fact, Fired, Timers};
 use crate::machine::Compiled;
 use crate::state::{
     Error, FactAt, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered,
@@ -51,12 +51,19 @@ pub(super) fn admissible(
         }
         Some(Body::CreateInstance(create)) => admissible_creation(view, create, at),
         Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
+        Some(Body::TimerSpent(spent)) => {
+            let of = (&*spent.instance_id, spent.prev_offset);
+            timers_fit(view, of, spent.timers.as_ref(), spent.fired.as_ref(), at)
+        }
+        Some(Body::SetTimers(set)) => {
+            let of = (&*set.instance_id, set.prev_offset);
+            timers_fit(view, of, set.timers.as_ref(), None, at)
+        }
         Some(Body::DeleteInstance(delete)) => {
             let scope = Some(Scope::Delete(&delete.instance_id));
-            Ok(
-                view.last(&delete.instance_id) == Last::Live(delete.prev_offset)
-                    && key_is_free(view, scope, delete.key.as_ref(), at),
-            )
+            let of = (&*delete.instance_id, delete.prev_offset);
+            Ok(timers_fit(view, of, None, delete.fired.as_ref(), at)?
+                && key_is_free(view, scope, delete.key.as_ref(), at))
         }
     }
 }
@@ -77,6 +84,7 @@ fn admissible_creation(
     let scope = create.key.as_ref().map(|key| Scope::of_create(create, key));
     let admitted = prev_offset == create.prev_offset
         && initial.is_some()
+        && of_this_shift(view, create.timers.as_ref())
         && key_is_free(view, scope, create.key.as_ref(), at);
     if admitted && create.instance_id.len() > ID_BYTES_MAX {
         return Err(contradiction(at, ID_TOO_LONG));
@@ -98,6 +106,10 @@ fn admissible_event(
         return Ok(true);
     }
     if moved_on || !key_is_free(view, scope, apply.key.as_ref(), at) {
+        return Ok(false);
+    }
+    let of = (&*apply.instance_id, apply.prev_offset);
+    if !timers_fit(view, of, apply.timers.as_ref(), apply.fired.as_ref(), at)? {
         return Ok(false);
     }
     if *current.machine.name != *apply.machine || current.machine.version != apply.version {
@@ -136,4 +148,33 @@ fn key_is_free(
         false => view.key_of_any_life(&key_name(scope, &key.key)),
     };
     found.is_none_or(|found| !remembered(found.time_ms, at.time_ms, at.bounds.retention_ms))
+}
+
+/// Whether the timers of a fact still fit: the instance is as it was, and no shift has moved its timers since.
+fn timers_fit(
+    view: View<'_>,
+    (id, prev_offset): (&str, u64),
+    timers: Option<&Timers>,
+    fired: Option<&Fired>,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
+    if view.last(id) != Last::Live(prev_offset) || !of_this_shift(view, timers) {
+        return Ok(false);
+    }
+    let Some(fired) = fired else {
+        return Ok(true);
+    };
+    let armed = view.timers(id);
+    let armed = armed.filter(|armed| armed.entry == fired.entry && !armed.suspended);
+    // A shift that came between has moved what a deletion takes for due.
+    match armed.and_then(|armed| armed.armed.iter().find(|it| it.name == fired.name).cloned()) {
+        Some(timer) if timer.due_ms != fired.due_ms => Ok(false),
+        Some(_) => Ok(true),
+        None => Err(contradiction(at, "a timer has fired that was not armed")),
+    }
+}
+
+/// Whether no shift has come between the decision and here.
+fn of_this_shift(view: View<'_>, timers: Option<&Timers>) -> bool {
+    timers.is_none_or(|timers| timers.shift_ms == view.state.shift_ms())
 }

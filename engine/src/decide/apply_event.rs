@@ -6,14 +6,15 @@ use bytes::Bytes;
 
 use super::idempotency::{KeyCheck, Params};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
-use super::{Decider, OpDecision};
+use super::timers::{Change, Moves, has_timer};
+use super::{Decider, OpDecision, check_expected};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::ApplyEvent;
 use crate::api::refusal::GuardTexts;
 use crate::api::reply::Reply;
-use crate::fact::{self, Body, NO_OFFSET, headers_json};
-use crate::json::{Context, compact};
+use crate::fact::{self, Body, Fired, headers_json};
+use crate::json::{Context, check, compact};
 use crate::limits::{EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
 use crate::machine::Rule;
 use crate::machine::definition::Condition;
@@ -23,9 +24,15 @@ use crate::query::course::{Arrived, Course, Payload, not_understood};
 use crate::state::Scope;
 use crate::view::Current;
 
-impl Decider<'_> {
-    pub(super) fn apply_event(self, apply: &ApplyEvent) -> Result<OpDecision, Refusal> {
+impl<'a> Decider<'a> {
+    /// The event of a client, or of a timer that has fired.
+    pub(super) fn event(
+        self,
+        apply: &ApplyEvent,
+        fired: Option<Fired>,
+    ) -> Result<OpDecision, Refusal> {
         self.check_names(apply)?;
+        let moves = Moves::read(apply.timers.as_ref())?;
         let payload = object_param("payload", apply.payload.as_ref())?;
         let scope = Scope::Apply(&apply.instance_id);
         let params = || params(apply, payload.as_ref());
@@ -33,12 +40,7 @@ impl Decider<'_> {
             KeyCheck::Seen(found) => return Ok(self.replay(found, Some(apply))),
             KeyCheck::New(key) => key,
         };
-        let current =
-            self.view
-                .instance(&apply.instance_id)
-                .ok_or_else(|| Refusal::InstanceNotFound {
-                    instance_id: apply.instance_id.clone(),
-                })?;
+        let current = self.current(&apply.instance_id)?;
         check_expected(apply, &current)?;
         let sent = payload.as_ref().map(|payload| compact(&payload.object));
         let Arrived {
@@ -46,8 +48,12 @@ impl Decider<'_> {
             ctx,
             via,
             emits,
+            armed,
         } = self.moved(apply, &current, payload.as_ref())?;
         check_ctx_bytes("payload", &ctx)?;
+        let change = Change::new(armed, fired.clone());
+        let of_state = |name: &str| has_timer(current.machine, to, name);
+        let timers = self.timers_after(&apply.instance_id, change, &moves, of_state)?;
         let from_state = current.state_name();
         let to_state = current.machine.state_name(to);
         Ok(OpDecision::Write {
@@ -65,6 +71,8 @@ impl Decider<'_> {
                 key,
                 emits,
                 via,
+                timers,
+                fired,
             }),
             reply: Reply::Applied {
                 from_state: from_state.clone(),
@@ -75,6 +83,14 @@ impl Decider<'_> {
                 wal_offset: self.offset,
             },
             machine: None,
+        })
+    }
+
+    /// An instance that must be there.
+    pub(super) fn current(&self, instance_id: &str) -> Result<Current<'a>, Refusal> {
+        let current = self.view.instance(instance_id);
+        current.ok_or_else(|| Refusal::InstanceNotFound {
+            instance_id: instance_id.to_owned(),
         })
     }
 
@@ -96,6 +112,7 @@ impl Decider<'_> {
             let event = payload.as_ref().map_or("{}", |payload| payload.text);
             let headers = self.headers();
             let mut course = Course::new(current.machine, chart, names, event, &headers);
+            course.slack_ms = self.slack_ms;
             let ctx = current.ctx_bytes();
             return course.event(current.state, &apply.event, &ctx, payload.as_ref());
         }
@@ -110,6 +127,7 @@ impl Decider<'_> {
             ctx,
             via: Vec::new(),
             emits: Vec::new(),
+            armed: None,
         })
     }
 
@@ -144,32 +162,16 @@ impl Decider<'_> {
 }
 
 fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> Params {
-    Params::default()
+    let params = Params::default()
         .text(Some(&apply.event))
         .number(payload.map(|payload| payload.hash()))
         .text(apply.expected_state.as_deref())
         .number(apply.expected_wal_offset)
-        .text(apply.event_id.as_deref())
-}
-
-fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refusal> {
-    if let Some(expected) = &apply.expected_state
-        && **expected != **current.state_name()
-    {
-        return Err(Refusal::StateConflict {
-            expected_state: expected.clone(),
-            actual_state: current.state_name().to_string(),
-        });
-    }
-    match apply.expected_wal_offset {
-        // An instance that a prepared batch has changed has no offset yet, so no client can expect one.
-        Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
-            Err(Refusal::OffsetConflict {
-                expected_wal_offset: expected,
-                actual_wal_offset: current.last_offset,
-            })
-        }
-        _ => Ok(()),
+        .text(apply.event_id.as_deref());
+    // Keys of earlier versions know no timers.
+    match &apply.timers {
+        Some(timers) => params.number(check(timers).ok()),
+        None => params,
     }
 }
 

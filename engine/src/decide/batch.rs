@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::{Decider, cost, trial};
+use super::prepare::cost;
+use super::{Decider, trial};
 use crate::api::check_ops;
 use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
-use crate::fact::{Body, Fact, Meta};
+use crate::fact::{Body, Fact, Meta, Timers};
 use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
 use crate::machine::Compiled;
 use crate::query::StepBudget;
@@ -168,6 +169,9 @@ impl<'a> Batch<'a> {
             BatchOp::Write(Command::SetAutomation(_)) => {
                 return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
             }
+            BatchOp::Write(Command::FireTimer(_)) => {
+                return Err(Refusal::bad("op", "a timer fires in an entry of its own"));
+            }
             BatchOp::Write(command) => command,
         };
         let decision = over.single(command)?;
@@ -221,12 +225,15 @@ fn bytes(body: &Body) -> usize {
     match body {
         Body::PutMachine(put) => put.definition.len(),
         Body::CreateInstance(create) => {
-            create.ctx.len() + names(&create.emits) + names(&create.via)
+            create.ctx.len() + names(&create.emits) + names(&create.via) + timers(&create.timers)
         }
         Body::ApplyEvent(apply) => {
             let payload = apply.payload.as_ref().map_or(0, |payload| payload.len());
-            apply.ctx.len() + payload + names(&apply.emits) + names(&apply.via)
+            let own = apply.ctx.len() + payload + timers(&apply.timers);
+            own + names(&apply.emits) + names(&apply.via)
         }
+        Body::SetTimers(set) => timers(&set.timers),
+        Body::TimerSpent(spent) => spent.message.len() + timers(&spent.timers),
         Body::SetAutomation(set) => set.reason.len(),
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
@@ -234,4 +241,9 @@ fn bytes(body: &Body) -> usize {
 
 fn names(names: &[String]) -> usize {
     names.iter().map(String::len).sum()
+}
+
+fn timers(timers: &Option<Timers>) -> usize {
+    let armed = timers.iter().flat_map(|timers| &timers.armed);
+    armed.map(|timer| timer.name.len() + 16).sum()
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::idempotency::{KeyCheck, Params};
+use super::timers::{Change, Moves};
 use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{CreateInstance, DeleteInstance};
 use crate::api::reply::Reply;
 use crate::fact::level::Feature;
-use crate::fact::{self, Body};
+use crate::fact::{self, Body, Fired};
 use crate::json::{Object, check, compact};
 use crate::limits::CTX_BYTES_MAX;
 use crate::machine::Machine;
@@ -102,6 +103,9 @@ impl Decider<'_> {
         let arrived = self.begun(create, machine, ctx.as_ref())?;
         check_ctx_bytes("initial_ctx", &arrived.ctx)?;
         let state = machine.state_name(arrived.to);
+        let change = Change::new(arrived.armed, None);
+        let moves = Moves::default();
+        let timers = self.timers_after(&create.instance_id, change, &moves, |_| Ok(()))?;
         Ok(OpDecision::Write {
             body: Body::CreateInstance(fact::CreateInstance {
                 instance_id: create.instance_id.clone(),
@@ -113,6 +117,7 @@ impl Decider<'_> {
                 key,
                 emits: arrived.emits,
                 via: arrived.via,
+                timers,
             }),
             reply: Reply::Created {
                 instance_id: Arc::from(create.instance_id.as_str()),
@@ -147,6 +152,7 @@ impl Decider<'_> {
             let names = self.names(&create.instance_id, &machine.name);
             let headers = self.headers();
             let mut course = Course::new(machine, chart, names, "{}", &headers);
+            course.slack_ms = self.slack_ms;
             return course.create(ctx.map(|ctx| &ctx.object));
         }
         Ok(Arrived {
@@ -157,6 +163,7 @@ impl Decider<'_> {
             },
             via: Vec::new(),
             emits: Vec::new(),
+            armed: None,
         })
     }
 
@@ -171,7 +178,12 @@ impl Decider<'_> {
         }
     }
 
-    pub(super) fn delete_instance(self, delete: &DeleteInstance) -> Result<OpDecision, Refusal> {
+    /// The deletion of a client, or of a timer that has fired.
+    pub(super) fn deletion(
+        self,
+        delete: &DeleteInstance,
+        fired: Option<Fired>,
+    ) -> Result<OpDecision, Refusal> {
         self.check_id("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
         let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
@@ -188,6 +200,7 @@ impl Decider<'_> {
             prev_offset: current.last_offset,
             keep_id: !self.limits.allow_instance_recreate,
             key,
+            fired,
             ..fact::DeleteInstance::default()
         };
         if self.reaches(Feature::DeletedState) {

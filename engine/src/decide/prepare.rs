@@ -3,6 +3,8 @@
 //! A decision rests on its *premises*: the instances, machines and keys that its command names. The proposer
 //! may take it over later if the premises are unchanged, and then fills in the offset and the time.
 
+pub(in crate::decide) mod cost;
+
 use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
 use crate::fact::{Body, Entry, NO_OFFSET};
@@ -10,7 +12,7 @@ use crate::state::{Last, Scope, remembered};
 use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
-use super::decide;
+use super::decide_early;
 use super::instance::machine_of;
 
 /// How much earlier than the time of its entry the `now` of an expression may be, if the decision was made ahead.
@@ -37,10 +39,14 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
         time_ms: at.now_ms.max(state.last_time_ms()),
         retention_ms: at.limits.idempotency_retention_ms,
     };
+    let slack_ms = match command {
+        Command::DryRun(_) => 0,
+        _ => NOW_AGE_MS_MAX,
+    };
     Prepared {
         seen_ms: reads_now(View::new(state), command).then_some(now.time_ms),
         premises: Premises::gather(View::new(state), command, now),
-        decision: decide(state, &pending, command, &at),
+        decision: decide_early(state, &pending, command, &at, slack_ms),
     }
 }
 
@@ -114,6 +120,7 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             let machine = machine_of(view, create);
             machine.is_none_or(|machine| machine.reads_now())
         }
+        Command::SetTimers(_) | Command::FireTimer(_) => true,
         Command::Batch(ops) => ops.iter().map(Part::from).any(|it| reads_now_in(view, it)),
         Command::DryRun(asked) => asked.parts().any(|it| reads_now_in(view, it)),
         Command::PutMachine(_)
@@ -166,6 +173,8 @@ impl Landing {
                 Some(Body::CreateInstance(create)) => self.at(&mut create.prev_offset),
                 Some(Body::ApplyEvent(apply)) => self.at(&mut apply.prev_offset),
                 Some(Body::DeleteInstance(delete)) => self.at(&mut delete.prev_offset),
+                Some(Body::TimerSpent(spent)) => self.at(&mut spent.prev_offset),
+                Some(Body::SetTimers(set)) => self.at(&mut set.prev_offset),
                 Some(
                     Body::PutMachine(_)
                     | Body::FlushAll(_)
@@ -189,6 +198,10 @@ impl Landing {
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
             | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
+            Reply::TimersSet {
+                wal_offset: Some(wal_offset),
+                ..
+            } => self.at(wal_offset),
             Reply::Automation {
                 since_ms,
                 wal_offset: Some(wal_offset),
@@ -214,6 +227,9 @@ impl Landing {
             | Reply::Flushed { .. }
             | Reply::LevelSet { .. }
             | Reply::Automation { .. }
+            | Reply::TimersSet { .. }
+            | Reply::Timers { .. }
+            | Reply::Fired(_)
             | Reply::Instance(_)
             | Reply::Instances { .. }
             | Reply::Machine { .. }
@@ -299,12 +315,13 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::FlushAll | Command::SetLevel { .. } => {}
-            Command::SetAutomation(_) => {
-                let automation = view.automation();
-                let stands = Premise::Automation(automation.paused, automation.since_ms);
-                self.0.push(stands);
+            Command::SetTimers(set) => self.instance(view, &set.instance_id),
+            Command::FireTimer(fire) => {
+                self.instance(view, &fire.instance_id);
+                self.automation(view);
             }
+            Command::FlushAll | Command::SetLevel { .. } => {}
+            Command::SetAutomation(_) => self.automation(view),
             Command::DryRun(asked) => asked.parts().for_each(|part| match part {
                 Part::Write(command) => self.command(view, command, now),
                 Part::Read(query) => self.query(view, query),
@@ -327,8 +344,14 @@ impl Premises {
                 }
             },
             Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
-            Query::ListInstances(_) | Query::ListMachines { .. } => {}
+            Query::ListInstances(_) | Query::ListMachines { .. } | Query::ListTimers(_) => {}
         }
+    }
+
+    fn automation(&mut self, view: View<'_>) {
+        let automation = view.automation();
+        let stands = Premise::Automation(automation.paused, automation.since_ms);
+        self.0.push(stands);
     }
 
     fn instance(&mut self, view: View<'_>, id: &str) {

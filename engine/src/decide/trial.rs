@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{OpDecision, Written};
 use crate::api::command::Command;
 use crate::api::reply::{Reply, Trial, Would};
-use crate::fact::Body;
+use crate::fact::{Body, Timer, Timers};
 use crate::json::{Object, ReadBudget, equal};
 use crate::view::View;
 
@@ -36,27 +36,70 @@ pub(super) fn told(view: View<'_>, command: &Command, decision: OpDecision) -> (
 /// What a fact would do to its instance; `None` if it is about none.
 fn would(view: View<'_>, body: &Body) -> Option<Would> {
     match body {
-        Body::CreateInstance(create) => Some(Would {
-            emits: create.emits.clone(),
-            via: create.via.clone(),
-            ctx: Some(create.ctx.clone()),
-            ..changed(b"{}", &create.ctx)
-        }),
+        Body::CreateInstance(create) => {
+            let (armed, _) = timers(None, create.timers.as_ref());
+            Some(Would {
+                emits: create.emits.clone(),
+                via: create.via.clone(),
+                ctx: Some(create.ctx.clone()),
+                armed,
+                ..changed(b"{}", &create.ctx)
+            })
+        }
         Body::ApplyEvent(apply) => {
             let before = view.instance(&apply.instance_id);
             let before = before.map(|current| current.ctx_bytes());
             let before = before.unwrap_or_else(|| Bytes::from_static(b"{}"));
+            let armed_before = view.timers(&apply.instance_id);
+            let (armed, disarmed) = timers(armed_before.as_deref(), apply.timers.as_ref());
             Some(Would {
                 emits: apply.emits.clone(),
                 via: apply.via.clone(),
+                armed,
+                disarmed,
                 ..changed(&before, &apply.ctx)
             })
         }
-        Body::DeleteInstance(_) => Some(Would::default()),
+        Body::SetTimers(set) => {
+            let before = view.timers(&set.instance_id);
+            let (armed, disarmed) = timers(before.as_deref(), set.timers.as_ref());
+            Some(Would {
+                armed,
+                disarmed,
+                ..Would::default()
+            })
+        }
+        Body::DeleteInstance(delete) => {
+            let before = view.timers(&delete.instance_id);
+            let armed = before.iter().flat_map(|timers| &timers.armed);
+            Some(Would {
+                disarmed: armed.map(|timer| timer.name.clone()).collect(),
+                ..Would::default()
+            })
+        }
+        Body::TimerSpent(_) => None,
         Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) | Body::SetAutomation(_) => {
             None
         }
     }
+}
+
+/// The timers that are set or moved, and those that go.
+fn timers(before: Option<&Timers>, after: Option<&Timers>) -> (Vec<String>, Vec<String>) {
+    let Some(after) = after else {
+        return (Vec::new(), Vec::new());
+    };
+    let before = before.map_or(&[][..], |timers| &timers.armed);
+    // One that is armed anew for the same time is armed, too.
+    let entered = after.entry == 0;
+    let armed = after.armed.iter();
+    let armed = armed.filter(|timer| entered || !before.contains(timer));
+    let gone = before.iter().filter(|timer| {
+        let mut left = after.armed.iter();
+        !left.any(|other| other.name == timer.name)
+    });
+    let name = |timer: &Timer| timer.name.clone();
+    (armed.map(name).collect(), gone.map(name).collect())
 }
 
 /// The fields of the context that are set to a new value, and those that are gone.

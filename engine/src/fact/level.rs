@@ -78,6 +78,8 @@ pub const SCHEMA: &[Row] = &[
     // It is what raises the level, so it is written at the level before. Only nodes that understand it get it.
     holding("Fact", 6, "set_level", 1, "SetLevel"),
     holding("Fact", 7, "set_automation", 2, "SetAutomation"),
+    holding("Fact", 8, "timer_spent", 2, "TimerSpent"),
+    holding("Fact", 9, "set_timers", 2, "SetTimers"),
     row("Key", 1, "key", 1),
     row("Key", 2, "params_hash", 1),
     row("Key", 3, "of_machine", 1),
@@ -95,6 +97,7 @@ pub const SCHEMA: &[Row] = &[
     holding("CreateInstance", 7, "key", 1, "Key"),
     row("CreateInstance", 8, "emits", 2),
     row("CreateInstance", 9, "via", 2),
+    holding("CreateInstance", 10, "timers", 2, "Timers"),
     row("ApplyEvent", 1, "instance_id", 1),
     row("ApplyEvent", 2, "machine", 1),
     row("ApplyEvent", 3, "version", 1),
@@ -108,6 +111,36 @@ pub const SCHEMA: &[Row] = &[
     holding("ApplyEvent", 11, "key", 1, "Key"),
     row("ApplyEvent", 12, "emits", 2),
     row("ApplyEvent", 13, "via", 2),
+    holding("ApplyEvent", 14, "timers", 2, "Timers"),
+    holding("ApplyEvent", 15, "fired", 2, "Fired"),
+    row("Timers", 1, "entry", 2),
+    holding("Timers", 2, "armed", 2, "Timer"),
+    row("Timers", 3, "shift_ms", 2),
+    row("Timers", 4, "minute_ms", 2),
+    row("Timers", 5, "firings", 2),
+    row("Timers", 6, "suspended", 2),
+    row("Timer", 1, "name", 2),
+    row("Timer", 2, "due_ms", 2),
+    row("Timer", 3, "refusals", 2),
+    row("Fired", 1, "name", 2),
+    row("Fired", 2, "due_ms", 2),
+    row("Fired", 3, "entry", 2),
+    row("TimerSpent", 1, "instance_id", 2),
+    row("TimerSpent", 2, "prev_offset", 2),
+    holding("TimerSpent", 3, "fired", 2, "Fired"),
+    row("TimerSpent", 4, "event", 2),
+    row("TimerSpent", 5, "code", 2),
+    row("TimerSpent", 6, "message", 2),
+    holding("TimerSpent", 7, "timers", 2, "Timers"),
+    row("TimerSpent", 8, "machine", 2),
+    row("TimerSpent", 9, "version", 2),
+    row("TimerSpent", 10, "state", 2),
+    row("SetTimers", 1, "instance_id", 2),
+    row("SetTimers", 2, "prev_offset", 2),
+    holding("SetTimers", 3, "timers", 2, "Timers"),
+    row("SetTimers", 4, "machine", 2),
+    row("SetTimers", 5, "version", 2),
+    row("SetTimers", 6, "state", 2),
     row("DeleteInstance", 1, "instance_id", 1),
     row("DeleteInstance", 2, "prev_offset", 1),
     row("DeleteInstance", 3, "keep_id", 1),
@@ -116,6 +149,7 @@ pub const SCHEMA: &[Row] = &[
     row("DeleteInstance", 5, "machine", 2),
     row("DeleteInstance", 6, "version", 2),
     row("DeleteInstance", 7, "from_state", 2),
+    holding("DeleteInstance", 8, "fired", 2, "Fired"),
     row("SetLevel", 1, "level", 1),
     row("SetAutomation", 1, "paused", 2),
     row("SetAutomation", 2, "reason", 2),
@@ -137,6 +171,17 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     holding("Record", 4, "used_ids", 1, "UsedIds"),
     holding("Record", 5, "keys", 1, "Keys"),
     holding("Record", 6, "footer", 1, "Footer"),
+    holding("Record", 7, "timers", 2, "Timers"),
+    holding("Timers", 1, "items", 2, "InstanceTimers"),
+    row("InstanceTimers", 1, "id", 2),
+    row("InstanceTimers", 2, "entry", 2),
+    holding("InstanceTimers", 3, "armed", 2, "Timer"),
+    row("InstanceTimers", 4, "minute_ms", 2),
+    row("InstanceTimers", 5, "firings", 2),
+    row("InstanceTimers", 6, "suspended", 2),
+    row("Timer", 1, "name", 2),
+    row("Timer", 2, "kept_ms", 2),
+    row("Timer", 3, "refusals", 2),
     row("Header", 1, "format", 1),
     row("Header", 2, "last_applied", 1),
     row("Header", 3, "last_time_ms", 1),
@@ -156,6 +201,8 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Automation", 2, "since_ms", 2),
     row("Automation", 3, "reason", 2),
     row("Automation", 4, "by", 2),
+    row("Automation", 5, "shift_ms", 2),
+    row("Automation", 6, "skip_below_ms", 2),
     row("Machine", 1, "machine", 1),
     row("Machine", 2, "version", 1),
     row("Machine", 3, "definition", 1),
@@ -194,6 +241,7 @@ pub const SNAPSHOT_SCHEMA: &[Row] = &[
     row("Footer", 3, "keys", 1),
     row("Footer", 4, "digest_high", 1),
     row("Footer", 5, "digest_low", 1),
+    row("Footer", 6, "timers", 2),
 ];
 
 /// What a request can ask for and not every program understands. A row of [`SCHEMA`] is about bytes. A feature is about
@@ -206,6 +254,8 @@ pub enum Feature {
     Chain,
     /// Pausing and resuming automation.
     Automation,
+    /// Setting and resuming timers.
+    Timers,
     /// Definitions that say `"format": 2`.
     Format2,
     /// Emitted names, and the states passed on the way.
@@ -224,6 +274,7 @@ impl Feature {
             Self::Meta
             | Self::Chain
             | Self::Automation
+            | Self::Timers
             | Self::Format2
             | Self::Emits
             | Self::LongIds
@@ -238,6 +289,7 @@ impl fmt::Display for Feature {
             Self::Meta => "metadata (headers, reason, correlation_id, causation_id)",
             Self::Chain => "the hash chain",
             Self::Automation => "AUTOMATION",
+            Self::Timers => "TIMER_SET",
             Self::Format2 => "a definition of format 2",
             Self::Emits => "emit",
             Self::DeletedState => "the last state of a deleted instance",

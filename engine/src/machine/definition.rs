@@ -5,6 +5,7 @@ mod fault;
 mod format_1;
 mod format_2;
 mod raw;
+pub(crate) mod timer;
 mod unknown;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use crate::hash::Map;
 use crate::limits::DEFINITION_BYTES_MAX;
 pub use chart::{Actions, Always, Assignment, Chart, Condition, Merge, StateParts};
 pub use fault::Fault;
+pub use timer::{Retry, Timer, When};
 
 /// A definition that keeps every rule. States and events are numbers in it.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub struct Transition {
     pub guard: Option<Condition>,
     /// What it does beside moving.
     pub actions: Option<Box<Actions>>,
+    /// It leaves and enters its state, also where that is the same.
+    pub reenter: bool,
 }
 
 /// Every state that is not final, but for some.

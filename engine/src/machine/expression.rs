@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `eval` | the value of an expression: operators, functions, macros |
 //! | `check` | findings before an evaluation: types that never fit, the most steps that it can take |
+//! | `moment` | spans and times that expressions give |
 //! | `parser` | text to tree |
 //! | `syntax` | the tree |
 //! | `scope`, `source` | the documents that an expression reads, as JSON text, and the steps that it has left |
@@ -19,6 +20,7 @@ mod check;
 mod error;
 mod eval;
 mod functions;
+mod moment;
 mod parser;
 mod same;
 mod scope;
@@ -30,6 +32,7 @@ mod value;
 mod tests;
 
 pub use error::{Error, Failure, Why};
+pub(crate) use moment::time_of_text;
 pub use scope::{Names, Scope};
 pub use source::Steps;
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::definition::chart::Everywhere;
-use super::definition::{self, Actions, Chart, Condition, Definition, Every, Exit, Warning};
+use super::definition::{self, Actions, Chart, Condition, Definition, Every, Exit, Timer, Warning};
 use super::schema::Schema;
 use crate::hash::Map;
 
@@ -39,6 +39,8 @@ pub(crate) struct Rule {
     pub(crate) guard: Option<Condition>,
     /// What it does beside moving.
     pub(crate) actions: Option<Box<Actions>>,
+    /// It enters its state anew.
+    pub(crate) reenter: bool,
     /// It leaves every state, but for some.
     every: Option<Every>,
 }
@@ -81,6 +83,7 @@ impl Machine {
                 to: transition.to,
                 guard: transition.guard,
                 actions: transition.actions,
+                reenter: transition.reenter,
                 every: transition.every,
             })
             .collect();
@@ -199,11 +202,7 @@ impl Machine {
 
     /// Whether a decision may depend on the time.
     pub(crate) fn reads_now(&self) -> bool {
-        let chart = self
-            .rules
-            .as_ref()
-            .ok()
-            .and_then(|rules| rules.chart.as_ref());
+        let chart = self.chart().ok().flatten();
         chart.is_some_and(|chart| chart.growth.reads_now)
     }
 
@@ -267,6 +266,11 @@ impl Machine {
             Err(reason) if self.format > 1 => Err(reason),
             Err(_) => Ok(None),
         }
+    }
+
+    /// A timer of a state, by its name.
+    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&Timer> {
+        self.chart().ok().flatten()?.timer(state, name)
     }
 
     /// What the payload of an event must be.

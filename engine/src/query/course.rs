@@ -2,6 +2,8 @@
 //!
 //! All of it is decided here, once, on the leader: the fact holds the outcome.
 
+mod arming;
+mod refused;
 mod rest;
 
 use std::borrow::Cow;
@@ -11,6 +13,7 @@ use bytes::Bytes;
 
 use crate::Refusal;
 use crate::api::refusal::GuardTexts;
+use crate::fact;
 use crate::json::{Context, Edits, Object, ReadBudget, Stuck, depth, merge_patch};
 use crate::limits::{EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX};
 use crate::machine::definition::{Actions, Chart, Condition, Merge};
@@ -18,7 +21,8 @@ use crate::machine::expression::{Attempt, Expression, Failure, Names, Scope, Ste
 use crate::machine::guard::{Room, Tried, explain_attempt};
 use crate::machine::schema::{Misfit, Schema};
 use crate::machine::{Choices, Machine, Rule};
-
+pub(crate) use refused::not_understood;
+use refused::{damaged, failed, limit, limited};
 use rest::Told;
 
 /// Bytes of a context that are copied in the time of one step.
@@ -35,6 +39,8 @@ pub(crate) struct Course<'a> {
     /// The headers of the write, as a JSON object.
     headers: &'a str,
     steps: Steps,
+    /// What is armed is due by this much later: the decision was made ahead of its entry.
+    pub(crate) slack_ms: u64,
     via: Vec<u16>,
     emits: Vec<Arc<str>>,
     /// Where somebody asks: what the guards of `always` have read.
@@ -48,6 +54,8 @@ pub(crate) struct Arrived {
     /// The states passed on the way.
     pub(crate) via: Vec<String>,
     pub(crate) emits: Vec<String>,
+    /// The timers that are armed; `None` where the state was not entered.
+    pub(crate) armed: Option<Vec<fact::Timer>>,
 }
 
 /// A payload, read.
@@ -71,6 +79,7 @@ impl<'a> Course<'a> {
             event,
             headers,
             steps: Steps::default(),
+            slack_ms: 0,
             via: Vec::new(),
             emits: Vec::new(),
             told: None,
@@ -87,7 +96,7 @@ impl<'a> Course<'a> {
         };
         let initial = self.machine.initial;
         self.emit(&self.chart.states[usize::from(initial)].emit)?;
-        self.rest(initial, ctx)
+        self.rest(initial, ctx, true)
     }
 
     /// How many steps were taken.
@@ -135,10 +144,11 @@ impl<'a> Course<'a> {
         };
         let after = self.edited(after, &edits, &place)?;
         self.emit(&actions.emit)?;
-        if rule.to != state {
+        let entered = rule.reenter || rule.to != state;
+        if entered {
             self.emit(&self.chart.states[usize::from(rule.to)].emit)?;
         }
-        self.rest(rule.to, after)
+        self.rest(rule.to, after, entered)
     }
 
     fn scope<'c>(&self, ctx: &'c str, state: u16) -> Scope<'c>
@@ -292,45 +302,6 @@ fn tried(attempts: &[Attempt<'_>]) -> Vec<Tried> {
     attempts
         .map_while(|attempt| explain_attempt(attempt, &mut room))
         .collect()
-}
-
-/// The refusal of a decision that this version cannot make.
-pub(crate) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
-    Refusal::MachineNotUnderstood {
-        machine: machine.name.to_string(),
-        version: machine.version,
-        reason: reason.to_owned(),
-    }
-}
-
-/// That the steps are used up refuses the command.
-fn limited(
-    holds: Result<bool, Failure>,
-    place: impl Fn() -> String,
-) -> Result<Result<bool, Failure>, Refusal> {
-    match holds {
-        Err(failure) if failure.why == Why::Limit => Err(limit(place())),
-        other => Ok(other),
-    }
-}
-
-fn limit(place: String) -> Refusal {
-    Refusal::ExpressionLimit {
-        place,
-        why: format!("the expressions of one decision take more than {EXPRESSION_STEPS_MAX} steps"),
-    }
-}
-
-fn failed(place: String, why: String) -> Refusal {
-    Refusal::ExpressionFailed { place, why }
-}
-
-/// Every stored context was checked when it was decided.
-fn damaged(error: impl std::fmt::Display) -> Refusal {
-    Refusal::BadRequest {
-        field: None,
-        message: format!("the instance's stored context is not a JSON object: {error}"),
-    }
 }
 
 pub(crate) fn text(ctx: &[u8]) -> Result<&str, Refusal> {

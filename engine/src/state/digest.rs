@@ -47,6 +47,9 @@ impl State {
         for used in self.used_ids.iter() {
             sum = sum.wrapping_add(used_id_digest(used, &mut buffer));
         }
+        for timers in self.timers.iter() {
+            sum = sum.wrapping_add(timers.digest());
+        }
         for record in self.keys.since(0) {
             sum = sum.wrapping_add(self.key_digest(record, &mut buffer));
         }

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
 use super::instance::{Instance, InstanceParts};
@@ -66,6 +65,10 @@ impl State {
             Some(Body::CreateInstance(create)) => self.create(create, at),
             Some(Body::ApplyEvent(apply)) => self.apply_event(apply, at),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
+            Some(Body::TimerSpent(spent)) => {
+                self.touch(&spent.instance_id, spent.timers.as_ref(), at)
+            }
+            Some(Body::SetTimers(set)) => self.touch(&set.instance_id, set.timers.as_ref(), at),
             Some(Body::FlushAll(_)) => {
                 self.flush();
                 Ok(())
@@ -78,12 +81,8 @@ impl State {
                 Ok(())
             }
             Some(Body::SetAutomation(set)) => {
-                self.automation = Some(Arc::new(Automation {
-                    paused: set.paused,
-                    since_ms: at.time_ms,
-                    reason: set.reason.clone(),
-                    by: at.actor.to_owned(),
-                }));
+                let after = self.automation().after(set, at.time_ms, at.actor);
+                self.automation = Some(Arc::new(after));
                 Ok(())
             }
         }
@@ -128,6 +127,7 @@ impl State {
             },
         };
         self.put_instance(&parts, at)?;
+        self.put_timers(&create.instance_id, create.timers.as_ref(), at);
         if let Some(key) = &create.key {
             let brief = KeyBrief {
                 machine,
@@ -169,6 +169,7 @@ impl State {
             created_offset: before.created_offset(),
         };
         self.put_instance(&parts, at)?;
+        self.put_timers(&apply.instance_id, apply.timers.as_ref(), at);
         if let Some(key) = &apply.key {
             let brief = KeyBrief {
                 machine: before.machine(),
@@ -189,6 +190,9 @@ impl State {
         self.count_out(&before);
         let id: Arc<str> = Arc::from(before.id());
         self.ids.remove(&*id);
+        if let Some(digest) = self.timers.remove(&id) {
+            self.remove_digest(digest);
+        }
         if at.bounds.of_lives {
             self.end_keys_of_entry(&delete.instance_id, at);
         }
@@ -206,6 +210,49 @@ impl State {
             self.put_key(scope, key, at, KeyBrief::default());
         }
         Ok(())
+    }
+
+    /// Changes nothing of an instance but its timers and the offset of its last fact.
+    fn touch(
+        &mut self,
+        id: &str,
+        timers: Option<&fact::Timers>,
+        at: FactAt<'_>,
+    ) -> Result<(), Error> {
+        let Some(before) = self.instances.get(id.as_bytes()).cloned() else {
+            return Err(contradiction(at, "the instance of the timers is gone"));
+        };
+        let parts = InstanceParts {
+            id,
+            machine: before.machine(),
+            state: before.state(),
+            ctx: before.ctx(),
+            event_id: before.event_id().unwrap_or_default(),
+            created_ms: before.created_ms(),
+            updated_ms: at.time_ms,
+            last_offset: at.offset,
+            created_offset: before.created_offset(),
+        };
+        self.put_instance(&parts, at)?;
+        self.put_timers(id, timers, at);
+        Ok(())
+    }
+
+    /// Puts the timers that a fact holds in place of the instance's earlier ones.
+    fn put_timers(&mut self, id: &str, timers: Option<&fact::Timers>, at: FactAt<'_>) {
+        let Some(timers) = timers else { return };
+        let entry = match timers.entry {
+            0 => at.offset,
+            earlier => earlier,
+        };
+        let shift_ms = self.shift_ms();
+        let (gone, come) = self.timers.put(id, timers, entry, shift_ms);
+        if let Some(digest) = gone {
+            self.remove_digest(digest);
+        }
+        if let Some(digest) = come {
+            self.add_digest(digest);
+        }
     }
 
     /// Forgets the keys that earlier facts of this entry gave the instance. Offsets tell keys of earlier

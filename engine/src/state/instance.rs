@@ -1,5 +1,7 @@
 //! An instance as the state holds it: small, because there are millions.
 
+pub(crate) mod timers;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

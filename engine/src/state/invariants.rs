@@ -36,6 +36,7 @@ impl State {
         self.machines.check()?;
         self.check_instances()?;
         self.check_used_ids()?;
+        self.timers.check(|id| self.ids.contains(id))?;
         self.keys.check(self.last_applied, &self.machines)?;
         let (kept, anew) = (self.digest(), self.recompute_digest());
         ensure(kept == anew, || {

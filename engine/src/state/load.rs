@@ -2,6 +2,7 @@
 
 mod chain;
 mod format_1;
+mod timers;
 
 use std::sync::Arc;
 
@@ -99,6 +100,11 @@ impl StateLoader {
                 footer.used_ids,
             ),
             ("keys", self.state.key_count(), footer.keys),
+            (
+                "instances with timers",
+                self.state.timers.len() as u64,
+                footer.timers,
+            ),
         ];
         for (what, loaded, written) in counts {
             if loaded != written {
@@ -135,6 +141,10 @@ impl StateLoader {
                 .items
                 .into_iter()
                 .try_for_each(|item| self.instance(item)),
+            Body::Timers(timers) => {
+                let mut items = timers.items.into_iter();
+                items.try_for_each(|item| self.timers(&item))
+            }
             Body::UsedIds(used) => used
                 .items
                 .into_iter()
@@ -169,6 +179,8 @@ impl StateLoader {
                 since_ms: automation.since_ms,
                 reason: automation.reason,
                 by: automation.by,
+                shift_ms: automation.shift_ms,
+                skip_below_ms: automation.skip_below_ms,
             })
         });
         Ok(())

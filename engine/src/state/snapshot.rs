@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::instance::Instance;
 use super::key_record::KeyRecord;
+use super::timers::Record;
 use super::{State, UsedId};
 use crate::chain::{Chain, Head};
 use crate::fact::level;
@@ -32,6 +33,8 @@ enum Next {
     Machine(usize),
     /// Instances by id, after this one.
     Instances(Option<Box<str>>),
+    /// Timers by instance, after this one.
+    Timers(Option<Box<str>>),
     UsedIds(usize),
     /// Keys from this place on.
     Keys(u64),
@@ -99,6 +102,7 @@ impl SnapshotRecords {
                 None => (None, Next::Instances(None)),
             },
             Next::Instances(after) => self.instances(after.as_deref()),
+            Next::Timers(after) => self.timers(after.as_deref()),
             Next::UsedIds(from) => self.used_ids(*from),
             Next::Keys(from) => self.keys(*from),
             Next::Footer => (Some(self.footer()), Next::End),
@@ -131,6 +135,8 @@ impl SnapshotRecords {
                     since_ms: automation.since_ms,
                     reason: automation.reason.clone(),
                     by: automation.by.clone(),
+                    shift_ms: automation.shift_ms,
+                    skip_below_ms: automation.skip_below_ms,
                 }),
         })
     }
@@ -154,6 +160,30 @@ impl SnapshotRecords {
             }
         }
         let last = (!items.is_empty()).then_some(Body::Instances(proto::Instances { items }));
+        (last, Next::Timers(None))
+    }
+
+    fn timers(&self, after: Option<&str>) -> (Option<Body>, Next) {
+        let timers = &self.state.timers;
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        if timers.len() == 0 {
+            return (None, Next::UsedIds(0));
+        }
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for id in self.state.ids.range::<_, str>((from, Bound::Unbounded)) {
+            let Some(record) = timers.get(id) else {
+                continue;
+            };
+            let item = timers_message(record);
+            bytes += item.encoded_len();
+            items.push(item);
+            if bytes >= RECORD_BYTES {
+                let next = Next::Timers(Some(id.clone()));
+                return (Some(Body::Timers(proto::Timers { items })), next);
+            }
+        }
+        let last = (!items.is_empty()).then_some(Body::Timers(proto::Timers { items }));
         (last, Next::UsedIds(0))
     }
 
@@ -200,6 +230,7 @@ impl SnapshotRecords {
             instances: self.state.instance_count(),
             used_ids: self.used_ids.len() as u64,
             keys: self.state.key_count(),
+            timers: self.state.timers.len() as u64,
             digest_high: (digest >> 64) as u64,
             digest_low: digest as u64,
         })
@@ -236,6 +267,22 @@ fn key_message(record: &KeyRecord) -> proto::Key {
             is_last: brief.is_last,
             instance_id: brief.instance_id.to_owned(),
         })),
+    }
+}
+
+fn timers_message(record: &Record) -> proto::InstanceTimers {
+    let armed = record.armed.iter().map(|kept| proto::Timer {
+        name: kept.name.to_string(),
+        kept_ms: kept.kept_ms,
+        refusals: kept.refusals,
+    });
+    proto::InstanceTimers {
+        id: record.id().to_owned(),
+        entry: record.entry,
+        armed: armed.collect(),
+        minute_ms: record.minute_ms,
+        firings: record.firings,
+        suspended: record.suspended,
     }
 }
 

@@ -7,6 +7,8 @@
 //! An overlay does not know which keys an entry in flight will push out of a full idempotency table. Such a
 //! key is remembered slightly longer, never shorter.
 
+mod timers;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use crate::fact::{self, Body, Fact};
 use crate::hash::Map;
 use crate::machine::{Compiled, Machine};
 use crate::state::{Automation, BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
+
+use timers::{TimersInFlight, Touch, held};
 
 #[derive(Default)]
 pub(crate) struct Overlay {
@@ -41,7 +45,11 @@ pub(crate) struct InFlight {
 
 pub(crate) enum Change {
     Live(Live),
-    Deleted { keep_id: bool },
+    /// Only its timers, and when it was changed last: the rest is what is below.
+    Touched(Touch),
+    Deleted {
+        keep_id: bool,
+    },
 }
 
 pub(crate) struct Live {
@@ -53,6 +61,7 @@ pub(crate) struct Live {
     /// `None` when it was created before this overlay's first fact.
     pub(crate) created: Option<Created>,
     pub(crate) updated_ms: u64,
+    pub(crate) timers: TimersInFlight,
 }
 
 /// When and where an instance was created.
@@ -96,6 +105,13 @@ impl Overlay {
             Some(Body::CreateInstance(create)) => self.create(create, offset, time_ms),
             Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
+            Some(Body::TimerSpent(spent)) => {
+                let timers = spent.timers.as_ref();
+                self.touch(&spent.instance_id, timers, offset, time_ms);
+            }
+            Some(Body::SetTimers(set)) => {
+                self.touch(&set.instance_id, set.timers.as_ref(), offset, time_ms);
+            }
             Some(Body::FlushAll(_)) => self.flush(offset),
             Some(Body::SetLevel(set)) => {
                 self.level = Some((offset, set.level));
@@ -107,7 +123,7 @@ impl Overlay {
                     paused: set.paused,
                     since_ms: time_ms,
                     reason: set.reason.clone(),
-                    by: String::new(),
+                    ..Automation::default()
                 };
                 self.automation = Some((offset, Arc::new(automation)));
                 self.touched.push_back((offset, Touched::Automation));
@@ -201,6 +217,7 @@ impl Overlay {
             event_id: None,
             created: Some(Created { time_ms, offset }),
             updated_ms: time_ms,
+            timers: Some(held(create.timers.as_ref(), offset).unwrap_or_default()),
         };
         let instance_id = self.put(&create.instance_id, offset, Change::Live(live));
         if let Some(key) = &create.key {
@@ -217,12 +234,11 @@ impl Overlay {
     }
 
     fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64, time_ms: u64) {
-        let created = match self.instances.get(apply.instance_id.as_str()) {
-            Some(InFlight {
-                change: Change::Live(live),
-                ..
-            }) => live.created,
-            _ => None,
+        let before = self.instances.get(apply.instance_id.as_str());
+        let (created, timers) = match before.map(|item| &item.change) {
+            Some(Change::Live(live)) => (live.created, live.timers.clone()),
+            Some(Change::Touched(touch)) => (None, touch.timers.clone()),
+            Some(Change::Deleted { .. }) | None => (None, None),
         };
         let to_state: Arc<str> = Arc::from(apply.to_state.as_str());
         let live = Live {
@@ -233,6 +249,7 @@ impl Overlay {
             event_id: apply.event_id.as_deref().map(Arc::from),
             created,
             updated_ms: time_ms,
+            timers: held(apply.timers.as_ref(), offset).or(timers),
         };
         let instance_id = self.put(&apply.instance_id, offset, Change::Live(live));
         if let Some(key) = &apply.key {

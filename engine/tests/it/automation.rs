@@ -58,6 +58,7 @@ fn it_is_paused_once_and_runs_again_and_the_state_says_since_when_why_and_by_who
         since_ms: 100,
         reason: "a move".to_owned(),
         by: "test".to_owned(),
+        ..Automation::default()
     };
     assert_eq!(state.automation(), expected);
     assert!(state.is_paused());

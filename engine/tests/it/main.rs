@@ -28,3 +28,5 @@ mod replay;
 mod scenario;
 mod scenarios;
 mod snapshots;
+mod timer_model;
+mod timers;

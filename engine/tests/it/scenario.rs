@@ -235,6 +235,7 @@ impl<'a> Line<'a> {
                 expected_wal_offset: self.number("offset"),
                 event_id: self.option("id"),
                 idempotency_key,
+                timers: None,
             }),
             "delete" => Command::DeleteInstance(DeleteInstance {
                 instance_id: word(1),

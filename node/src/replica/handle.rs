@@ -26,6 +26,7 @@ use super::types::{Host, Types};
 use super::upkeep::backup::{self, BackupHead};
 use super::upkeep::compaction::Compacted;
 use super::upkeep::ending;
+use super::upkeep::timers::TimersNow;
 use super::watch::cursor::Watch;
 use super::watch::hub::WatchFilter;
 use super::write::request::{Source, Submission};
@@ -204,6 +205,12 @@ impl<T: Types> Replica<T> {
     ) -> Result<(), Error> {
         let (reads, applied) = (&self.parts.reads, &self.parts.log.applied);
         resume::check_resume(reads, applied, self.cluster_id(), from, cluster_id).await
+    }
+
+    /// The timers that are armed, suspended and overdue now.
+    #[must_use]
+    pub fn timers(&self) -> TimersNow {
+        self.parts.timers.now()
     }
 
     /// How many watches this replica serves.

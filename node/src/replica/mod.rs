@@ -76,6 +76,7 @@ pub use types::{Archive, ArchiveError, Host, Types};
 pub use upkeep::archiving::FolderArchive;
 pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;
+pub use upkeep::timers::TimersNow;
 pub use watch::cursor::{Progress, Watch, WatchEnd};
 pub use watch::event::WatchEvent;
 pub use watch::hub::{Include, Names, Told, WatchFilter};

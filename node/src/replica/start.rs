@@ -42,6 +42,7 @@ use super::upkeep::disk_space::{self, DiskSpace};
 use super::upkeep::divergence::{self, Comparison};
 use super::upkeep::ending::Ending;
 use super::upkeep::healing::{self, Healing};
+use super::upkeep::timers::{self, Timers};
 use super::watch::cursor::WatchSource;
 use super::watch::hub::{self, Hub};
 use super::write::clock::clocks::Clocks;
@@ -75,6 +76,7 @@ pub(crate) struct Parts<T: Types> {
     pub compaction: Arc<Compaction<T>>,
     pub disk: Arc<DiskSpace<T>>,
     pub backfill: Arc<Backfill<T>>,
+    pub timers: Arc<Timers<T>>,
     pub ending: Ending<T>,
     tasks: Tasks,
 }
@@ -176,6 +178,7 @@ impl<T: Types> Found<T> {
         };
         let membership = self.membership(&gate, inbox.clone());
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
+        let timers = Timers::new(&standing, log, inbox.clone(), self.counters.clone());
         let stop = Arc::new(Notify::new());
         let mut parts = Parts {
             inbox,
@@ -189,6 +192,7 @@ impl<T: Types> Found<T> {
                 tuned: self.tuned.clone(),
             }),
             backfill: Arc::new(self.backfill(&neighbours)),
+            timers: Arc::new(timers),
             ending: Ending {
                 raft: raft.clone(),
                 store: log.store.clone(),
@@ -322,6 +326,7 @@ impl<T: Types> Parts<T> {
         };
         tasks.spawn::<T, _, _>(Arc::new(healing), healing::run);
         tasks.spawn::<T, _, _>(self.backfill.clone(), backfill::run);
+        tasks.spawn::<T, _, _>(self.timers.clone(), timers::run);
         let comparison = Comparison {
             standing: self.standing.clone(),
             membership: self.membership.clone(),

@@ -99,7 +99,10 @@ fn command_call(command: &Command) -> (&'static str, String) {
             };
             ("AUTOMATION", text(&params))
         }
-        Command::SetLevel { .. } => panic!("no client can ask for {command}"),
+        Command::SetTimers(_) => panic!("no scenario asks for {command}"),
+        Command::SetLevel { .. } | Command::FireTimer(_) => {
+            panic!("no client can ask for {command}")
+        }
         Command::Batch(ops) => ("BATCH", batch_params("atomic", ops)),
         Command::DryRun(asked) => {
             let (op, params) = match &**asked {
@@ -156,6 +159,7 @@ fn query_call(query: &Query) -> (&'static str, String) {
             };
             ("GET_MACHINE", text(&params))
         }
+        Query::ListTimers(_) => panic!("no scenario asks for timers"),
         Query::ListMachines { limit, offset } => {
             let params = machine::ListMachines {
                 limit: *limit,

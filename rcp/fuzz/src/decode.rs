@@ -2,6 +2,7 @@
 
 use rstmdb_rcp::message::asking::AllowedEvents;
 use rstmdb_rcp::message::batch::Batch;
+use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
@@ -39,4 +40,6 @@ fn look_into(payload: &[u8]) {
     let _ = WalRead::read(head.params);
     let _ = AuditRead::read(head.params);
     let _ = Automation::read(head.params);
+    let _ = TimerSet::read(head.params);
+    let _ = TimerList::read(head.params);
 }

@@ -14,6 +14,7 @@ use crate::message::cluster::{
     ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
     ClusterTransferLeaderResult,
 };
+use crate::message::instance::timers::{TimerList, TimerListResult, TimerSet, TimerSetResult};
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
@@ -77,6 +78,10 @@ methods! {
     delete_instance DELETE_INSTANCE (DeleteInstance<'_>) -> DeleteInstanceResult<'static>;
     /// APPLY_EVENT: moves an instance.
     apply_event APPLY_EVENT (ApplyEvent<'_>) -> ApplyEventResult<'static>;
+    /// TIMER_SET: sets, moves, disarms or resumes timers of an instance.
+    timer_set TIMER_SET (TimerSet<'_>) -> TimerSetResult<'static>;
+    /// TIMER_LIST: a page of timers, in the order in which they are due.
+    timer_list TIMER_LIST (TimerList<'_>) -> TimerListResult<'static>;
     /// BATCH: several operations in one request.
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.

@@ -1,11 +1,14 @@
 //! CREATE_INSTANCE, GET_INSTANCE, LIST_INSTANCES, DELETE_INSTANCE, APPLY_EVENT.
 
 pub mod asking;
+pub mod timers;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use timers::Timer;
 
 use super::fields::Fields;
 use super::meta::{FactMeta, Meta, names_of_write};
@@ -132,6 +135,12 @@ pub struct GetInstanceResult<'a> {
     pub last_event_id: Option<Cow<'a, str>>,
     /// Where the instance last changed.
     pub last_wal_offset: u64,
+    /// Its timers, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timers: Vec<Timer<'a>>,
+    /// True while too many of its timers have fired: none fires until they are resumed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timers_suspended: bool,
     /// With [`IncludeOfInstance::Meta`]: what is known about the write at [`Self::last_wal_offset`]. `None` also if the log
     /// no longer has that write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -287,6 +296,9 @@ pub struct ApplyEvent<'a> {
     /// Kept with the instance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Cow<'a, str>>,
+    /// What becomes of the timers of the state that the event leads to; see [`timers::TimerSet::timers`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timers: Option<&'a RawValue>,
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
@@ -307,6 +319,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             "expected_state",
             "expected_wal_offset",
             "event_id",
+            "timers",
             "idempotency_key"
         ];
         let fields = Fields::of_params(params, names)?;
@@ -317,6 +330,7 @@ impl<'a> Params<'a> for ApplyEvent<'a> {
             expected_state: fields.optional_text("expected_state")?,
             expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
             event_id: fields.optional_text("event_id")?,
+            timers: fields.optional_object("timers")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
             dry_run: fields.dry_run()?,

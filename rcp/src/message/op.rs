@@ -50,6 +50,8 @@ ops! {
     ALLOWED_EVENTS Read;
     DELETE_INSTANCE Write;
     APPLY_EVENT Write;
+    TIMER_SET Write;
+    TIMER_LIST Read;
     BATCH Write;
     WATCH_INSTANCE Watch;
     WATCH_ALL Watch;
@@ -120,6 +122,7 @@ pub fn is_allowed_in_batch(name: &str) -> bool {
             | LIST_INSTANCES
             | DELETE_INSTANCE
             | APPLY_EVENT
+            | TIMER_SET
     )
 }
 

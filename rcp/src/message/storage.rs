@@ -8,6 +8,7 @@
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`reload`] | RELOAD |
+//! | [`timers`] | timers in records of the log |
 
 pub mod ancestors;
 pub mod audit;
@@ -15,6 +16,7 @@ pub mod automation;
 pub mod backup;
 pub mod keys;
 pub mod reload;
+pub mod timers;
 
 use std::borrow::Cow;
 
@@ -24,6 +26,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params};
+use timers::{ArmedTimer, FiredTimer};
 
 /// Parameters of SNAPSHOT_INSTANCE.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -192,6 +195,33 @@ pub enum WalEntry<'a> {
     DeleteInstance {
         /// The instance.
         instance_id: Cow<'a, str>,
+        /// What the log knows beside it.
+        #[serde(flatten)]
+        origin: Origin<'a>,
+    },
+    /// A timer fired, and its event was refused or came too late.
+    TimerSpent {
+        /// The instance.
+        instance_id: Cow<'a, str>,
+        /// The timer.
+        timer: FiredTimer<'a>,
+        /// The event that it would have applied. Absent: it would have deleted the instance.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event: Option<Cow<'a, str>>,
+        /// Why not: the code of the refusal, or `LATE` or `SKIPPED`.
+        code: Cow<'a, str>,
+        /// Why not, for people.
+        message: Cow<'a, str>,
+        /// What the log knows beside it.
+        #[serde(flatten)]
+        origin: Origin<'a>,
+    },
+    /// Timers were set without an event.
+    SetTimers {
+        /// The instance.
+        instance_id: Cow<'a, str>,
+        /// All its timers afterwards.
+        timers: Vec<ArmedTimer<'a>>,
         /// What the log knows beside it.
         #[serde(flatten)]
         origin: Origin<'a>,

@@ -194,10 +194,13 @@ fn wrong_metadata_is_named_with_its_value_and_what_is_allowed() {
 #[test]
 fn a_watch_includes_only_what_there_is() {
     let watch = |json: &str| fault::<WatchAll<'_>>(&raw(json));
-    assert_eq!(watch(r#"{"include":["created","deleted"]}"#), "no fault");
     assert_eq!(
-        watch(r#"{"include":["created","timer_spent"]}"#),
-        r#"params.include[1]: expected one of "created", "deleted", got "timer_spent""#
+        watch(r#"{"include":["created","deleted","timer_spent"]}"#),
+        "no fault"
+    );
+    assert_eq!(
+        watch(r#"{"include":["created","timer_armed"]}"#),
+        r#"params.include[1]: expected one of "created", "deleted", "timer_spent", got "timer_armed""#
     );
     assert_eq!(
         watch(r#"{"include":"created"}"#),
@@ -476,6 +479,9 @@ fn events_and_ends_are_flat_and_tagged() {
         payload: None,
         ctx: Some(Cow::Owned(raw("{}"))),
         kind: None,
+        timer: None,
+        code: None,
+        message: None,
         meta: None,
     };
     let value = written(|out| watch::encode_event(WireMode::Binary, out, &event).unwrap());

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::instance::timers::FiredBy;
 use super::meta::{FactMeta, is_zero, text_or_empty, text_or_null};
 use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
@@ -21,17 +22,20 @@ pub enum Include {
     Created,
     /// Deletions, and that everything was removed at once.
     Deleted,
+    /// Timers whose event was refused or came too late.
+    TimerSpent,
 }
 
 impl Include {
     /// All there is.
-    pub const ALL: [Self; 2] = [Self::Created, Self::Deleted];
+    pub const ALL: [Self; 3] = [Self::Created, Self::Deleted, Self::TimerSpent];
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
             Self::Deleted => "deleted",
+            Self::TimerSpent => "timer_spent",
         }
     }
 }
@@ -229,6 +233,8 @@ pub enum EventKind {
     Created,
     /// An instance was deleted. It has no state after, no event and no context.
     Deleted,
+    /// A timer fired, and its event was refused or came too late: [`Event::code`] says why.
+    TimerSpent,
     /// Everything was removed, all machines and instances at once. It has nothing but an offset.
     Flushed,
     /// Something that this version of the library does not know.
@@ -302,6 +308,15 @@ pub struct Event<'a> {
     /// The context after, unless the watch does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Cow<'a, RawValue>>,
+    /// Extension: the timer that has fired, for a watch with `include`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<FiredBy<'a>>,
+    /// Extension: why a timer was spent: the code of the refusal, or `LATE` or `SKIPPED`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Cow<'a, str>>,
+    /// Extension: the same for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Cow<'a, str>>,
     /// Extension: what is known about the write, if the watch asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<Box<FactMeta<'a>>>,

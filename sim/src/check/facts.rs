@@ -1,13 +1,19 @@
 //! The meaning of the committed log, computed a second time without the engine: which facts fit the state
 //! before them, and the state of each instance after them.
 
+mod shown;
+mod timers;
+
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{self, Body, Entry, Meta, level};
+use rstmdb_engine::fact::{self, Body, Entry, level};
 use serde_json::{Map, Value};
 
 use super::said;
+use super::timers::Armed;
 use crate::machines::Machine;
+
+pub use shown::{Event, Kind};
 
 /// The state of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,36 +35,6 @@ pub struct Version {
     pub stand: Option<Stand>,
 }
 
-/// What kind of thing a watch shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// An event.
-    Event,
-    /// A creation, to watches that include them.
-    Created,
-    /// A deletion, to watches that include them.
-    Deleted,
-}
-
-/// What watches show.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// What it is.
-    pub kind: Kind,
-    /// Where it took effect.
-    pub offset: u64,
-    /// Whose.
-    pub instance: String,
-    /// The event's id; for a creation or a deletion, the instance's id.
-    pub tag: String,
-    /// The states before and after it; empty where there is none.
-    pub states: [String; 2],
-    /// The context after it; of a deletion, nothing.
-    pub ctx: Vec<u8>,
-    /// What its client said about it.
-    pub said: Option<Meta>,
-}
-
 /// Every fact that took effect.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -73,6 +49,9 @@ pub struct Facts {
     paused: bool,
     /// Clients say something about their writes, by a rule.
     clients_say: bool,
+    timers: Armed,
+    /// The time of the entry that is taken.
+    time_ms: u64,
 }
 
 /// The fault of an entry.
@@ -161,6 +140,7 @@ impl Facts {
                 if let Some(wrong) = wrong {
                     return Err(format!("{entry} at {offset}: {wrong}"));
                 }
+                self.time_ms = self.time_ms.max(entry.time_ms);
                 let known = self.events.len();
                 for fact in &entry.facts {
                     if let Some(body) = &fact.body {
@@ -209,6 +189,10 @@ impl Facts {
                     let prev = Some(delete.prev_offset);
                     (&delete.instance_id, false, prev, &delete.key)
                 }
+                Body::TimerSpent(spent) => {
+                    (&spent.instance_id, true, Some(spent.prev_offset), &None)
+                }
+                Body::SetTimers(_) => return Some("no client moves timers".to_owned()),
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
                 Body::SetAutomation(_) => continue,
                 Body::SetLevel(set) => {
@@ -249,6 +233,8 @@ impl Facts {
             Body::CreateInstance(create) => self.create(create, offset),
             Body::ApplyEvent(apply) => self.apply(apply, offset),
             Body::DeleteInstance(delete) => self.delete(delete, offset),
+            Body::TimerSpent(spent) => self.spend(spent, offset),
+            Body::SetTimers(_) => Err("no client moves timers".to_owned()),
             Body::FlushAll(_) => Err("it removes everything".to_owned()),
             Body::SetAutomation(set) => {
                 self.paused = set.paused;
@@ -271,6 +257,7 @@ impl Facts {
             state: create.state.clone(),
             ctx: object(&create.ctx)?,
         };
+        self.arm(create, machine, offset)?;
         self.remember_key(create.key.as_ref(), offset);
         self.name(&create.instance_id, offset)?;
         self.events.push(Event {
@@ -299,6 +286,7 @@ impl Facts {
                 return Err(format!("it ends {said:?} and not {before:?}"));
             }
         }
+        self.timers.delete(id);
         self.remember_key(delete.key.as_ref(), offset);
         self.events.push(Event {
             kind: Kind::Deleted,
@@ -348,7 +336,8 @@ impl Facts {
             state: apply.to_state.clone(),
             ctx,
         };
-        let tag = apply.event_id.clone().unwrap_or_default();
+        let machine = before.machine;
+        let tag = self.fire(apply, machine, offset)?;
         self.remember_key(apply.key.as_ref(), offset);
         self.name(&tag, offset)?;
         self.events.push(Event {

@@ -7,9 +7,11 @@
 //! | [`answers`] | what clients asked and were answered |
 //! | [`leaders`] | that a majority has a leader |
 //! | [`said`] | what clients say about their writes |
+//! | [`timers`] | the armed timers, found without the engine |
 
 pub mod answers;
 pub mod chain;
 pub mod facts;
 pub mod leaders;
 pub mod said;
+pub mod timers;

@@ -384,6 +384,8 @@ fn a_read_must_be_fresh_and_true() {
         updated_ms: 0,
         last_event_id: None,
         last_wal_offset: offset,
+        timers: Vec::new(),
+        timers_suspended: false,
     };
     let facts = chain.facts();
     answers::read("a", &Ok(view("paid", 3)), 3, 3, facts).unwrap();

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use rstmdb_definitions::model::Machine;
 use rstmdb_definitions::nearest::did_you_mean;
-use rstmdb_definitions::run::{By, Runner, Step};
+use rstmdb_definitions::run::{By, Fired, Runner, Step};
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::json;
 use rstmdb_rcp::text::printable;
@@ -161,8 +161,7 @@ impl Simulation<'_> {
                 let ms =
                     args::duration(rest.trim()).map_err(|error| Error::Usage(error.to_string()))?;
                 let ms = u64::try_from(ms.as_millis()).unwrap_or(u64::MAX);
-                self.runner.now_ms = self.runner.now_ms.saturating_add(ms);
-                self.shown("later")?;
+                self.wait(ms)?;
             }
             ".actor" => {
                 self.by.actor = rest.trim().to_owned();
@@ -179,6 +178,33 @@ impl Simulation<'_> {
             event => self.event(event, rest.trim())?,
         }
         Ok(true)
+    }
+
+    /// Lets time pass; timers that become due in it fire.
+    fn wait(&mut self, ms: u64) -> Result<(), Error> {
+        let before = self.runner.clone();
+        let failed = |refusal: Box<Refusal>| Error::Failed(refusal.to_string());
+        let fired = self.runner.pass(ms).map_err(failed)?;
+        if !fired.is_empty() {
+            self.before.push(before);
+        }
+        let mut happened = Vec::with_capacity(fired.len() + 1);
+        for timer in &fired {
+            let did = match &timer.did {
+                Fired::Applied(step) => format!("→ {}", step.to),
+                Fired::Spent(code) => format!("refused, {code}"),
+                Fired::Deleted => "the instance is deleted".to_owned(),
+            };
+            happened.push(format!("timer {} {did}", timer.name));
+        }
+        happened.push("later".to_owned());
+        let what = happened.join(", ");
+        if fired.iter().any(|timer| timer.did == Fired::Deleted) {
+            self.session.out.line(&printable(&what))?;
+            self.before.clear();
+            return self.begin();
+        }
+        self.shown(&what)
     }
 
     fn event(&mut self, event: &str, rest: &str) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// What the server does with a request.
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub enum Answer {
     /// A result, as JSON text.
     Ok(String),

@@ -54,6 +54,8 @@ impl Life {
             Body::PutMachine(_)
             | Body::ApplyEvent(_)
             | Body::SetLevel(_)
+            | Body::TimerSpent(_)
+            | Body::SetTimers(_)
             | Body::SetAutomation(_) => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::timer::Timer;
 use crate::limits::ALWAYS_STEPS_MAX;
 use crate::machine::expression::Expression;
 use crate::machine::guard::Guard;
@@ -26,6 +27,14 @@ pub struct Chart {
     pub(crate) everywhere: Vec<Everywhere>,
 }
 
+impl Chart {
+    /// A timer of a state, by its name.
+    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&Timer> {
+        let timers = &self.states.get(usize::from(state))?.timers;
+        timers.iter().find(|timer| *timer.name == *name)
+    }
+}
+
 /// What a state of format 2 has beside its name.
 #[derive(Clone, Debug, Default)]
 pub struct StateParts {
@@ -35,6 +44,8 @@ pub struct StateParts {
     pub emit: Box<[Arc<str>]>,
     /// The transitions without an event, in the order they are tried.
     pub always: Box<[Always]>,
+    /// What is armed when it is entered.
+    pub timers: Box<[Timer]>,
 }
 
 /// A transition without an event.

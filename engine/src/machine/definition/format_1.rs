@@ -262,5 +262,6 @@ fn check_transition(
         to,
         guard,
         actions: None,
+        reenter: false,
     })
 }

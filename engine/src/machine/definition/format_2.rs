@@ -5,6 +5,7 @@ mod checks;
 mod fields;
 mod reach;
 mod states;
+mod timers;
 mod transitions;
 
 use super::chart::{Chart, Everywhere, Growth, Merge, always_max};

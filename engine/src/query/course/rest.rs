@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Arrived, Course, limited, text};
+use super::refused::limited;
+use super::{Arrived, Course, text};
 use crate::Refusal;
 use crate::api::reply::AlwaysTried;
 use crate::limits::ALWAYS_STEPS_MAX;
@@ -32,8 +33,13 @@ impl Course<'_> {
         self.told
     }
 
-    /// Takes `always` transitions until none holds.
-    pub(super) fn rest(&mut self, mut state: u16, mut ctx: Bytes) -> Result<Arrived, Refusal> {
+    /// Takes `always` transitions until none holds. `entered`: the state was just entered.
+    pub(super) fn rest(
+        &mut self,
+        mut state: u16,
+        mut ctx: Bytes,
+        mut entered: bool,
+    ) -> Result<Arrived, Refusal> {
         while let Some((to, after)) = self.lead_on(state, &ctx)? {
             if self.via.len() == ALWAYS_STEPS_MAX {
                 return Err(Refusal::ExpressionLimit {
@@ -42,14 +48,20 @@ impl Course<'_> {
                 });
             }
             self.via.push(state);
+            entered |= to != state;
             (state, ctx) = (to, after);
         }
         if let Some(schema) = &self.chart.schema {
             let text = text(&ctx)?;
             self.check(schema, "context", text)?;
         }
+        let armed = match entered {
+            true => Some(self.arm(state, &ctx)?),
+            false => None,
+        };
         let name = |state: &u16| self.machine.state_name(*state).to_string();
         Ok(Arrived {
+            armed,
             to: state,
             ctx,
             via: self.via.iter().map(name).collect(),

@@ -35,6 +35,8 @@ impl<'a> Scope<'a> {
             Body::PutMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
+            | Body::TimerSpent(_)
+            | Body::SetTimers(_)
             | Body::SetAutomation(_) => None,
         }
     }

@@ -201,6 +201,7 @@ impl Client {
             Machine::Tally if self.rng.percent(70) => "ADD",
             Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
             Machine::Parcel => *self.rng.pick(&Machine::PARCEL_EVENTS),
+            Machine::Gate => "HOLD",
         };
         let payload = match event {
             "PAY" => {

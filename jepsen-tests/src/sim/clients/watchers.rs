@@ -41,7 +41,7 @@ enum Told {
     Progress(u64),
 }
 
-/// What a watch shows. No client asks for the end of everything.
+/// What a watch shows. No client asks for the end of everything, or for timers.
 fn shown(event: &WatchEvent) -> Option<Event> {
     let offset = event.offset;
     let said = event.entry().meta.clone();
@@ -73,7 +73,7 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             ctx: Vec::new(),
             said,
         },
-        Shown::Flushed => return None,
+        Shown::Spent(_) | Shown::Flushed => return None,
     })
 }
 
@@ -168,6 +168,7 @@ impl Watcher {
             include: Include {
                 created: self.includes,
                 deleted: self.includes,
+                timer_spent: false,
             },
             ..WatchFilter::default()
         };

@@ -112,6 +112,10 @@ pub struct Counters {
     pub clock_steps: Counter,
     /// Damaged files with history that were replaced from another node.
     pub history_healed: Counter,
+    /// Timers of this leader that took effect.
+    pub timers_fired: Counter,
+    /// Timers of this leader whose event was refused or came too late.
+    pub timers_spent: Counter,
     /// From the decision of a batch of commands until its last entry was applied.
     pub proposal: Histogram,
 }

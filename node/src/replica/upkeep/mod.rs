@@ -1,4 +1,4 @@
-//! Upkeep: snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
+//! Upkeep: timers that are due, snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
 //! end of a replica.
 
 pub(crate) mod archiving;
@@ -10,3 +10,4 @@ pub(crate) mod divergence;
 pub(crate) mod ending;
 pub(crate) mod healing;
 pub(crate) mod history_served;
+pub(crate) mod timers;

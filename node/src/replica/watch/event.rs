@@ -27,7 +27,7 @@ impl WatchEvent {
     pub fn event(&self) -> Option<&ApplyEvent> {
         match self.told()? {
             Told::Event(event) => Some(event),
-            Told::Created(_) | Told::Deleted(_) | Told::Flushed => None,
+            Told::Created(_) | Told::Deleted(_) | Told::Spent(_) | Told::Flushed => None,
         }
     }
 

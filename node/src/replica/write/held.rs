@@ -250,6 +250,8 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         }
         Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
         Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
+        Command::SetTimers(set) => visit(Lane::Instance(&set.instance_id), true),
+        Command::FireTimer(fire) => visit(Lane::Instance(&fire.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
         Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
         Command::Batch(ops) => {
@@ -270,7 +272,8 @@ fn each_lane_of_part<'a>(part: Part<'a>, visit: &mut dyn FnMut(Lane<'a>, bool)) 
             Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
         ) => visit(Lane::Instance(instance_id), true),
         Part::Read(Query::GetMachine { machine, .. }) => visit(Lane::Machine(machine), false),
-        Part::Read(Query::ListInstances(_) | Query::ListMachines { .. }) => {}
+        Part::Read(Query::ListInstances(_) | Query::ListMachines { .. } | Query::ListTimers(_)) => {
+        }
     }
 }
 

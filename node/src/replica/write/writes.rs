@@ -21,7 +21,9 @@ pub fn is_repeatable(command: &Command) -> bool {
 pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
-        Command::FlushAll => false,
+        Command::FlushAll | Command::SetTimers(_) => false,
+        // Only the leader that has submitted it decides it, and looks again at what is due.
+        Command::FireTimer(_) => false,
         // A level is raised once, and what is paused is paused once.
         Command::SetLevel { .. } | Command::SetAutomation(_) => true,
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
@@ -40,6 +42,9 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
         | Command::ApplyEvent(_)
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
+        | Command::SetTimers(_)
+        // One that deletes an instance ends its life. It is never repeated.
+        | Command::FireTimer(_)
         | Command::DryRun(_) => false,
     }
 }
@@ -118,6 +123,8 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         Command::CreateInstance(create) => Some(&create.instance_id),
         Command::ApplyEvent(apply) => Some(&apply.instance_id),
         Command::DeleteInstance(delete) => Some(&delete.instance_id),
+        Command::SetTimers(set) => Some(&set.instance_id),
+        Command::FireTimer(fire) => Some(&fire.instance_id),
         Command::PutMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }

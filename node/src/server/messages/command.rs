@@ -9,10 +9,11 @@ use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, PutMachine, Query,
-    SetAutomation,
+    SetAutomation, SetTimers,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
+use rstmdb_rcp::message::instance::timers::TimerSet;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine, storage};
 use serde_json::value::RawValue;
@@ -164,6 +165,7 @@ fn single(
         Op::CreateInstance => create_instance(params, text, ids),
         Op::DeleteInstance => delete_instance(params),
         Op::ApplyEvent => apply_event(params, text),
+        Op::TimerSet => timer_set(params, text),
         _ => return None,
     })
 }
@@ -256,9 +258,29 @@ fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorB
         expected_state: params.expected_state.map(Into::into),
         expected_wal_offset: params.expected_wal_offset,
         event_id: params.event_id.map(Into::into),
+        timers: timers(params.timers, text)?,
         idempotency_key: params.idempotency_key.map(Into::into),
     });
     Ok(asked_or_done(dry_run, command, meta))
+}
+
+/// What becomes of timers.
+fn timers(timers: Option<&RawValue>, text: &ParamsText<'_>) -> Result<Option<Bytes>, ErrorBody> {
+    let timers = timers.map(|timers| text.document("timers", timers));
+    timers.transpose()
+}
+
+fn timer_set(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
+    let params: TimerSet<'_> = read(params)?;
+    let command = Command::SetTimers(SetTimers {
+        timers: timers(params.timers, text)?,
+        instance_id: params.instance_id.into_owned(),
+        resume: params.resume,
+        expected_state: params.expected_state.map(Into::into),
+        expected_wal_offset: params.expected_wal_offset,
+    });
+    let meta = meta::of_params(params.meta);
+    Ok(asked_or_done(params.dry_run, command, meta))
 }
 
 /// One operation of a batch.
@@ -415,6 +437,7 @@ mod tests {
                     | Op::CreateInstance
                     | Op::DeleteInstance
                     | Op::ApplyEvent
+                    | Op::TimerSet
                     | Op::FlushAll
                     | Op::Batch
             );

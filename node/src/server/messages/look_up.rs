@@ -1,8 +1,10 @@
 //! From an operation and its parameters to what it looks up.
 
 use bytes::Bytes;
-use rstmdb_engine::{Asker, ListInstances, Query};
+use rstmdb_engine::reply::TimerPlace;
+use rstmdb_engine::{Asker, ListInstances, ListTimers, Query};
 use rstmdb_rcp::message::instance::IncludeOfInstance;
+use rstmdb_rcp::message::instance::timers::TimerList;
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
 use serde_json::value::RawValue;
 
@@ -54,6 +56,7 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
             (query, params.read)
         }),
         Op::ListInstances => understood(params).map(list_instances),
+        Op::TimerList => understood(params).map(timer_list),
         _ => return None,
     };
     Some(found.map(|(query, options)| LookUp {
@@ -71,6 +74,21 @@ fn list_instances(params: instance::ListInstances<'_>) -> (Query, ReadOptions) {
         limit: Some(limit),
         offset: params.offset,
         after: params.after.map(Into::into),
+    });
+    (query, params.read)
+}
+
+fn timer_list(params: TimerList<'_>) -> (Query, ReadOptions) {
+    let query = Query::ListTimers(ListTimers {
+        machine: params.machine.map(Into::into),
+        due_before_ms: params.due_before,
+        suspended: params.suspended,
+        limit: params.limit,
+        after: params.after.map(|after| TimerPlace {
+            due_ms: after.due_at,
+            instance_id: after.instance_id.into_owned(),
+            name: after.name.into_owned(),
+        }),
     });
     (query, params.read)
 }

@@ -68,6 +68,8 @@ ops! {
     AllowedEvents = ALLOWED_EVENTS,
     DeleteInstance = DELETE_INSTANCE,
     ApplyEvent = APPLY_EVENT,
+    TimerSet = TIMER_SET,
+    TimerList = TIMER_LIST,
     Batch = BATCH,
     WatchInstance = WATCH_INSTANCE,
     WatchAll = WATCH_ALL,

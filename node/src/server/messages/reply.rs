@@ -5,6 +5,7 @@
 //! and marks the parts that the other node has to complete or leave out.
 
 mod asked;
+mod timers;
 
 use std::sync::Arc;
 
@@ -141,6 +142,9 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
             machines_removed,
         } => write_flushed(object, *instances_removed, *machines_removed),
         Reply::Automation { .. } | Reply::LevelSet { .. } => write_agreed(object, reply),
+        Reply::TimersSet { .. } | Reply::Timers { .. } | Reply::Fired(_) => {
+            timers::write(object, reply);
+        }
         Reply::Instance(instance) => write_instance(object, instance),
         Reply::Instances {
             items,
@@ -316,6 +320,7 @@ pub(crate) fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
         object.str("last_event_id", event_id);
     }
     write_offset(object, "last_wal_offset", instance.last_wal_offset);
+    timers::write_armed(object, instance);
 }
 
 fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u64, has_more: bool) {

@@ -83,6 +83,17 @@ fn write_automation(params: &mut Object<'_>, set: &rstmdb_engine::SetAutomation)
     }
 }
 
+fn write_timers(params: &mut Object<'_>, set: &rstmdb_engine::SetTimers) -> Op {
+    params.str("instance_id", &set.instance_id);
+    optional_raw(params, "timers", set.timers.as_ref());
+    if set.resume {
+        params.flag("resume", true);
+    }
+    optional_str(params, "expected_state", set.expected_state.as_deref());
+    optional_int(params, "expected_wal_offset", set.expected_wal_offset);
+    Op::TimerSet
+}
+
 fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
     match command {
         Command::PutMachine(put) => {
@@ -116,6 +127,7 @@ fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<St
             let offset = apply.expected_wal_offset;
             optional_int(params, "expected_wal_offset", offset);
             optional_str(params, "event_id", apply.event_id.as_deref());
+            optional_raw(params, "timers", apply.timers.as_ref());
             let key = apply.idempotency_key.as_deref();
             optional_str(params, "idempotency_key", key);
             Op::ApplyEvent
@@ -126,12 +138,13 @@ fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<St
             optional_str(params, "idempotency_key", key);
             Op::DeleteInstance
         }
+        Command::SetTimers(set) => write_timers(params, set),
         Command::FlushAll => Op::FlushAll,
         Command::SetAutomation(set) => {
             write_automation(params, set);
             Op::Automation
         }
-        Command::SetLevel { .. } => unreachable!("no client asks for it"),
+        Command::SetLevel { .. } | Command::FireTimer(_) => unreachable!("no client asks for it"),
         Command::Batch(ops) => {
             let out = params.str("mode", "atomic").key("ops");
             json::array(out, ops, usize::MAX, |out, op| write_step(out, op, new_ids));
@@ -192,6 +205,7 @@ fn write_query(out: &mut BytesMut, query: &Query) -> Op {
             optional_str(&mut params, "after", list.after.as_deref());
             Op::ListInstances
         }
+        Query::ListTimers(_) => unreachable!("not allowed in a batch"),
         Query::GetMachine { machine, version } => {
             params.str("machine", machine);
             optional_int(&mut params, "version", version.map(u64::from));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use rstmdb_engine::fact::NO_OFFSET;
-use rstmdb_engine::reply::{Trial, Would};
+use rstmdb_engine::reply::{TimerView, Trial, Would};
 use rstmdb_engine::{BatchOp, Command, DryRun, Query, Refusal, Reply};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
@@ -12,6 +12,7 @@ use rstmdb_rcp::message::asking::{
     self, ApplyEventDryRun, CreateInstanceDryRun, DeleteInstanceDryRun,
 };
 use rstmdb_rcp::message::batch::BatchResult;
+use rstmdb_rcp::message::instance::timers::{Timer, TimerSetResult};
 use rstmdb_rcp::message::instance::{
     ApplyEventResult, CreateInstanceResult, DeleteInstanceResult, GetInstanceResult,
 };
@@ -98,8 +99,12 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
                 wal_offset: set.wal_offset,
             }
         }
-        // The leader submits it to itself.
-        Command::SetLevel { .. } => return None,
+        Command::SetTimers(_) => {
+            let set: TimerSetResult<'_> = read(text)?;
+            timers_set(set)
+        }
+        // The leader submits them to itself.
+        Command::SetLevel { .. } | Command::FireTimer(_) => return None,
         Command::Batch(ops) => batch(ops, text)?,
         Command::DryRun(asked) => match &**asked {
             DryRun::Whole(command) => Reply::DryRun(Box::new(trial(command, text)?)),
@@ -222,7 +227,27 @@ fn found(query: &Query, text: &[u8]) -> Option<Reply> {
         updated_ms: 0,
         last_event_id: found.last_event_id.as_deref().map(Into::into),
         last_wal_offset: found.last_wal_offset,
+        timers: timers(found.timers),
+        timers_suspended: found.timers_suspended,
     }))
+}
+
+fn timers_set(set: TimerSetResult<'_>) -> Reply {
+    Reply::TimersSet {
+        instance_id: (*set.instance_id).into(),
+        timers: timers(set.timers),
+        wal_offset: set.wal_offset,
+    }
+}
+
+fn timers(timers: Vec<Timer<'_>>) -> Vec<TimerView> {
+    let timers = timers.into_iter().map(|timer| TimerView {
+        name: (*timer.name).into(),
+        event: timer.event.as_deref().map(Into::into),
+        due_ms: timer.due_at,
+        refusals: timer.refusals,
+    });
+    timers.collect()
 }
 
 /// Reads the code and the details, not the message, which is for people only.

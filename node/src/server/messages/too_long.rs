@@ -38,7 +38,9 @@ impl Fate {
             Reply::PutMachine { .. } | Reply::Flushed { .. } | Reply::LevelSet { .. } => {
                 Self::Applied(None)
             }
-            Reply::Automation { wal_offset, .. } => Self::Applied(*wal_offset),
+            Reply::Automation { wal_offset, .. } | Reply::TimersSet { wal_offset, .. } => {
+                Self::Applied(*wal_offset)
+            }
             Reply::Created { wal_offset, .. }
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
@@ -50,6 +52,8 @@ impl Fate {
                 fates.fold(Self::NoWrite, Self::later)
             }
             Reply::Instance(_)
+            | Reply::Fired(_)
+            | Reply::Timers { .. }
             | Reply::Instances { .. }
             | Reply::Machine { .. }
             | Reply::Machines { .. }

@@ -9,6 +9,7 @@
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
+//! | `timers` | timers that are armed, overdue, fired, spent |
 //! | `scraped` | what the replica and its log count |
 
 mod agreed;
@@ -16,6 +17,7 @@ mod archive;
 mod families;
 mod guards;
 mod scraped;
+mod timers;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,6 +37,7 @@ use agreed::Agreed;
 use archive::Archive;
 use guards::Guards;
 use scraped::Scraped;
+use timers::Timers;
 
 /// The metrics of one server.
 pub struct Metrics {
@@ -51,6 +54,7 @@ pub struct Metrics {
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
     agreed: Agreed,
+    timers: Mutex<Timers>,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
     archive: Mutex<Archive>,
@@ -136,6 +140,7 @@ impl Metrics {
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             agreed: Agreed::new(&make)?,
+            timers: Mutex::new(Timers::new(&make)?),
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
             archive: Mutex::new(Archive::new(&make)?),
@@ -203,6 +208,7 @@ impl Metrics {
         self.buffers_bytes.set(buffers.unwrap_or(i64::MAX));
         let mut families = {
             self.agreed.set(&replica.status());
+            self.timers.lock().set(scrape);
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);

@@ -115,7 +115,7 @@ async fn refusals_of_format_2_name_the_place_and_older_clients_get_codes_they_kn
         json!(["no such key: ctx.nobody, at column 1"])
     );
     let mut wrong = definition();
-    wrong["states"][0] = json!({ "name": "open", "timers": [] });
+    wrong["states"][0] = json!({ "name": "open", "regions": [] });
     wrong["transitions"][0]["to"] = json!("nowhere");
     let put = json!({ "machine": machine, "version": 4, "definition": wrong });
     let error = conn.refused("PUT_MACHINE", put, "BAD_REQUEST").await;
@@ -124,7 +124,7 @@ async fn refusals_of_format_2_name_the_place_and_older_clients_get_codes_they_kn
         .iter()
         .map(|fault| fault["place"].as_str().unwrap())
         .collect();
-    assert_eq!(places, ["states[0].timers", "transitions[0].to"]);
+    assert_eq!(places, ["states[0].regions", "transitions[0].to"]);
     let mut old = Conn::legacy(node.addr).await;
     old.refused("APPLY_EVENT", add(&id, json!("1")), "BAD_REQUEST")
         .await;

@@ -29,6 +29,7 @@ mod scenarios;
 mod session;
 mod storage;
 mod support;
+mod timers;
 mod tls;
 mod user_text;
 mod watches;

@@ -9,6 +9,7 @@ mod levels;
 mod scenarios;
 mod shapes;
 mod stalls;
+mod timers;
 mod watches;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! Rules about several parts of a definition together.
 
+use crate::hash::Map;
 use crate::machine::definition::chart::Chart;
 use crate::machine::definition::fault::Faults;
 use crate::machine::definition::{Definition, Transition};
@@ -15,6 +16,7 @@ pub(super) fn check(definition: &Definition, put: bool, faults: &mut Faults) {
     endless(definition, chart, faults);
     if put {
         shadowed(definition, chart, faults);
+        unhandled(definition, chart, faults);
     }
 }
 
@@ -98,6 +100,39 @@ fn shadowed(definition: &Definition, chart: &Chart, faults: &mut Faults) {
         let mut earlier = earlier;
         if let Some(earlier) = earlier.find(hides) {
             tell(definition, exit.transition, earlier.transition, faults);
+        }
+    }
+}
+
+/// Finds timers whose event no transition of their state takes: each firing would be refused.
+fn unhandled(definition: &Definition, chart: &Chart, faults: &mut Faults) {
+    let names = definition.events.iter().map(String::as_str).zip(0_u32..);
+    let numbers: Map<&str, u32> = names.collect();
+    let is_taken = |state: u16, event: u32| {
+        let at = definition
+            .exits
+            .partition_point(|exit| (exit.state, exit.event) < (state, event));
+        let exit = definition.exits.get(at);
+        let from = chart.everywhere.partition_point(|it| it.event < event);
+        let mut every = chart.everywhere[from..].iter();
+        exit.is_some_and(|exit| (exit.state, exit.event) == (state, event))
+            || every.by_ref().take_while(|it| it.event == event).any(|it| {
+                let transition = &definition.transitions[it.transition as usize];
+                transition.leaves(state)
+            })
+    };
+    for (position, parts) in chart.states.iter().enumerate() {
+        for (number, timer) in parts.timers.iter().enumerate() {
+            let Some(name) = &timer.event else { continue };
+            let event = numbers.get(&**name);
+            if parts.is_final || event.is_some_and(|event| is_taken(position as u16, *event)) {
+                continue;
+            }
+            let text = format!(
+                "no transition takes {name:?} in state {:?}, so the timer would do nothing",
+                definition.states[position]
+            );
+            faults.add(format!("states[{position}].timers[{number}].event"), text);
         }
     }
 }

@@ -6,24 +6,9 @@ use crate::machine::definition::unknown::is_a_guard;
 use crate::machine::nearest::nearest;
 
 /// Keys that later versions will know.
-const LATER: [&str; 17] = [
-    "timers",
-    "delete_after",
-    "after",
-    "at",
-    "every",
-    "reenter",
-    "indexes",
-    "parallel",
-    "regions",
-    "history",
-    "on_done",
-    "invoke",
-    "entry",
-    "exit",
-    "type",
-    "states",
-    "initial",
+const LATER: [&str; 12] = [
+    "every", "indexes", "parallel", "regions", "history", "on_done", "invoke", "entry", "exit",
+    "type", "states", "initial",
 ];
 
 /// How many characters of a key are shown.

@@ -6,7 +6,15 @@ use crate::json::Tree;
 use crate::limits::{ALWAYS_MAX, STATES_MAX, name_fault};
 use crate::machine::definition::chart::{Always, StateParts};
 
-const STATE_KEYS: [&str; 5] = ["name", "final", "emit", "always", "meta"];
+const STATE_KEYS: [&str; 7] = [
+    "name",
+    "final",
+    "emit",
+    "always",
+    "timers",
+    "delete_after",
+    "meta",
+];
 const ALWAYS_KEYS: [&str; 6] = ["to", "guard", "set", "unset", "emit", "meta"];
 
 /// A state as it is written.
@@ -79,10 +87,12 @@ impl<'t> Input<'t> {
             return StateParts::default();
         };
         let place = format!("states[{position}]");
+        let is_final = fields.flag("final", &place, &mut self.faults);
         let parts = StateParts {
-            is_final: fields.flag("final", &place, &mut self.faults),
+            is_final,
             emit: self.emit(fields, &place),
             always: self.always(position, fields, &place),
+            timers: self.timers(fields, &place, is_final),
         };
         let changes = |it: &Always| !it.actions.set.is_empty() || !it.actions.unset.is_empty();
         self.growth.rewrites |= parts.always.iter().any(changes);

@@ -8,8 +8,8 @@ use crate::machine::definition::chart::{Actions, Condition, Growth};
 use crate::machine::definition::{Every, Transition};
 use crate::machine::schema::Schema;
 
-const TRANSITION_KEYS: [&str; 10] = [
-    "from", "except", "event", "to", "guard", "merge", "set", "unset", "emit", "meta",
+const TRANSITION_KEYS: [&str; 11] = [
+    "from", "except", "event", "to", "reenter", "guard", "merge", "set", "unset", "emit", "meta",
 ];
 const EVENT_KEYS: [&str; 2] = ["schema", "meta"];
 
@@ -55,6 +55,7 @@ impl<'t> Input<'t> {
             to: to?,
             guard,
             actions: boxed(actions),
+            reenter: fields.flag("reenter", &place, &mut self.faults),
         })
     }
 

@@ -299,7 +299,9 @@ pub(super) fn of_engine(
             key: delete.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
         },
-        Some(fact::Body::FlushAll(_)) | None => {
+        // No machine of the workloads has timers.
+        Some(fact::Body::FlushAll(_) | fact::Body::TimerSpent(_) | fact::Body::SetTimers(_))
+        | None => {
             return Err(Error::Entry {
                 offset,
                 what: "a fact that no workload asks for".to_owned(),

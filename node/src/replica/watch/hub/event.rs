@@ -1,6 +1,6 @@
 //! The parts of a fact that the filters of watches compare.
 
-use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact};
+use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact, TimerSpent};
 
 /// A fact that a watch may deliver.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +11,8 @@ pub enum Told<'a> {
     Created(&'a CreateInstance),
     /// A deletion.
     Deleted(&'a DeleteInstance),
+    /// A timer whose event was refused or came too late.
+    Spent(&'a TimerSpent),
     /// The end of all machines and instances.
     Flushed,
 }
@@ -22,8 +24,12 @@ impl<'a> Told<'a> {
             Body::ApplyEvent(event) => Some(Self::Event(event)),
             Body::CreateInstance(create) => Some(Self::Created(create)),
             Body::DeleteInstance(delete) => Some(Self::Deleted(delete)),
+            Body::TimerSpent(spent) => Some(Self::Spent(spent)),
             Body::FlushAll(_) => Some(Self::Flushed),
-            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) => None,
+            Body::PutMachine(_)
+            | Body::SetLevel(_)
+            | Body::SetAutomation(_)
+            | Body::SetTimers(_) => None,
         }
     }
 
@@ -34,6 +40,7 @@ impl<'a> Told<'a> {
             Self::Event(_) => "event",
             Self::Created(_) => "created",
             Self::Deleted(_) => "deleted",
+            Self::Spent(_) => "timer_spent",
             Self::Flushed => "flushed",
         }
     }
@@ -51,7 +58,7 @@ impl<'a> Told<'a> {
                 event.ctx.len() + event.payload.as_ref().map_or(0, |payload| payload.len())
             }
             Self::Created(create) => create.ctx.len(),
-            Self::Deleted(_) | Self::Flushed => 0,
+            Self::Deleted(_) | Self::Spent(_) | Self::Flushed => 0,
         }
     }
 
@@ -78,6 +85,14 @@ impl<'a> Told<'a> {
                 machine: known(&delete.machine),
                 from_state: known(&delete.from_state),
                 to_state: Key::Nothing,
+                event: Key::Any,
+                emits: Some(&[]),
+            },
+            Self::Spent(spent) => EventKeys {
+                instance_id: Key::Is(&spent.instance_id),
+                machine: Key::Is(&spent.machine),
+                from_state: Key::Is(&spent.state),
+                to_state: Key::Is(&spent.state),
                 event: Key::Any,
                 emits: Some(&[]),
             },

@@ -28,13 +28,15 @@ pub struct Include {
     pub created: bool,
     /// Deletions.
     pub deleted: bool,
+    /// Timers whose event was refused or came too late.
+    pub timer_spent: bool,
 }
 
 impl Include {
     /// Whether there is anything.
     #[must_use]
     pub fn is_any(self) -> bool {
-        self.created || self.deleted
+        self.created || self.deleted || self.timer_spent
     }
 
     fn wants(self, told: &Told<'_>) -> bool {
@@ -42,6 +44,7 @@ impl Include {
             Told::Event(_) => true,
             Told::Created(_) => self.created,
             Told::Deleted(_) | Told::Flushed => self.deleted,
+            Told::Spent(_) => self.timer_spent,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod ancestors;
 pub(super) mod look;
+mod timers;
 
 use std::sync::Arc;
 
@@ -162,6 +163,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .str("initial_state", &create.state)
                 .raw("initial_ctx", &create.ctx);
             write_course(out, &create.emits, &create.via);
+            timers::write(out, create.timers.as_ref());
             write_origin(out, entry, create.prev_offset, create.key.as_ref());
         }
         Some(FactBody::ApplyEvent(apply)) => {
@@ -178,6 +180,8 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 out.str("event_id", event_id);
             }
             write_course(out, &apply.emits, &apply.via);
+            timers::write_fired(out, apply.fired.as_ref());
+            timers::write(out, apply.timers.as_ref());
             write_origin(out, entry, apply.prev_offset, apply.key.as_ref());
         }
         Some(FactBody::DeleteInstance(delete)) => {
@@ -188,6 +192,7 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                     .int("version", u64::from(delete.version))
                     .str("from_state", &delete.from_state);
             }
+            timers::write_fired(out, delete.fired.as_ref());
             write_origin(out, entry, delete.prev_offset, delete.key.as_ref());
         }
         Some(FactBody::FlushAll(_)) => {
@@ -201,14 +206,27 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .int("level", u64::from(set.level));
             write_origin(out, entry, 0, None);
         }
+        other => write_other(out, entry, other.as_ref()),
+    }
+}
+
+/// A fact that no client has asked for as such, or one about timers alone.
+fn write_other(out: &mut Object<'_>, entry: &Entry, body: Option<&FactBody>) {
+    match body {
+        Some(FactBody::TimerSpent(spent)) => {
+            timers::write_spent(out, spent);
+            write_origin(out, entry, spent.prev_offset, None);
+        }
+        Some(FactBody::SetTimers(set)) => {
+            timers::write_set(out, set);
+            write_origin(out, entry, set.prev_offset, None);
+        }
         Some(FactBody::SetAutomation(set)) => {
             write_automation(out, set);
             write_origin(out, entry, 0, None);
         }
         // A fact of a newer version: this node knows only that there is one.
-        None => {
-            out.str("type", "unknown");
-        }
+        _ => _ = out.str("type", "unknown"),
     }
 }
 

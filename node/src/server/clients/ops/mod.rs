@@ -183,11 +183,13 @@ pub(crate) fn plan(
         | Op::CreateInstance
         | Op::DeleteInstance
         | Op::ApplyEvent
+        | Op::TimerSet
         | Op::FlushAll => state::write(op, params)?,
         Op::GetMachine
         | Op::ListMachines
         | Op::GetInstance
         | Op::ListInstances
+        | Op::TimerList
         | Op::AllowedEvents => state::read(op, params)?,
         Op::Batch => batch::batch(params),
         Op::WatchInstance => watches::instance(params),

@@ -91,6 +91,8 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         Command::CreateInstance(create) => touch(&create.instance_id),
         Command::ApplyEvent(apply) => touch(&apply.instance_id),
         Command::DeleteInstance(delete) => touch(&delete.instance_id),
+        Command::SetTimers(set) => touch(&set.instance_id),
+        Command::FireTimer(fire) => touch(&fire.instance_id),
         Command::PutMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
@@ -112,9 +114,10 @@ pub(super) fn touch_of_query(query: &Query) -> Touch {
         Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. } => {
             touch(instance_id)
         }
-        Query::ListInstances(_) | Query::GetMachine { .. } | Query::ListMachines { .. } => {
-            Touch::Everything
-        }
+        Query::ListInstances(_)
+        | Query::GetMachine { .. }
+        | Query::ListMachines { .. }
+        | Query::ListTimers(_) => Touch::Everything,
     }
 }
 

@@ -85,6 +85,7 @@ fn include(names: Option<&[Names]>) -> Include {
     Include {
         created: names.contains(&Names::Created),
         deleted: names.contains(&Names::Deleted),
+        timer_spent: names.contains(&Names::TimerSpent),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The fields of an event frame.
 
-use rstmdb_engine::fact::{ApplyEvent, CreateInstance, DeleteInstance};
+use rstmdb_engine::fact::{ApplyEvent, CreateInstance, DeleteInstance, Fired, TimerSpent};
 
 use crate::replica::{Told, WatchEvent};
 use crate::server::clients::ops::Shown;
@@ -20,6 +20,7 @@ pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
         Told::Event(fact) => applied(frame, fact, event.offset, shown),
         Told::Created(fact) => created(frame, fact, event.offset, shown),
         Told::Deleted(fact) => deleted(frame, fact, event.offset),
+        Told::Spent(fact) => spent(frame, fact, event.offset),
         Told::Flushed => {
             frame.int("wal_offset", event.offset);
         }
@@ -38,6 +39,9 @@ fn applied(frame: &mut Object<'_>, fact: &ApplyEvent, offset: u64, shown: Shown)
         .str("from_state", &fact.from_state)
         .str("to_state", &fact.to_state)
         .str("event", &fact.event);
+    if shown.kind {
+        fired(frame, fact.fired.as_ref());
+    }
     emitted(frame, &fact.emits);
     if let Some(payload) = &fact.payload {
         frame.raw("payload", payload);
@@ -82,6 +86,33 @@ fn deleted(frame: &mut Object<'_>, fact: &DeleteInstance, offset: u64) {
         state => frame.str("from_state", state),
     };
     frame.raw("to_state", NULL).raw("event", NULL);
+    fired(frame, fact.fired.as_ref());
+}
+
+/// A timer that had no effect: the state stays, and no event was applied.
+fn spent(frame: &mut Object<'_>, fact: &TimerSpent, offset: u64) {
+    frame
+        .str("instance_id", &fact.instance_id)
+        .str("machine", &fact.machine)
+        .int("version", u64::from(fact.version))
+        .int("wal_offset", offset)
+        .str("from_state", &fact.state)
+        .str("to_state", &fact.state);
+    match &*fact.event {
+        "" => frame.raw("event", NULL),
+        event => frame.str("event", event),
+    };
+    fired(frame, fact.fired.as_ref());
+    frame.str("code", &fact.code).str("message", &fact.message);
+}
+
+/// The timer that has fired, for watches that ask for more than events.
+fn fired(frame: &mut Object<'_>, fired: Option<&Fired>) {
+    if let Some(fired) = fired {
+        let mut timer = frame.object("timer");
+        timer.str("name", &fired.name).int("due_at", fired.due_ms);
+        timer.end();
+    }
 }
 
 const NULL: &[u8] = b"null";

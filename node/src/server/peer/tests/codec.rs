@@ -180,6 +180,7 @@ fn single_command() -> impl Strategy<Value = Command> {
                     expected_wal_offset: offset,
                     event_id,
                     idempotency_key: key,
+                    timers: None,
                 })
             }
         ),
@@ -234,6 +235,8 @@ fn view() -> impl Strategy<Value = InstanceView> {
                 updated_ms,
                 last_event_id: id,
                 last_wal_offset: offset,
+                timers: Vec::new(),
+                timers_suspended: false,
             }
         },
     )

@@ -1,8 +1,8 @@
 //! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
 //! other writes wait while the proposer decides.
 
-use super::instance::machine_of;
 use crate::api::command::{Command, Part, PutMachine, Query};
+use crate::decide::instance::machine_of;
 use crate::view::{Current, View};
 use crate::{Pending, State};
 
@@ -32,11 +32,14 @@ pub fn lists(command: &Command) -> bool {
     }
 }
 
-pub(super) fn any_lists<'a>(mut parts: impl Iterator<Item = Part<'a>>) -> bool {
+pub(in crate::decide) fn any_lists<'a>(mut parts: impl Iterator<Item = Part<'a>>) -> bool {
     parts.any(|part| matches!(part, Part::Read(query) if query.lists()))
 }
 
-pub(super) fn of_parts<'a>(view: View<'_>, parts: impl Iterator<Item = Part<'a>>) -> usize {
+pub(in crate::decide) fn of_parts<'a>(
+    view: View<'_>,
+    parts: impl Iterator<Item = Part<'a>>,
+) -> usize {
     let mut carried = 0;
     let costs = parts.map(|part| match part {
         Part::Write(command) => {
@@ -69,6 +72,10 @@ fn single(view: View<'_>, command: &Command, carried: usize) -> usize {
                 }
                 None => documents + carried,
             },
+            Command::FireTimer(fire) => view.instance(&fire.instance_id).map_or(0, |current| {
+                let read = current.ctx().len() + carried;
+                read + current.machine.guard_bytes(read)
+            }),
             Command::CreateInstance(create) => {
                 let read = documents + carried;
                 documents + machine_of(view, create).map_or(0, |it| it.creation_bytes(read))
@@ -88,7 +95,9 @@ fn documents(command: &Command) -> usize {
         Command::PutMachine(put) => Some(&put.definition),
         Command::CreateInstance(create) => create.initial_ctx.as_ref(),
         Command::ApplyEvent(apply) => apply.payload.as_ref(),
+        Command::SetTimers(set) => set.timers.as_ref(),
         Command::DeleteInstance(_)
+        | Command::FireTimer(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)

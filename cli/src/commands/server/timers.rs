@@ -1,0 +1,65 @@
+//! timers list, timers set, timers resume.
+
+use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
+use rstmdb_rcp::message::op;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::Error;
+use crate::args::{self, TimersCommand};
+use crate::session::Session;
+
+pub(in crate::commands) async fn run(session: &Session, args: args::Timers) -> Result<(), Error> {
+    match args.command {
+        TimersCommand::List(args) => list(session, args).await,
+        TimersCommand::Set(args) => set(session, args).await,
+        TimersCommand::Resume(args) => {
+            let params = TimerSet {
+                instance_id: args.instance_id.into(),
+                resume: true,
+                meta: args.about.meta(),
+                ..TimerSet::default()
+            };
+            session.show(op::TIMER_SET, &params).await
+        }
+    }
+}
+
+async fn list(session: &Session, args: args::TimersList) -> Result<(), Error> {
+    let params = TimerList {
+        machine: args.machine.map(Into::into),
+        due_before: args.due_before,
+        suspended: args.suspended,
+        limit: Some(args.limit),
+        after: None,
+        read: args.freshness.options(),
+    };
+    session.show(op::TIMER_LIST, &params).await
+}
+
+async fn set(session: &Session, args: args::TimersSet) -> Result<(), Error> {
+    let timers = moved(&args)?;
+    let params = TimerSet {
+        instance_id: args.instance_id.into(),
+        timers: Some(&timers),
+        expected_state: args.expected_state.map(Into::into),
+        meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
+        ..TimerSet::default()
+    };
+    session.show(op::TIMER_SET, &params).await
+}
+
+/// The timer's new time as the protocol wants it.
+fn moved(args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
+    let to = match (&args.after, &args.at) {
+        (Some(after), _) => json!({ "after": after }),
+        (None, Some(at)) => match at.parse::<u64>() {
+            Ok(ms) => json!({ "at": ms }),
+            Err(_) => json!({ "at": at }),
+        },
+        (None, None) => json!(null),
+    };
+    let text = json!({ &args.name: to }).to_string();
+    RawValue::from_string(text).map_err(Error::unexpected)
+}

@@ -1,0 +1,106 @@
+//! What a client says of timers: `{"EXPIRE": {"after": "1h"}, "REMIND": {"at": "2027-01-01T00:00:00Z"}, "X": null}`.
+
+use bytes::Bytes;
+
+use crate::Refusal;
+use crate::json::{Node, Tree};
+use crate::limits::TIMERS_MAX;
+use crate::machine::expression::time_of_text;
+use crate::machine::span::{self, EXPECTED, TIME_MS_MAX};
+
+/// Changes of timers, by their names.
+#[derive(Default)]
+pub(crate) struct Moves(Vec<(String, Move)>);
+
+#[derive(Clone, Copy)]
+enum Move {
+    After(u64),
+    At(u64),
+    Off,
+}
+
+impl Moves {
+    /// Reads the JSON text; null counts as absent.
+    pub(crate) fn read(text: Option<&Bytes>) -> Result<Self, Refusal> {
+        let Some(text) = text else {
+            return Ok(Self::default());
+        };
+        let tree = Tree::parse(text)
+            .map_err(|fault| bad(format!("timers must be a JSON object or null: {fault}")))?;
+        if matches!(tree.node, Node::Null) {
+            return Ok(Self::default());
+        }
+        let Some(fields) = tree.fields() else {
+            return Err(bad(format!(
+                "timers must be an object of timers' names, not {}",
+                tree.kind()
+            )));
+        };
+        if fields.len() > TIMERS_MAX {
+            return Err(bad(format!(
+                "timers names {} timers; {TIMERS_MAX} are allowed",
+                fields.len()
+            )));
+        }
+        let mut all: Vec<(String, Move)> = Vec::with_capacity(fields.len());
+        for (name, value) in fields {
+            if all.iter().any(|(other, _)| **other == **name) {
+                return Err(bad(format!("timers.{name} is there twice")));
+            }
+            let to = read(value).ok_or_else(|| {
+                bad(format!(
+                    "timers.{name} must be {{\"after\": {EXPECTED}}}, {{\"at\": a time as in RFC 3339 or Unix \
+                     milliseconds}}, or null"
+                ))
+            })?;
+            all.push((name.to_string(), to));
+        }
+        Ok(Self(all))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The timers' new times; `None`: not armed. What is due already is due now.
+    pub(crate) fn due(
+        &self,
+        now_ms: u64,
+        slack_ms: u64,
+    ) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let from_ms = now_ms.saturating_add(slack_ms);
+        self.0.iter().map(move |(name, to)| {
+            let due_ms = match to {
+                Move::After(ms) => Some(from_ms.saturating_add(*ms)),
+                Move::At(ms) => Some(*ms),
+                Move::Off => None,
+            };
+            let due_ms = due_ms.map(|ms| ms.max(from_ms).min(TIME_MS_MAX));
+            (name.as_str(), due_ms)
+        })
+    }
+}
+
+fn read(value: &Tree<'_>) -> Option<Move> {
+    if matches!(value.node, Node::Null) {
+        return Some(Move::Off);
+    }
+    let [(key, value)] = value.fields()? else {
+        return None;
+    };
+    let number = match &value.node {
+        Node::Number(text) => text.parse::<u64>().ok().filter(|ms| *ms <= TIME_MS_MAX),
+        _ => None,
+    };
+    match &**key {
+        "after" => value.string().and_then(span::parse).map(Move::After),
+        "at" => number
+            .or_else(|| value.string().and_then(time_of_text))
+            .map(Move::At),
+        _ => None,
+    }
+}
+
+fn bad(problem: String) -> Refusal {
+    Refusal::bad("timers", problem)
+}

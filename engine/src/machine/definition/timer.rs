@@ -1,0 +1,63 @@
+//! The timers of a state.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::machine::expression::Expression;
+
+/// The name of the timer that deletes an instance in a final state.
+pub const DELETE_AFTER: &str = "delete_after";
+
+/// A timer of a state: armed when the state is entered, disarmed when it is left.
+#[derive(Clone, Debug)]
+pub struct Timer {
+    /// Unique in its state.
+    pub name: Arc<str>,
+    /// The event that it applies; `None`: it deletes the instance.
+    pub event: Option<Arc<str>>,
+    /// When it fires.
+    pub when: When,
+    /// The payload of the event, a JSON object.
+    pub payload: Option<Bytes>,
+    /// It fires up to so much later, drawn when it is armed.
+    pub jitter_ms: u64,
+    /// It does not happen if it would fire later than this after its time.
+    pub late_max_ms: Option<u64>,
+    /// What becomes of it if its event is refused.
+    pub retry: Option<Retry>,
+    /// Where it has no usable time it is not armed, instead of the event being refused.
+    pub optional: bool,
+}
+
+/// When a timer fires.
+#[derive(Clone, Debug)]
+pub enum When {
+    /// So many milliseconds after it was armed.
+    After(u64),
+    /// The same, as an expression gives it.
+    AfterValue(Box<Expression>),
+    /// At this Unix time in milliseconds.
+    At(u64),
+    /// The same, as an expression gives it.
+    AtValue(Box<Expression>),
+}
+
+/// A refused timer is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// So many milliseconds later.
+    pub after_ms: u64,
+    /// So often at most.
+    pub times: u32,
+}
+
+impl When {
+    /// The key under which it is written.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::After(_) | Self::AfterValue(_) => "after",
+            Self::At(_) | Self::AtValue(_) => "at",
+        }
+    }
+}

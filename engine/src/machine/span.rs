@@ -1,0 +1,70 @@
+//! Spans of time as definitions and clients write them: `30m`, `1h30m`, `90d`.
+
+/// The last millisecond of the year 9999: no time that is used is later.
+pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
+
+/// What is expected where a text is no span.
+pub(crate) const EXPECTED: &str =
+    "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms)";
+
+/// The units, each in milliseconds.
+const UNITS: [(&str, u64); 6] = [
+    ("w", 7 * 86_400_000),
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1_000),
+    ("ms", 1),
+];
+
+/// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none.
+pub(crate) fn parse(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut sum: u64 = 0;
+    let mut before = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = rest.split_at(digits);
+        let letters = unit.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, after) = unit.split_at(letters);
+        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        if *ms >= before {
+            return None;
+        }
+        before = *ms;
+        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*ms)?)?;
+        rest = after;
+    }
+    (!text.is_empty() && sum <= TIME_MS_MAX).then_some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_whole_numbers_with_units_the_largest_first() {
+        let table = [
+            ("30m", Some(1_800_000)),
+            ("1h30m", Some(5_400_000)),
+            ("90d", Some(7_776_000_000)),
+            ("2w1d", Some(1_296_000_000)),
+            ("1s500ms", Some(1_500)),
+            ("0s", Some(0)),
+            ("", None),
+            ("m", None),
+            ("30", None),
+            ("30m1h", None),
+            ("1h1h", None),
+            ("1.5h", None),
+            ("-1h", None),
+            ("1 h", None),
+            ("1y", None),
+            ("99999999999999999999d", None),
+            ("9999999999w", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The armed timers in the order in which they are due: for the leader that fires them, and for TIMER_LIST.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::StepBudget;
+use super::course::{Course, not_understood};
+use crate::api::command::{FireTimer, ListTimers};
+use crate::api::reply::{Reply, TimerListed, TimerPlace};
+use crate::fact;
+use crate::limits::{LIST_ITEMS_DEFAULT, TIMERS_LISTED_MAX};
+use crate::machine::expression::Names;
+use crate::state::timers::Place;
+use crate::view::View;
+use crate::{Refusal, State};
+
+/// How many timers TIMER_LIST looks at for one page. Behind them it goes on with the next page.
+const LOOKED_AT_MAX: usize = 50_000;
+
+impl State {
+    /// How many timers are armed.
+    pub fn timers_armed(&self) -> u64 {
+        self.timers.armed()
+    }
+
+    /// How many instances have timers that do not fire, because too many have.
+    pub fn timers_suspended(&self) -> u64 {
+        self.timers.suspended().len() as u64
+    }
+
+    /// When the first timer is due, Unix milliseconds.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        let first = self.timers.queue(None).next()?;
+        Some(first.kept_ms.saturating_add(self.shift_ms()))
+    }
+
+    /// How many timers are due at this time; counts no further than `most`.
+    pub fn timers_overdue(&self, now_ms: u64, most: usize) -> usize {
+        let kept_ms = now_ms.saturating_sub(self.shift_ms());
+        let due = self.timers.queue(None).take(most);
+        due.take_while(|place| place.kept_ms <= kept_ms).count()
+    }
+
+    /// The first timers that are due at this time: `most` at most, without those that are to be left out.
+    pub fn due_timers(
+        &self,
+        now_ms: u64,
+        most: usize,
+        leave_out: impl Fn(&FireTimer) -> bool,
+    ) -> Vec<FireTimer> {
+        let kept_ms = now_ms.saturating_sub(self.shift_ms());
+        let due = self.timers.queue(None);
+        let due = due.take_while(|place| place.kept_ms <= kept_ms);
+        let due = due.filter_map(|place| self.firing(place));
+        due.filter(|fire| !leave_out(fire)).take(most).collect()
+    }
+
+    /// The timers that an instance would have if it entered this state now, for programs that run machines without a
+    /// log.
+    ///
+    /// # Errors
+    /// There is no such state, or a timer has no usable time.
+    pub fn timers_on_entry(
+        &self,
+        machine: &str,
+        version: u32,
+        state: &str,
+        instance_id: &str,
+        ctx: &[u8],
+        now_ms: u64,
+    ) -> Result<Option<fact::Timers>, Refusal> {
+        let machine = self.machines.get(machine, version);
+        let found = machine.and_then(|machine| Some((machine, machine.state_number(state)?)));
+        let Some((machine, number)) = found else {
+            return Err(Refusal::bad(
+                "state",
+                format!("there is no state {state:?}"),
+            ));
+        };
+        let chart = machine.chart();
+        let Some(chart) = chart.map_err(|reason| not_understood(machine, reason))? else {
+            return Ok(None);
+        };
+        let names = Names {
+            now_ms: i64::try_from(now_ms).unwrap_or(i64::MAX),
+            instance_id,
+            machine: &machine.name,
+            ..Names::default()
+        };
+        let mut course = Course::new(machine, chart, names, "{}", "{}");
+        let armed = course.arm(number, &Bytes::copy_from_slice(ctx))?;
+        Ok((!armed.is_empty()).then(|| fact::Timers {
+            armed,
+            shift_ms: self.shift_ms(),
+            ..fact::Timers::default()
+        }))
+    }
+
+    fn firing(&self, place: &Place) -> Option<FireTimer> {
+        let record = self.timers.get(&place.id)?;
+        Some(FireTimer {
+            instance_id: place.id.to_string(),
+            entry: record.entry,
+            name: place.name.to_string(),
+            due_ms: place.kept_ms.saturating_add(self.shift_ms()),
+        })
+    }
+}
+
+/// A page of timers of the applied state. `None` when it takes too many steps.
+pub(super) fn list(
+    view: View<'_>,
+    list: &ListTimers,
+    steps: &mut StepBudget,
+) -> Result<Option<Reply>, Refusal> {
+    let state = view.state;
+    if view.layers().next().is_some_and(|layer| !layer.is_empty()) {
+        let problem =
+            "TIMER_LIST is not allowed in a batch: it does not see the operations before it";
+        return Err(Refusal::bad("op", problem));
+    }
+    let limit = list.limit.unwrap_or(LIST_ITEMS_DEFAULT);
+    let limit = usize::try_from(limit)
+        .unwrap_or(usize::MAX)
+        .clamp(1, TIMERS_LISTED_MAX);
+    let shift_ms = state.shift_ms();
+    let after = list.after.as_ref().map(|after| Place {
+        kept_ms: after.due_ms.saturating_sub(shift_ms),
+        id: Arc::from(after.instance_id.as_str()),
+        name: Arc::from(after.name.as_str()),
+    });
+    let places: Box<dyn Iterator<Item = Place> + '_> = match list.suspended {
+        true => Box::new(suspended(state, list.after.as_ref())),
+        false => Box::new(state.timers.queue(after.as_ref()).cloned()),
+    };
+    let (mut items, mut next, mut last) = (Vec::new(), None, None);
+    for (looked_at, place) in places.enumerate() {
+        let due_ms = place.kept_ms.saturating_add(shift_ms);
+        let is_before = list.due_before_ms.is_none_or(|before| due_ms < before);
+        if !is_before && !list.suspended {
+            break;
+        }
+        if items.len() == limit || looked_at == LOOKED_AT_MAX {
+            next = last;
+            break;
+        }
+        if steps.take(1).is_none() {
+            return Ok(None);
+        }
+        if is_before {
+            items.extend(listed(view, list, &place));
+        }
+        last = Some(TimerPlace {
+            due_ms,
+            instance_id: place.id.to_string(),
+            name: place.name.to_string(),
+        });
+    }
+    Ok(Some(Reply::Timers { items, next }))
+}
+
+/// The timers that do not fire, by instance and name.
+fn suspended<'a>(
+    state: &'a State,
+    after: Option<&'a TimerPlace>,
+) -> impl Iterator<Item = Place> + 'a {
+    let id = after.map_or("", |after| after.instance_id.as_str());
+    let ids = state
+        .timers
+        .suspended()
+        .range::<_, str>((Bound::Included(id), Bound::Unbounded));
+    let places = ids
+        .filter_map(|id| state.timers.get(id))
+        .flat_map(|record| record.places());
+    places.filter(move |place| {
+        after.is_none_or(|after| (&*place.id, &*place.name) > (&*after.instance_id, &*after.name))
+    })
+}
+
+fn listed(view: View<'_>, list: &ListTimers, place: &Place) -> Option<TimerListed> {
+    let current = view.instance(&place.id)?;
+    let machine = list.machine.as_deref();
+    if machine.is_some_and(|machine| *machine != *current.machine.name) {
+        return None;
+    }
+    let timers = view.timers(&place.id)?;
+    let mut shown = current.timers(&timers).into_iter();
+    Some(TimerListed {
+        instance_id: place.id.clone(),
+        machine: current.machine.name.clone(),
+        version: current.machine.version,
+        state: current.state_name().clone(),
+        timer: shown.find(|timer| *timer.name == *place.name)?,
+    })
+}

@@ -1,0 +1,57 @@
+//! Timers: armed, overdue, fired, spent, suspended.
+
+use prometheus::{Gauge, IntCounter, IntGauge};
+
+use super::scraped::counter;
+use super::{Maker, Scrape};
+
+/// See the module documentation.
+pub(super) struct Timers {
+    armed: IntGauge,
+    overdue: IntGauge,
+    lag: Gauge,
+    suspended: IntGauge,
+    fired: IntCounter,
+    spent: IntCounter,
+}
+
+impl Timers {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            armed: make.gauge("rstmdb_timers_armed", "Timers that are armed.")?,
+            overdue: make.gauge(
+                "rstmdb_timers_overdue",
+                "Timers whose time has come, on the leader; counted up to 100000.",
+            )?,
+            lag: make.register(Gauge::new(
+                "rstmdb_timers_lag_seconds",
+                "For how long the first overdue timer is overdue, on the leader.",
+            )?)?,
+            suspended: make.gauge(
+                "rstmdb_timers_suspended_instances",
+                "Instances whose timers do not fire because too many have.",
+            )?,
+            fired: make.counter(
+                "rstmdb_timers_fired_total",
+                "Timers that this node as the leader let take effect.",
+            )?,
+            spent: make.counter(
+                "rstmdb_timers_spent_total",
+                "Timers of this node as the leader whose event was refused or came too late.",
+            )?,
+        })
+    }
+
+    /// Must not run twice at the same time: counters would count a difference twice.
+    pub(super) fn set(&self, scrape: &Scrape<'_>) {
+        let now = scrape.replica.timers();
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.armed.set(gauge(now.armed));
+        self.overdue.set(gauge(now.overdue));
+        self.lag.set(now.lag_ms as f64 / 1000.0);
+        self.suspended.set(gauge(now.suspended));
+        let counters = scrape.replica.counters();
+        counter(&self.fired, counters.timers_fired.load());
+        counter(&self.spent, counters.timers_spent.load());
+    }
+}

@@ -1,0 +1,205 @@
+//! TIMER_SET and TIMER_LIST, and the timers that GET_INSTANCE shows.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::message::asking::DRY_RUN;
+use crate::message::fields::Fields;
+use crate::message::meta::Meta;
+use crate::message::{ParamFault, Params, ReadOptions};
+
+/// An armed timer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer<'a> {
+    /// Its name, unique in its state.
+    pub name: Cow<'a, str>,
+    /// The event that it applies. Absent: it deletes the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Cow<'a, str>>,
+    /// When it fires, Unix ms.
+    pub due_at: u64,
+    /// How often it has fired and was refused, where it is tried again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refusals: u32,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+/// The timer that has fired.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FiredBy<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// When it was due, Unix ms.
+    pub due_at: u64,
+}
+
+/// Parameters of TIMER_SET.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TimerSet<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// An object: by a timer's name `{"after": "1h"}`, `{"at": time}` or null, which disarms it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timers: Option<&'a RawValue>,
+    /// Let its timers fire again after too many have.
+    #[serde(skip_serializing_if = "is_false")]
+    pub resume: bool,
+    /// Refuse unless the instance is in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_state: Option<Cow<'a, str>>,
+    /// Refuse unless the instance last changed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_wal_offset: Option<u64>,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
+    /// Only tell what it would do.
+    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
+}
+
+impl<'a> Params<'a> for TimerSet<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "instance_id",
+            "timers",
+            "resume",
+            "expected_state",
+            "expected_wal_offset",
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+            DRY_RUN,
+        ];
+        let fields = Fields::of_params(params, names)?;
+        Ok(Self {
+            instance_id: fields.text("instance_id")?,
+            timers: fields.optional_object("timers")?,
+            resume: fields.optional_bool("resume")?.unwrap_or(false),
+            expected_state: fields.optional_text("expected_state")?,
+            expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
+            meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
+        })
+    }
+}
+
+/// Result of TIMER_SET.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerSetResult<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Its timers now, by name.
+    #[serde(default)]
+    pub timers: Vec<Timer<'a>>,
+    /// Where it stands in the log; absent when nothing was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_offset: Option<u64>,
+}
+
+/// Parameters of TIMER_LIST.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct TimerList<'a> {
+    /// Only those of instances of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Cow<'a, str>>,
+    /// Only those that are due before this time, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_before: Option<u64>,
+    /// Only those that do not fire because too many of their instance have, by instance.
+    #[serde(skip_serializing_if = "is_false")]
+    pub suspended: bool,
+    /// 100 if absent, 1000 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// The page that follows: `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<TimerPlace<'a>>,
+    /// Extension.
+    #[serde(flatten)]
+    pub read: ReadOptions,
+}
+
+/// A place in the order in which timers are due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerPlace<'a> {
+    /// When the timer is due, Unix ms.
+    pub due_at: u64,
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// The timer's name.
+    pub name: Cow<'a, str>,
+}
+
+impl<'a> Params<'a> for TimerList<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = [
+            "machine",
+            "due_before",
+            "suspended",
+            "limit",
+            "after",
+            "consistency",
+            "min_wal_offset",
+        ];
+        let fields = Fields::of_params(params, names)?;
+        let after = fields.optional_object("after")?;
+        let after = after.map(|raw| {
+            serde_json::from_str::<TimerPlace<'static>>(raw.get()).map_err(|_| {
+                fields.unexpected("after", "an object with due_at, instance_id and name")
+            })
+        });
+        Ok(Self {
+            machine: fields.optional_text("machine")?,
+            due_before: fields.optional_integer("due_before")?,
+            suspended: fields.optional_bool("suspended")?.unwrap_or(false),
+            limit: fields.optional_integer("limit")?,
+            after: after.transpose()?,
+            read: fields.read_options()?,
+        })
+    }
+}
+
+/// Result of TIMER_LIST.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerListResult<'a> {
+    /// In the order in which they are due.
+    pub timers: Vec<TimerItem<'a>>,
+    /// Where the next page begins; absent: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<TimerPlace<'a>>,
+}
+
+/// One timer of TIMER_LIST.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerItem<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// Its machine's name.
+    pub machine: Cow<'a, str>,
+    /// Its machine's version.
+    pub version: u32,
+    /// Its current state.
+    pub state: Cow<'a, str>,
+    /// The timer.
+    #[serde(flatten)]
+    pub timer: Timer<'a>,
+}

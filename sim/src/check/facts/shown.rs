@@ -1,0 +1,33 @@
+//! What the log shows to watches.
+
+use rstmdb_engine::fact::Meta;
+
+/// What kind of thing a watch shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An event.
+    Event,
+    /// A creation, to watches that include them.
+    Created,
+    /// A deletion, to watches that include them.
+    Deleted,
+}
+
+/// What watches show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What it is.
+    pub kind: Kind,
+    /// Where it took effect.
+    pub offset: u64,
+    /// Whose.
+    pub instance: String,
+    /// The event's id; for a creation or a deletion, the instance's id.
+    pub tag: String,
+    /// The states before and after it; empty where there is none.
+    pub states: [String; 2],
+    /// The context after it; of a deletion, nothing.
+    pub ctx: Vec<u8>,
+    /// What its client said about it.
+    pub said: Option<Meta>,
+}

@@ -1,0 +1,47 @@
+//! A gate: a machine of format 2 whose timers close and open it for ever; and the model of it.
+
+use serde_json::{Value, json};
+
+use super::Refusal;
+
+/// What PUT_MACHINE is given.
+pub(super) fn definition() -> Value {
+    json!({
+        "format": 2,
+        "initial": "open",
+        "states": [
+            {"name": "open", "timers": [
+                {"event": "CLOSE", "after": "3s"},
+                {"event": "NUDGE", "after": "1s"},
+                {"event": "JAM", "after": "2s"},
+            ]},
+            {"name": "closed", "timers": [{"event": "OPEN", "after": "2s"}]},
+        ],
+        "transitions": [
+            {"from": "open", "event": "CLOSE", "to": "closed"},
+            {"from": "open", "event": "NUDGE", "to": "open"},
+            {"from": "open", "event": "JAM", "to": "closed", "guard": "false"},
+            {"from": "open", "event": "HOLD", "to": "open", "reenter": true},
+            {"from": "closed", "event": "OPEN", "to": "open"},
+        ],
+    })
+}
+
+/// The timers of a state: each name, and after how many milliseconds it fires.
+pub(super) fn timers(state: &str) -> &'static [(&'static str, u64)] {
+    match state {
+        "open" => &[("CLOSE", 3_000), ("JAM", 2_000), ("NUDGE", 1_000)],
+        "closed" => &[("OPEN", 2_000)],
+        _ => &[],
+    }
+}
+
+/// Where an event leads.
+pub(super) fn next(state: &str, event: &str) -> Result<&'static str, Refusal> {
+    match (state, event) {
+        ("open", "CLOSE") => Ok("closed"),
+        ("open", "NUDGE" | "HOLD") | ("closed", "OPEN") => Ok("open"),
+        ("open", "JAM") => Err(Refusal::GuardFailed),
+        _ => Err(Refusal::InvalidTransition),
+    }
+}
