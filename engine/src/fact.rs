@@ -13,8 +13,8 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fired, FlushAll, Header, Key,
-    KeyBounds, Meta, PutMachine, SetAutomation, SetLevel, SetTimers, Timer, TimerSpent, Timers,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fence, Fired, FlushAll, Header, Key,
+    KeyBounds, LockChanged, LockEnded, LockHolder, LockWaiter, Meta, PutMachine, SetAutomation, SetLevel, SetTimers, Timer, TimerSpent, Timers,
 };
 
 use crate::limits::Limits;

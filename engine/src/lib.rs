@@ -43,11 +43,12 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, FireTimer,
-    ListInstances, ListTimers, Part, PutMachine, Query, SetAutomation, SetTimers,
+    AcquireLock, ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun,
+    ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, Part, PutMachine,
+    Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
-pub use api::reply::{InstanceView, Reply};
-pub use api::{Refusal, TRIED, command, reply};
+pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
+pub use api::{LockRefusal, Refusal, TRIED, command, reply};
 pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;
