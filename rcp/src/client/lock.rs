@@ -14,7 +14,7 @@ use super::{Client, Error};
 use crate::Code;
 use crate::message::locks::{LockAcquire, LockHeld, LockRelease};
 use crate::message::meta::{Fence, Meta};
-use keeper::{Keeper, State, held_until};
+use keeper::{LockKeeper, LockState, held_until};
 
 /// The time for which a lock is asked for, if the caller does not say.
 const TTL_DEFAULT: Duration = Duration::from_secs(30);
@@ -143,7 +143,7 @@ pub struct Lock {
     name: Arc<str>,
     owner: Arc<str>,
     token: u64,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<LockState>,
     task: Option<AbortHandle>,
     /// It is released, or its release was tried and waited for.
     over: bool,
@@ -159,11 +159,11 @@ impl Lock {
     ) -> Result<Self, Error> {
         let (name, owner): (Arc<str>, Arc<str>) =
             ((*held.lock.name).into(), (*held.lock.owner).into());
-        let (state, seen) = watch::channel(State::Held {
+        let (state, seen) = watch::channel(LockState::Held {
             until: held_until(sent, ttl),
             expires_at: held.lock.expires_at,
         });
-        let mut keeper = Keeper {
+        let mut keeper = LockKeeper {
             client: client.clone(),
             name: name.clone(),
             token: held.lock.token,
@@ -233,8 +233,8 @@ impl Lock {
     /// When the lock expires unless it is renewed again, Unix ms by the log's time, as the last renewal answered.
     pub fn expires_at(&self) -> Option<u64> {
         match *self.state.borrow() {
-            State::Held { expires_at, .. } => Some(expires_at),
-            State::Lost(_) => None,
+            LockState::Held { expires_at, .. } => Some(expires_at),
+            LockState::Lost(_) => None,
         }
     }
 

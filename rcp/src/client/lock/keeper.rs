@@ -17,7 +17,7 @@ use crate::message::op;
 
 /// What is known of a lock.
 #[derive(Debug, Clone)]
-pub(super) enum State {
+pub(super) enum LockState {
     /// It is held.
     Held {
         /// Until then, by this process's clock, no other owner can have it.
@@ -29,7 +29,7 @@ pub(super) enum State {
     Lost(Arc<str>),
 }
 
-impl State {
+impl LockState {
     /// Why the lock is lost; `None` while it is held.
     pub(super) fn reason(&self, now: Instant) -> Option<Arc<str>> {
         match self {
@@ -48,24 +48,24 @@ pub(super) fn held_until(sent: Instant, ttl: Duration) -> Instant {
 }
 
 /// The task that renews a lock.
-pub(super) struct Keeper {
+pub(super) struct LockKeeper {
     pub(super) client: Client,
     pub(super) name: Arc<str>,
     pub(super) token: u64,
     pub(super) ttl: Duration,
     pub(super) meta: Meta<'static>,
-    pub(super) state: watch::Sender<State>,
+    pub(super) state: watch::Sender<LockState>,
     /// When the last request was sent that was granted.
     pub(super) sent: Instant,
 }
 
-impl Keeper {
+impl LockKeeper {
     pub(super) async fn run(mut self) {
         loop {
             sleep_until(self.sent + self.ttl / 3).await;
             if let Err(reason) = self.renew(held_until(self.sent, self.ttl)).await {
                 tracing::debug!(lock = %self.name, token = self.token, %reason, "lock lost");
-                self.state.send_replace(State::Lost(reason));
+                self.state.send_replace(LockState::Lost(reason));
                 return;
             }
         }
@@ -116,7 +116,7 @@ impl Keeper {
 
     fn renewed(&mut self, held: &LockHeld<'_>, sent: Instant) {
         self.sent = sent;
-        self.state.send_replace(State::Held {
+        self.state.send_replace(LockState::Held {
             until: held_until(sent, self.ttl),
             expires_at: held.lock.expires_at,
         });
@@ -132,13 +132,13 @@ mod tests {
         let sent = Instant::now();
         let until = held_until(sent, Duration::from_secs(8));
         assert_eq!(until, sent + Duration::from_secs(7));
-        let held = State::Held {
+        let held = LockState::Held {
             until,
             expires_at: 0,
         };
         assert!(held.reason(until - Duration::from_millis(1)).is_none());
         assert!(held.reason(until).is_some());
-        let lost = State::Lost("gone".into());
+        let lost = LockState::Lost("gone".into());
         assert_eq!(lost.reason(sent).as_deref(), Some("gone"));
     }
 }

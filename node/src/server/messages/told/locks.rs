@@ -10,7 +10,7 @@ use super::read;
 
 /// What a leader adds while the owner waits.
 #[derive(Deserialize)]
-struct Waits {
+struct LockPlace {
     place: u64,
     ahead: u64,
     until: u64,
@@ -36,7 +36,7 @@ pub(super) fn reply(command: &LockCommand, text: &[u8]) -> Option<LockReply> {
         ttl_ms: lock.ttl_ms,
         waiting: lock.waiting,
     };
-    Some(match read::<Waits>(text) {
+    Some(match read::<LockPlace>(text) {
         Some(waits) => LockReply::Waits {
             lock,
             place: waits.place,
