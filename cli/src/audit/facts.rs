@@ -81,9 +81,10 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
-        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
-            Err("it is not about an instance".to_owned())
-        }
+        Some(
+            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) | Body::LockChanged(_),
+        )
+        | None => Err("it is not about an instance".to_owned()),
     }
 }
 
