@@ -12,6 +12,8 @@ type Wrong = String;
 #[derive(Debug, Default)]
 pub struct LockAccount {
     locks: BTreeMap<String, Lock>,
+    /// Every owner that a lock was granted to, by the lock and the token.
+    grants: BTreeMap<(String, u64), String>,
     /// How many were granted, how many of them to an owner that has waited, how many have expired.
     granted: u64,
     queued: u64,
@@ -43,6 +45,13 @@ impl LockAccount {
     #[must_use]
     pub fn counts(&self) -> [u64; 4] {
         [self.granted, self.queued, self.expired, self.fenced]
+    }
+
+    /// To whom a lock was granted with this token.
+    #[must_use]
+    pub fn granted_to(&self, name: &str, token: u64) -> Option<&str> {
+        let grant = (name.to_owned(), token);
+        self.grants.get(&grant).map(String::as_str)
     }
 
     /// When the first lock expires.
@@ -129,6 +138,8 @@ impl LockAccount {
                 self.queued += in_turn(&lock, &gone, &holder.owner, time_ms)?;
                 self.granted += 1;
                 lock.last_token = offset;
+                let grant = (fact.name.clone(), offset);
+                self.grants.insert(grant, holder.owner.clone());
                 lock.holder = Some(Holder {
                     owner: holder.owner.clone(),
                     token: offset,
