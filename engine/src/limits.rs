@@ -62,6 +62,9 @@ pub const LOCK_NAME_BYTES_MAX: usize = 1024;
 pub const LOCK_TTL_MS_MIN: u64 = 1000;
 /// Longest time for which a lock is granted, in milliseconds, and longest time that an owner may ask to wait.
 pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
+/// A place in a lock's queue is kept for so much longer than the owner waits, in milliseconds, so that an owner finds it
+/// that asks again at the end of its time.
+pub const LOCK_PLACE_SLACK_MS: u64 = 3000;
 /// A place in a lock's queue is lost after this time, in milliseconds, unless the owner asks again.
 pub const LOCK_PLACE_MS_MAX: u64 = 30_000;
 /// A lock that goes to an owner that has waited expires after this time, in milliseconds, unless the owner asks again: it

@@ -84,7 +84,15 @@ mod tests {
     fn a_fence_is_a_lock_and_a_token() {
         assert_eq!(fence("billing:17"), Ok(Fence::new("billing", 17)));
         assert_eq!(fence("eu:billing:17"), Ok(Fence::new("eu:billing", 17)));
-        for wrong in ["", "billing", "billing:", ":17", "billing:0", "billing:-1", "billing:x"] {
+        for wrong in [
+            "",
+            "billing",
+            "billing:",
+            ":17",
+            "billing:0",
+            "billing:-1",
+            "billing:x",
+        ] {
             assert!(fence(wrong).is_err(), "{wrong:?} was taken");
         }
     }

@@ -22,8 +22,8 @@ pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
-    Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll,
-    Acquiring, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, Lock,
+    Acquiring, Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance,
+    FlushAll, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, Lock,
     LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun, PutMachine,
     WalRead,
 };

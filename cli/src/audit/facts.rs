@@ -83,14 +83,9 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
             origin: origin(0, None),
         }),
         Some(
-            Body::PutMachine(_)
-            | Body::SetLevel(_)
-            | Body::SetAutomation(_)
-            | Body::LockChanged(_),
+            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) | Body::LockChanged(_),
         )
-        | None => {
-            Err("it is not about an instance".to_owned())
-        }
+        | None => Err("it is not about an instance".to_owned()),
     }
 }
 

@@ -39,7 +39,10 @@ pub(super) fn held(result: &Json) -> String {
         format!("token  {}", cell(&result["token"])),
         format!("fence  --fence {name}:{}", cell(&result["token"])),
     ];
-    lines.iter().map(|line| format!("{}\n", printable(line))).collect()
+    lines
+        .iter()
+        .map(|line| format!("{}\n", printable(line)))
+        .collect()
 }
 
 /// A lock that was released.
@@ -58,7 +61,11 @@ pub(super) fn changed(entry: &Json) -> String {
     let ended = &entry["ended"];
     if !ended.is_null() {
         let how = cell(&ended["by"]);
-        said.push(format!("{how} of {} ({})", cell(&ended["owner"]), cell(&ended["token"])));
+        said.push(format!(
+            "{how} of {} ({})",
+            cell(&ended["owner"]),
+            cell(&ended["token"])
+        ));
     }
     let holder = &entry["holder"];
     if !holder.is_null() {
@@ -93,7 +100,10 @@ mod tests {
             "more follow: --after 'billing'\n",
         );
         assert_eq!(list(&parsed(&result), Paint::PLAIN), expected);
-        assert_eq!(list(&parsed(&json!({"locks": []})), Paint::PLAIN), "none is held\n");
+        assert_eq!(
+            list(&parsed(&json!({"locks": []})), Paint::PLAIN),
+            "none is held\n"
+        );
     }
 
     #[test]
