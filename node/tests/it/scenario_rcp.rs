@@ -99,7 +99,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
             };
             ("AUTOMATION", text(&params))
         }
-        Command::SetTimers(_) => panic!("no scenario asks for {command}"),
+        Command::SetTimers(_) | Command::Lock(_) => panic!("no scenario asks for {command}"),
         Command::SetLevel { .. } | Command::FireTimer(_) => {
             panic!("no client can ask for {command}")
         }
