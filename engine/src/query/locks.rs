@@ -53,7 +53,7 @@ impl State {
         if *lock.owner == *owner {
             return LockTurn::Held;
         }
-        match lock.waiters.values().any(|it| *it.owner == *owner) {
+        match lock.waits(owner) {
             true => LockTurn::Waits,
             false => LockTurn::Neither,
         }

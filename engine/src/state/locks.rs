@@ -10,7 +10,7 @@ use imbl::{OrdMap, OrdSet};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::invariants::{BrokenInvariant, ensure};
-use crate::fact::LockChanged;
+use crate::fact::{LockChanged, LockWaiter};
 
 /// All locks that are held.
 #[derive(Clone, Default)]
@@ -76,18 +76,7 @@ impl Lock {
                 return Err("an owner waits no longer that has not waited");
             }
         }
-        let kept = match &fact.ended {
-            None => before,
-            Some(ended) => {
-                let Some(lock) = before.filter(|lock| lock.token == ended.token) else {
-                    return Err("a lock ends that was not held with this token");
-                };
-                if ended.expired && !lock.has_expired(time_ms) {
-                    return Err("a lock expires before its time");
-                }
-                None
-            }
-        };
+        let kept = Self::kept(before, fact, time_ms)?;
         let Some(holder) = &fact.holder else {
             let is_free = kept.is_none() && waiters.is_empty() && fact.waiter.is_none();
             return match is_free {
@@ -115,25 +104,63 @@ impl Lock {
             waiters,
         };
         if let Some(asked) = &fact.waiter {
-            let owner = Arc::from(asked.owner.as_str());
-            let waiter = Waiter {
-                owner,
-                ttl_ms: asked.ttl_ms,
-                until_ms: asked.until_ms,
-            };
-            let place = if asked.place == 0 {
-                offset
-            } else {
-                asked.place
-            };
-            let earlier = lock.waiters.insert(place, Arc::new(waiter));
-            if earlier.map(|earlier| earlier.owner == lock.waiters[&place].owner)
-                != (asked.place != 0).then_some(true)
-            {
-                return Err("an owner asks again that has not waited at this place");
-            }
+            lock.queue(asked)?;
+        }
+        if kept.is_none() && lock.waits(&lock.owner) {
+            return Err("an owner holds a lock and waits for it");
         }
         Ok(Some(lock))
+    }
+
+    /// The lock, if its holding goes on.
+    fn kept<'l>(
+        before: Option<&'l Self>,
+        fact: &LockChanged,
+        time_ms: u64,
+    ) -> Result<Option<&'l Self>, &'static str> {
+        let Some(ended) = &fact.ended else {
+            return Ok(before);
+        };
+        match before {
+            Some(lock) if lock.token == ended.token => match ended.expired {
+                true if !lock.has_expired(time_ms) => Err("a lock expires before its time"),
+                _ => Ok(None),
+            },
+            _ => Err("a lock ends that was not held with this token"),
+        }
+    }
+
+    /// Whether an owner has a place.
+    pub(crate) fn waits(&self, owner: &str) -> bool {
+        let mut waiters = self.waiters.values();
+        waiters.any(|waiter| *waiter.owner == *owner)
+    }
+
+    /// Gives an owner a place, or prolongs the one that it has.
+    fn queue(&mut self, asked: &LockWaiter) -> Result<(), &'static str> {
+        let waiter = Waiter {
+            owner: Arc::from(asked.owner.as_str()),
+            ttl_ms: asked.ttl_ms,
+            until_ms: asked.until_ms,
+        };
+        let fits = match asked.place {
+            0 => waiter.owner != self.owner && !self.waits(&waiter.owner),
+            place => {
+                let there = self.waiters.get(&place);
+                there.is_some_and(|there| there.owner == waiter.owner)
+            }
+        };
+        if !fits {
+            return Err(
+                "an owner gets a second place, or asks again at a place that is not its own",
+            );
+        }
+        let place = match asked.place {
+            0 => self.last_offset,
+            place => place,
+        };
+        self.waiters.insert(place, Arc::new(waiter));
+        Ok(())
     }
 
     pub(in crate::state) fn digest(&self) -> u128 {

@@ -22,6 +22,8 @@ enum Premise {
     Level(u32),
     /// The state of automation, and since when.
     Automation(bool, u64),
+    /// The last fact of a lock.
+    Lock(u64),
     /// Whether the fence of the write holds.
     Fence(bool),
     /// What depends on the moment is decided at its moment.
@@ -77,7 +79,7 @@ impl Premises {
             }
             Command::FlushAll | Command::SetLevel { .. } => {}
             Command::SetAutomation(_) => self.automation(view),
-            Command::Lock(_) => self.0.push(Premise::Moment(now.time_ms)),
+            Command::Lock(lock) => self.lock(view, lock.name(), now),
             Command::DryRun(asked) => asked.parts().for_each(|part| match part {
                 Part::Write(command) => self.command(view, command, now),
                 Part::Read(query) => self.query(view, query, now),
@@ -100,7 +102,7 @@ impl Premises {
                 }
             },
             Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
-            Query::GetLock { .. } => self.0.push(Premise::Moment(now.time_ms)),
+            Query::GetLock { name, .. } => self.lock(view, name, now),
             Query::ListInstances(_)
             | Query::ListMachines { .. }
             | Query::ListTimers(_)
@@ -115,6 +117,13 @@ impl Premises {
             self.0.push(Premise::Fence(holds));
         }
         self
+    }
+
+    fn lock(&mut self, view: View<'_>, name: &str, now: Now) {
+        let lock = view.lock(name);
+        let last = lock.map_or(0, |lock| lock.last_offset);
+        self.0.push(Premise::Lock(last));
+        self.0.push(Premise::Moment(now.time_ms));
     }
 
     fn automation(&mut self, view: View<'_>) {
