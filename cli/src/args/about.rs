@@ -21,7 +21,7 @@ pub struct About {
     causation_id: Option<String>,
     /// Refuse the write if this token no longer holds this lock.
     #[arg(long, value_name = "LOCK:TOKEN", env = "RSTMDB_FENCE", value_parser = fence)]
-    fence: Option<Fence<'static>>,
+    fence: Option<FenceOption>,
 }
 
 impl About {
@@ -35,7 +35,7 @@ impl About {
             reason: self.reason.map(Into::into),
             correlation_id: self.correlation_id.map(Into::into),
             causation_id: self.causation_id.map(Into::into),
-            fence: self.fence,
+            fence: self.fence.and_then(|option| option.0),
         }
     }
 }
@@ -58,12 +58,19 @@ impl WouldSay {
     }
 }
 
-fn fence(text: &str) -> Result<Fence<'static>, String> {
+/// Nothing if it is empty: so an empty variable means that there is no fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FenceOption(Option<Fence<'static>>);
+
+fn fence(text: &str) -> Result<FenceOption, String> {
+    if text.is_empty() {
+        return Ok(FenceOption(None));
+    }
     let parts = text.rsplit_once(':');
     let fence = parts.and_then(|(lock, token)| Some((lock, token.parse().ok()?)));
     match fence {
         Some((lock, token)) if !lock.is_empty() && token > 0 => {
-            Ok(Fence::new(lock.to_owned(), token))
+            Ok(FenceOption(Some(Fence::new(lock.to_owned(), token))))
         }
         _ => Err("expected LOCK:TOKEN, with the token that `lock acquire` has printed".to_owned()),
     }
@@ -82,10 +89,11 @@ mod tests {
 
     #[test]
     fn a_fence_is_a_lock_and_a_token() {
-        assert_eq!(fence("billing:17"), Ok(Fence::new("billing", 17)));
-        assert_eq!(fence("eu:billing:17"), Ok(Fence::new("eu:billing", 17)));
+        let is = |lock: &'static str| Ok(FenceOption(Some(Fence::new(lock, 17))));
+        assert_eq!(fence("billing:17"), is("billing"));
+        assert_eq!(fence("eu:billing:17"), is("eu:billing"));
+        assert_eq!(fence(""), Ok(FenceOption(None)));
         for wrong in [
-            "",
             "billing",
             "billing:",
             ":17",

@@ -61,13 +61,13 @@ pub struct Acquiring {
 /// `lock acquire`.
 #[derive(Debug, Args)]
 pub struct LockAcquire {
-    /// How it is acquired.
-    #[command(flatten)]
-    pub how: Acquiring,
     /// Who holds the lock. The same owner gets the same token again, so processes that may exclude each other need
     /// different owners. A new one is made when absent.
     #[arg(long, value_name = "OWNER")]
     pub owner: Option<String>,
+    /// How it is acquired.
+    #[command(flatten)]
+    pub how: Acquiring,
 }
 
 /// `lock renew`.
@@ -127,15 +127,15 @@ pub struct LockList {
 /// `lock run`.
 #[derive(Debug, Args)]
 pub struct LockRun {
-    /// How it is acquired.
-    #[command(flatten)]
-    pub how: Acquiring,
     /// Who holds the lock, for people who look. A random part is added.
     #[arg(long, value_name = "OWNER")]
     pub owner: Option<String>,
     /// When the lock is lost, the command gets SIGTERM, and after this time SIGKILL.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub grace: Duration,
+    /// How it is acquired.
+    #[command(flatten)]
+    pub how: Acquiring,
     /// The command. It finds RSTMDB_LOCK_NAME, RSTMDB_LOCK_TOKEN and RSTMDB_FENCE in its environment; the last one fences
     /// each write of an rstmdb-cli that it calls.
     #[arg(last = true, required = true, value_name = "COMMAND")]

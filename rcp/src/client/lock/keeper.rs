@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -73,15 +74,8 @@ impl LockKeeper {
 
     /// Renews the lock, and tries until `until` if it cannot. The error is the reason why the lock is lost.
     pub(super) async fn renew(&mut self, until: Instant) -> Result<(), Arc<str>> {
+        let params = self.params()?;
         let options = &self.client.session.dialer.options;
-        let params = LockRenew {
-            name: Cow::Borrowed(&self.name),
-            token: self.token,
-            ttl_ms: Some(millis(self.ttl)),
-            meta: self.meta.clone(),
-        };
-        let params = serde_json::value::to_raw_value(&params);
-        let params = params.map_err(|error| Arc::from(error.to_string()))?;
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max.min(self.ttl / 10));
         let mut last: Option<Error> = None;
         loop {
@@ -112,6 +106,16 @@ impl LockKeeper {
             last = Some(error);
             sleep(backoff.pause().min(left)).await;
         }
+    }
+
+    fn params(&self) -> Result<Box<RawValue>, Arc<str>> {
+        let params = LockRenew {
+            name: Cow::Borrowed(&self.name),
+            token: self.token,
+            ttl_ms: Some(millis(self.ttl)),
+            meta: self.meta.clone(),
+        };
+        serde_json::value::to_raw_value(&params).map_err(|error| error.to_string().into())
     }
 
     fn renewed(&mut self, held: &LockHeld<'_>, sent: Instant) {

@@ -25,8 +25,8 @@ pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Err
     Some(asked.map(|asked| {
         let claim = claim_of(&asked.command);
         let sent = sent(op, &asked.command, &text, params, ids);
-        locks::waiting(asked, sent)
-            .unwrap_or_else(|(asked, sent)| RequestPlan::write(claim, submission(asked, sent)))
+        locks::plan_of_waiting(&asked, &sent)
+            .unwrap_or_else(|| RequestPlan::write(claim, submission(asked, sent)))
     }))
 }
 

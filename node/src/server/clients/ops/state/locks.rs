@@ -33,29 +33,25 @@ impl Job {
     }
 }
 
-/// The plan for a command about a lock, if it is to wait; else the command again.
-pub(super) fn waiting(
-    asked: Asked,
-    sent: ClientRequest,
-) -> Result<RequestPlan, (Asked, ClientRequest)> {
-    match asked.command {
-        Command::Lock(LockCommand::Acquire(acquire)) if acquire.wait_ms.unwrap_or_default() > 0 => {
-            let effect = Effect::Write { keyed: true };
-            let wait = LockWait {
-                acquire,
-                meta: asked.meta,
-                sent,
-                effect,
-            };
-            Ok(RequestPlan {
-                // It may take long, so no other request of its connection waits for it.
-                claim: Claim::FREE,
-                effect,
-                job: Job::WaitForLock(Box::new(wait)),
-            })
-        }
-        _ => Err((asked, sent)),
-    }
+/// The plan for a request that is to wait; `None` for all others.
+pub(super) fn plan_of_waiting(asked: &Asked, sent: &ClientRequest) -> Option<RequestPlan> {
+    let Command::Lock(LockCommand::Acquire(acquire)) = &asked.command else {
+        return None;
+    };
+    acquire.wait_ms.filter(|wait_ms| *wait_ms > 0)?;
+    let effect = Effect::Write { keyed: true };
+    let wait = LockWait {
+        acquire: acquire.clone(),
+        meta: asked.meta.clone(),
+        sent: sent.clone(),
+        effect,
+    };
+    Some(RequestPlan {
+        // It may take long, so no other request of its connection waits for it.
+        claim: Claim::FREE,
+        effect,
+        job: Job::WaitForLock(Box::new(wait)),
+    })
 }
 
 pub(in crate::server::clients::ops) fn start(
