@@ -60,9 +60,14 @@ export interface WriteOptions extends CallOptions {
   reason?: string;
   correlation_id?: string;
   causation_id?: string;
+  /** The write is refused with LOCK_LOST if this token no longer holds this lock. */
+  fence?: Fence;
   /** Only asks what would happen. Refused by the client if the server does not offer `lifecycle`. */
   dry_run?: boolean;
 }
+
+/** A lock, and the token that it was acquired with. */
+export interface Fence { lock: string; token: number }
 
 export interface KeyedOptions extends WriteOptions {
   /** Makes the change happen once. null: the write gets no key, and is not sent again when its outcome is unknown. */
@@ -118,7 +123,30 @@ export interface Instance {
   last_event_id?: string;
   /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
   meta?: Json | null;
+  /** Its armed timers, by name; absent: it has none. */
+  timers?: Timer[];
+  timers_suspended?: boolean;
 }
+export interface Timer { name: string; due_at: number; event?: string; refusals?: number }
+/** By a timer's name; null disarms it. */
+export type TimerChanges = { [name: string]: { after: string | number } | { at: string | number } | null };
+export interface TimersSet extends DryRun { instance_id: string; timers: Timer[]; wal_offset?: number | null }
+export interface TimerPlace { due_at: number; instance_id: string; name: string }
+export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
+export interface TimerList { timers: ListedTimer[]; next?: TimerPlace }
+export interface Lock {
+  name: string;
+  owner: string;
+  /** Greater than every earlier token of the lock. */
+  token: number;
+  expires_at: number;
+  ttl_ms: number;
+  /** How many owners wait for it. */
+  waiting: number;
+}
+export interface HeldLock extends Lock { wal_offset?: number }
+export interface ReleasedLock { name: string; owner: string; token: number; released: true; next_owner?: string; wal_offset: number }
+export interface LockList { locks: Lock[]; next?: string }
 export interface InstanceSummary {
   id: string;
   machine: string;
@@ -331,7 +359,15 @@ export class Client {
   getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
-  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Promise<AppliedEvent>;
+  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent>;
+  timerSet(instanceId: string, timers?: TimerChanges, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
+  timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
+  /** The same owner gets the same token again, so each process needs an owner of its own. The wait adds to the timeout. */
+  lockAcquire(name: string, owner: string, ttlMs: number, options?: WriteOptions & { wait_ms?: number }): Promise<HeldLock>;
+  lockRenew(name: string, token: number, options?: WriteOptions & { ttl_ms?: number }): Promise<HeldLock>;
+  lockRelease(name: string, token: number, options?: WriteOptions): Promise<ReleasedLock>;
+  lockGet(name: string, options?: ReadOptions): Promise<LockList>;
+  lockList(options?: ReadOptions & { prefix?: string; limit?: number; after?: string }): Promise<LockList>;
   allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
@@ -366,7 +402,7 @@ export namespace requests {
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
-  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Request;
+  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
   function allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },

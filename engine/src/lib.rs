@@ -43,11 +43,12 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, FireTimer,
-    ListInstances, ListTimers, Part, PutMachine, Query, SetAutomation, SetTimers,
+    AcquireLock, ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun,
+    ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, Part, PutMachine,
+    Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
-pub use api::reply::{InstanceView, Reply};
-pub use api::{Refusal, TRIED, command, reply};
+pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
+pub use api::{LockRefusal, Refusal, TRIED, command, reply};
 pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;
@@ -58,5 +59,8 @@ pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots}
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, nearest, schema};
+pub use query::LockTurn;
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;
+#[cfg(feature = "planted-bugs")]
+pub use view::ignore_fences;

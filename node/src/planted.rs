@@ -48,11 +48,13 @@ pub enum Bug {
     ReloadForgetsARevocation,
     /// The new addresses of a member are confirmed, and not written.
     MovedMemberStaysWhereItWas,
+    /// A write takes effect although the token of its fence does not hold the lock any more.
+    FenceNotChecked,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -68,6 +70,7 @@ impl Bug {
         Self::MetadataLostByForwarding,
         Self::ReloadForgetsARevocation,
         Self::MovedMemberStaysWhereItWas,
+        Self::FenceNotChecked,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -89,6 +92,7 @@ impl Bug {
             Self::MetadataLostByForwarding => "metadata-lost-by-forwarding",
             Self::ReloadForgetsARevocation => "reload-forgets-a-revocation",
             Self::MovedMemberStaysWhereItWas => "moved-member-stays-where-it-was",
+            Self::FenceNotChecked => "fence-not-checked",
         }
     }
 }
@@ -122,6 +126,7 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::FenceNotChecked => rstmdb_engine::ignore_fences(),
         Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
         Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
         Bug::ReadWithoutReadIndex

@@ -1,6 +1,12 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
+mod locks;
+
 use clap::{Args, Subcommand};
+
+pub use locks::{
+    Acquiring, Lock, LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun,
+};
 
 use super::about::About;
 use super::asking::{Allowed, DryRun, Explain, Freshness};
@@ -59,6 +65,8 @@ pub enum Command {
     Automation(Automation),
     /// List timers, move one, or let an instance's timers fire again.
     Timers(Timers),
+    /// Acquire, renew and release locks, or run a command while holding one.
+    Lock(Lock),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.

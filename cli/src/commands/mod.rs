@@ -45,6 +45,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::Unwatch(args) => watches::unwatch(session, &args),
         Command::Automation(args) => server::automation::run(session, args).await,
         Command::Timers(args) => server::timers::run(session, args).await,
+        Command::Lock(args) => Box::pin(server::locks::run(session, args)).await,
         Command::FlushAll(args) => storage::flush_all(session, args).await,
         Command::WalRead(args) => storage::wal_read(session, &args).await,
         Command::Ancestors(args) => storage::ancestors(session, &args).await,

@@ -1,5 +1,7 @@
 //! How results look to people: which columns a list has, how an object is spelled out.
 
+mod locks;
+
 use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
@@ -26,6 +28,9 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::PUT_MACHINE => put_machine(result, paint),
         op::AUTOMATION => automation(result),
         op::TIMER_LIST => timers(result, paint),
+        op::LOCK_GET | op::LOCK_LIST => locks::list(result, paint),
+        op::LOCK_ACQUIRE | op::LOCK_RENEW => locks::held(result),
+        op::LOCK_RELEASE => locks::released(result),
         op::ALLOWED_EVENTS => asked::allowed(result, paint),
         _ => fields(result, paint),
     }
@@ -60,6 +65,7 @@ fn fact_row(record: &Json) -> Vec<String> {
         .find(|text| !text.is_empty())
         .unwrap_or_default();
     let subject = match &entry["instance_id"] {
+        Json::Null if entry["machine"].is_null() => &entry["name"],
         Json::Null => &entry["machine"],
         id => id,
     };
@@ -84,6 +90,7 @@ fn detail(entry: &Json) -> String {
             cell(&entry["message"])
         ),
         "set_timers" => cell(&entry["timers"]),
+        "lock_changed" => locks::changed(entry),
         _ if !timer.is_empty() => format!("timer {timer} {}", cell(&entry["payload"])),
         _ => cell(&entry["payload"]),
     }

@@ -10,5 +10,6 @@ mod cluster;
 mod demo;
 mod fake;
 mod fuzz_corpus;
+mod locks;
 mod offline;
 mod program;

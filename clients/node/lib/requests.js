@@ -25,6 +25,15 @@ export const listInstances = (options) => made("LIST_INSTANCES", {}, options);
 export const deleteInstance = (instanceId, options) => made("DELETE_INSTANCE", { instance_id: instanceId }, options);
 export const applyEvent = (instanceId, event, payload, options) =>
   made("APPLY_EVENT", { instance_id: instanceId, event, payload }, options);
+export const timerSet = (instanceId, timers, options) =>
+  made("TIMER_SET", { instance_id: instanceId, timers }, options);
+export const timerList = (options) => made("TIMER_LIST", {}, options);
+export const lockAcquire = (name, owner, ttlMs, options) =>
+  made("LOCK_ACQUIRE", { name, owner, ttl_ms: ttlMs }, options);
+export const lockRenew = (name, token, options) => made("LOCK_RENEW", { name, token }, options);
+export const lockRelease = (name, token, options) => made("LOCK_RELEASE", { name, token }, options);
+export const lockGet = (name, options) => made("LOCK_GET", { name }, options);
+export const lockList = (options) => made("LOCK_LIST", {}, options);
 export const allowedEvents = (instanceId, options) => made("ALLOWED_EVENTS", { instance_id: instanceId }, options);
 export const walRead = (fromOffset, options) => made("WAL_READ", { from_offset: fromOffset }, options);
 export const ancestors = (offset, options) => made("ANCESTORS", { offset }, options);

@@ -1,5 +1,7 @@
 //! What a client asks for, as owned plain data.
 
+mod locks;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use bytes::Bytes;
 use super::refusal::Refusal;
 use super::reply::TimerPlace;
 use crate::fact::Header;
+
+pub use locks::{AcquireLock, ExpireLock, ListLocks, LockCommand, ReleaseLock, RenewLock};
 
 /// A request that may change the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Command {
     SetTimers(SetTimers),
     /// Fire a timer. Only the leader submits it, for itself.
     FireTimer(FireTimer),
+    /// Acquire, renew, release or expire a lock.
+    Lock(LockCommand),
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
     /// Tell what a command would do, and do nothing.
@@ -219,6 +225,15 @@ pub enum Query {
     ListInstances(ListInstances),
     /// A page of timers.
     ListTimers(ListTimers),
+    /// One lock.
+    GetLock {
+        /// The lock's name.
+        name: String,
+        /// The log's time: a lock that has expired by then is free. [`Query::ask_as`] sets it.
+        now_ms: u64,
+    },
+    /// A page of locks, by name.
+    ListLocks(ListLocks),
     /// What each event of an instance's state would do.
     AllowedEvents {
         /// The instance's id.
@@ -258,11 +273,16 @@ pub struct Asker {
 impl Query {
     /// Says who asks, and when.
     pub fn ask_as(&mut self, actor: &Arc<str>, now_ms: impl FnOnce() -> u64) {
-        if let Self::AllowedEvents { asker, .. } = self {
-            *asker = Asker {
-                actor: actor.clone(),
-                now_ms: now_ms(),
-            };
+        match self {
+            Self::AllowedEvents { asker, .. } => {
+                *asker = Asker {
+                    actor: actor.clone(),
+                    now_ms: now_ms(),
+                };
+            }
+            Self::GetLock { now_ms: at, .. } => *at = now_ms(),
+            Self::ListLocks(list) => list.now_ms = now_ms(),
+            _ => {}
         }
     }
 
@@ -270,13 +290,19 @@ impl Query {
     pub fn lists(&self) -> bool {
         matches!(
             self,
-            Self::ListInstances(_) | Self::ListMachines { .. } | Self::ListTimers(_)
+            Self::ListInstances(_)
+                | Self::ListMachines { .. }
+                | Self::ListTimers(_)
+                | Self::ListLocks(_)
         )
     }
 
     /// Whether it is answered with what it names, as it is: at once.
     pub fn is_light(&self) -> bool {
-        matches!(self, Self::GetInstance { .. } | Self::GetMachine { .. })
+        matches!(
+            self,
+            Self::GetInstance { .. } | Self::GetMachine { .. } | Self::GetLock { .. }
+        )
     }
 }
 
@@ -318,6 +344,7 @@ impl fmt::Display for Command {
                 "fire {} of {}, due at {}",
                 fire.name, fire.instance_id, fire.due_ms
             ),
+            Self::Lock(lock) => write!(f, "{lock}"),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
             Self::DryRun(asked) => match &**asked {
                 DryRun::Whole(command) => write!(f, "dry run of {command}"),

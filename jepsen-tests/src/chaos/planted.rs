@@ -52,6 +52,7 @@ fn faults(bug: Bug) -> &'static str {
         Bug::MetadataLostByForwarding => "transfer",
         Bug::ReloadForgetsARevocation => "reload",
         Bug::MovedMemberStaysWhereItWas => "moved",
+        Bug::FenceNotChecked => "pause,leader-alone",
     }
 }
 

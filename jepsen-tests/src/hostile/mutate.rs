@@ -32,6 +32,11 @@ const OPS: &[&str] = &[
     "FLUSH_ALL",
     "REPLICATION_STATUS",
     "AUTOMATION",
+    "LOCK_ACQUIRE",
+    "LOCK_RENEW",
+    "LOCK_RELEASE",
+    "LOCK_GET",
+    "LOCK_LIST",
     "CLUSTER_FINALIZE_UPGRADE",
 ];
 
@@ -109,7 +114,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(17) {
+        let (op, params) = match self.rng.below(18) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -152,6 +157,7 @@ impl Mutator {
             ),
             14 => allowed_events(&instance),
             15 => dry_run(&create),
+            16 => about_a_lock(self.rng.below(5)),
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})
@@ -290,6 +296,29 @@ fn chart() -> Value {
             "states": ["a", {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
             "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
                 "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
+}
+
+/// An operation on a lock.
+fn about_a_lock(which: u64) -> (&'static str, Value) {
+    match which {
+        0 => (
+            "LOCK_ACQUIRE",
+            json!({"name": "l", "owner": "o", "ttl_ms": 1000, "wait_ms": 20}),
+        ),
+        1 => (
+            "LOCK_RENEW",
+            json!({"name": "l", "token": 7, "ttl_ms": 1000}),
+        ),
+        2 => (
+            "LOCK_RELEASE",
+            json!({"name": "l", "token": 7, "fence": {"lock": "k", "token": 3}}),
+        ),
+        3 => ("LOCK_GET", json!({"name": "l", "consistency": "local"})),
+        _ => (
+            "LOCK_LIST",
+            json!({"prefix": "l", "limit": 2, "after": "k"}),
+        ),
+    }
 }
 
 /// What each event would do.

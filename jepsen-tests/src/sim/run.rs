@@ -11,6 +11,7 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace::{self, Record};
 use rstmdb_sim::world::World;
 
+use super::clients::lockers::Locker;
 use super::clients::readers::Reader;
 use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
@@ -127,6 +128,9 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
     let watchers = 0..WATCHERS;
     let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
+    let lockers = 0..Locker::count(world.settings.seed);
+    let lockers = lockers.map(|n| SimRuntime::spawn(Locker::new(&world, n).run(until)));
+    let lockers: Vec<_> = lockers.collect();
     let reader = SimRuntime::spawn(Reader::new(&world).run(until));
     Nemesis::new(&world, &plan).run().await;
     settle::calm(&world);
@@ -135,6 +139,7 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
     }
     join_all(clients).await;
     join_all(watchers).await;
+    join_all(lockers).await;
     drop(reader.await);
     settle::settle(&world).await;
 }

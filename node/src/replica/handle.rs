@@ -1,6 +1,7 @@
 //! [`Replica`]: everything that one can do with a replica. The rooms hold the code of its methods.
 
 mod invariants;
+pub(crate) mod locks;
 mod nodes;
 
 use std::collections::BTreeMap;

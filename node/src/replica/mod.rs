@@ -53,6 +53,7 @@ pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader};
+pub use handle::locks::LockRequest;
 pub use handle::{HeldHistory, Replica};
 pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};

@@ -4,6 +4,7 @@ use rstmdb_rcp::message::asking::AllowedEvents;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
+use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
 use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
 use rstmdb_rcp::message::storage::audit::AuditRead;
@@ -42,4 +43,9 @@ fn look_into(payload: &[u8]) {
     let _ = Automation::read(head.params);
     let _ = TimerSet::read(head.params);
     let _ = TimerList::read(head.params);
+    let _ = LockAcquire::read(head.params);
+    let _ = LockRenew::read(head.params);
+    let _ = LockRelease::read(head.params);
+    let _ = LockGet::read(head.params);
+    let _ = LockList::read(head.params);
 }

@@ -19,6 +19,9 @@ use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
 };
+use crate::message::locks::{
+    LockAcquire, LockGet, LockHeld, LockList, LockRelease, LockReleased, LockRenew, Locks,
+};
 use crate::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
 };
@@ -82,6 +85,16 @@ methods! {
     timer_set TIMER_SET (TimerSet<'_>) -> TimerSetResult<'static>;
     /// TIMER_LIST: a page of timers, in the order in which they are due.
     timer_list TIMER_LIST (TimerList<'_>) -> TimerListResult<'static>;
+    /// LOCK_ACQUIRE: gets a lock, or waits for it. [`Client::lock`] also renews it.
+    lock_acquire LOCK_ACQUIRE (LockAcquire<'_>) -> LockHeld<'static>;
+    /// LOCK_RENEW: holds a lock for longer.
+    lock_renew LOCK_RENEW (LockRenew<'_>) -> LockHeld<'static>;
+    /// LOCK_RELEASE: gives a lock back.
+    lock_release LOCK_RELEASE (LockRelease<'_>) -> LockReleased<'static>;
+    /// LOCK_GET: who holds a lock.
+    lock_get LOCK_GET (LockGet<'_>) -> Locks<'static>;
+    /// LOCK_LIST: a page of the locks that are held, by name.
+    lock_list LOCK_LIST (LockList<'_>) -> Locks<'static>;
     /// BATCH: several operations in one request.
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.

@@ -7,6 +7,7 @@
 //! | [`ancestors`] | ANCESTORS |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
+//! | [`locks`] | LOCK_ACQUIRE, LOCK_RENEW, LOCK_RELEASE, LOCK_GET, LOCK_LIST |
 //! | [`reload`] | RELOAD |
 //! | [`timers`] | timers in records of the log |
 
@@ -15,6 +16,7 @@ pub mod audit;
 pub mod automation;
 pub mod backup;
 pub mod keys;
+pub mod locks;
 pub mod reload;
 pub mod timers;
 

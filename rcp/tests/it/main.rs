@@ -6,6 +6,7 @@
 
 mod client;
 mod client_cluster;
+mod client_lock;
 mod client_tls;
 mod client_watch;
 mod client_watch_cluster;

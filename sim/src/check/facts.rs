@@ -1,6 +1,7 @@
 //! The meaning of the committed log, computed a second time without the engine: which facts fit the state
 //! before them, and the state of each instance after them.
 
+mod locks;
 mod shown;
 mod timers;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use rstmdb_engine::fact::{self, Body, Entry, level};
 use serde_json::{Map, Value};
 
+use super::locks::LockAccount;
 use super::said;
 use super::timers::Armed;
 use crate::machines::Machine;
@@ -50,6 +52,7 @@ pub struct Facts {
     /// Clients say something about their writes, by a rule.
     clients_say: bool,
     timers: Armed,
+    locks: LockAccount,
     /// The time of the entry that is taken.
     time_ms: u64,
 }
@@ -141,6 +144,7 @@ impl Facts {
                     return Err(format!("{entry} at {offset}: {wrong}"));
                 }
                 self.time_ms = self.time_ms.max(entry.time_ms);
+                self.count_fence(entry);
                 let known = self.events.len();
                 for fact in &entry.facts {
                     if let Some(body) = &fact.body {
@@ -160,6 +164,9 @@ impl Facts {
     fn misfit(&self, entry: &Entry, offset: u64) -> Option<Wrong> {
         if entry.index != offset {
             return Some(format!("it was decided for {}", entry.index));
+        }
+        if let Some(misfit) = self.fence_misfit(entry) {
+            return Some(misfit);
         }
         // The instances that earlier facts of the entry have changed.
         let mut changed = BTreeMap::new();
@@ -195,6 +202,10 @@ impl Facts {
                 Body::SetTimers(_) => return Some("no client moves timers".to_owned()),
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
                 Body::SetAutomation(_) => continue,
+                Body::LockChanged(changed) => match self.lock_misfit(changed) {
+                    None => continue,
+                    misfit => return misfit,
+                },
                 Body::SetLevel(set) => {
                     if set.level <= self.level() {
                         return Some(format!("the level is {} already", self.level()));
@@ -236,6 +247,7 @@ impl Facts {
             Body::TimerSpent(spent) => self.spend(spent, offset),
             Body::SetTimers(_) => Err("no client moves timers".to_owned()),
             Body::FlushAll(_) => Err("it removes everything".to_owned()),
+            Body::LockChanged(changed) => self.locks.take(changed, offset, self.time_ms),
             Body::SetAutomation(set) => {
                 self.paused = set.paused;
                 Ok(())

@@ -45,6 +45,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.PutMachine:
@@ -58,6 +59,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -105,6 +107,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
@@ -119,6 +122,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -180,6 +184,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
@@ -191,6 +196,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -204,11 +210,13 @@ class AsyncOperations:
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
         event_id: Optional[str] = None,
+        timers: Optional[Mapping[str, Any]] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
@@ -216,7 +224,8 @@ class AsyncOperations:
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
-        alone.
+        alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+        ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
         """
         request = requests.apply_event(
             instance_id,
@@ -225,11 +234,13 @@ class AsyncOperations:
             expected_state=expected_state,
             expected_wal_offset=expected_wal_offset,
             event_id=event_id,
+            timers=timers,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -255,6 +266,179 @@ class AsyncOperations:
         )
         return await self._run(request, timeout)
 
+    async def timer_set(
+        self,
+        instance_id: str,
+        timers: Optional[Mapping[str, Any]] = None,
+        *,
+        resume: Optional[bool] = None,
+        expected_state: Optional[str] = None,
+        expected_wal_offset: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimersSet:
+        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+        ``resume`` lets its timers fire again after too many have.
+        """
+        request = requests.timer_set(
+            instance_id,
+            timers,
+            resume=resume,
+            expected_state=expected_state,
+            expected_wal_offset=expected_wal_offset,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+            dry_run=dry_run,
+        )
+        return await self._run(request, timeout)
+
+    async def timer_list(
+        self,
+        *,
+        machine: Optional[str] = None,
+        due_before: Optional[int] = None,
+        suspended: Optional[bool] = None,
+        limit: Optional[int] = None,
+        after: Optional[Mapping[str, Any]] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimerList:
+        """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
+        request = requests.timer_list(
+            machine=machine,
+            due_before=due_before,
+            suspended=suspended,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_acquire(
+        self,
+        name: str,
+        owner: str,
+        ttl_ms: int,
+        *,
+        wait_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        """
+        request = requests.lock_acquire(
+            name,
+            owner,
+            ttl_ms,
+            wait_ms=wait_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_renew(
+        self,
+        name: str,
+        token: int,
+        *,
+        ttl_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        request = requests.lock_renew(
+            name,
+            token,
+            ttl_ms=ttl_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_release(
+        self,
+        name: str,
+        token: int,
+        *,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.ReleasedLock:
+        """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+        request = requests.lock_release(
+            name,
+            token,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_get(
+        self,
+        name: str,
+        *,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_GET: who holds a lock; no item when it is free."""
+        request = requests.lock_get(name, consistency=consistency, min_wal_offset=min_wal_offset)
+        return await self._run(request, timeout)
+
+    async def lock_list(
+        self,
+        *,
+        prefix: Optional[str] = None,
+        limit: Optional[int] = None,
+        after: Optional[str] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+        request = requests.lock_list(
+            prefix=prefix,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return await self._run(request, timeout)
+
     async def batch(
         self,
         ops: Sequence[Request[Any]],
@@ -264,6 +448,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> list[BatchItem]:
@@ -279,6 +464,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -345,6 +531,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Flushed:
         """FLUSH_ALL: removes everything, where the server allows it."""
@@ -353,6 +540,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
         )
         return await self._run(request, timeout)
 
@@ -363,10 +551,17 @@ class AsyncOperations:
         reason: Optional[str] = None,
         skip_overdue: Optional[bool] = None,
         shift_timers: Optional[bool] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
         """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
-        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
+        request = requests.automation(
+            set=set,
+            reason=reason,
+            skip_overdue=skip_overdue,
+            shift_timers=shift_timers,
+            fence=fence,
+        )
         return await self._run(request, timeout)
 
     async def replication_status(
@@ -505,6 +700,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.PutMachine:
@@ -518,6 +714,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -565,6 +762,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
@@ -579,6 +777,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -640,6 +839,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
@@ -651,6 +851,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -664,11 +865,13 @@ class Operations:
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
         event_id: Optional[str] = None,
+        timers: Optional[Mapping[str, Any]] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
@@ -676,7 +879,8 @@ class Operations:
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
-        alone.
+        alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+        ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
         """
         request = requests.apply_event(
             instance_id,
@@ -685,11 +889,13 @@ class Operations:
             expected_state=expected_state,
             expected_wal_offset=expected_wal_offset,
             event_id=event_id,
+            timers=timers,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -715,6 +921,179 @@ class Operations:
         )
         return self._run(request, timeout)
 
+    def timer_set(
+        self,
+        instance_id: str,
+        timers: Optional[Mapping[str, Any]] = None,
+        *,
+        resume: Optional[bool] = None,
+        expected_state: Optional[str] = None,
+        expected_wal_offset: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimersSet:
+        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+        ``resume`` lets its timers fire again after too many have.
+        """
+        request = requests.timer_set(
+            instance_id,
+            timers,
+            resume=resume,
+            expected_state=expected_state,
+            expected_wal_offset=expected_wal_offset,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+            dry_run=dry_run,
+        )
+        return self._run(request, timeout)
+
+    def timer_list(
+        self,
+        *,
+        machine: Optional[str] = None,
+        due_before: Optional[int] = None,
+        suspended: Optional[bool] = None,
+        limit: Optional[int] = None,
+        after: Optional[Mapping[str, Any]] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimerList:
+        """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
+        request = requests.timer_list(
+            machine=machine,
+            due_before=due_before,
+            suspended=suspended,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return self._run(request, timeout)
+
+    def lock_acquire(
+        self,
+        name: str,
+        owner: str,
+        ttl_ms: int,
+        *,
+        wait_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        """
+        request = requests.lock_acquire(
+            name,
+            owner,
+            ttl_ms,
+            wait_ms=wait_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_renew(
+        self,
+        name: str,
+        token: int,
+        *,
+        ttl_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        request = requests.lock_renew(
+            name,
+            token,
+            ttl_ms=ttl_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_release(
+        self,
+        name: str,
+        token: int,
+        *,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.ReleasedLock:
+        """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+        request = requests.lock_release(
+            name,
+            token,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_get(
+        self,
+        name: str,
+        *,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_GET: who holds a lock; no item when it is free."""
+        request = requests.lock_get(name, consistency=consistency, min_wal_offset=min_wal_offset)
+        return self._run(request, timeout)
+
+    def lock_list(
+        self,
+        *,
+        prefix: Optional[str] = None,
+        limit: Optional[int] = None,
+        after: Optional[str] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+        request = requests.lock_list(
+            prefix=prefix,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return self._run(request, timeout)
+
     def batch(
         self,
         ops: Sequence[Request[Any]],
@@ -724,6 +1103,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> list[BatchItem]:
@@ -739,6 +1119,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -805,6 +1186,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Flushed:
         """FLUSH_ALL: removes everything, where the server allows it."""
@@ -813,6 +1195,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
         )
         return self._run(request, timeout)
 
@@ -823,10 +1206,17 @@ class Operations:
         reason: Optional[str] = None,
         skip_overdue: Optional[bool] = None,
         shift_timers: Optional[bool] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
         """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
-        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
+        request = requests.automation(
+            set=set,
+            reason=reason,
+            skip_overdue=skip_overdue,
+            shift_timers=shift_timers,
+            fence=fence,
+        )
         return self._run(request, timeout)
 
     def replication_status(

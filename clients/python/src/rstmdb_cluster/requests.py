@@ -81,6 +81,7 @@ def put_machine(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.PutMachine]:
     """PUT_MACHINE: defines a version of a machine. The same definition again changes nothing."""
@@ -95,6 +96,7 @@ def put_machine(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -146,6 +148,7 @@ def create_instance(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.CreatedInstance]:
     """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
@@ -161,6 +164,7 @@ def create_instance(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -221,6 +225,7 @@ def delete_instance(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.DeletedInstance]:
     """DELETE_INSTANCE: removes it. Its history stays in the log."""
@@ -233,6 +238,7 @@ def delete_instance(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -245,18 +251,21 @@ def apply_event(
     expected_state: Optional[str] = None,
     expected_wal_offset: Optional[int] = None,
     event_id: Optional[str] = None,
+    timers: Optional[Mapping[str, Any]] = None,
     idempotency_key: Key = None,
     headers: Optional[Mapping[str, str]] = None,
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.AppliedEvent]:
     """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
 
     An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
     makes the change happen once, however often a program runs. Without one the client makes a key for this call
-    alone.
+    alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+    ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
     """
     return _made(
         "APPLY_EVENT",
@@ -267,11 +276,13 @@ def apply_event(
         expected_state=expected_state,
         expected_wal_offset=expected_wal_offset,
         event_id=event_id,
+        timers=timers,
         idempotency_key=idempotency_key,
         headers=headers,
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -292,6 +303,179 @@ def allowed_events(
         instance_id=instance_id,
         payloads=payloads,
         headers=headers,
+        consistency=consistency,
+        min_wal_offset=min_wal_offset,
+    )
+
+
+def timer_set(
+    instance_id: str,
+    timers: Optional[Mapping[str, Any]] = None,
+    *,
+    resume: Optional[bool] = None,
+    expected_state: Optional[str] = None,
+    expected_wal_offset: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+    dry_run: Optional[bool] = None,
+) -> Request[results.TimersSet]:
+    """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+    ``resume`` lets its timers fire again after too many have.
+    """
+    return _made(
+        "TIMER_SET",
+        results.TimersSet,
+        instance_id=instance_id,
+        timers=timers,
+        resume=resume,
+        expected_state=expected_state,
+        expected_wal_offset=expected_wal_offset,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+        dry_run=dry_run,
+    )
+
+
+def timer_list(
+    *,
+    machine: Optional[str] = None,
+    due_before: Optional[int] = None,
+    suspended: Optional[bool] = None,
+    limit: Optional[int] = None,
+    after: Optional[Mapping[str, Any]] = None,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.TimerList]:
+    """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
+    return _made(
+        "TIMER_LIST",
+        results.TimerList,
+        machine=machine,
+        due_before=due_before,
+        suspended=suspended,
+        limit=limit,
+        after=after,
+        consistency=consistency,
+        min_wal_offset=min_wal_offset,
+    )
+
+
+def lock_acquire(
+    name: str,
+    owner: str,
+    ttl_ms: int,
+    *,
+    wait_ms: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.HeldLock]:
+    """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+    the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+    """
+    return _made(
+        "LOCK_ACQUIRE",
+        results.HeldLock,
+        name=name,
+        owner=owner,
+        ttl_ms=ttl_ms,
+        wait_ms=wait_ms,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_renew(
+    name: str,
+    token: int,
+    *,
+    ttl_ms: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.HeldLock]:
+    """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+    return _made(
+        "LOCK_RENEW",
+        results.HeldLock,
+        name=name,
+        token=token,
+        ttl_ms=ttl_ms,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_release(
+    name: str,
+    token: int,
+    *,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.ReleasedLock]:
+    """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+    return _made(
+        "LOCK_RELEASE",
+        results.ReleasedLock,
+        name=name,
+        token=token,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_get(
+    name: str,
+    *,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.LockList]:
+    """LOCK_GET: who holds a lock; no item when it is free."""
+    return _made(
+        "LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset
+    )
+
+
+def lock_list(
+    *,
+    prefix: Optional[str] = None,
+    limit: Optional[int] = None,
+    after: Optional[str] = None,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.LockList]:
+    """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+    return _made(
+        "LOCK_LIST",
+        results.LockList,
+        prefix=prefix,
+        limit=limit,
+        after=after,
         consistency=consistency,
         min_wal_offset=min_wal_offset,
     )
@@ -324,6 +508,7 @@ def batch(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[list[BatchItem]]:
     """BATCH: several operations in one request, at most 100, made by the functions of ``rstmdb_cluster.requests``.
@@ -343,6 +528,7 @@ def batch(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
     return _BatchRequest("BATCH", made.params, list, tuple(ops))
@@ -384,6 +570,7 @@ def flush_all(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.Flushed]:
     """FLUSH_ALL: removes everything, where the server allows it."""
     return _made(
@@ -393,6 +580,7 @@ def flush_all(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
     )
 
 
@@ -402,6 +590,7 @@ def automation(
     reason: Optional[str] = None,
     skip_overdue: Optional[bool] = None,
     shift_timers: Optional[bool] = None,
+    fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.Automation]:
     """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
     return _made(
@@ -411,6 +600,7 @@ def automation(
         reason=reason,
         skip_overdue=skip_overdue,
         shift_timers=shift_timers,
+        fence=fence,
     )
 
 

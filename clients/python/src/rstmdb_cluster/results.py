@@ -154,6 +154,18 @@ class CreatedInstance(Result):
 
 
 @dataclass(frozen=True)
+class Timer(Result):
+    """An armed timer."""
+
+    name: str
+    due_at: int
+    #: The event that it applies. None: it deletes the instance.
+    event: Optional[str] = None
+    #: How often it has fired and was refused, where it is tried again.
+    refusals: int = 0
+
+
+@dataclass(frozen=True)
 class Instance(Result):
     """GET_INSTANCE."""
 
@@ -166,6 +178,10 @@ class Instance(Result):
     last_event_id: Optional[str] = None
     #: Who changed it last, when and why, with ``include=["meta"]``; None also if the log no longer has that write.
     meta: Optional[Json] = None
+    #: Its armed timers, by name; None: it has none.
+    timers: Optional[list[Timer]] = None
+    #: True while too many of its timers have fired: none fires until they are resumed.
+    timers_suspended: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -223,6 +239,91 @@ class AppliedEvent(Result):
     would: Optional[Would] = None
     #: With ``dry_run``: True if an idempotency key would replay an earlier call.
     replayed: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class TimersSet(Result):
+    """TIMER_SET: the timers of the instance afterwards."""
+
+    instance_id: str
+    timers: list[Timer]
+    #: None when nothing was changed.
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+    would: Optional[Would] = None
+
+
+@dataclass(frozen=True)
+class ListedTimer(Result):
+    """A timer, in TIMER_LIST."""
+
+    instance_id: str
+    machine: str
+    version: int
+    state: str
+    name: str
+    due_at: int
+    event: Optional[str] = None
+    refusals: int = 0
+
+
+@dataclass(frozen=True)
+class TimerList(Result):
+    """TIMER_LIST: a page, in the order in which timers are due."""
+
+    timers: list[ListedTimer]
+    #: Where the next page begins; None: there is none.
+    next: Optional[Json] = None
+
+
+@dataclass(frozen=True)
+class Lock(Result):
+    """A lock that is held."""
+
+    name: str
+    owner: str
+    #: The offset at which the owner got it: greater than every earlier token of the lock.
+    token: int
+    #: Unix milliseconds, by the cluster's time.
+    expires_at: int
+    ttl_ms: int = 0
+    #: How many owners wait for it.
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class HeldLock(Lock):
+    """LOCK_ACQUIRE, LOCK_RENEW."""
+
+    #: None when nothing was written: the owner held it already.
+    wal_offset: Optional[int] = None
+
+    @property
+    def fence(self) -> Mapping[str, Any]:
+        """For the parameter ``fence`` of writes: they are refused once the lock is lost."""
+        return {"lock": self.name, "token": self.token}
+
+
+@dataclass(frozen=True)
+class ReleasedLock(Result):
+    """LOCK_RELEASE."""
+
+    name: str
+    owner: str
+    token: int
+    released: bool
+    wal_offset: int
+    #: Who holds it now: the first that has waited.
+    next_owner: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class LockList(Result):
+    """LOCK_GET, LOCK_LIST."""
+
+    locks: list[Lock]
+    #: Where the next page begins; None: there is none.
+    next: Optional[str] = None
 
 
 @dataclass(frozen=True)

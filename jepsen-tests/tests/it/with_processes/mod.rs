@@ -14,6 +14,7 @@ mod cluster_disks;
 mod cluster_heal;
 mod cluster_incidents;
 mod cluster_kill9;
+mod cluster_locks;
 mod cluster_members;
 mod cluster_minority;
 mod cluster_moves;

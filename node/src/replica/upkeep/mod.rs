@@ -1,4 +1,4 @@
-//! Upkeep: timers that are due, snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
+//! Upkeep: timers and locks that are due, snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
 //! end of a replica.
 
 pub(crate) mod archiving;

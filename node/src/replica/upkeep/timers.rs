@@ -1,8 +1,12 @@
-//! Fires timers whose time has come. Only the leader does; the others have the same timers and wait.
+//! Fires timers whose time has come, and ends locks whose time is over. Only the leader does; the others have the same
+//! timers and locks, and wait.
 //!
 //! The state holds all armed timers in the order in which they are due, so a new leader looks for nothing. A firing is a
 //! command that the leader submits to its own proposer, never to another node. Whether it takes effect is decided there,
 //! on what is armed at that moment: a firing that comes twice, too early or too late for a moved timer does nothing.
+//!
+//! A lock is ended in the same way. It is not honoured from the moment on at which its time is over; ending it gives it to
+//! the first that waits. That goes on while automation is paused: it is safety for those that wait.
 //!
 //! What is in flight is exactly what was submitted and not answered yet. At a change of the term all of it is dropped,
 //! because the proposer drops it too; the next look finds in the state what is still due.
@@ -18,7 +22,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::reply::Firing;
-use rstmdb_engine::{Command, FireTimer, Reply};
+use rstmdb_engine::{Command, ExpireLock, FireTimer, LockCommand, LockExpiry, LockReply, Reply};
 
 use crate::replica::apply::term::term_of;
 use crate::replica::cluster::status::Standing;
@@ -77,16 +81,23 @@ pub struct TimersNow {
     pub lag_ms: u64,
 }
 
-type Outcome = (FireTimer, Result<Done, Error>);
+/// What is due.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Due {
+    Timer(FireTimer),
+    Lock(ExpireLock),
+}
+
+type Outcome = (Due, Result<Done, Error>);
 
 /// What was submitted and not answered yet.
 struct Firings<T: Types> {
     /// The term in which it was.
     term: u64,
-    known: HashSet<FireTimer>,
+    known: HashSet<Due>,
     outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     /// Timers that this node cannot decide.
-    not_understood: HashSet<FireTimer>,
+    not_understood: HashSet<Due>,
     /// Nothing is submitted before.
     paused_until: Option<InstantOf<T>>,
     forget_at: Option<InstantOf<T>>,
@@ -155,30 +166,38 @@ impl<T: Types> Timers<T> {
         if firings.known.len() > REFILL_AT {
             return LOOK_INTERVAL;
         }
-        let (due, next_due_ms, now_ms) = {
+        let (due, next_ms, now_ms) = {
             let state = self.applied.read();
-            if state.is_paused() {
-                return LOOK_INTERVAL;
-            }
-            let Some(first_ms) = state.next_due_ms() else {
-                return LOOK_INTERVAL;
-            };
             let now_ms = self.clocks.log_time_ms(state.last_time_ms());
+            let timers_ms = state.next_due_ms().filter(|_| !state.is_paused());
+            let locks_ms = state.next_lock_expiry_ms();
             let room = IN_FLIGHT_MAX - firings.known.len();
-            let due = match first_ms <= now_ms {
-                true => state.due_timers(now_ms, room, |fire| firings.knows(fire)),
-                false => Vec::new(),
-            };
-            (due, first_ms, now_ms)
+            let mut due = Vec::new();
+            if locks_ms.is_some_and(|first_ms| first_ms <= now_ms) {
+                let leave_out = |lock: &ExpireLock| firings.knows(&Due::Lock(lock.clone()));
+                let locks = state.expired_locks(now_ms, room, leave_out);
+                due.extend(locks.into_iter().map(Due::Lock));
+            }
+            if timers_ms.is_some_and(|first_ms| first_ms <= now_ms) {
+                let leave_out = |fire: &FireTimer| firings.knows(&Due::Timer(fire.clone()));
+                let timers = state.due_timers(now_ms, room - due.len(), leave_out);
+                due.extend(timers.into_iter().map(Due::Timer));
+            }
+            let next_ms = [timers_ms, locks_ms].into_iter().flatten();
+            (
+                due,
+                next_ms.filter(|next_ms| now_ms < *next_ms).min(),
+                now_ms,
+            )
         };
-        for fire in due {
-            firings.submit(fire, self);
+        for due in due {
+            firings.submit(due, self);
         }
-        if next_due_ms <= now_ms {
-            // What is due is in flight, and its outcome wakes this task, or it cannot be decided here.
+        // What is due is in flight, and its outcome wakes this task, or it cannot be decided here.
+        let Some(next_ms) = next_ms else {
             return LOOK_INTERVAL;
-        }
-        let left = (next_due_ms - now_ms).saturating_mul(SLEW.0) / SLEW.1;
+        };
+        let left = (next_ms - now_ms).saturating_mul(SLEW.0) / SLEW.1;
         Duration::from_millis(left).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL)
     }
 
@@ -223,20 +242,20 @@ impl<T: Types> Firings<T> {
         }
     }
 
-    fn knows(&self, fire: &FireTimer) -> bool {
-        self.known.contains(fire) || self.not_understood.contains(fire)
+    fn knows(&self, due: &Due) -> bool {
+        self.known.contains(due) || self.not_understood.contains(due)
     }
 
-    fn submit(&mut self, fire: FireTimer, timers: &Timers<T>) {
-        let submitted = timers.inbox.submit(
-            Command::FireTimer(fire.clone()),
-            None,
-            Arc::from("timer"),
-            Source::ThisLeader { term: self.term },
-        );
-        self.known.insert(fire.clone());
+    fn submit(&mut self, due: Due, timers: &Timers<T>) {
+        let (command, actor) = match &due {
+            Due::Timer(fire) => (Command::FireTimer(fire.clone()), "timer"),
+            Due::Lock(lock) => (Command::Lock(LockCommand::Expire(lock.clone())), "lock"),
+        };
+        let source = Source::ThisLeader { term: self.term };
+        let submitted = timers.inbox.submit(command, None, Arc::from(actor), source);
+        self.known.insert(due.clone());
         self.outcomes
-            .push(Box::pin(submitted.map(|outcome| (fire, outcome))));
+            .push(Box::pin(submitted.map(|outcome| (due, outcome))));
     }
 
     /// The next outcome; never, while nothing is in flight.
@@ -247,8 +266,8 @@ impl<T: Types> Firings<T> {
         }
     }
 
-    fn take(&mut self, (fire, outcome): Outcome, counters: &Counters) {
-        self.known.remove(&fire);
+    fn take(&mut self, (due, outcome): Outcome, counters: &Counters) {
+        self.known.remove(&due);
         let pause = match outcome.map(|done| done.reply) {
             Ok(Replied::Here(Reply::Fired(firing))) => match firing {
                 Firing::Done => {
@@ -262,17 +281,23 @@ impl<T: Types> Firings<T> {
                 Firing::Void | Firing::Waits => LOOK_INTERVAL_MIN,
                 Firing::NotUnderstood => {
                     tracing::warn!(
-                        instance_id = fire.instance_id,
-                        timer = fire.name,
+                        timer = ?due,
                         "this node does not understand the machine of a timer that is due; another leader may"
                     );
-                    self.not_understood.insert(fire);
+                    self.not_understood.insert(due);
                     return;
                 }
             },
+            Ok(Replied::Here(Reply::Lock(LockReply::Expired(expiry)))) => match expiry {
+                LockExpiry::Done { .. } => {
+                    counters.locks_expired.add(1);
+                    return;
+                }
+                LockExpiry::Void | LockExpiry::Waits => LOOK_INTERVAL_MIN,
+            },
             Ok(_) => return,
             Err(error) => {
-                tracing::debug!(%error, timer = fire.name, "a timer was not fired yet");
+                tracing::debug!(%error, ?due, "a timer was not fired, or a lock not ended, yet");
                 ERROR_PAUSE
             }
         };

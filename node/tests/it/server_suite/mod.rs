@@ -19,6 +19,7 @@ mod keys;
 mod legacy;
 mod levels;
 mod limits;
+mod locks;
 mod machines;
 mod meta;
 mod order;

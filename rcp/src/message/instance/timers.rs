@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::asking::DRY_RUN;
 use crate::message::fields::Fields;
-use crate::message::meta::Meta;
+use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params, ReadOptions};
 
 /// An armed timer.
@@ -77,17 +76,12 @@ pub struct TimerSet<'a> {
 
 impl<'a> Params<'a> for TimerSet<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
+        let names = names_of_write![
             "instance_id",
             "timers",
             "resume",
             "expected_state",
-            "expected_wal_offset",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
+            "expected_wal_offset"
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {

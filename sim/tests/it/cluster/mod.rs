@@ -6,6 +6,7 @@ mod clocks;
 mod disks;
 mod faults;
 mod levels;
+mod locks;
 mod scenarios;
 mod shapes;
 mod stalls;

@@ -266,7 +266,10 @@ pub(super) fn of_engine(
 ) -> Result<Option<Fact>, Error> {
     let found = match &fact.body {
         Some(
-            fact::Body::PutMachine(_) | fact::Body::SetLevel(_) | fact::Body::SetAutomation(_),
+            fact::Body::PutMachine(_)
+            | fact::Body::SetLevel(_)
+            | fact::Body::SetAutomation(_)
+            | fact::Body::LockChanged(_),
         ) => return Ok(None),
         Some(fact::Body::CreateInstance(create)) => Fact {
             machine: create.machine.clone(),

@@ -6,7 +6,7 @@
 //!
 //! | module | operations |
 //! |---|---|
-//! | `state` | what reads or writes one instance or machine, and FLUSH_ALL |
+//! | `state` | what reads or writes one instance, machine or lock, and FLUSH_ALL |
 //! | `batch` | BATCH |
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
@@ -127,6 +127,8 @@ pub(crate) struct RequestPlan {
 pub(crate) enum Job {
     /// Submit one command.
     Write(Submission, Effect),
+    /// Acquire a lock, as soon as it is free.
+    WaitForLock(Box<state::locks::LockWait>),
     /// Look something up.
     Read(Query, ReadOptions),
     /// Look an instance up, and the write that changed it last.
@@ -184,12 +186,17 @@ pub(crate) fn plan(
         | Op::DeleteInstance
         | Op::ApplyEvent
         | Op::TimerSet
+        | Op::LockAcquire
+        | Op::LockRenew
+        | Op::LockRelease
         | Op::FlushAll => state::write(op, params)?,
         Op::GetMachine
         | Op::ListMachines
         | Op::GetInstance
         | Op::ListInstances
         | Op::TimerList
+        | Op::LockGet
+        | Op::LockList
         | Op::AllowedEvents => state::read(op, params)?,
         Op::Batch => batch::batch(params),
         Op::WatchInstance => watches::instance(params),
@@ -264,6 +271,10 @@ impl Job {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
             Self::Write(submission, effect) => {
                 Started::Running(submit(shared, submission, effect, actor))
+            }
+            Self::WaitForLock(wait) => {
+                let (shared, actor) = (shared.clone(), actor.clone());
+                Started::Running(state::locks::start(shared, *wait, actor))
             }
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query)))

@@ -4,7 +4,7 @@ pub(crate) mod key_name;
 
 use std::sync::Arc;
 
-use super::table::Keyed;
+use crate::state::table::Keyed;
 use key_name::{instance_in, is_of_delete};
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.

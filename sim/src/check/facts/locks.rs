@@ -1,0 +1,35 @@
+//! What facts say of locks, and of writes under them.
+
+use rstmdb_engine::fact::{Entry, LockChanged};
+
+use super::{Facts, Wrong};
+use crate::check::locks::LockAccount;
+
+impl Facts {
+    /// The locks.
+    #[must_use]
+    pub fn locks(&self) -> &LockAccount {
+        &self.locks
+    }
+
+    /// Why an entry must not take effect, if it names a lock that its client has lost.
+    pub(super) fn fence_misfit(&self, entry: &Entry) -> Option<Wrong> {
+        let fence = entry.meta.as_ref()?.fence.as_ref()?;
+        let time_ms = self.time_ms.max(entry.time_ms);
+        let holds = self.locks.honours(fence, time_ms);
+        (!holds).then(|| format!("{fence:?} does not hold at {time_ms}"))
+    }
+
+    /// Why a change of a lock must not take effect, if the lock was changed since it was decided.
+    pub(super) fn lock_misfit(&self, changed: &LockChanged) -> Option<Wrong> {
+        let last = self.locks.last(&changed.name);
+        let fits = last == changed.prev_offset;
+        (!fits).then(|| format!("lock {} was changed at {last}", changed.name))
+    }
+
+    pub(super) fn count_fence(&mut self, entry: &Entry) {
+        if entry.meta.as_ref().is_some_and(|meta| meta.fence.is_some()) {
+            self.locks.count_fenced();
+        }
+    }
+}
