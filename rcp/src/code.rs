@@ -99,6 +99,8 @@ codes! {
     ReadOnlyMode = "READ_ONLY_MODE", retryable true;
     /// Extension: the request needs a feature that the cluster has not agreed on yet.
     FeatureLevel = "FEATURE_LEVEL", retryable false;
+    /// Extension: the server does not allow it.
+    Forbidden = "FORBIDDEN", retryable false;
 }
 
 impl Code {
@@ -114,7 +116,8 @@ impl Code {
             Code::ExpressionFailed
             | Code::ExpressionLimit
             | Code::SchemaFailed
-            | Code::FeatureLevel => Code::BadRequest,
+            | Code::FeatureLevel
+            | Code::Forbidden => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -174,6 +177,7 @@ mod tests {
             "EXPRESSION_LIMIT",
             "SCHEMA_FAILED",
             "FEATURE_LEVEL",
+            "FORBIDDEN",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();

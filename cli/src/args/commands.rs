@@ -6,6 +6,7 @@ use super::about::About;
 use super::asking::{Allowed, DryRun, Explain, Freshness};
 use super::automation::Automation;
 use super::bench::Bench;
+use super::clock::Clock;
 use super::cluster::Cluster;
 use super::offline::Offline;
 use super::timers::Timers;
@@ -59,6 +60,8 @@ pub enum Command {
     Automation(Automation),
     /// List timers, move one, or let an instance's timers fire again.
     Timers(Timers),
+    /// Show the time of a server for tests whose clock stands still, or let time pass.
+    Clock(Clock),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.

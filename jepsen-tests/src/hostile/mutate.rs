@@ -32,6 +32,7 @@ const OPS: &[&str] = &[
     "FLUSH_ALL",
     "REPLICATION_STATUS",
     "AUTOMATION",
+    "CLOCK_ADVANCE",
     "CLUSTER_FINALIZE_UPGRADE",
 ];
 

@@ -6,6 +6,8 @@
 //!
 //! What is in flight is exactly what was submitted and not answered yet. At a change of the term all of it is dropped,
 //! because the proposer drops it too; the next look finds in the state what is still due.
+//!
+//! A clock that stands still until it is advanced is advanced here: from one due time to the next.
 
 use std::collections::HashSet;
 use std::future::{Future, pending};
@@ -30,7 +32,7 @@ use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::pace::Pace;
 use crate::replica::parts::replied::Replied;
 use crate::replica::peers::neighbours::Neighbours;
-use crate::replica::types::Types;
+use crate::replica::types::{ManualClock, Types};
 use crate::replica::write::clock::clocks::Clocks;
 use crate::replica::write::request::Source;
 use crate::replica::write::submit::Inbox;
@@ -97,6 +99,9 @@ pub(crate) async fn run<T: Types>(pace: Pace<Timers<T>>) {
     let Some(applied) = pace.parts().map(|timers| timers.applied.clone()) else {
         return;
     };
+    let manual = pace
+        .parts()
+        .and_then(|timers| timers.clocks.manual().cloned());
     let mut firings = Firings::<T>::new();
     let mut pause = Duration::ZERO;
     loop {
@@ -115,10 +120,27 @@ pub(crate) async fn run<T: Types>(pace: Pace<Timers<T>>) {
                 }
             },
             () = applied.wait_for(seen + 1), if leads => {}
+            () = advanced(manual.as_deref()) => {}
         }
         let Some(timers) = pace.parts() else { return };
         pause = timers.look(&mut firings);
     }
+}
+
+/// Returns once the clock is to be advanced; never, if it goes by itself.
+async fn advanced(manual: Option<&ManualClock>) {
+    match manual {
+        Some(manual) => manual.wait().await,
+        None => pending().await,
+    }
+}
+
+/// What one look at the state has found.
+struct Found {
+    due: Vec<FireTimer>,
+    now_ms: u64,
+    /// When the next timer is due, or the first of those that are.
+    next_due_ms: Option<u64>,
 }
 
 impl<T: Types> Timers<T> {
@@ -155,31 +177,67 @@ impl<T: Types> Timers<T> {
         if firings.known.len() > REFILL_AT {
             return LOOK_INTERVAL;
         }
-        let (due, next_due_ms, now_ms) = {
-            let state = self.applied.read();
-            if state.is_paused() {
-                return LOOK_INTERVAL;
-            }
-            let Some(first_ms) = state.next_due_ms() else {
-                return LOOK_INTERVAL;
-            };
-            let now_ms = self.clocks.log_time_ms(state.last_time_ms());
-            let room = IN_FLIGHT_MAX - firings.known.len();
-            let due = match first_ms <= now_ms {
-                true => state.due_timers(now_ms, room, |fire| firings.knows(fire)),
-                false => Vec::new(),
-            };
-            (due, first_ms, now_ms)
-        };
+        if let Some(manual) = self.clocks.manual() {
+            return self.look_and_step(firings, manual);
+        }
+        let Found {
+            due,
+            now_ms,
+            next_due_ms,
+        } = self.find(firings);
         for fire in due {
             firings.submit(fire, self);
         }
-        if next_due_ms <= now_ms {
+        let Some(next_due_ms) = next_due_ms.filter(|next_ms| *next_ms > now_ms) else {
             // What is due is in flight, and its outcome wakes this task, or it cannot be decided here.
             return LOOK_INTERVAL;
-        }
+        };
         let left = (next_due_ms - now_ms).saturating_mul(SLEW.0) / SLEW.1;
         Duration::from_millis(left).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL)
+    }
+
+    /// What is due and not in flight yet.
+    fn find(&self, firings: &Firings<T>) -> Found {
+        let state = self.applied.read();
+        let now_ms = self.clocks.log_time_ms(state.last_time_ms());
+        let next_due_ms = state.next_due_ms().filter(|_| !state.is_paused());
+        let room = IN_FLIGHT_MAX - firings.known.len();
+        let due = match next_due_ms {
+            Some(first_ms) if first_ms <= now_ms => {
+                state.due_timers(now_ms, room, |fire| firings.knows(fire))
+            }
+            _ => Vec::new(),
+        };
+        Found {
+            due,
+            now_ms,
+            next_due_ms,
+        }
+    }
+
+    /// As [`Timers::look`], by a clock that stands still. Once nothing is due that can be decided, the clock takes its
+    /// next step.
+    fn look_and_step(&self, firings: &mut Firings<T>, manual: &ManualClock) -> Duration {
+        // Read before the state, so that an advance ends only after what was armed before it.
+        let (goal_ms, asked) = manual.goal();
+        for fire in self.find(firings).due {
+            firings.submit(fire, self);
+        }
+        if !firings.known.is_empty() {
+            return LOOK_INTERVAL;
+        }
+        let next_due_ms = {
+            let state = self.applied.read();
+            let open = match state.is_paused() {
+                true => Vec::new(),
+                false => state.due_timers(goal_ms, 1, |fire| firings.knows(fire)),
+            };
+            open.first().map(|fire| fire.due_ms)
+        };
+        match manual.step(next_due_ms, asked) {
+            true => Duration::ZERO,
+            false => LOOK_INTERVAL,
+        }
     }
 
     /// The timers now.
