@@ -15,6 +15,9 @@ pub const VARIABLE: &str = "RSTMDB_PLANTED_BUG";
 /// With its bug planted, a watch misses the event that wakes it at each offset that this divides.
 pub(crate) const WATCH_DROPS_EVERY: u64 = 100;
 
+/// With its bug planted, a timer fires by so much before its time, in milliseconds.
+pub(crate) const FIRES_EARLY_MS: u64 = 30;
+
 /// What can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -48,11 +51,17 @@ pub enum Bug {
     ReloadForgetsARevocation,
     /// The new addresses of a member are confirmed, and not written.
     MovedMemberStaysWhereItWas,
+    /// A timer fires a little before its time.
+    TimerFiresBeforeDue,
+    /// A new leader fires what it knew to become due, also what has fired already.
+    TimerFiresTwiceAfterFailover,
+    /// A transition to the same state arms the timers of the state again.
+    SelfTransitionRearms,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -68,6 +77,9 @@ impl Bug {
         Self::MetadataLostByForwarding,
         Self::ReloadForgetsARevocation,
         Self::MovedMemberStaysWhereItWas,
+        Self::TimerFiresBeforeDue,
+        Self::TimerFiresTwiceAfterFailover,
+        Self::SelfTransitionRearms,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -89,6 +101,9 @@ impl Bug {
             Self::MetadataLostByForwarding => "metadata-lost-by-forwarding",
             Self::ReloadForgetsARevocation => "reload-forgets-a-revocation",
             Self::MovedMemberStaysWhereItWas => "moved-member-stays-where-it-was",
+            Self::TimerFiresBeforeDue => "timer-fires-before-due",
+            Self::TimerFiresTwiceAfterFailover => "timer-fires-twice-after-failover",
+            Self::SelfTransitionRearms => "self-transition-rearms",
         }
     }
 }
@@ -124,6 +139,9 @@ pub fn set(bug: Bug) {
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
         Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
         Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
+        Bug::TimerFiresBeforeDue => rstmdb_engine::fire_early(),
+        Bug::TimerFiresTwiceAfterFailover => rstmdb_engine::fire_again(),
+        Bug::SelfTransitionRearms => rstmdb_engine::rearm_on_self_transitions(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly

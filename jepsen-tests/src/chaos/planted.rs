@@ -52,6 +52,8 @@ fn faults(bug: Bug) -> &'static str {
         Bug::MetadataLostByForwarding => "transfer",
         Bug::ReloadForgetsARevocation => "reload",
         Bug::MovedMemberStaysWhereItWas => "moved",
+        Bug::TimerFiresBeforeDue | Bug::SelfTransitionRearms => "kill-one,transfer",
+        Bug::TimerFiresTwiceAfterFailover => "transfer,kill-one,leader-alone",
     }
 }
 

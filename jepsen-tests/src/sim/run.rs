@@ -11,6 +11,7 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace::{self, Record};
 use rstmdb_sim::world::World;
 
+use super::clients::fuses::{self, Keeper};
 use super::clients::readers::Reader;
 use super::clients::watchers::Watcher;
 use super::clients::{self, Client, create, instance};
@@ -117,13 +118,19 @@ async fn play(world: Arc<World>, plan: Arc<Plan>) -> Duration {
 }
 
 async fn script(world: Arc<World>, plan: Arc<Plan>) {
-    if !prepare(&world, plan.instances).await {
+    if !prepare(&world, &plan).await {
         return;
     }
     let until = trace::now() + plan.trouble;
     let clients = 0..plan.clients;
     let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, &plan, n).run(until)));
     let clients: Vec<_> = clients.collect();
+    let keepers = (0..plan.keepers).filter(|_| plan.fuses > 0);
+    let keepers = keepers.map(|n| SimRuntime::spawn(Keeper::new(&world, &plan, n).run(until)));
+    let keepers: Vec<_> = keepers.collect();
+    let switch = plan
+        .pauses
+        .then(|| SimRuntime::spawn(fuses::switch(world.clone(), until)));
     let watchers = 0..WATCHERS;
     let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
@@ -134,18 +141,24 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
         archive.fail(0);
     }
     join_all(clients).await;
+    join_all(keepers).await;
+    join_all(switch).await;
     join_all(watchers).await;
     drop(reader.await);
+    if plan.fuses > 0 && !settle::fired(&world).await {
+        return;
+    }
     settle::settle(&world).await;
 }
 
 /// Creates the machines and instances that all clients use.
-async fn prepare(world: &Arc<World>, instances: u64) -> bool {
-    let instances = (0..instances).map(|number| {
+async fn prepare(world: &Arc<World>, plan: &Plan) -> bool {
+    let instances = (0..plan.instances).map(|number| {
         let (id, machine) = instance(number);
         create(&id, machine, true)
     });
-    for command in clients::definitions().chain(instances) {
+    let fuses = (plan.fuses > 0).then(fuses::definition);
+    for command in clients::definitions().chain(fuses).chain(instances) {
         if !settle::written(world, 1, &command).await {
             return false;
         }

@@ -1,6 +1,7 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
 mod commands;
+pub mod fuses;
 pub mod readers;
 pub mod watchers;
 
@@ -202,6 +203,7 @@ impl Client {
             Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
             Machine::Parcel => *self.rng.pick(&Machine::PARCEL_EVENTS),
             Machine::Gate => "HOLD",
+            Machine::Fuse => "TOUCH",
         };
         let payload = match event {
             "PAY" => {

@@ -20,8 +20,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::reply::Firing;
-use rstmdb_engine::{Command, FireTimer, Reply};
+use rstmdb_engine::{Command, FireTimer, Reply, State};
 
+use crate::planted::{self, Bug};
 use crate::replica::apply::term::term_of;
 use crate::replica::cluster::status::Standing;
 use crate::replica::error::Error;
@@ -89,6 +90,8 @@ struct Firings<T: Types> {
     outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     /// Timers that this node cannot decide.
     not_understood: HashSet<FireTimer>,
+    /// What this node would fire if it led, with its bug planted.
+    remembered: HashSet<FireTimer>,
     /// Nothing is submitted before.
     paused_until: Option<InstantOf<T>>,
     forget_at: Option<InstantOf<T>>,
@@ -136,7 +139,7 @@ async fn advanced(manual: Option<&ManualClock>) {
 }
 
 /// What one look at the state has found.
-struct Found {
+struct DueTimers {
     due: Vec<FireTimer>,
     now_ms: u64,
     /// When the next timer is due, or the first of those that are.
@@ -165,6 +168,9 @@ impl<T: Types> Timers<T> {
         let term = term_of(raft);
         if !raft.is_leader() || !self.clocks.has_begun(term) {
             firings.begin(0);
+            if planted::is(Bug::TimerFiresTwiceAfterFailover) {
+                firings.remember(&self.applied.read());
+            }
             return LEADER_INTERVAL;
         }
         firings.begin(term);
@@ -180,13 +186,19 @@ impl<T: Types> Timers<T> {
         if let Some(manual) = self.clocks.manual() {
             return self.look_and_step(firings, manual);
         }
-        let Found {
+        let DueTimers {
             due,
             now_ms,
             next_due_ms,
         } = self.find(firings);
-        for fire in due {
-            firings.submit(fire, self);
+        let remembered: Vec<FireTimer> = firings
+            .remembered
+            .extract_if(|fire| fire.due_ms <= now_ms)
+            .collect();
+        for fire in due.into_iter().chain(remembered) {
+            if !firings.knows(&fire) {
+                firings.submit(fire, self);
+            }
         }
         let Some(next_due_ms) = next_due_ms.filter(|next_ms| *next_ms > now_ms) else {
             // What is due is in flight, and its outcome wakes this task, or it cannot be decided here.
@@ -197,9 +209,12 @@ impl<T: Types> Timers<T> {
     }
 
     /// What is due and not in flight yet.
-    fn find(&self, firings: &Firings<T>) -> Found {
+    fn find(&self, firings: &Firings<T>) -> DueTimers {
         let state = self.applied.read();
-        let now_ms = self.clocks.log_time_ms(state.last_time_ms());
+        let mut now_ms = self.clocks.log_time_ms(state.last_time_ms());
+        if planted::is(Bug::TimerFiresBeforeDue) {
+            now_ms += planted::FIRES_EARLY_MS;
+        }
         let next_due_ms = state.next_due_ms().filter(|_| !state.is_paused());
         let room = IN_FLIGHT_MAX - firings.known.len();
         let due = match next_due_ms {
@@ -208,7 +223,7 @@ impl<T: Types> Timers<T> {
             }
             _ => Vec::new(),
         };
-        Found {
+        DueTimers {
             due,
             now_ms,
             next_due_ms,
@@ -266,6 +281,7 @@ impl<T: Types> Firings<T> {
             known: HashSet::new(),
             outcomes: FuturesUnordered::new(),
             not_understood: HashSet::new(),
+            remembered: HashSet::new(),
             paused_until: None,
             forget_at: None,
         }
@@ -276,9 +292,18 @@ impl<T: Types> Firings<T> {
         if self.term != term {
             *self = Self {
                 term,
+                remembered: std::mem::take(&mut self.remembered),
                 ..Self::new()
             };
         }
+    }
+
+    /// Remembers what is due soon, as a leader must not: what a state says later is newer.
+    fn remember(&mut self, state: &State) {
+        const SOON_MS: u64 = 5_000;
+        let soon_ms = state.last_time_ms() + SOON_MS;
+        let soon = state.due_timers(soon_ms, IN_FLIGHT_MAX, |_| false);
+        self.remembered.extend(soon);
     }
 
     fn knows(&self, fire: &FireTimer) -> bool {
