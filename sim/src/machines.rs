@@ -94,6 +94,8 @@ impl Machine {
     ];
     /// Every event of [`Machine::Parcel`].
     pub const PARCEL_EVENTS: [&'static str; 4] = parcel::EVENTS;
+    /// Every event of [`Machine::Gate`] that clients have.
+    pub const GATE_EVENTS: [&'static str; 5] = gate::EVENTS;
     /// Every event of [`Machine::Fuse`] that clients have.
     pub const FUSE_EVENTS: [&'static str; 5] = fuse::EVENTS;
     /// Every event of [`Machine::Order`].
