@@ -35,7 +35,7 @@ pub struct Sum {
 }
 
 /// The faults, and what else, that must have happened for many seeds to count as a test.
-const REQUIRED: [&str; 19] = [
+const REQUIRED: [&str; 20] = [
     "kill",
     "power cut",
     "partition",
@@ -55,6 +55,7 @@ const REQUIRED: [&str; 19] = [
     "timers spent",
     "timers moved",
     "automation paused",
+    "level raised",
 ];
 /// With this many seeds, each of these faults must have happened.
 const REQUIRED_FROM_SEEDS: u64 = 100;

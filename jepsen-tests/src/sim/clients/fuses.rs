@@ -12,8 +12,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::Replied;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, PutMachine, Reply, SetAutomation,
-    SetTimers,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, Reply, SetAutomation, SetTimers,
 };
 use rstmdb_sim::check::answers::{Intent, Part};
 use rstmdb_sim::check::facts::MOVES;
@@ -25,16 +24,6 @@ use serde_json::{Value, json};
 
 use super::{Outcome, submit, write, write_once};
 use crate::sim::plan::Plan;
-
-/// The machine of all fuses.
-pub fn definition() -> Command {
-    Command::PutMachine(PutMachine {
-        machine: Machine::Fuse.name().to_owned(),
-        version: 1,
-        definition: Bytes::from(Machine::Fuse.definition().to_string()),
-        checksum: None,
-    })
-}
 
 /// Pauses automation, or lets it run again.
 pub fn automation(paused: bool) -> Command {
