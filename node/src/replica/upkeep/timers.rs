@@ -91,7 +91,7 @@ struct Firings<T: Types> {
     /// Timers that this node cannot decide.
     not_understood: HashSet<FireTimer>,
     /// What this node would fire if it led, with its bug planted.
-    remembered: HashSet<FireTimer>,
+    remembered: Vec<FireTimer>,
     /// Nothing is submitted before.
     paused_until: Option<InstantOf<T>>,
     forget_at: Option<InstantOf<T>>,
@@ -191,11 +191,10 @@ impl<T: Types> Timers<T> {
             now_ms,
             next_due_ms,
         } = self.find(firings);
-        let remembered: Vec<FireTimer> = firings
-            .remembered
-            .extract_if(|fire| fire.due_ms <= now_ms)
-            .collect();
-        for fire in due.into_iter().chain(remembered) {
+        let remembered = std::mem::take(&mut firings.remembered).into_iter();
+        let (remembered, later) = remembered.partition(|fire| fire.due_ms <= now_ms);
+        firings.remembered = later;
+        for fire in due.into_iter().chain::<Vec<FireTimer>>(remembered) {
             if !firings.knows(&fire) {
                 firings.submit(fire, self);
             }
@@ -281,7 +280,7 @@ impl<T: Types> Firings<T> {
             known: HashSet::new(),
             outcomes: FuturesUnordered::new(),
             not_understood: HashSet::new(),
-            remembered: HashSet::new(),
+            remembered: Vec::new(),
             paused_until: None,
             forget_at: None,
         }
@@ -303,7 +302,11 @@ impl<T: Types> Firings<T> {
         const SOON_MS: u64 = 5_000;
         let soon_ms = state.last_time_ms() + SOON_MS;
         let soon = state.due_timers(soon_ms, IN_FLIGHT_MAX, |_| false);
-        self.remembered.extend(soon);
+        let new = soon
+            .into_iter()
+            .filter(|fire| !self.remembered.contains(fire));
+        let new: Vec<FireTimer> = new.collect();
+        self.remembered.extend(new);
     }
 
     fn knows(&self, fire: &FireTimer) -> bool {

@@ -25,7 +25,8 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         })?),
     };
     let access = match by_ms {
-        Some(_) => Access::Write,
+        // What comes behind it finds everything decided that was due.
+        Some(_) => Access::Exclusive,
         None => Access::Read,
     };
     Ok(RequestPlan {
