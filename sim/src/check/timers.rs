@@ -40,18 +40,18 @@ struct Instance {
     minute_ms: u64,
     firings: u32,
     suspended: bool,
-    due: BTreeMap<String, Due>,
+    due: BTreeMap<String, DueTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Due {
+struct DueTime {
     ms: u64,
     refusals: u32,
 }
 
 /// What a client wants of a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Move {
+enum WantedTime {
     After(u64),
     At(u64),
     Off,
@@ -59,17 +59,17 @@ enum Move {
 
 /// What a client wants of timers, by their names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Moves(Vec<(String, Move)>);
+pub struct WantedTimers(Vec<(String, WantedTime)>);
 
-impl Moves {
+impl WantedTimers {
     /// Reads `{"BURN": {"after": "70ms"}, "TICK": {"at": 1700000000000}, "JAM": null}`. Nothing else is asked for here.
     #[must_use]
     pub fn read(value: Option<&Value>) -> Self {
         let fields = value.and_then(Value::as_object).into_iter().flatten();
         let read = |to: &Value| match (&to["after"], to["at"].as_u64()) {
-            (Value::String(text), _) => Move::After(millis(text).unwrap_or_default()),
-            (_, Some(ms)) => Move::At(ms),
-            _ => Move::Off,
+            (Value::String(text), _) => WantedTime::After(millis(text).unwrap_or_default()),
+            (_, Some(ms)) => WantedTime::At(ms),
+            _ => WantedTime::Off,
         };
         Self(fields.map(|(name, to)| (name.clone(), read(to))).collect())
     }
@@ -91,7 +91,7 @@ pub struct Change<'a> {
     /// The timer that has fired.
     pub fired: Option<&'a Fired>,
     /// What its client wants of the timers.
-    pub moves: &'a Moves,
+    pub moves: &'a WantedTimers,
     /// All timers afterwards, where the fact has changed them.
     pub timers: Option<&'a Timers>,
     /// Where it stands.
@@ -175,7 +175,7 @@ impl Armed {
         if let Some(state) = change.entered {
             after.entry = change.offset;
             let timers = change.machine.timers(state).iter();
-            let due = |ms: &u64| Due {
+            let due = |ms: &u64| DueTime {
                 ms: change.time_ms + ms,
                 refusals: 0,
             };
@@ -188,14 +188,14 @@ impl Armed {
         }
         for (name, to) in &change.moves.0 {
             let ms = match to {
-                Move::After(ms) => change.time_ms + ms,
-                Move::At(ms) => change.time_ms.max(*ms),
-                Move::Off => {
+                WantedTime::After(ms) => change.time_ms + ms,
+                WantedTime::At(ms) => change.time_ms.max(*ms),
+                WantedTime::Off => {
                     after.due.remove(name);
                     continue;
                 }
             };
-            after.due.insert(name.clone(), Due { ms, refusals: 0 });
+            after.due.insert(name.clone(), DueTime { ms, refusals: 0 });
         }
         self.put(change.id, before, after, change.timers, change.offset)
     }
@@ -229,7 +229,7 @@ impl Armed {
             && too_late.is_none()
             && refusals < times
         {
-            let due = Due {
+            let due = DueTime {
                 ms: time_ms + after_ms,
                 refusals: refusals + 1,
             };
@@ -317,7 +317,7 @@ impl Instance {
     /// The timers as a fact at this offset has them.
     fn written(timers: &Timers, offset: u64) -> Self {
         let due = timers.armed.iter().map(|timer| {
-            let due = Due {
+            let due = DueTime {
                 ms: timer.due_ms,
                 refusals: timer.refusals,
             };
@@ -337,7 +337,7 @@ impl Instance {
 
     /// Whether it is what is expected, but for what was armed ahead.
     fn fits(&self, expected: &Self) -> bool {
-        let close = |(one, two): (&Due, &Due)| {
+        let close = |(one, two): (&DueTime, &DueTime)| {
             one.refusals == two.refusals && one.ms >= two.ms && one.ms <= two.ms + AHEAD_MS_MAX
         };
         let rest = |it: &Self| (it.entry, it.minute_ms, it.firings, it.suspended);

@@ -7,7 +7,7 @@ use rstmdb_engine::fact::{Body, Entry, Fired, Key, Timers};
 use super::{Facts, Wrong};
 
 /// What a fact expects of its instance.
-struct Expected<'a> {
+struct ExpectedStand<'a> {
     id: &'a str,
     /// The offset of its last fact, and whether it is there.
     before: (u64, bool),
@@ -57,7 +57,7 @@ impl Facts {
         None
     }
 
-    fn contradicts(&self, expected: &Expected<'_>, before: (u64, bool)) -> Option<Wrong> {
+    fn contradicts(&self, expected: &ExpectedStand<'_>, before: (u64, bool)) -> Option<Wrong> {
         let id = expected.id;
         if before != expected.before {
             let wanted = expected.before;
@@ -91,8 +91,8 @@ impl Facts {
     }
 }
 
-fn expected(body: &Body) -> Option<Expected<'_>> {
-    let of = |id, prev_offset| Expected {
+fn expected(body: &Body) -> Option<ExpectedStand<'_>> {
+    let of = |id, prev_offset| ExpectedStand {
         id,
         before: (prev_offset, true),
         lives: true,
@@ -101,30 +101,30 @@ fn expected(body: &Body) -> Option<Expected<'_>> {
         fired: None,
     };
     Some(match body {
-        Body::CreateInstance(create) => Expected {
+        Body::CreateInstance(create) => ExpectedStand {
             before: (create.prev_offset, false),
             key: create.key.as_ref(),
             timers: create.timers.as_ref(),
             ..of(&create.instance_id, 0)
         },
-        Body::ApplyEvent(apply) => Expected {
+        Body::ApplyEvent(apply) => ExpectedStand {
             key: apply.key.as_ref(),
             timers: apply.timers.as_ref(),
             fired: apply.fired.as_ref(),
             ..of(&apply.instance_id, apply.prev_offset)
         },
-        Body::DeleteInstance(delete) => Expected {
+        Body::DeleteInstance(delete) => ExpectedStand {
             lives: false,
             key: delete.key.as_ref(),
             fired: delete.fired.as_ref(),
             ..of(&delete.instance_id, delete.prev_offset)
         },
-        Body::TimerSpent(spent) => Expected {
+        Body::TimerSpent(spent) => ExpectedStand {
             timers: spent.timers.as_ref(),
             fired: spent.fired.as_ref(),
             ..of(&spent.instance_id, spent.prev_offset)
         },
-        Body::SetTimers(set) => Expected {
+        Body::SetTimers(set) => ExpectedStand {
             timers: set.timers.as_ref(),
             ..of(&set.instance_id, set.prev_offset)
         },

@@ -4,7 +4,7 @@ use rstmdb_engine::fact::{self, Key};
 use serde_json::{Map, Value};
 
 use super::{Event, Facts, Kind, Wrong};
-use crate::check::timers::{Armed, Change, Moves};
+use crate::check::timers::{Armed, Change, WantedTimers};
 use crate::machines::Machine;
 
 /// Where a payload says what its client wants of the timers. So the log has it.
@@ -34,7 +34,7 @@ impl Facts {
             machine,
             entered: Some(&create.state),
             fired: None,
-            moves: &Moves::default(),
+            moves: &WantedTimers::default(),
             timers: create.timers.as_ref(),
             offset,
             time_ms: self.time_ms,
@@ -55,7 +55,7 @@ impl Facts {
             machine,
             entered: entered.then_some(&*apply.to_state),
             fired: apply.fired.as_ref(),
-            moves: &Moves::read(payload.and_then(|payload| payload.get(MOVES))),
+            moves: &WantedTimers::read(payload.and_then(|payload| payload.get(MOVES))),
             timers: apply.timers.as_ref(),
             offset,
             time_ms: self.time_ms,
@@ -78,7 +78,7 @@ impl Facts {
             machine: stand.machine,
             entered: None,
             fired: None,
-            moves: &Moves::read(Some(&wanted)),
+            moves: &WantedTimers::read(Some(&wanted)),
             timers: set.timers.as_ref(),
             offset,
             time_ms: self.time_ms,

@@ -4,7 +4,7 @@ use rstmdb_engine::fact::Timer;
 use serde_json::json;
 
 const SPANS: [(&str, u64); 3] = [("CLOSE", 3_000), ("JAM", 2_000), ("NUDGE", 1_000)];
-const NO_MOVES: &Moves = &Moves(Vec::new());
+const NO_MOVES: &WantedTimers = &WantedTimers(Vec::new());
 
 fn timers(entry: u64, from_ms: u64, names: &[&str]) -> Timers {
     let all = SPANS.into_iter().filter(|(name, _)| names.contains(name));
@@ -127,7 +127,7 @@ fn arming_again_without_an_entry_and_losing_a_timer_are_found() {
 
 #[test]
 fn a_move_is_what_the_client_has_asked_for() {
-    let moves = Moves::read(Some(&json!({
+    let moves = WantedTimers::read(Some(&json!({
         "CLOSE": {"after": "500ms"}, "JAM": null, "NUDGE": {"at": 4},
     })));
     let moved = |close_ms, nudge_ms| {

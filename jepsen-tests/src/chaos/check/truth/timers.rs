@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rstmdb_engine::fact::{self, Body};
 use rstmdb_sim::check::facts::MOVES;
-use rstmdb_sim::check::timers::{Armed, Change, Moves};
+use rstmdb_sim::check::timers::{Armed, Change, WantedTimers};
 use serde_json::{Map, Value};
 
 use crate::load::machines::Machine;
@@ -37,7 +37,7 @@ impl TimersOfLog {
 
     fn take_fact(&mut self, body: &Body, offset: u64, entry: &fact::Entry) -> Result<(), String> {
         let time_ms = entry.time_ms;
-        let none = Moves::default();
+        let none = WantedTimers::default();
         let change = Change {
             id: "",
             machine: Machine::Gate,
@@ -94,7 +94,7 @@ impl TimersOfLog {
                     .map_err(|_| "its client says nothing of timers")?;
                 self.armed.take(Change {
                     id: &set.instance_id,
-                    moves: &Moves::read(Some(&wanted)),
+                    moves: &WantedTimers::read(Some(&wanted)),
                     timers: set.timers.as_ref(),
                     ..change
                 })
@@ -118,7 +118,7 @@ fn is_gate(machine: &str) -> bool {
     machine == Machine::Gate.name()
 }
 
-fn moves_of(payload: Option<&[u8]>) -> Moves {
+fn moves_of(payload: Option<&[u8]>) -> WantedTimers {
     let payload: Option<Value> = payload.and_then(|text| serde_json::from_slice(text).ok());
-    Moves::read(payload.as_ref().map(|payload| &payload[MOVES]))
+    WantedTimers::read(payload.as_ref().map(|payload| &payload[MOVES]))
 }

@@ -109,7 +109,7 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
         Workload::Asking => Box::new(asking::Asking::default()),
         Workload::Parcel => Box::new(parcels::Parcels::default()),
         Workload::Automation => Box::new(automation::Automation::default()),
-        Workload::Timer => Box::new(timers::Timers::default()),
+        Workload::Timer => Box::new(timers::Gates::default()),
     }
 }
 

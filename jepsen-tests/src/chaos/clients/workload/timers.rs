@@ -30,13 +30,13 @@ const FIRES_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a client has sent so far.
 #[derive(Debug, Default)]
-pub struct Timers {
+pub struct Gates {
     /// The machine is there.
     is_ready: bool,
     sent: u64,
 }
 
-impl Step for Timers {
+impl Step for Gates {
     fn step(&mut self, client: &mut Client) {
         if !self.is_ready {
             let machine = Machine::Gate;
@@ -69,7 +69,7 @@ impl Step for Timers {
     }
 }
 
-impl Timers {
+impl Gates {
     /// An event, which moves a timer of the state that it leads to now and then.
     fn event(&mut self, client: &mut Client, id: &str, event: &str) -> Value {
         self.sent += 1;
