@@ -379,6 +379,7 @@ export class Client {
   compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
   flushAll(options?: WriteOptions): Promise<Json>;
   automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
+  clockAdvance(by?: string, options?: CallOptions): Promise<{ now: number }>;
   replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
   clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
   clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Promise<{ node_id: number; peer_addr: string; rcp_addr: string; voter: boolean }>;
@@ -414,6 +415,7 @@ export namespace requests {
   function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
   function flushAll(options?: WriteOptions): Request;
   function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
+  function clockAdvance(by?: string): Request;
   function replicationStatus(): Request;
   function clusterStatus(): Request;
   function clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Request;

@@ -3,6 +3,7 @@
 
 use super::planted;
 use crate::fact::level::Feature;
+use crate::fact::planted as timers;
 use crate::fact::{self, Body, Fact, Fired, Timers};
 use crate::machine::Compiled;
 use crate::state::locks::Lock;
@@ -188,6 +189,7 @@ fn timers_fit(
     match armed.and_then(|armed| armed.armed.iter().find(|it| it.name == fired.name).cloned()) {
         Some(timer) if timer.due_ms != fired.due_ms => Ok(false),
         Some(_) => Ok(true),
+        None if timers::fires_again() => Ok(true),
         None => Err(contradiction(at, "a timer has fired that was not armed")),
     }
 }

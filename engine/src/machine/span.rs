@@ -18,7 +18,7 @@ const UNITS: [(&str, u64); 6] = [
 ];
 
 /// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let mut rest = text;
     let mut sum: u64 = 0;
     let mut before = u64::MAX;

@@ -37,6 +37,7 @@ const OPS: &[&str] = &[
     "LOCK_RELEASE",
     "LOCK_GET",
     "LOCK_LIST",
+    "CLOCK_ADVANCE",
     "CLUSTER_FINALIZE_UPGRADE",
 ];
 

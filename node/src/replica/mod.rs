@@ -73,7 +73,7 @@ pub use peers::calls::{
 pub use peers::change::{Change, ChangeError};
 pub use peers::none::NoPeers;
 pub use peers::report::{Report, Role};
-pub use types::{Archive, ArchiveError, Host, Types};
+pub use types::{Archive, ArchiveError, Host, ManualClock, Types};
 pub use upkeep::archiving::FolderArchive;
 pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;

@@ -30,6 +30,7 @@ use crate::message::session::{InfoResult, NoParams, PingResult};
 use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
 use crate::message::storage::audit::{AuditRead, AuditReadResult};
 use crate::message::storage::automation::{Automation, AutomationResult};
+use crate::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
@@ -113,6 +114,8 @@ methods! {
     flush_all FLUSH_ALL () -> FlushAllResult;
     /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says whether it is paused.
     automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
+    /// CLOCK_ADVANCE: lets time pass on a server with `--dev --clock manual`, or says what its clock shows.
+    clock_advance CLOCK_ADVANCE (ClockAdvance<'_>) -> ClockAdvanceResult;
     /// FLUSH_ALL, saying why.
     flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.

@@ -5,6 +5,7 @@
 //! | [`audit`] | AUDIT_READ |
 //! | [`automation`] | AUTOMATION |
 //! | [`ancestors`] | ANCESTORS |
+//! | [`clock`] | CLOCK_ADVANCE |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`locks`] | LOCK_ACQUIRE, LOCK_RENEW, LOCK_RELEASE, LOCK_GET, LOCK_LIST |
@@ -15,6 +16,7 @@ pub mod ancestors;
 pub mod audit;
 pub mod automation;
 pub mod backup;
+pub mod clock;
 pub mod keys;
 pub mod locks;
 pub mod reload;

@@ -492,6 +492,14 @@ class Automation(Result):
 
 
 @dataclass(frozen=True)
+class Clock(Result):
+    """CLOCK_ADVANCE."""
+
+    #: What the clock shows, Unix milliseconds.
+    now: int
+
+
+@dataclass(frozen=True)
 class ReplicationStatus(Result):
     """REPLICATION_STATUS: ``role`` says which fields are there."""
 

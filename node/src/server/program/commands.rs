@@ -8,7 +8,7 @@ use std::time::Duration;
 use rstmdb_raft_store::{self as raft_store, RealFs};
 use rstmdb_rcp::text::counted;
 
-use super::args::{Args, Command};
+use super::args::{Args, Clock, Command};
 use super::chain::{self, KeptHead};
 use super::{older, signals};
 use crate::server::config::{self, Config};
@@ -113,6 +113,9 @@ fn serve(args: &Args) -> Result<(), Error> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    if args.clock == Clock::Manual {
+        stop_clock(&mut config)?;
+    }
     // Dropped, and with it removed, when this function returns.
     let temporary = if args.dev {
         Some(temporary_folder(&mut config)?)
@@ -142,6 +145,18 @@ fn serve(args: &Args) -> Result<(), Error> {
     }
     logging::flush();
     Ok(served?)
+}
+
+fn stop_clock(config: &mut Config) -> Result<(), Error> {
+    if !peering::is_alone(&config.cluster) {
+        return Err(Error::Refused(
+            "--clock manual is for a single node: leave out cluster.peers and cluster.join"
+                .to_owned(),
+        ));
+    }
+    config.clock_is_manual = true;
+    tracing::warn!("--clock manual: TIME STANDS STILL until `rstmdb-cli clock advance`");
+    Ok(())
 }
 
 fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {

@@ -206,9 +206,15 @@ async fn follow(replica: &Replica) {
     waited.expect("no other node leads");
 }
 
-/// The configuration of a test, with these variables.
 /// Stands among the variables of a test for the highest feature level that its nodes understand.
 pub const UNDERSTANDS: &str = "UNDERSTANDS";
+
+/// Stands among the variables of a test for a clock that stands still until it is advanced.
+// Only suites that a follower does not run have one.
+#[allow(dead_code)]
+pub const MANUAL_CLOCK: &str = "MANUAL_CLOCK";
+
+/// The configuration of a test, with these variables.
 
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let config = Config::load(None, |name| {
@@ -225,6 +231,7 @@ pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let mut config = config.unwrap();
     let understands = variables.iter().find(|(known, _)| *known == UNDERSTANDS);
     config.cluster.understands = understands.map(|(_, level)| level.parse().unwrap());
+    config.clock_is_manual = variables.iter().any(|(known, _)| *known == MANUAL_CLOCK);
     config
 }
 
