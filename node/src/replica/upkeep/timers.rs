@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
@@ -32,14 +33,19 @@ use crate::replica::parts::replied::Replied;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 use crate::replica::write::clock::clocks::Clocks;
+use crate::replica::write::queue;
 use crate::replica::write::request::Source;
 use crate::replica::write::submit::Inbox;
 
-/// Firings in flight at most. It is far less than half of what the proposer takes, and so few that a client's command
-/// behind them waits no longer than for a write of its own.
-const IN_FLIGHT_MAX: usize = 128;
-/// More are submitted once only this many are left in flight.
-const REFILL_AT: usize = IN_FLIGHT_MAX / 2;
+/// Firings in flight at most while clients send commands: so few that a command behind them hardly waits. More are
+/// submitted once half of them are done.
+const IN_FLIGHT_MAX: usize = 64;
+/// Firings in flight at most while no client does.
+const IN_FLIGHT_MAX_ALONE: usize = 1024;
+/// After this time without a command from a client there is none.
+const ALONE_AFTER: Duration = Duration::from_secs(1);
+// Clients always have at least half of what the proposer takes.
+const _: () = assert!(IN_FLIGHT_MAX_ALONE <= queue::IN_FLIGHT_MAX / 2);
 /// The longest time between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest one, and the pause after a firing that had to wait.
@@ -52,8 +58,6 @@ const ERROR_PAUSE: Duration = Duration::from_millis(200);
 const NOT_UNDERSTOOD_PAUSE: Duration = Duration::from_secs(60);
 /// The log's time advances by at most a tenth faster than the clock that sleeping goes by.
 const SLEW: (u64, u64) = (10, 11);
-/// Overdue timers are counted no further.
-const OVERDUE_COUNTED_MAX: usize = 100_000;
 
 /// What fires timers.
 pub(crate) struct Timers<T: Types> {
@@ -90,6 +94,9 @@ struct Firings<T: Types> {
     /// Nothing is submitted before.
     paused_until: Option<InstantOf<T>>,
     forget_at: Option<InstantOf<T>>,
+    /// How many commands of clients have come, and until when clients are expected to wait for others.
+    asked: u64,
+    clients_until: Option<InstantOf<T>>,
 }
 
 /// Fires timers until the replica is dropped or stopped.
@@ -98,9 +105,8 @@ pub(crate) async fn run<T: Types>(pace: Pace<Timers<T>>) {
         return;
     };
     let mut firings = Firings::<T>::new();
-    let mut pause = Duration::ZERO;
+    let (mut pause, mut seen) = (Duration::ZERO, applied.offset());
     loop {
-        let seen = applied.offset();
         let leads = firings.term != 0;
         tokio::select! {
             biased;
@@ -114,11 +120,20 @@ pub(crate) async fn run<T: Types>(pace: Pace<Timers<T>>) {
                     firings.take(outcome, &timers.counters);
                 }
             },
-            () = applied.wait_for(seen + 1), if leads => {}
+            () = changed::<T>(&applied, seen), if leads => {}
         }
         let Some(timers) = pace.parts() else { return };
+        // Before the look: what is applied during it may have armed a timer that it did not see.
+        seen = applied.offset();
         pause = timers.look(&mut firings);
     }
+}
+
+/// Waits for an entry behind this offset, which may have armed a timer, and then for others that come with it: under
+/// load entries are applied far more often than it is worth to look.
+async fn changed<T: Types>(applied: &Applied, offset: u64) {
+    applied.wait_for(offset + 1).await;
+    T::sleep(LOOK_INTERVAL_MIN).await;
 }
 
 impl<T: Types> Timers<T> {
@@ -152,7 +167,8 @@ impl<T: Types> Timers<T> {
             return until - now;
         }
         firings.forget(now);
-        if firings.known.len() > REFILL_AT {
+        let most = firings.most(self.inbox.asked.load(Ordering::Relaxed), now);
+        if firings.known.len() > most / 2 {
             return LOOK_INTERVAL;
         }
         let (due, next_due_ms, now_ms) = {
@@ -164,7 +180,7 @@ impl<T: Types> Timers<T> {
                 return LOOK_INTERVAL;
             };
             let now_ms = self.clocks.log_time_ms(state.last_time_ms());
-            let room = IN_FLIGHT_MAX - firings.known.len();
+            let room = most - firings.known.len();
             let due = match first_ms <= now_ms {
                 true => state.due_timers(now_ms, room, |fire| firings.knows(fire)),
                 false => Vec::new(),
@@ -195,7 +211,7 @@ impl<T: Types> Timers<T> {
         if let Some(first_ms) = state.next_due_ms().filter(|_| leads) {
             let now_ms = self.clocks.log_time_ms(state.last_time_ms());
             now.lag_ms = now_ms.saturating_sub(first_ms);
-            now.overdue = state.timers_overdue(now_ms, OVERDUE_COUNTED_MAX) as u64;
+            now.overdue = state.timers_overdue(now_ms);
         }
         now
     }
@@ -210,6 +226,8 @@ impl<T: Types> Firings<T> {
             not_understood: HashSet::new(),
             paused_until: None,
             forget_at: None,
+            asked: 0,
+            clients_until: None,
         }
     }
 
@@ -220,6 +238,18 @@ impl<T: Types> Firings<T> {
                 term,
                 ..Self::new()
             };
+        }
+    }
+
+    /// How many firings may be in flight, now that so many commands of clients have come.
+    fn most(&mut self, asked: u64, now: InstantOf<T>) -> usize {
+        if self.asked != asked {
+            self.asked = asked;
+            self.clients_until = Some(now + ALONE_AFTER);
+        }
+        match self.clients_until.is_some_and(|until| now < until) {
+            true => IN_FLIGHT_MAX,
+            false => IN_FLIGHT_MAX_ALONE,
         }
     }
 
@@ -261,11 +291,14 @@ impl<T: Types> Firings<T> {
                 }
                 Firing::Void | Firing::Waits => LOOK_INTERVAL_MIN,
                 Firing::NotUnderstood => {
-                    tracing::warn!(
-                        instance_id = fire.instance_id,
-                        timer = fire.name,
-                        "this node does not understand the machine of a timer that is due; another leader may"
-                    );
+                    // A machine may have a million of them.
+                    if self.not_understood.is_empty() {
+                        tracing::warn!(
+                            instance_id = fire.instance_id,
+                            timer = fire.name,
+                            "this node does not understand the machine of a timer that is due; another leader may"
+                        );
+                    }
                     self.not_understood.insert(fire);
                     return;
                 }
@@ -297,5 +330,26 @@ impl<T: Types> Firings<T> {
             self.outcomes.len(),
             "the firings in flight are not those that are awaited"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replica::types::tests::TestTypes;
+
+    #[test]
+    fn fewer_timers_are_in_flight_while_clients_send_commands() {
+        let (mut firings, now) = (Firings::<TestTypes>::new(), TestTypes::now());
+        let later = now + ALONE_AFTER;
+        for (asked, at, most) in [
+            (0, now, IN_FLIGHT_MAX_ALONE),
+            (1, now, IN_FLIGHT_MAX),
+            (1, later - Duration::from_millis(1), IN_FLIGHT_MAX),
+            (1, later, IN_FLIGHT_MAX_ALONE),
+            (9, later, IN_FLIGHT_MAX),
+        ] {
+            assert_eq!(firings.most(asked, at), most, "{asked} at {at:?}");
+        }
     }
 }
