@@ -109,6 +109,34 @@ export interface CreatedInstance extends DryRun {
   /** With `dry_run`: the context that it would have. */
   ctx?: Json;
 }
+/** An armed timer of an instance. */
+export interface Timer {
+  name: string;
+  /** When it fires, Unix milliseconds. */
+  due_at: number;
+  /** Absent: it deletes the instance. */
+  event?: string;
+  /** How often it has fired and was refused. */
+  refusals?: number;
+}
+/** `{ after: "1h" }`, `{ at: time }` (RFC 3339 or Unix milliseconds), or null, which disarms. */
+export type TimerMove = { after: string } | { at: string | number } | null;
+export interface TimersSet extends DryRun {
+  instance_id: string;
+  timers: Timer[];
+  /** Absent when nothing was changed, null with `dry_run`. */
+  wal_offset?: number | null;
+}
+export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
+export interface TimerPlace { due_at: number; instance_id: string; name: string }
+export interface TimerList {
+  timers: ListedTimer[];
+  next?: TimerPlace;
+  /** How many timers there are, of all machines. */
+  armed: number;
+  /** How many of them are overdue; counted up to 100,000. */
+  overdue: number;
+}
 export interface Instance {
   machine: string;
   version: number;
@@ -118,6 +146,9 @@ export interface Instance {
   last_event_id?: string;
   /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
   meta?: Json | null;
+  timers?: Timer[];
+  /** Too many of its timers have fired: none fires until they are resumed. */
+  timers_suspended?: boolean;
 }
 export interface InstanceSummary {
   id: string;
@@ -160,6 +191,9 @@ export interface AllowedEvent {
   /** The error with which it would be refused, where that is not for its guards. */
   code?: string;
   message?: string;
+  /** The timers that it would arm, and those that it would disarm. */
+  armed?: string[];
+  disarmed?: string[];
 }
 export interface AllowedEvents {
   state: string;
@@ -238,7 +272,12 @@ export interface WatchEvent {
   ctx?: Json;
   /** The names that a machine of format 2 emitted. */
   emits?: string[];
-  kind?: "event" | "created" | "deleted" | "flushed" | string;
+  kind?: "event" | "created" | "deleted" | "timer_spent" | "flushed" | string;
+  /** With `include`: the timer that has applied the event, deleted the instance, or was spent. */
+  timer?: { name: string; due_at: number };
+  /** Why a timer was spent. */
+  code?: string;
+  message?: string;
   meta?: Json;
 }
 /** No event matched lately. The server has compared everything up to this offset, inclusive, with the filter. */
@@ -331,11 +370,13 @@ export class Client {
   getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
-  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Promise<AppliedEvent>;
+  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: { [name: string]: TimerMove } }): Promise<AppliedEvent>;
   allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
   ): Promise<AllowedEvents>;
+  timerSet(instanceId: string, timers?: { [name: string]: TimerMove }, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
+  timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
   walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Promise<WalPage>;
   ancestors(offset: number, options?: CallOptions & { limit?: number }): Promise<Ancestors>;
   walStats(options?: CallOptions): Promise<Json>;
@@ -366,11 +407,13 @@ export namespace requests {
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
-  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string }): Request;
+  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: { [name: string]: TimerMove } }): Request;
   function allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
   ): Request;
+  function timerSet(instanceId: string, timers?: { [name: string]: TimerMove }, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Request;
+  function timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Request;
   function walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Request;
   function ancestors(offset: number, options?: CallOptions & { limit?: number }): Request;
   function walStats(): Request;

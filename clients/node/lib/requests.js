@@ -26,6 +26,9 @@ export const deleteInstance = (instanceId, options) => made("DELETE_INSTANCE", {
 export const applyEvent = (instanceId, event, payload, options) =>
   made("APPLY_EVENT", { instance_id: instanceId, event, payload }, options);
 export const allowedEvents = (instanceId, options) => made("ALLOWED_EVENTS", { instance_id: instanceId }, options);
+export const timerSet = (instanceId, timers, options) =>
+  made("TIMER_SET", { instance_id: instanceId, timers }, options);
+export const timerList = (options) => made("TIMER_LIST", {}, options);
 export const walRead = (fromOffset, options) => made("WAL_READ", { from_offset: fromOffset }, options);
 export const ancestors = (offset, options) => made("ANCESTORS", { offset }, options);
 export const walStats = () => made("WAL_STATS");

@@ -205,6 +205,9 @@ pub struct ListTimers {
     pub limit: Option<u64>,
     /// Only those behind this one.
     pub after: Option<TimerPlace>,
+    /// The log's time for a decision at this moment, Unix milliseconds, for the number of those that are overdue. The
+    /// last time in the log counts if it is later.
+    pub now_ms: u64,
 }
 
 /// A request that only reads.
@@ -258,11 +261,18 @@ pub struct Asker {
 impl Query {
     /// Says who asks, and when.
     pub fn ask_as(&mut self, actor: &Arc<str>, now_ms: impl FnOnce() -> u64) {
-        if let Self::AllowedEvents { asker, .. } = self {
-            *asker = Asker {
-                actor: actor.clone(),
-                now_ms: now_ms(),
-            };
+        match self {
+            Self::AllowedEvents { asker, .. } => {
+                *asker = Asker {
+                    actor: actor.clone(),
+                    now_ms: now_ms(),
+                };
+            }
+            Self::ListTimers(list) => list.now_ms = now_ms(),
+            Self::GetInstance { .. }
+            | Self::ListInstances(_)
+            | Self::GetMachine { .. }
+            | Self::ListMachines { .. } => {}
         }
     }
 

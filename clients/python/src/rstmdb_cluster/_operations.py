@@ -204,6 +204,7 @@ class AsyncOperations:
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
         event_id: Optional[str] = None,
+        timers: Optional[Mapping[str, Any]] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
@@ -213,6 +214,8 @@ class AsyncOperations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -225,6 +228,7 @@ class AsyncOperations:
             expected_state=expected_state,
             expected_wal_offset=expected_wal_offset,
             event_id=event_id,
+            timers=timers,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,
@@ -250,6 +254,62 @@ class AsyncOperations:
             instance_id,
             payloads=payloads,
             headers=headers,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return await self._run(request, timeout)
+
+    async def timer_set(
+        self,
+        instance_id: str,
+        timers: Optional[Mapping[str, Any]] = None,
+        *,
+        resume: Optional[bool] = None,
+        expected_state: Optional[str] = None,
+        expected_wal_offset: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimersSet:
+        """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
+        disarms. ``resume`` lets suspended ones fire again."""
+        request = requests.timer_set(
+            instance_id,
+            timers,
+            resume=resume,
+            expected_state=expected_state,
+            expected_wal_offset=expected_wal_offset,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            dry_run=dry_run,
+        )
+        return await self._run(request, timeout)
+
+    async def timer_list(
+        self,
+        *,
+        machine: Optional[str] = None,
+        due_before: Optional[int] = None,
+        suspended: Optional[bool] = None,
+        limit: Optional[int] = None,
+        after: Optional[Mapping[str, Any]] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimerList:
+        """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
+        before."""
+        request = requests.timer_list(
+            machine=machine,
+            due_before=due_before,
+            suspended=suspended,
+            limit=limit,
+            after=after,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )
@@ -664,6 +724,7 @@ class Operations:
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
         event_id: Optional[str] = None,
+        timers: Optional[Mapping[str, Any]] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
@@ -673,6 +734,8 @@ class Operations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -685,6 +748,7 @@ class Operations:
             expected_state=expected_state,
             expected_wal_offset=expected_wal_offset,
             event_id=event_id,
+            timers=timers,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,
@@ -710,6 +774,62 @@ class Operations:
             instance_id,
             payloads=payloads,
             headers=headers,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return self._run(request, timeout)
+
+    def timer_set(
+        self,
+        instance_id: str,
+        timers: Optional[Mapping[str, Any]] = None,
+        *,
+        resume: Optional[bool] = None,
+        expected_state: Optional[str] = None,
+        expected_wal_offset: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimersSet:
+        """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
+        disarms. ``resume`` lets suspended ones fire again."""
+        request = requests.timer_set(
+            instance_id,
+            timers,
+            resume=resume,
+            expected_state=expected_state,
+            expected_wal_offset=expected_wal_offset,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            dry_run=dry_run,
+        )
+        return self._run(request, timeout)
+
+    def timer_list(
+        self,
+        *,
+        machine: Optional[str] = None,
+        due_before: Optional[int] = None,
+        suspended: Optional[bool] = None,
+        limit: Optional[int] = None,
+        after: Optional[Mapping[str, Any]] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.TimerList:
+        """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
+        before."""
+        request = requests.timer_list(
+            machine=machine,
+            due_before=due_before,
+            suspended=suspended,
+            limit=limit,
+            after=after,
             consistency=consistency,
             min_wal_offset=min_wal_offset,
         )

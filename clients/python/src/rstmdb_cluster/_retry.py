@@ -17,6 +17,7 @@ _READS = frozenset(
         "GET_INSTANCE",
         "LIST_INSTANCES",
         "ALLOWED_EVENTS",
+        "TIMER_LIST",
         "WAL_READ",
         "WAL_STATS",
         "REPLICATION_STATUS",

@@ -245,6 +245,7 @@ def apply_event(
     expected_state: Optional[str] = None,
     expected_wal_offset: Optional[int] = None,
     event_id: Optional[str] = None,
+    timers: Optional[Mapping[str, Any]] = None,
     idempotency_key: Key = None,
     headers: Optional[Mapping[str, str]] = None,
     reason: Optional[str] = None,
@@ -253,6 +254,8 @@ def apply_event(
     dry_run: Optional[bool] = None,
 ) -> Request[results.AppliedEvent]:
     """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+    ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
 
     An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
     makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -267,6 +270,7 @@ def apply_event(
         expected_state=expected_state,
         expected_wal_offset=expected_wal_offset,
         event_id=event_id,
+        timers=timers,
         idempotency_key=idempotency_key,
         headers=headers,
         reason=reason,
@@ -292,6 +296,62 @@ def allowed_events(
         instance_id=instance_id,
         payloads=payloads,
         headers=headers,
+        consistency=consistency,
+        min_wal_offset=min_wal_offset,
+    )
+
+
+def timer_set(
+    instance_id: str,
+    timers: Optional[Mapping[str, Any]] = None,
+    *,
+    resume: Optional[bool] = None,
+    expected_state: Optional[str] = None,
+    expected_wal_offset: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    dry_run: Optional[bool] = None,
+) -> Request[results.TimersSet]:
+    """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
+    disarms. ``resume`` lets suspended ones fire again."""
+    return _made(
+        "TIMER_SET",
+        results.TimersSet,
+        instance_id=instance_id,
+        timers=timers,
+        resume=resume,
+        expected_state=expected_state,
+        expected_wal_offset=expected_wal_offset,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        dry_run=dry_run,
+    )
+
+
+def timer_list(
+    *,
+    machine: Optional[str] = None,
+    due_before: Optional[int] = None,
+    suspended: Optional[bool] = None,
+    limit: Optional[int] = None,
+    after: Optional[Mapping[str, Any]] = None,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.TimerList]:
+    """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
+    before."""
+    return _made(
+        "TIMER_LIST",
+        results.TimerList,
+        machine=machine,
+        due_before=due_before,
+        suspended=suspended,
+        limit=limit,
+        after=after,
         consistency=consistency,
         min_wal_offset=min_wal_offset,
     )

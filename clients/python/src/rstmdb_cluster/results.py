@@ -154,6 +154,62 @@ class CreatedInstance(Result):
 
 
 @dataclass(frozen=True)
+class Timer(Result):
+    """An armed timer of an instance."""
+
+    name: str
+    #: When it fires, Unix milliseconds.
+    due_at: int
+    #: None: it deletes the instance.
+    event: Optional[str] = None
+    #: How often it has fired and was refused.
+    refusals: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class TimersSet(Result):
+    """TIMER_SET."""
+
+    instance_id: str
+    #: Its timers now.
+    timers: list[Timer]
+    #: None when nothing was changed, and with ``dry_run``.
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+    would: Optional[Would] = None
+
+
+@dataclass(frozen=True)
+class ListedTimer(Result):
+    """A timer, in TIMER_LIST."""
+
+    instance_id: str
+    machine: str
+    version: int
+    state: str
+    name: str
+    #: When it fires, Unix milliseconds.
+    due_at: int
+    #: None: it deletes the instance.
+    event: Optional[str] = None
+    #: How often it has fired and was refused.
+    refusals: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class TimerList(Result):
+    """TIMER_LIST: a page."""
+
+    timers: list[ListedTimer]
+    #: Where the next page begins.
+    next: Optional[Json] = None
+    #: How many timers there are, of all machines.
+    armed: Optional[int] = None
+    #: How many of them are overdue; counted up to 100,000.
+    overdue: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Instance(Result):
     """GET_INSTANCE."""
 
@@ -166,6 +222,10 @@ class Instance(Result):
     last_event_id: Optional[str] = None
     #: Who changed it last, when and why, with ``include=["meta"]``; None also if the log no longer has that write.
     meta: Optional[Json] = None
+    #: Its armed timers.
+    timers: Optional[list[Timer]] = None
+    #: Too many of its timers have fired: none fires until they are resumed.
+    timers_suspended: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -261,6 +321,9 @@ class AllowedEvent(Result):
     #: The error with which it would be refused, where that is not for its guards.
     code: Optional[str] = None
     message: Optional[str] = None
+    #: The timers that it would arm, and those that it would disarm.
+    armed: Optional[list[str]] = None
+    disarmed: Optional[list[str]] = None
 
 
 @dataclass(frozen=True)
