@@ -133,7 +133,14 @@ export type TimerChanges = { [name: string]: { after: string | number } | { at: 
 export interface TimersSet extends DryRun { instance_id: string; timers: Timer[]; wal_offset?: number | null }
 export interface TimerPlace { due_at: number; instance_id: string; name: string }
 export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
-export interface TimerList { timers: ListedTimer[]; next?: TimerPlace }
+export interface TimerList {
+  timers: ListedTimer[];
+  next?: TimerPlace;
+  /** How many timers there are, of all machines. */
+  armed: number;
+  /** How many of them are overdue. */
+  overdue: number;
+}
 export interface Lock {
   name: string;
   owner: string;

@@ -314,7 +314,7 @@ impl Reader<'_> {
         self.chart.nodes[node].on.extend(arrows);
     }
 
-    /// Delays have no equal as long as machines have no timers.
+    /// Delays are not translated: one of a nested state goes on while its inner states change, and a timer does not.
     fn after(&mut self, node: usize, json: &Json, place: &str) {
         let delays: Vec<(String, &Json)> = match json {
             Json::List(items) => items

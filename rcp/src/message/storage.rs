@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params};
-use timers::{ArmedTimer, FiredTimer};
+use timers::{ArmedTimer, FiredTimer, Timed};
 
 /// Parameters of SNAPSHOT_INSTANCE.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -257,6 +257,9 @@ pub struct Origin<'a> {
     /// As given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// The timers of a creation, an event or a deletion.
+    #[serde(flatten)]
+    pub timed: Timed<'a>,
 }
 
 /// Result of WAL_STATS.

@@ -274,6 +274,10 @@ class TimerList(Result):
     timers: list[ListedTimer]
     #: Where the next page begins; None: there is none.
     next: Optional[Json] = None
+    #: How many timers there are, of all machines.
+    armed: Optional[int] = None
+    #: How many of them are overdue.
+    overdue: Optional[int] = None
 
 
 @dataclass(frozen=True)

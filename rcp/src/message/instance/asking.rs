@@ -85,6 +85,12 @@ pub struct AllowedEvent<'a> {
     /// The states on its way that have transitions without an event, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<AlwaysTried<'a>>,
+    /// The timers that it would arm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub armed: Vec<Cow<'a, str>>,
+    /// The timers that it would disarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disarmed: Vec<Cow<'a, str>>,
 }
 
 /// A state with transitions without an event, and what was tried there.

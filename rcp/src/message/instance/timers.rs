@@ -180,6 +180,12 @@ pub struct TimerListResult<'a> {
     /// Where the next page begins; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<TimerPlace<'a>>,
+    /// How many timers there are, of all machines.
+    #[serde(default)]
+    pub armed: u64,
+    /// How many of them are overdue; counted up to 100,000.
+    #[serde(default)]
+    pub overdue: u64,
 }
 
 /// One timer of TIMER_LIST.
