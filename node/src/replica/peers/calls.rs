@@ -159,6 +159,11 @@ pub trait Peers: Send + Sync + 'static {
     /// Asks the node at `peer_addr` who it is. Returns its id and addresses if it may be added to this cluster.
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
 
+    /// Where another node may be besides the address that the membership has.
+    fn other_places(&self, _of: &Peer) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What this node has sent to another one; zero from a transport that does not count.
     fn sent(&self, _to: u64) -> Sent {
         Sent::default()

@@ -233,6 +233,18 @@ impl PeerGate {
         self.meet::<T>(speaker.node_id, incarnation).await
     }
 
+    /// Whether an answer names another node than this one as its sender, or a node of another cluster.
+    pub(crate) fn is_of_another(&self, node_id: u64, headers: &HeaderMap) -> bool {
+        let sender = value(headers, NODE_HEADER, |text| text.parse::<u64>().ok());
+        let cluster = value(headers, CLUSTER_HEADER, hexadecimal);
+        match (sender, cluster) {
+            (Ok(sender), Ok(cluster)) => {
+                sender != node_id || self.local.cluster_id.get() != Some(&cluster)
+            }
+            _ => false,
+        }
+    }
+
     /// A node that understands less than the cluster's feature level could not read the log.
     fn must_understand(&self, headers: &HeaderMap, node_id: u64) -> Result<(), IdentityRefusal> {
         let understands = match headers.contains_key(LEVEL_HEADER) {

@@ -143,23 +143,21 @@ impl Members {
         all
     }
 
-    /// Other addresses of the member that is at `addr` according to the membership: where it has said that it is, and
+    /// Where a member may be that is at `recorded` according to the membership: there, where it has said that it is, and
     /// where the configuration has it.
-    #[must_use]
-    pub fn other_addresses(&self, addr: &str) -> Vec<String> {
-        let known = self.known();
-        let Some((id, _)) = known.iter().find(|(_, at)| address::is_same(at, addr)) else {
-            return Vec::new();
-        };
-        let said = self.said.read().get(id).cloned();
-        let listed = self.listed.get(id).cloned();
-        let mut all = vec![addr.to_owned()];
+    pub(crate) fn places_of(&self, node_id: u64, recorded: &str) -> Vec<String> {
+        let mut all = vec![recorded.to_owned()];
+        if !self.known().contains_key(&node_id) {
+            return all;
+        }
+        let said = self.said.read().get(&node_id).cloned();
+        let listed = self.listed.get(&node_id).cloned();
         for other in said.into_iter().chain(listed) {
             if !all.iter().any(|at| address::is_same(at, &other)) {
                 all.push(other);
             }
         }
-        all.split_off(1)
+        all
     }
 
     /// Takes in where a member says that it is. Returns whether that was news.
@@ -208,7 +206,9 @@ impl Members {
     /// Every address at which a member might be asked.
     pub(crate) fn addresses(&self) -> Vec<String> {
         let listed = self.listed.values().cloned();
-        let mut all: Vec<String> = self.known().into_values().chain(listed).collect();
+        let said: Vec<String> = self.said.read().values().cloned().collect();
+        let known = self.known().into_values();
+        let mut all: Vec<String> = known.chain(listed).chain(said).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -241,9 +241,10 @@ mod tests {
         assert_eq!(members.addresses_of(3), ["db3:7402"]);
         // The configuration lists it, but it is not a member.
         assert_eq!(members.addresses_of(4), Vec::<String>::new());
-        assert_eq!(members.other_addresses("db2:7402"), ["new2:7402"]);
-        assert_eq!(members.other_addresses("db1:7402"), [""; 0]);
-        assert_eq!(members.other_addresses("new2:7402"), [""; 0]);
+        assert_eq!(members.places_of(2, "db2:7402"), ["db2:7402", "new2:7402"]);
+        assert_eq!(members.places_of(1, "db1:7402"), ["db1:7402"]);
+        assert_eq!(members.places_of(2, "new2:7402"), ["new2:7402"]);
+        assert_eq!(members.places_of(4, "here:7402"), ["here:7402"]);
         assert!(members.is_at(2, "new2:7402") && members.is_at(2, "db2:7402"));
         assert!(!members.is_at(4, "db4:7402") && !members.is_at(1, "new2:7402"));
         assert!(members.any_address(|addr| addr == "new2:7402"));
@@ -258,11 +259,14 @@ mod tests {
         assert!(members.hear_address(2, "said2:7402"));
         assert!(!members.hear_address(2, "said2:7402"), "no news");
         assert_eq!(
-            members.other_addresses("db2:7402"),
-            ["said2:7402", "listed2:7402"]
+            members.places_of(2, "db2:7402"),
+            ["db2:7402", "said2:7402", "listed2:7402"]
         );
         assert!(members.hear_address(2, "listed2:7402"));
-        assert_eq!(members.other_addresses("db2:7402"), ["listed2:7402"]);
+        assert_eq!(
+            members.places_of(2, "db2:7402"),
+            ["db2:7402", "listed2:7402"]
+        );
         // It proves nothing: neither whose address this is, nor whose name.
         assert!(!members.is_at(3, "said3:7402"));
         assert!(members.hear_address(3, "said3:7402"));
@@ -270,7 +274,7 @@ mod tests {
         assert!(!members.any_address(|addr| addr == "said3:7402"));
         // It is where the membership has it, and a stranger is nowhere.
         assert!(!members.hear_address(3, "db3:7402"));
-        assert_eq!(members.other_addresses("db3:7402"), [""; 0]);
+        assert_eq!(members.places_of(3, "db3:7402"), ["db3:7402"]);
         assert!(!members.hear_address(9, "db9:7402"));
     }
 
