@@ -119,6 +119,14 @@ pub enum PeerError {
     /// It refuses to talk to this node, or this node to it.
     #[error("refused: {0}")]
     Refused(String),
+    /// It refuses to talk to this node, because this node is not in its committed membership.
+    #[error("refused: {reason}")]
+    NotMember {
+        /// The log index of that membership.
+        membership: u64,
+        /// For people.
+        reason: String,
+    },
     /// It answered that it failed.
     #[error("failed: {0}")]
     Failed(String),

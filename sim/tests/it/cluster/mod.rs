@@ -6,6 +6,7 @@ mod clocks;
 mod disks;
 mod faults;
 mod levels;
+mod removed;
 mod scenarios;
 mod shapes;
 mod stalls;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::session::{ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
+use rstmdb_rcp::message::session::{
+    ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo, RemovedInfo,
+};
 use rstmdb_rcp::message::storage::{
     Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
 };
@@ -13,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{Answer, Body, Job, RequestPlan, Running, automation, read_params};
-use crate::replica::{self, Role, Status};
+use crate::replica::{self, Removal, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 use crate::server::messages::failure::{self, Effect};
@@ -72,7 +74,14 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
             head: chain.head.to_string().into(),
         }),
         automation: Some(automation::shown(&status.automation)),
+        removed: removed(status),
     }
+}
+
+/// By which fact this node knows that it was removed from the cluster.
+pub(super) fn removed(status: &Status) -> Option<RemovedInfo> {
+    let Removal { by, membership } = status.removed?;
+    Some(RemovedInfo { by, membership })
 }
 
 /// REPLICATION_STATUS.

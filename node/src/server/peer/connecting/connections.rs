@@ -327,9 +327,15 @@ impl<T: Types> Link<T> {
 
     /// What a status means; a refusal is logged.
     pub(crate) fn failure(&self, status: Status) -> CallError {
-        let failure = CallError::from(status);
-        if let CallError::Refused(reason) = &failure {
-            let gate = self.connections.gate();
+        let gate = self.connections.gate();
+        let excluded = gate.excluded_by(self.peer.id, status.metadata().as_ref());
+        let failure = match (CallError::from(status), excluded) {
+            (CallError::Refused(reason), Some(membership)) => {
+                CallError::NotMember { membership, reason }
+            }
+            (failure, _) => failure,
+        };
+        if let CallError::Refused(reason) | CallError::NotMember { reason, .. } = &failure {
             gate.warn(
                 &self.peer.to_string(),
                 "another node refuses to talk to this one",

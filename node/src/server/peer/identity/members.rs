@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftServerMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -31,13 +31,19 @@ trait Log: Send + Sync {
 
     /// A member's address for peers. Every call to another node asks for it.
     fn peer_addr(&self, id: u64) -> Option<String>;
+
+    /// The log index of the newest membership, if that is committed and does not have this node.
+    fn committed_without(&self, id: u64) -> Option<u64>;
 }
 
-struct Metrics<T: Types>(WatchReceiverOf<T, RaftServerMetrics<T>>);
+struct Metrics<T: Types> {
+    members: WatchReceiverOf<T, RaftServerMetrics<T>>,
+    commits: WatchReceiverOf<T, RaftMetrics<T>>,
+}
 
 impl<T: Types> Log for Metrics<T> {
     fn membership(&self) -> Membership {
-        let metrics = self.0.borrow_watched();
+        let metrics = self.members.borrow_watched();
         let stored = &metrics.membership_config;
         let nodes = stored.membership().nodes();
         Membership {
@@ -49,9 +55,18 @@ impl<T: Types> Log for Metrics<T> {
     }
 
     fn peer_addr(&self, id: u64) -> Option<String> {
-        let metrics = self.0.borrow_watched();
+        let metrics = self.members.borrow_watched();
         let node = metrics.membership_config.membership().get_node(&id);
         node.map(|node| node.peer_addr.clone())
+    }
+
+    fn committed_without(&self, id: u64) -> Option<u64> {
+        let metrics = self.commits.borrow_watched();
+        let stored = &metrics.membership_config;
+        let index = stored.log_id().as_ref()?.index;
+        let is_committed = metrics.local_committed.is_some_and(|at| at.index >= index);
+        let has_it = stored.membership().get_node(&id).is_some();
+        (is_committed && !has_it).then_some(index)
     }
 }
 
@@ -85,7 +100,10 @@ impl Members {
     }
 
     pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
-        let metrics = Metrics::<T>(replica.raft().server_metrics());
+        let metrics = Metrics::<T> {
+            members: replica.raft().server_metrics(),
+            commits: replica.raft().metrics(),
+        };
         *self.log.write() = Some(Box::new(metrics));
     }
 
@@ -104,6 +122,11 @@ impl Members {
     /// A member's address for peers in this node's log.
     pub(crate) fn own_addr(&self, id: u64) -> Option<String> {
         self.log.read().as_ref()?.peer_addr(id)
+    }
+
+    /// The log index of the committed membership of this node's log, if that does not have this node.
+    pub(crate) fn committed_without(&self, id: u64) -> Option<u64> {
+        self.log.read().as_ref()?.committed_without(id)
     }
 
     /// The members, as far as this node knows.
