@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::asking::DryRunAsked;
 use rstmdb_rcp::message::session::{
     ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo, RemovedInfo,
 };
@@ -19,6 +20,7 @@ use crate::replica::{self, Removal, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::op::Op;
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
 pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
@@ -117,6 +119,30 @@ pub(super) fn replication_status(shared: &ServerShared) -> RequestPlan {
         }
     };
     RequestPlan::answered(Body::json(&result))
+}
+
+/// Whether a dry run is asked of an operation that does something and cannot tell what it would do.
+pub(super) fn must_not_be_dry(op: Op, params: &RawValue) -> bool {
+    let does_something = matches!(
+        op,
+        Op::Compact
+            | Op::SnapshotInstance
+            | Op::ClusterAdd
+            | Op::ClusterPromote
+            | Op::ClusterRemove
+            | Op::ClusterSetAddress
+            | Op::ClusterTransferLeader
+            | Op::ClusterFinalizeUpgrade
+            | Op::RotateKey
+            | Op::Reload
+    );
+    does_something && read_params::<DryRunAsked>(params).is_ok_and(|asked| asked.0)
+}
+
+/// The refusal of such a request.
+pub(super) fn no_dry_run(op: Op) -> ErrorBody {
+    let problem = format!("{} has no dry run; nothing was done", op.name());
+    failure::bad_request("params.dry_run", &problem)
 }
 
 /// COMPACT.

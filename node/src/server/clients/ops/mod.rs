@@ -178,6 +178,8 @@ pub(crate) fn plan(
 ) -> Option<Result<RequestPlan, ErrorBody>> {
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        op if admin::must_not_be_dry(op, params) => Err(admin::no_dry_run(op)),
         Op::Info => Ok(admin::info(shared, cluster)),
         Op::PutMachine
         | Op::CreateInstance
@@ -201,7 +203,6 @@ pub(crate) fn plan(
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
         Op::Automation => automation::plan(params),
-        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
