@@ -17,6 +17,7 @@ mod cluster_kill9;
 mod cluster_members;
 mod cluster_minority;
 mod cluster_moves;
+mod cluster_names;
 mod cluster_pause;
 mod cluster_restart;
 mod cluster_rolling;
