@@ -226,6 +226,8 @@ export interface Info {
   instances?: number;
   earliest_offset?: number;
   state_digest?: string;
+  /** This node was removed from the cluster. */
+  removed?: { by: number; membership: number };
 }
 export interface NodeStatus {
   node_id: number;
@@ -247,7 +249,7 @@ export interface NodeStatus {
   diverged: boolean;
   uptime_secs?: number;
 }
-export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; nodes: NodeStatus[] }
+export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; removed?: { by: number; membership: number }; nodes: NodeStatus[] }
 
 /** An operation with its parameters, for `Client.batch`. */
 export interface Request { op: string; params: Json }

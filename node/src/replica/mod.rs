@@ -52,7 +52,7 @@ pub(crate) mod write;
 pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
-pub use error::{Error, RefusedByLeader};
+pub use error::{Error, RefusedByLeader, Removal};
 pub use handle::locks::LockRequest;
 pub use handle::{HeldHistory, Replica};
 pub(crate) use parts::answer::may_be_of_a_later_life;

@@ -72,6 +72,8 @@ class Info(Result):
     state_digest: Optional[str] = None
     feature_level: Optional[int] = None
     understands_level: Optional[int] = None
+    #: This node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)
@@ -555,6 +557,8 @@ class ClusterStatus(Result):
     #: The leader's node id; None while none is known.
     leader: Optional[int] = None
     feature_level: Optional[int] = None
+    #: The answering node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)

@@ -206,9 +206,13 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
-    let chain = check_chain(&config, &dir, kept, &mut report);
+    let chain::Checked {
+        faults: chain,
+        unproven,
+        ..
+    } = check_chain(&config, &dir, kept, &mut report);
     // Damage is reported even if the report cannot be printed.
-    let printed = print_report(&report, nameless.as_ref(), &chain);
+    let printed = print_report(&report, nameless.as_ref(), &chain, &unproven);
     if nameless.is_some() || !report.damages.is_empty() || !chain.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
@@ -225,18 +229,24 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
             dir.display()
         )));
     }
+    if !unproven.is_empty() {
+        return Err(Error::Refused(format!(
+            "no damage was found in {}, but not every head that you gave could be compared",
+            dir.display()
+        )));
+    }
     Ok(printed?)
 }
 
-/// What is wrong with the chain over the log. Where the log cannot be read, that is what is reported.
+/// What was found of the chain over the log. Where the log cannot be read, that is what is reported.
 fn check_chain(
     config: &Config,
     dir: &Path,
     kept: &[KeptHead],
     report: &mut raft_store::Report,
-) -> Vec<String> {
+) -> chain::Checked {
     if !report.is_intact() || report.segments == 0 {
-        return Vec::new();
+        return chain::Checked::default();
     }
     let older = |from, to| {
         let identity =
@@ -246,8 +256,8 @@ fn check_chain(
     };
     match chain::check(dir, &config.storage.keys, kept, &older) {
         Ok(checked) => {
-            report.notes.push(checked.note);
-            checked.faults
+            report.notes.push(checked.note.clone());
+            checked
         }
         // The files were just found to be sound. A node that runs on the folder has replaced one of them.
         Err(error) => {
@@ -256,7 +266,7 @@ fn check_chain(
                 true => report.notes.push(note),
                 false => report.unread.push(note),
             }
-            Vec::new()
+            chain::Checked::default()
         }
     }
 }
@@ -266,6 +276,7 @@ fn print_report(
     report: &raft_store::Report,
     nameless: Option<&raft_store::Error>,
     chain: &[String],
+    unproven: &[String],
 ) -> io::Result<()> {
     if let Some(missing) = nameless {
         logging::print(&format_args!("damaged: {missing}"))?;
@@ -275,6 +286,9 @@ fn print_report(
     }
     for fault in chain {
         logging::print(&format_args!("damaged: {fault}"))?;
+    }
+    for head in unproven {
+        logging::print(&format_args!("not proven: {head}"))?;
     }
     for file in report.locked.iter().chain(&report.unread) {
         logging::print(&format_args!("not checked: {file}"))?;

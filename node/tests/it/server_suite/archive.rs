@@ -126,6 +126,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     // So does a backup: it is the whole log.
     let described = conn.ok("BACKUP_DESCRIBE", json!({})).await;
     assert_eq!(described["first_offset"], 1);
+    assert!(described["archive_unavailable"].is_null(), "{described}");
     let params = json!({ "from_offset": 1, "from_byte": 0, "to_offset": here });
     let piece = conn.ok("BACKUP_LOG", params).await;
     assert!(piece["next_offset"].as_u64().unwrap() > 1);
@@ -152,6 +153,14 @@ async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)],
     assert_eq!(error["retryable"], true);
     conn.refused("WATCH_ALL", json!({ "from_offset": 1 }), "WAL_IO_ERROR")
         .await;
+    // A backup that is made now begins later than the archive does, and says why.
+    let described = conn.ok("BACKUP_DESCRIBE", json!({})).await;
+    assert!(
+        described["first_offset"].as_u64() >= Some(here),
+        "{described}"
+    );
+    let why = described["archive_unavailable"].as_str().unwrap();
+    assert!(!why.is_empty(), "{described}");
     // The newest entry never leaves the node.
     let stats = conn.ok("WAL_STATS", json!({})).await;
     let newest = &stats["latest_offset"];
@@ -217,6 +226,7 @@ async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
                 chain_head: None,
             }],
             until_ms: 0,
+            archive_unavailable: None,
         });
     }
     manifest.write(dir).unwrap();
@@ -292,6 +302,16 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
         name[..20].parse().unwrap()
     };
     let object = names.iter().rfind(|name| begins(name) < here).unwrap();
+    // An object that is none does not stop a restore that has good ones.
+    let name = object.file_name().unwrap().to_str().unwrap();
+    let longer = format!("{}{:020}{}", &name[..21], here + 1_000_000, &name[41..]);
+    let extra = cluster.join(&longer);
+    std::fs::write(&extra, "not an object").unwrap();
+    let config = config_on(data.path(), &variables);
+    let restored = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    assert_eq!(restored.unwrap().offset, here - 1);
+    std::fs::remove_file(&extra).unwrap();
+    let data = tempfile::tempdir().unwrap();
     let mut bytes = std::fs::read(object).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -184,6 +184,8 @@ pub(crate) fn plan(
 ) -> Option<Result<RequestPlan, ErrorBody>> {
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        op if admin::must_not_be_dry(op, params) => Err(admin::no_dry_run(op)),
         Op::Info => Ok(admin::info(shared, cluster)),
         Op::PutMachine
         | Op::CreateInstance
@@ -213,7 +215,6 @@ pub(crate) fn plan(
         Op::Compact => admin::compact(params),
         Op::Automation => automation::plan(params),
         Op::ClockAdvance => clock::plan(params),
-        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
