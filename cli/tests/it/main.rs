@@ -12,3 +12,6 @@ mod fake;
 mod fuzz_corpus;
 mod offline;
 mod program;
+// Ports on which nothing listens, whatever other tests do.
+#[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
+mod unused;

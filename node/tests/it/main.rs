@@ -17,3 +17,6 @@ mod peer_sockets;
 mod scenario;
 mod scenario_rcp;
 mod server_suite;
+// Ports for nodes that are started again, and for those that others have to know before they start.
+#[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
+mod unused;

@@ -1,6 +1,6 @@
 //! A node in this process, and a client that knows nothing but frames.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+use crate::unused;
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,23 +97,17 @@ impl TestNode {
         let own_id = of_test("RSTMDB_NODE_ID").map_or("3", |(_, id)| id);
         let ids = [own_id, "1", "2"];
         // The members' addresses are in the log: a restart has to use the same.
-        let known = std::fs::read_to_string(dir.path().join("peers")).unwrap_or_default();
+        let known = std::fs::read_to_string(dir.path().join("peers"));
+        let peers = known.unwrap_or_else(|_| {
+            let peer = |id| format!("{id}={}/{}", unused_addr(), unused_addr());
+            ids.map(peer).join(",")
+        });
+        std::fs::write(dir.path().join("peers"), &peers).unwrap();
         let mut bound = Vec::new();
         for id in ids {
-            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &known));
+            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &peers));
             bound.push(Listeners::bind(&config).await.unwrap());
         }
-        let peers: Vec<String> = ids
-            .iter()
-            .zip(&bound)
-            .map(|(id, listeners)| {
-                let peer = listeners.peers.as_ref().unwrap().local_addr().unwrap();
-                let rcp = listeners.rcp.local_addr().unwrap();
-                format!("{id}={peer}/{rcp}")
-            })
-            .collect();
-        let peers = peers.join(",");
-        std::fs::write(dir.path().join("peers"), &peers).unwrap();
         let addr = bound[0].rcp.local_addr().unwrap();
         let admin = bound[0].admin.as_ref().unwrap().local_addr().unwrap();
         let starts = ids.iter().zip(bound).map(|(id, mut listeners)| {
@@ -168,6 +164,12 @@ impl TestNode {
     }
 }
 
+/// An address that no other test uses, also while no node listens there.
+pub fn unused_addr() -> SocketAddr {
+    let port = unused::unused().unwrap().expect("a free port");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
 /// The variables of a test for a node of a cluster.
 fn in_cluster<'a>(
     variables: &[(&'a str, &'a str)],
@@ -178,7 +180,7 @@ fn in_cluster<'a>(
         let (other, addresses) = peer.split_once('=')?;
         addresses.split_once('/').filter(|_| other == id)
     });
-    let (peer_bind, bind) = listed.unwrap_or(("127.0.0.1:0", "127.0.0.1:0"));
+    let (peer_bind, bind) = listed.unwrap();
     let own = [
         ("RSTMDB_NODE_ID", id),
         ("RSTMDB_PEERS", peers),
