@@ -8,6 +8,9 @@
 // `on_follower` has the sources of `server_suite`.
 #![allow(clippy::unwrap_used, clippy::duplicate_mod)]
 
+// A row for each operation: what a client writes and reads.
+#[path = "../../../rcp/tests/it/agreement.rs"]
+mod agreement;
 // The engine's player of the golden scenarios, and the modules that it needs.
 #[path = "../../../engine/tests/it/common/mod.rs"]
 mod common;

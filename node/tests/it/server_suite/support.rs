@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::unused;
+use crate::{agreement, unused};
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -240,6 +240,8 @@ pub struct Conn {
     decoder: Decoder,
     mode: WireMode,
     next_id: u64,
+    /// The length of the newest message.
+    message_bytes: usize,
 }
 
 impl Conn {
@@ -255,6 +257,7 @@ impl Conn {
             decoder: Decoder::new(WireMode::Binary, Limits::default()),
             mode: WireMode::Binary,
             next_id: 0,
+            message_bytes: 0,
         }
     }
 
@@ -323,6 +326,8 @@ impl Conn {
         loop {
             if let Some(message) = self.decoder.take(&mut self.received).unwrap() {
                 let value = rstmdb_rcp::json::value_of_bytes(&message.payload).unwrap();
+                self.message_bytes = message.payload.len();
+                self.assert_known(&value);
                 return Some((message.flags, value));
             }
             let read = self.stream.read_buf(&mut self.received);
@@ -342,10 +347,25 @@ impl Conn {
 
     /// Sends a request and waits for its response; `Err` is the error's body.
     pub async fn call(&mut self, op: &str, params: Value) -> Result<Value, Value> {
+        let asked = Asked::new(op, &params);
         let id = self.send(op, params).await;
         let response = self.recv().await;
         assert_eq!(response["id"], json!(id), "{response}");
-        outcome(response)
+        let outcome = outcome(response)?;
+        if self.message_bytes <= COMPARED_BYTES_MAX {
+            asked.assert_known(&outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// The client library knows every field of what a watch delivers.
+    fn assert_known(&self, message: &Value) {
+        let delivered = matches!(message["type"].as_str(), Some("event" | "progress" | "end"));
+        if delivered && self.message_bytes <= COMPARED_BYTES_MAX {
+            let again = agreement::delivered_again(&message.to_string());
+            let again = again.unwrap_or_else(|error| panic!("{error}: {message}"));
+            assert_eq!(without_nulls(&again), without_nulls(message));
+        }
     }
 
     pub async fn ok(&mut self, op: &str, params: Value) -> Value {
@@ -381,6 +401,62 @@ impl Conn {
         self.ok("PUT_MACHINE", params).await;
         machine
     }
+}
+
+/// Longer answers are not compared: some tests measure the time and the memory that they take.
+const COMPARED_BYTES_MAX: usize = 64 * 1024;
+
+/// What a result belongs to.
+struct Asked {
+    op: String,
+    dry_run: bool,
+    /// The operations of a batch.
+    ops: Vec<String>,
+}
+
+impl Asked {
+    fn new(op: &str, params: &Value) -> Self {
+        let ops = params["ops"].as_array().into_iter().flatten();
+        let name = |op: &Value| op["op"].as_str().unwrap_or_default().to_owned();
+        Self {
+            op: op.to_owned(),
+            dry_run: params["dry_run"] == json!(true),
+            ops: ops.map(name).collect(),
+        }
+    }
+
+    /// The client library knows every field of a result.
+    fn assert_known(&self, result: &Value) {
+        let row = agreement::row(&self.op);
+        let row = row.unwrap_or_else(|| panic!("{} has no row", self.op));
+        let again = match self.dry_run {
+            true => row.dry_run,
+            false => row.result,
+        };
+        assert_read_whole(&self.op, again, result);
+        // In a dry run, a read may show that what it has read has no offset yet.
+        let results = result["results"].as_array().filter(|_| !self.dry_run);
+        for (op, item) in self.ops.iter().zip(results.into_iter().flatten()) {
+            if let (Some(row), Some(result)) = (agreement::row(op), item.get("result")) {
+                assert_read_whole(op, row.result, result);
+            }
+        }
+    }
+}
+
+fn assert_read_whole(op: &str, again: agreement::ResultAgain, result: &Value) {
+    let read = again(&result.to_string());
+    let read = read.unwrap_or_else(|error| panic!("{op}: {error}: {result}"));
+    assert_eq!(without_nulls(&read), without_nulls(result), "{op}");
+}
+
+/// A field that is null counts as absent.
+fn without_nulls(message: &Value) -> Value {
+    let mut message = message.clone();
+    if let Some(fields) = message.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    message
 }
 
 /// Splits a response; the rest of the envelope is checked.
