@@ -14,11 +14,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`replay`] | a state from the snapshot and the log of a backup |
-//! | `decide` | command to facts, on the leader: one file per operation, batches, decisions made ahead |
-//! | `query` | reads: one instance, one machine, pages of both |
+//! | `decide` | command to facts, on the leader: one file per operation, timers, batches, decisions made ahead |
+//! | `query` | reads: one instance, one machine, pages of both and of timers, what events would do |
 //! | `apply` | entries to state: an admissible entry is installed, any other is stale; a planted bug for tests |
 //! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
-//! | `state` | what is applied: its tables, digest, snapshot records and invariants |
+//! | `state` | what is applied: its tables, armed timers, digest, snapshot records and invariants |
 //! | `api` | what callers and the engine exchange: [`command`], [`reply`], [`Refusal`] |
 //! | `machine` | machines as users write them ([`definition`], [`guard`], [`expression`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |

@@ -13,10 +13,10 @@
 //!
 //! - `handle`: [`Replica`], everything that one can do with a replica. Its methods only delegate.
 //! - [`start`]: recovery, forming the cluster, the parts of every room, the background tasks.
-//! - `upkeep`: snapshots and retention (`compaction`; `compaction/snapshot_due` decides when), history that leaves for
-//!   the archive (`archiving`), a full disk
-//!   (`disk_space`), history that is missing (`backfill`), asked for by others (`history_served`) or damaged
-//!   (`healing`), wrong states (`divergence`), backups (`backup`), the end of a replica (`ending`).
+//! - `upkeep`: timers that are due (`timers`), snapshots and retention (`compaction`; `compaction/snapshot_due` decides
+//!   when), history that leaves for the archive (`archiving`), a full disk (`disk_space`), history that is missing
+//!   (`backfill`), asked for by others (`history_served`) or damaged (`healing`), wrong states (`divergence`), backups
+//!   (`backup`), the end of a replica (`ending`).
 //! - `cluster`: the picture of node and cluster (`status`), changing the members (`membership`), what the log says of
 //!   the cluster (`observer`), a leader without a majority (`quorum`) or whose entries do not get through (`stall`),
 //!   snapshots from the leader (`install_snapshot`).

@@ -14,7 +14,9 @@ use crate::message::cluster::{
     ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
     ClusterTransferLeaderResult,
 };
-use crate::message::instance::timers::{TimerList, TimerListResult, TimerSet, TimerSetResult};
+use crate::message::instance::timers::{
+    TimerList, TimerListResult, TimerSet, TimerSetDryRun, TimerSetResult,
+};
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
@@ -170,8 +172,12 @@ dry_runs! {
     create_instance_dry_run CREATE_INSTANCE (CreateInstance) -> CreateInstanceDryRun<'static>;
     /// What DELETE_INSTANCE would answer and do.
     delete_instance_dry_run DELETE_INSTANCE (DeleteInstance) -> DeleteInstanceDryRun<'static>;
+    /// What TIMER_SET would answer and do.
+    timer_set_dry_run TIMER_SET (TimerSet) -> TimerSetDryRun<'static>;
     /// What PUT_MACHINE would answer.
     put_machine_dry_run PUT_MACHINE (PutMachine) -> PutMachineResult<'static>;
+    /// What FLUSH_ALL would answer.
+    flush_all_dry_run FLUSH_ALL (FlushAll) -> FlushAllResult;
     /// What BATCH would answer: each result is that of the operation's own dry run.
     batch_dry_run BATCH (Batch) -> BatchResult<'static>;
 }

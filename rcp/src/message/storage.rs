@@ -323,6 +323,9 @@ pub struct FlushAllResult {
     pub instances_removed: u64,
     /// How many there were.
     pub machines_removed: u64,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// Result of REPLICATION_STATUS.

@@ -76,6 +76,17 @@ async fn metric(node: &TestNode, name: &str) -> f64 {
     value.unwrap().parse().unwrap()
 }
 
+/// The variables of a node whose history leaves for this archive at once.
+fn archived_to(url: &str) -> [(&str, &str); 4] {
+    [
+        ("RSTMDB_ARCHIVE_URL", url),
+        ("RSTMDB_RETAIN_EVENTS", "1"),
+        // Otherwise all events fit into two segments.
+        ("RSTMDB_COMPRESSION", "none"),
+        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
+    ]
+}
+
 fn keys(dir: &Path) -> (String, String) {
     let (access, secret) = (dir.join("access"), dir.join("secret"));
     std::fs::write(&access, ACCESS_KEY).unwrap();
@@ -90,18 +101,14 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let (access, secret) = keys(dir.path());
     let url = format!("s3://{BUCKET}/orders");
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_ARCHIVE_S3_ENDPOINT", &endpoint),
+    let mut variables = archived_to(&url).to_vec();
+    variables.extend([
+        ("RSTMDB_ARCHIVE_S3_ENDPOINT", endpoint.as_str()),
         ("RSTMDB_ARCHIVE_S3_ALLOW_HTTP", "true"),
         ("RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE", &access),
         ("RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE", &secret),
         ("RSTMDB_ARCHIVE_CACHE_MB", "1"),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        // Otherwise all events fit into two segments.
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    ]);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     fill(&mut conn).await;
@@ -174,13 +181,7 @@ async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)],
 async fn what_retention_drops_is_read_from_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        // Otherwise all events fit into two segments.
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     fill(&mut conn).await;
@@ -237,12 +238,7 @@ async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
 async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     let id = fill(&mut conn).await;
@@ -331,12 +327,7 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
 async fn archived_entries_are_audited_and_a_damaged_object_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     let (machine, quiet) = conn.order().await;
