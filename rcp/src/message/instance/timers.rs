@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::asking::{DRY_RUN, Would};
+use crate::message::asking::Would;
 use crate::message::fields::Fields;
 use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params, ReadOptions};
