@@ -120,7 +120,7 @@ impl Decider<'_> {
             place: if place == 0 { self.offset } else { place },
             ahead: change.ahead(place),
             until_ms: until_ms.max(known_until_ms),
-            lock: self.shown(&change),
+            lock: self.view_of(&change),
             wal_offset: writes.then_some(self.offset),
         });
         Ok(decided(change, reply, writes))
@@ -194,13 +194,13 @@ impl Decider<'_> {
     /// The answer to an owner that holds the lock after the change.
     fn held(self, change: LockChange<'_>, writes: bool) -> OpDecision {
         let reply = Reply::Lock(LockReply::Held {
-            lock: self.shown(&change),
+            lock: self.view_of(&change),
             wal_offset: writes.then_some(self.offset),
         });
         decided(change, reply, writes)
     }
 
-    fn shown(self, change: &LockChange<'_>) -> LockView {
+    fn view_of(self, change: &LockChange<'_>) -> LockView {
         let mut shown = change.shown(self.time_ms);
         if shown.token == 0 {
             shown.token = self.offset;

@@ -111,11 +111,8 @@ impl Model {
         now_ms: u64,
     ) -> Said {
         let (holder, queue) = (self.holder.clone(), self.queue.clone());
-        if self
-            .holder
-            .as_ref()
-            .is_some_and(|it| it.expires_ms <= now_ms)
-        {
+        let ended = holder.as_ref().is_some_and(|it| it.expires_ms <= now_ms);
+        if ended {
             self.next(Some(owner), offset, now_ms);
         }
         let Some(held) = &mut self.holder else {
@@ -145,8 +142,10 @@ impl Model {
         let at = match self.queue.iter().position(|waiter| waiter.0 == owner) {
             Some(at) => {
                 let waiter = &mut self.queue[at];
+                if waiter.3 < until_ms || ended {
+                    waiter.2 = ttl_ms;
+                }
                 waiter.3 = waiter.3.max(until_ms);
-                waiter.2 = ttl_ms;
                 at
             }
             None => {

@@ -502,7 +502,7 @@ fn a_write_behind_a_fact_in_flight_that_ends_the_lock_is_refused() {
     world.in_flight = true;
     world.waits("b", 60_000);
     world
-        .fenced(&apply("i", "NOTE", None, None), token)
+        .fenced(&create("x", None, None), token + 1)
         .unwrap_err();
     world.fenced(&apply("i", "PAY", None, None), token).unwrap();
     world.release(token).unwrap();
@@ -644,6 +644,7 @@ fn bounds_are_kept() {
         world.waits(&format!("w{number}"), 10_000);
     }
     world.land();
+    world.in_flight = false;
     let refusal = world.acquire("one more", 10_000).unwrap_err();
     assert_eq!(refusal.code(), "QUOTA_EXCEEDED");
     assert!(refusal.to_string().contains("1000 owners that wait"));

@@ -145,8 +145,7 @@ async fn a_wait_ends_and_blocks_no_other_request_of_its_connection() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
-    let held = conn
-        .ok("LOCK_ACQUIRE", acquire("b", "holder", 60_000))
+    conn.ok("LOCK_ACQUIRE", acquire("b", "holder", 60_000))
         .await;
     let begun = Instant::now();
     let wait = conn.send("LOCK_ACQUIRE", waiting("b", "late", 1500)).await;
@@ -264,25 +263,33 @@ async fn a_fence_decides_each_kind_of_write() {
     let held = conn.ok("LOCK_ACQUIRE", acquire("f", "o", 60_000)).await;
     let token = token_of(&held);
     let other = conn.ok("LOCK_ACQUIRE", acquire("f2", "o", 60_000)).await;
+    let timed = fresh("timed");
+    let definition = json!({ "format": 2, "initial": "a", "states": [
+        { "name": "a", "timers": [{ "event": "E", "after": "1h" }] }],
+        "transitions": [{ "from": "a", "event": "E", "to": "a" }] });
+    let put = json!({ "machine": timed, "version": 1, "definition": definition });
+    conn.ok("PUT_MACHINE", put).await;
+    let create = json!({ "instance_id": timed, "machine": timed });
+    conn.ok("CREATE_INSTANCE", create).await;
     let writes = |id: &str, machine: &str| {
         let event = json!({ "instance_id": id, "event": "NOTE" });
-        let machine_2 = fresh("machine");
+        let step = json!({ "op": "APPLY_EVENT", "params": event });
         [
-            ("APPLY_EVENT", event.clone()),
+            ("APPLY_EVENT", event),
             (
                 "CREATE_INSTANCE",
                 json!({ "instance_id": fresh("i"), "machine": machine, "version": 1 }),
             ),
             (
                 "PUT_MACHINE",
-                json!({ "machine": machine_2, "version": 1, "definition": order_definition() }),
+                json!({ "machine": fresh("m"), "version": 1, "definition": order_definition() }),
             ),
-            ("TIMER_SET", json!({ "instance_id": id, "timers": {} })),
             (
-                "BATCH",
-                json!({ "mode": "atomic", "ops": [{ "op": "APPLY_EVENT", "params": event }] }),
+                "TIMER_SET",
+                json!({ "instance_id": timed, "timers": { "E": { "after": "2h" } } }),
             ),
-            ("AUTOMATION", json!({ "set": "running" })),
+            ("BATCH", json!({ "mode": "atomic", "ops": [step] })),
+            ("AUTOMATION", json!({ "set": "paused" })),
             (
                 "LOCK_RENEW",
                 json!({ "name": "f2", "token": other["token"] }),
