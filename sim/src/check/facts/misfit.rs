@@ -9,8 +9,8 @@ use super::{Facts, Wrong};
 /// What a fact expects of its instance.
 struct ExpectedStand<'a> {
     id: &'a str,
-    /// The offset of its last fact, and whether it is there.
-    before: (u64, bool),
+    /// The offset of its last fact; `None`: it is not there.
+    before: Option<u64>,
     /// Whether it is there afterwards.
     lives: bool,
     key: Option<&'a Key>,
@@ -64,8 +64,9 @@ impl Facts {
         None
     }
 
-    fn contradicts(&self, expected: &ExpectedStand<'_>, before: (u64, bool)) -> Option<Wrong> {
+    fn contradicts(&self, expected: &ExpectedStand<'_>, last: (u64, bool)) -> Option<Wrong> {
         let id = expected.id;
+        let before = Some(last.0).filter(|_| last.1);
         if before != expected.before {
             let wanted = expected.before;
             return Some(format!(
@@ -101,7 +102,7 @@ impl Facts {
 fn expected(body: &Body) -> Option<ExpectedStand<'_>> {
     let of = |id, prev_offset| ExpectedStand {
         id,
-        before: (prev_offset, true),
+        before: Some(prev_offset),
         lives: true,
         key: None,
         timers: None,
@@ -109,7 +110,7 @@ fn expected(body: &Body) -> Option<ExpectedStand<'_>> {
     };
     Some(match body {
         Body::CreateInstance(create) => ExpectedStand {
-            before: (create.prev_offset, false),
+            before: None,
             key: create.key.as_ref(),
             timers: create.timers.as_ref(),
             ..of(&create.instance_id, 0)
