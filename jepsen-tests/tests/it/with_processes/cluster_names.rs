@@ -77,9 +77,9 @@ impl Named {
             peer_ports: IDS.map(free).to_vec(),
             rcp_ports: IDS.map(free).to_vec(),
         };
-        for at in 0..IDS.len() {
+        for (at, id) in IDS.iter().enumerate() {
             let config = named.config(at);
-            let name = format!("node {}", IDS[at]);
+            let name = format!("node {id}");
             let node = Node::prepare_as(&name, named.rcp_ports[at], &config);
             named.nodes.push(node.unwrap());
         }

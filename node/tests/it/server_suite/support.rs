@@ -217,7 +217,6 @@ pub const UNDERSTANDS: &str = "UNDERSTANDS";
 pub const MANUAL_CLOCK: &str = "MANUAL_CLOCK";
 
 /// The configuration of a test, with these variables.
-
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let config = Config::load(None, |name| {
         let given = variables.iter().find(|(known, _)| *known == name);
