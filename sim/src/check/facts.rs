@@ -165,12 +165,14 @@ impl Facts {
         if entry.index != offset {
             return Some(format!("it was decided for {}", entry.index));
         }
-        if let Some(misfit) = self.fence_misfit(entry) {
-            return Some(misfit);
-        }
+        let misfit = self.locks_misfit(entry);
+        misfit.or_else(|| self.facts_misfit(&entry.facts, offset))
+    }
+
+    fn facts_misfit(&self, facts: &[fact::Fact], offset: u64) -> Option<Wrong> {
         // The instances that earlier facts of the entry have changed.
         let mut changed = BTreeMap::new();
-        for fact in &entry.facts {
+        for fact in facts {
             let last = |id: &str| match changed.get(id) {
                 Some(live) => (offset, *live),
                 None => self.last(id),
@@ -201,11 +203,7 @@ impl Facts {
                 }
                 Body::SetTimers(_) => return Some("no client moves timers".to_owned()),
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
-                Body::SetAutomation(_) => continue,
-                Body::LockChanged(changed) => match self.lock_misfit(changed) {
-                    None => continue,
-                    misfit => return misfit,
-                },
+                Body::SetAutomation(_) | Body::LockChanged(_) => continue,
                 Body::SetLevel(set) => {
                     if set.level <= self.level() {
                         return Some(format!("the level is {} already", self.level()));
