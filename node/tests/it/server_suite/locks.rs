@@ -162,16 +162,20 @@ async fn a_wait_ends_and_blocks_no_other_request_of_its_connection() {
     assert!(begun.elapsed() >= Duration::from_millis(1400));
 
     // On one connection: the release reaches the node while the request for the lock waits.
-    let wait = conn
-        .send("LOCK_ACQUIRE", waiting("b", "next", 15_000))
+    let held = conn
+        .ok("LOCK_ACQUIRE", acquire("b2", "holder", 60_000))
         .await;
-    waiters_beside(&mut conn, &wait, "b").await;
-    let release = json!({ "name": "b", "token": held["token"] });
+    let wait = conn
+        .send("LOCK_ACQUIRE", waiting("b2", "next", 15_000))
+        .await;
+    waiters_beside(&mut conn, &wait, "b2").await;
+    let release = json!({ "name": "b2", "token": held["token"] });
     let released = conn.send("LOCK_RELEASE", release).await;
-    let mut ids = vec![conn.recv().await, conn.recv().await];
-    ids.sort_by_key(|answer| answer["id"].as_str().map(str::len));
-    let ids: Vec<&Value> = ids.iter().map(|answer| &answer["id"]).collect();
-    assert!(ids.contains(&&json!(wait)) && ids.contains(&&json!(released)));
+    let answers = [conn.recv().await, conn.recv().await];
+    for id in [wait, released] {
+        let answer = answers.iter().find(|answer| answer["id"] == json!(id));
+        assert_eq!(answer.unwrap()["status"], "ok", "{answers:?}");
+    }
     node.stop().await;
 }
 

@@ -24,7 +24,7 @@ impl Facts {
         if entry.index != offset {
             return Some(format!("it was decided for {}", entry.index));
         }
-        if let Some(misfit) = self.fence_misfit(entry) {
+        if let Some(misfit) = self.locks_misfit(entry) {
             return Some(misfit);
         }
         // The instances that earlier facts of the entry have changed.
@@ -45,11 +45,7 @@ impl Facts {
                     continue;
                 }
                 Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
-                Body::SetAutomation(_) => continue,
-                Body::LockChanged(changed) => match self.lock_misfit(changed) {
-                    None => continue,
-                    misfit => return misfit,
-                },
+                Body::SetAutomation(_) | Body::LockChanged(_) => continue,
                 of_instance => expected(of_instance)?,
             };
             let before = match changed.get(expected.id) {
