@@ -57,6 +57,6 @@ pub use fact::chain;
 pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::{Compiled, definition, expression, guard, nearest, schema};
+pub use machine::{Compiled, definition, expression, guard, nearest, schema, span};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;
