@@ -60,8 +60,7 @@ pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots}
 pub use fact::planted::{fire_again, fire_early, rearm_on_self_transitions};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::span::parse as span_ms;
-pub use machine::{Compiled, definition, expression, guard, nearest, schema};
+pub use machine::{Compiled, definition, expression, guard, nearest, schema, span};
 pub use query::LockTurn;
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;

@@ -321,7 +321,8 @@ pub struct Batch {
     /// All operations take effect, or none.
     #[arg(long)]
     pub atomic: bool,
-    /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
+    /// The operations {"op", "params"}: a JSON array or one object a line; @file.json is the same as file.json, - standard
+    /// input.
     pub file: String,
     /// Its metadata.
     #[command(flatten)]

@@ -16,7 +16,7 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClockAdvance { by } = read_params(params)?;
     let by_ms = match by.as_deref() {
         None => None,
-        Some(text) => Some(rstmdb_engine::span_ms(text).ok_or_else(|| {
+        Some(text) => Some(rstmdb_engine::span::parse(text).ok_or_else(|| {
             let shown: String = text.chars().take(64).collect();
             let problem = format!(
                 "expected a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), found {shown:?}"
