@@ -133,7 +133,14 @@ export type TimerChanges = { [name: string]: { after: string | number } | { at: 
 export interface TimersSet extends DryRun { instance_id: string; timers: Timer[]; wal_offset?: number | null }
 export interface TimerPlace { due_at: number; instance_id: string; name: string }
 export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
-export interface TimerList { timers: ListedTimer[]; next?: TimerPlace }
+export interface TimerList {
+  timers: ListedTimer[];
+  next?: TimerPlace;
+  /** How many timers there are, of all machines. */
+  armed: number;
+  /** How many of them are overdue. */
+  overdue: number;
+}
 export interface Lock {
   name: string;
   owner: string;
@@ -219,6 +226,8 @@ export interface Info {
   instances?: number;
   earliest_offset?: number;
   state_digest?: string;
+  /** This node was removed from the cluster. */
+  removed?: { by: number; membership: number };
 }
 export interface NodeStatus {
   node_id: number;
@@ -240,7 +249,7 @@ export interface NodeStatus {
   diverged: boolean;
   uptime_secs?: number;
 }
-export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; nodes: NodeStatus[] }
+export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; removed?: { by: number; membership: number }; nodes: NodeStatus[] }
 
 /** An operation with its parameters, for `Client.batch`. */
 export interface Request { op: string; params: Json }
@@ -379,6 +388,7 @@ export class Client {
   compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
   flushAll(options?: WriteOptions): Promise<Json>;
   automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
+  clockAdvance(by?: string, options?: CallOptions): Promise<{ now: number }>;
   replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
   clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
   clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Promise<{ node_id: number; peer_addr: string; rcp_addr: string; voter: boolean }>;
@@ -414,6 +424,7 @@ export namespace requests {
   function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
   function flushAll(options?: WriteOptions): Request;
   function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
+  function clockAdvance(by?: string): Request;
   function replicationStatus(): Request;
   function clusterStatus(): Request;
   function clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Request;

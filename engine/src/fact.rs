@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod level;
+pub(crate) mod planted;
 
 use std::fmt;
 

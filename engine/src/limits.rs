@@ -54,6 +54,8 @@ pub const FIRINGS_MAX: u32 = 100;
 pub const FIRINGS_MS: u64 = 60_000;
 /// Longest page of TIMER_LIST.
 pub const TIMERS_LISTED_MAX: usize = 1000;
+/// Overdue timers are counted no further.
+pub const TIMERS_OVERDUE_COUNTED_MAX: usize = 100_000;
 /// Most bytes of the reason that a spent timer keeps.
 pub const SPENT_MESSAGE_BYTES_MAX: usize = 512;
 /// Longest name of a lock, and of its owner, in bytes.

@@ -105,6 +105,8 @@ codes! {
     LockLost = "LOCK_LOST", retryable false;
     /// Extension: there are as many as are allowed; nothing was done.
     QuotaExceeded = "QUOTA_EXCEEDED", retryable true;
+    /// Extension: the server does not allow it.
+    Forbidden = "FORBIDDEN", retryable false;
 }
 
 impl Code {
@@ -122,7 +124,8 @@ impl Code {
             Code::ExpressionFailed
             | Code::ExpressionLimit
             | Code::SchemaFailed
-            | Code::FeatureLevel => Code::BadRequest,
+            | Code::FeatureLevel
+            | Code::Forbidden => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -185,6 +188,7 @@ mod tests {
             "LOCK_HELD",
             "LOCK_LOST",
             "QUOTA_EXCEEDED",
+            "FORBIDDEN",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();

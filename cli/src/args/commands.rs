@@ -12,6 +12,7 @@ use super::about::About;
 use super::asking::{Allowed, DryRun, Explain, Freshness};
 use super::automation::Automation;
 use super::bench::Bench;
+use super::clock::Clock;
 use super::cluster::Cluster;
 use super::offline::Offline;
 use super::timers::Timers;
@@ -67,6 +68,8 @@ pub enum Command {
     Timers(Timers),
     /// Acquire, renew and release locks, or run a command while holding one.
     Lock(Lock),
+    /// Show the time of a server for tests whose clock stands still, or let time pass.
+    Clock(Clock),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.
@@ -318,7 +321,8 @@ pub struct Batch {
     /// All operations take effect, or none.
     #[arg(long)]
     pub atomic: bool,
-    /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
+    /// The operations {"op", "params"}: a JSON array or one object a line; @file.json is the same as file.json, - standard
+    /// input.
     pub file: String,
     /// Its metadata.
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod about;
 mod asking;
 mod automation;
 mod bench;
+mod clock;
 mod cluster;
 mod commands;
 mod offline;
@@ -20,6 +21,7 @@ pub(crate) use about::header;
 pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
+pub use clock::{Clock, ClockAdvance, ClockCommand};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
     Acquiring, Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance,

@@ -1,9 +1,9 @@
 //! The facts of a proof, as WAL_READ shows them.
 
 use bytes::Bytes;
-use rstmdb_engine::fact::{Body, Entry, Fact, Key, SetTimers, TimerSpent};
+use rstmdb_engine::fact::{Body, Entry, Fact, Fired, Key, SetTimers, TimerSpent, Timers};
 use rstmdb_rcp::message::meta::{FactMeta, Fence};
-use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer};
+use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer, Timed};
 use rstmdb_rcp::message::storage::{Origin, WalEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -45,6 +45,7 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
         actor: (!entry.actor.is_empty()).then(|| entry.actor.clone().into()),
         prev_offset: (prev_offset != 0).then_some(prev_offset),
         idempotency_key: key.map(|key| key.key.clone().into()),
+        timed: timed(fact),
     };
     let names = |names: &[String]| names.iter().cloned().map(Into::into).collect();
     match &fact.body {
@@ -89,15 +90,40 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
     }
 }
 
+/// What a creation, an event or a deletion says of timers.
+fn timed(fact: &Fact) -> Timed<'static> {
+    let (fired, timers) = match &fact.body {
+        Some(Body::CreateInstance(create)) => (None, create.timers.as_ref()),
+        Some(Body::ApplyEvent(apply)) => (apply.fired.as_ref(), apply.timers.as_ref()),
+        Some(Body::DeleteInstance(delete)) => (delete.fired.as_ref(), None),
+        _ => (None, None),
+    };
+    Timed {
+        timer: fired.map(fired_timer),
+        timers: timers.map(armed_timers),
+    }
+}
+
+fn fired_timer(fired: &Fired) -> FiredTimer<'static> {
+    FiredTimer {
+        name: fired.name.clone().into(),
+        due_at: fired.due_ms,
+        entry_offset: fired.entry,
+    }
+}
+
+fn armed_timers(timers: &Timers) -> Vec<ArmedTimer<'static>> {
+    let armed = timers.armed.iter().map(|timer| ArmedTimer {
+        name: timer.name.clone().into(),
+        due_at: timer.due_ms,
+    });
+    armed.collect()
+}
+
 fn spent_entry(spent: &TimerSpent, origin: Origin<'static>) -> WalEntry<'static> {
-    let fired = spent.fired.clone().unwrap_or_default();
     WalEntry::TimerSpent {
         instance_id: spent.instance_id.clone().into(),
-        timer: FiredTimer {
-            name: fired.name.into(),
-            due_at: fired.due_ms,
-            entry_offset: fired.entry,
-        },
+        timer: fired_timer(spent.fired.as_ref().unwrap_or(&Fired::default())),
         event: (!spent.event.is_empty()).then(|| spent.event.clone().into()),
         code: spent.code.clone().into(),
         message: spent.message.clone().into(),
@@ -106,14 +132,9 @@ fn spent_entry(spent: &TimerSpent, origin: Origin<'static>) -> WalEntry<'static>
 }
 
 fn set_entry(set: &SetTimers, origin: Origin<'static>) -> WalEntry<'static> {
-    let armed = set.timers.iter().flat_map(|timers| &timers.armed);
-    let armed = armed.map(|timer| ArmedTimer {
-        name: timer.name.clone().into(),
-        due_at: timer.due_ms,
-    });
     WalEntry::SetTimers {
         instance_id: set.instance_id.clone().into(),
-        timers: armed.collect(),
+        timers: set.timers.as_ref().map(armed_timers).unwrap_or_default(),
         origin,
     }
 }

@@ -44,6 +44,7 @@ pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
         Command::WatchAll(args) => watches::all(session, args).await,
         Command::Unwatch(args) => watches::unwatch(session, &args),
         Command::Automation(args) => server::automation::run(session, args).await,
+        Command::Clock(args) => server::clock::run(session, args).await,
         Command::Timers(args) => server::timers::run(session, args).await,
         Command::Lock(args) => Box::pin(server::locks::run(session, args)).await,
         Command::FlushAll(args) => storage::flush_all(session, args).await,

@@ -2,6 +2,7 @@
 
 pub(super) mod automation;
 pub(super) mod locks;
+pub(super) mod clock;
 pub(super) mod reload;
 pub(super) mod timers;
 

@@ -29,6 +29,12 @@ pub fn allowed(result: &Json, paint: Paint) -> String {
             text.push_str(&format!("  {}\n", paint.dim(&line)));
             text.push_str(&guards(always["guards"].items(), paint));
         }
+        for (key, does) in [("armed", "arms"), ("disarmed", "disarms")] {
+            let names: Vec<String> = event[key].items().iter().map(shown).collect();
+            if !names.is_empty() {
+                text.push_str(&format!("  {does}  {}\n", names.join(", ")));
+            }
+        }
         if let Some(count) = event["guards_left_out"].as_i64() {
             text.push_str(&format!(
                 "  {}\n",

@@ -28,6 +28,7 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
         op::AUTOMATION => automation(result),
+        op::CLOCK_ADVANCE => format!("{}\n", time(&result["now"])),
         op::TIMER_LIST => timers::list(result, paint),
         op::LOCK_GET | op::LOCK_LIST => locks::list(result, paint),
         op::LOCK_ACQUIRE | op::LOCK_RENEW => locks::held(result),

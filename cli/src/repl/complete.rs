@@ -149,7 +149,10 @@ fn wanted(before: &str, prefix: &str) -> Wanted {
         ("apply-event" | "diagram", "-i" | "--id") => Wanted::Instance,
         (_, option) if option.starts_with('-') => Wanted::Nothing,
         ("help", _) => Wanted::Command,
-        ("cluster", "cluster") => Wanted::Under(command.to_owned()),
+        ("cluster", "cluster") | ("automation", "automation") | ("timers", "timers") => {
+            Wanted::Under(command.to_owned())
+        }
+        ("timers", "set" | "resume") if words.len() == 2 => Wanted::Instance,
         (_, _) if words.len() > 1 => Wanted::Nothing,
         ("get-machine" | "diagram", _) => Wanted::Machine,
         (
@@ -287,6 +290,9 @@ mod tests {
         );
         assert_eq!(offered("get-instance o-"), ["get-instance o-1 "]);
         assert_eq!(offered("apply-event -i o-"), ["apply-event -i o-1 "]);
+        assert_eq!(offered("timers set o-"), ["timers set o-1 "]);
+        assert!(offered("timers set o-1 ").is_empty());
+        assert_eq!(offered("timers res"), ["timers resume "]);
         assert_eq!(offered("unwatch "), ["unwatch sub-1 "]);
         assert!(offered("apply-event -e ").is_empty());
         assert!(offered("get-instance o-1 ").is_empty());

@@ -13,3 +13,6 @@ mod fuzz_corpus;
 mod locks;
 mod offline;
 mod program;
+// Ports on which nothing listens, whatever other tests do.
+#[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
+mod unused;

@@ -42,6 +42,7 @@ export const snapshotInstance = (instanceId) => made("SNAPSHOT_INSTANCE", { inst
 export const compact = (options) => made("COMPACT", {}, options);
 export const flushAll = (options) => made("FLUSH_ALL", {}, options);
 export const automation = (options) => made("AUTOMATION", {}, options);
+export const clockAdvance = (by) => made("CLOCK_ADVANCE", { by });
 export const replicationStatus = () => made("REPLICATION_STATUS");
 export const clusterStatus = () => made("CLUSTER_STATUS");
 export const clusterAdd = (peerAddr, options) => made("CLUSTER_ADD", { peer_addr: peerAddr }, options);

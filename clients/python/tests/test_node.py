@@ -170,6 +170,8 @@ class OneNode(unittest.TestCase):
             db.flush_all()
         with self.assertRaises(errors.ServerError):
             db.rotate_key()
+        with self.assertRaises(errors.Forbidden):
+            db.clock_advance("30m")
 
     def test_a_new_operation_is_refused_by_a_server_that_does_not_know_it(self) -> None:
         with self.assertRaises(errors.BadRequest):

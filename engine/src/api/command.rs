@@ -211,6 +211,9 @@ pub struct ListTimers {
     pub limit: Option<u64>,
     /// Only those behind this one.
     pub after: Option<TimerPlace>,
+    /// The log's time for a decision at this moment, Unix milliseconds, for the number of those that are overdue. The
+    /// last time in the log counts if it is later.
+    pub now_ms: u64,
 }
 
 /// A request that only reads.
@@ -282,7 +285,11 @@ impl Query {
             }
             Self::GetLock { now_ms: at, .. } => *at = now_ms(),
             Self::ListLocks(list) => list.now_ms = now_ms(),
-            _ => {}
+            Self::ListTimers(list) => list.now_ms = now_ms(),
+            Self::GetInstance { .. }
+            | Self::ListInstances(_)
+            | Self::GetMachine { .. }
+            | Self::ListMachines { .. } => {}
         }
     }
 

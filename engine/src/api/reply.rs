@@ -123,6 +123,12 @@ pub enum Reply {
         items: Vec<TimerListed>,
         /// Behind which the next page begins, if there is one.
         next: Option<TimerPlace>,
+        /// How many timers there are, of all machines.
+        armed: u64,
+        /// How many of them are overdue; counted up to [`TIMERS_OVERDUE_COUNTED_MAX`].
+        ///
+        /// [`TIMERS_OVERDUE_COUNTED_MAX`]: crate::limits::TIMERS_OVERDUE_COUNTED_MAX
+        overdue: u64,
     },
     /// About locks.
     Lock(LockReply),
@@ -261,6 +267,10 @@ pub struct AllowedEvent {
     pub refusal: Option<Refusal>,
     /// The states on its way that have transitions without an event, in order.
     pub always: Vec<AlwaysTried>,
+    /// The timers that it would arm.
+    pub armed: Vec<String>,
+    /// The timers that it would disarm.
+    pub disarmed: Vec<String>,
 }
 
 /// A state with transitions without an event, and what was tried there.
@@ -282,6 +292,8 @@ impl AllowedEvent {
             guards_left_out: 0,
             refusal: None,
             always: Vec::new(),
+            armed: Vec::new(),
+            disarmed: Vec::new(),
         }
     }
 

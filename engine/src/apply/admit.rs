@@ -3,6 +3,7 @@
 
 use super::planted;
 use crate::fact::level::Feature;
+use crate::fact::planted as timers;
 use crate::fact::{self, Body, Fact, Fired, Timers};
 use crate::machine::Compiled;
 use crate::state::locks::Lock;
@@ -107,6 +108,9 @@ fn admissible_creation(
     if admitted && create.instance_id.len() > ID_BYTES_MAX {
         return Err(contradiction(at, ID_TOO_LONG));
     }
+    if admitted {
+        check_timers(create.timers.as_ref(), at)?;
+    }
     Ok(admitted)
 }
 
@@ -179,6 +183,7 @@ fn timers_fit(
     if view.last(id) != Last::Live(prev_offset) || !of_this_shift(view, timers) {
         return Ok(false);
     }
+    check_timers(timers, at)?;
     let Some(fired) = fired else {
         return Ok(true);
     };
@@ -188,7 +193,21 @@ fn timers_fit(
     match armed.and_then(|armed| armed.armed.iter().find(|it| it.name == fired.name).cloned()) {
         Some(timer) if timer.due_ms != fired.due_ms => Ok(false),
         Some(_) => Ok(true),
+        None if timers::fires_again() => Ok(true),
         None => Err(contradiction(at, "a timer has fired that was not armed")),
+    }
+}
+
+/// Checks what the state and its snapshots rely on.
+fn check_timers(timers: Option<&Timers>, at: FactAt<'_>) -> Result<(), Error> {
+    let Some(timers) = timers else { return Ok(()) };
+    let ascend = timers.armed.windows(2).all(|it| it[0].name < it[1].name);
+    match ascend && timers.entry <= at.offset {
+        true => Ok(()),
+        false => Err(contradiction(
+            at,
+            "the timers of a fact do not ascend, or were armed later",
+        )),
     }
 }
 

@@ -167,28 +167,7 @@ impl<'a> Batch<'a> {
                 self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }
-            BatchOp::Write(Command::FlushAll) => {
-                return Err(Refusal::bad("op", "FLUSH_ALL is not allowed in a batch"));
-            }
-            BatchOp::Write(Command::SetLevel { .. }) => {
-                return Err(Refusal::bad(
-                    "op",
-                    "raising the feature level is not allowed in a batch",
-                ));
-            }
-            BatchOp::Write(Command::SetAutomation(_)) => {
-                return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
-            }
-            BatchOp::Write(Command::FireTimer(_)) => {
-                return Err(Refusal::bad("op", "a timer fires in an entry of its own"));
-            }
-            BatchOp::Write(Command::Lock(_)) => {
-                return Err(Refusal::bad(
-                    "op",
-                    "a lock changes in an entry of its own: give the batch a fence",
-                ));
-            }
-            BatchOp::Write(command) => command,
+            BatchOp::Write(command) => may_be_in_batch(command)?,
         };
         let decision = over.single(command)?;
         if matches!(decision, OpDecision::Write { .. }) {
@@ -221,6 +200,19 @@ impl<'a> Batch<'a> {
         self.replies.push(reply);
         Ok(())
     }
+}
+
+/// Refuses a command that needs an entry of its own.
+fn may_be_in_batch(command: &Command) -> Result<&Command, Refusal> {
+    let problem = match command {
+        Command::FlushAll => "FLUSH_ALL is not allowed in a batch",
+        Command::SetLevel { .. } => "raising the feature level is not allowed in a batch",
+        Command::SetAutomation(_) => "AUTOMATION is not allowed in a batch",
+        Command::FireTimer(_) => "a timer fires in an entry of its own",
+        Command::Lock(_) => "a lock changes in an entry of its own: give the batch a fence",
+        command => return Ok(command),
+    };
+    Err(Refusal::bad("op", problem))
 }
 
 /// The writes of all clients wait while a batch is decided, so the work of its listings is bounded.

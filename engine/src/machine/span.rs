@@ -1,11 +1,10 @@
-//! Spans of time as definitions and clients write them: `30m`, `1h30m`, `90d`.
+//! Spans of time as definitions and clients write them: `30m`, `1h30m`, `90d`, and as in ISO 8601: `PT30M`.
 
 /// The last millisecond of the year 9999: no time that is used is later.
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// What is expected where a text is no span.
-pub(crate) const EXPECTED: &str =
-    "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms)";
+pub(crate) const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), or as in ISO 8601, \"PT30M\"";
 
 /// The units, each in milliseconds.
 const UNITS: [(&str, u64); 6] = [
@@ -17,8 +16,25 @@ const UNITS: [(&str, u64); 6] = [
     ("ms", 1),
 ];
 
+/// The units of ISO 8601 before and behind its `T`. A month and a year have no length of their own.
+const ISO_DATE: [(&str, u64); 2] = [("W", 7 * 86_400_000), ("D", 86_400_000)];
+const ISO_TIME: [(&str, u64); 3] = [("H", 3_600_000), ("M", 60_000), ("S", 1_000)];
+
 /// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
+    let sum = match text.strip_prefix('P') {
+        Some(iso) => match iso.split_once('T') {
+            Some(("", time)) => sum(time, &ISO_TIME)?,
+            Some((date, time)) => sum(date, &ISO_DATE)?.checked_add(sum(time, &ISO_TIME)?)?,
+            None => sum(iso, &ISO_DATE)?,
+        },
+        None => sum(text, &UNITS)?,
+    };
+    (sum <= TIME_MS_MAX).then_some(sum)
+}
+
+/// At least one number with one of these units, which get smaller.
+fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let mut rest = text;
     let mut sum: u64 = 0;
     let mut before = u64::MAX;
@@ -27,7 +43,7 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         let (number, unit) = rest.split_at(digits);
         let letters = unit.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = unit.split_at(letters);
-        let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (_, ms) = units.iter().find(|(name, _)| *name == unit)?;
         if *ms >= before {
             return None;
         }
@@ -35,7 +51,23 @@ pub(crate) fn parse(text: &str) -> Option<u64> {
         sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*ms)?)?;
         rest = after;
     }
-    (!text.is_empty() && sum <= TIME_MS_MAX).then_some(sum)
+    (!text.is_empty()).then_some(sum)
+}
+
+/// A span as it is written: the largest units first, and none that is not needed. Weeks are written as days.
+pub fn written(ms: u64) -> String {
+    let mut rest = ms;
+    let mut text = String::new();
+    for (unit, size) in &UNITS[1..] {
+        if rest >= *size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    match text.is_empty() {
+        true => "0s".to_owned(),
+        false => text,
+    }
 }
 
 #[cfg(test)]
@@ -51,6 +83,19 @@ mod tests {
             ("2w1d", Some(1_296_000_000)),
             ("1s500ms", Some(1_500)),
             ("0s", Some(0)),
+            ("PT30M", Some(1_800_000)),
+            ("P1DT2H3M4S", Some(93_784_000)),
+            ("P2W", Some(1_209_600_000)),
+            ("P90D", Some(7_776_000_000)),
+            ("P", None),
+            ("PT", None),
+            ("P1DT", None),
+            ("P1M", None),
+            ("P1Y", None),
+            ("PT1D", None),
+            ("PT1M1H", None),
+            ("PT1.5S", None),
+            ("PT30M ", None),
             ("", None),
             ("m", None),
             ("30", None),
@@ -66,5 +111,22 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for ms in [
+            0,
+            1,
+            999,
+            1_000,
+            61_001,
+            86_399_999,
+            90 * 86_400_000,
+            TIME_MS_MAX,
+        ] {
+            assert_eq!(parse(&written(ms)), Some(ms), "{}", written(ms));
+        }
+        assert_eq!(written(30 * 86_400_000 + 5_400_000), "30d1h30m");
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn events(
                     actor: &asked.asker.actor,
                 },
             };
-            chart::answers(&current, chart, &events, &said)?
+            let timers = view.timers(instance_id);
+            chart::answers((&current, timers.as_deref()), chart, &events, &said)?
         }
         None => answers(&current, &events)?,
     };

@@ -10,7 +10,7 @@ use super::course::{Course, not_understood};
 use crate::api::command::{FireTimer, ListTimers};
 use crate::api::reply::{Reply, TimerListed, TimerPlace};
 use crate::fact;
-use crate::limits::{LIST_ITEMS_DEFAULT, TIMERS_LISTED_MAX};
+use crate::limits::{LIST_ITEMS_DEFAULT, TIMERS_LISTED_MAX, TIMERS_OVERDUE_COUNTED_MAX};
 use crate::machine::expression::Names;
 use crate::state::timers::Place;
 use crate::view::View;
@@ -36,11 +36,11 @@ impl State {
         Some(first.kept_ms.saturating_add(self.shift_ms()))
     }
 
-    /// How many timers are due at this time; counts no further than `most`.
-    pub fn timers_overdue(&self, now_ms: u64, most: usize) -> usize {
+    /// How many timers are due at this time; counts up to [`TIMERS_OVERDUE_COUNTED_MAX`].
+    pub fn timers_overdue(&self, now_ms: u64) -> u64 {
         let kept_ms = now_ms.saturating_sub(self.shift_ms());
-        let due = self.timers.queue(None).take(most);
-        due.take_while(|place| place.kept_ms <= kept_ms).count()
+        let due = self.timers.queue(None).take(TIMERS_OVERDUE_COUNTED_MAX);
+        due.take_while(|place| place.kept_ms <= kept_ms).count() as u64
     }
 
     /// The first timers that are due at this time: `most` at most, without those that are to be left out.
@@ -158,7 +158,12 @@ pub(super) fn list(
             name: place.name.to_string(),
         });
     }
-    Ok(Some(Reply::Timers { items, next }))
+    Ok(Some(Reply::Timers {
+        items,
+        next,
+        armed: state.timers_armed(),
+        overdue: state.timers_overdue(list.now_ms.max(state.last_time_ms())),
+    }))
 }
 
 /// The timers that do not fire, by instance and name.

@@ -36,7 +36,9 @@ impl Automation {
     pub(crate) fn after(&self, set: &fact::SetAutomation, time_ms: u64, by: &str) -> Self {
         let resumed = self.paused && !set.paused;
         let shift_ms = match resumed && set.shift_timers {
-            true => self.shift_ms + time_ms.saturating_sub(self.since_ms),
+            true => self
+                .shift_ms
+                .saturating_add(time_ms.saturating_sub(self.since_ms)),
             false => self.shift_ms,
         };
         let skip_below_ms = match resumed && set.skip_overdue {

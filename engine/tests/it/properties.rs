@@ -138,6 +138,55 @@ fn fact_key() -> impl Strategy<Value = Option<fact::Key>> {
     prop::option::of(key)
 }
 
+fn timers() -> impl Strategy<Value = Option<fact::Timers>> {
+    let timer = (name(), 0..60u64, 0..2u32).prop_map(|(name, due_ms, refusals)| fact::Timer {
+        name,
+        due_ms,
+        refusals,
+    });
+    let timers = (vec(timer, 0..3), 0..9u64, any::<bool>(), 0..60u64).prop_map(
+        |(armed, entry, suspended, number)| fact::Timers {
+            entry,
+            armed,
+            // Mostly right.
+            shift_ms: number.saturating_sub(57),
+            minute_ms: number,
+            firings: number as u32,
+            suspended,
+        },
+    );
+    prop::option::of(timers)
+}
+
+fn fired() -> impl Strategy<Value = Option<fact::Fired>> {
+    let fired = (name(), 0..60u64, 0..9u64).prop_map(|(name, due_ms, entry)| fact::Fired {
+        name,
+        due_ms,
+        entry,
+    });
+    prop::option::weighted(0.2, fired)
+}
+
+fn timer_fact() -> impl Strategy<Value = Body> {
+    (name(), 0..9u64, timers(), fired()).prop_map(|(instance_id, prev_offset, timers, fired)| {
+        match fired {
+            None => Body::SetTimers(fact::SetTimers {
+                instance_id,
+                prev_offset,
+                timers,
+                ..fact::SetTimers::default()
+            }),
+            fired => Body::TimerSpent(fact::TimerSpent {
+                instance_id,
+                prev_offset,
+                fired,
+                timers,
+                ..fact::TimerSpent::default()
+            }),
+        }
+    })
+}
+
 fn any_fact() -> impl Strategy<Value = Fact> {
     let put = (name(), 0..3u32, prop::sample::select(vec![ORDER, "{}", ""])).prop_map(
         |(machine, version, definition)| {
@@ -150,8 +199,9 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             })
         },
     );
-    let create = (name(), name(), 0..3u32, name(), 0..9u64, fact_key()).prop_map(
-        |(instance_id, machine, version, state, prev_offset, key)| {
+    let place = (name(), 0..9u64);
+    let create = (name(), 0..3u32, name(), place, fact_key(), timers()).prop_map(
+        |(machine, version, state, (instance_id, prev_offset), key, timers)| {
             Body::CreateInstance(fact::CreateInstance {
                 instance_id,
                 machine,
@@ -160,12 +210,15 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 ctx: bytes("not JSON"),
                 prev_offset,
                 key,
+                timers,
                 ..fact::CreateInstance::default()
             })
         },
     );
-    let event = (name(), name(), name(), name(), 0..9u64, fact_key()).prop_map(
-        |(instance_id, machine, from_state, to_state, prev_offset, key)| {
+    let place = (name(), 0..9u64);
+    let timed = (timers(), fired());
+    let event = (name(), name(), name(), place, fact_key(), timed).prop_map(
+        |(machine, from_state, to_state, (instance_id, prev_offset), key, (timers, fired))| {
             Body::ApplyEvent(fact::ApplyEvent {
                 instance_id,
                 machine,
@@ -175,17 +228,20 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 prev_offset,
                 key,
                 event_id: Some("e".repeat(prev_offset as usize * 10_000)),
+                timers,
+                fired,
                 ..fact::ApplyEvent::default()
             })
         },
     );
-    let delete = (name(), 0..9u64, any::<bool>(), fact_key()).prop_map(
-        |(instance_id, prev_offset, keep_id, key)| {
+    let delete = (name(), 0..9u64, any::<bool>(), fact_key(), fired()).prop_map(
+        |(instance_id, prev_offset, keep_id, key, fired)| {
             Body::DeleteInstance(fact::DeleteInstance {
                 instance_id,
                 prev_offset,
                 keep_id,
                 key,
+                fired,
                 ..fact::DeleteInstance::default()
             })
         },
@@ -232,6 +288,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         4 => create.prop_map(Some),
         4 => event.prop_map(Some),
         2 => delete.prop_map(Some),
+        3 => timer_fact().prop_map(Some),
         1 => Just(Some(Body::FlushAll(fact::FlushAll {}))),
         1 => (0..4u32).prop_map(|level| Some(Body::SetLevel(fact::SetLevel { level }))),
         1 => any::<bool>().prop_map(|paused| Some(Body::SetAutomation(fact::SetAutomation {

@@ -7,8 +7,8 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::fact::{Body, Entry, Message, level};
 use rstmdb_engine::reply::{Firing, TimerPlace};
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, InstanceView, Limits,
-    Outcome, Pending, Refusal, Reply, State, decide, prepare,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, InstanceView,
+    Limits, Outcome, Pending, Refusal, Reply, State, decide, prepare,
 };
 use serde_json::json;
 
@@ -812,10 +812,13 @@ fn timers_are_listed_page_by_page_in_the_order_in_which_they_are_due() {
             after: after.take(),
             ..ListTimers::default()
         });
-        let Reply::Timers { items, next } = world.state.query(&query).unwrap() else {
+        let Reply::Timers {
+            items, next, armed, ..
+        } = world.state.query(&query).unwrap()
+        else {
             panic!("a page");
         };
-        assert!(items.len() <= 3);
+        assert!(items.len() <= 3 && armed == 10);
         all.extend(items);
         match next {
             Some(next) => after = Some(next),
@@ -828,13 +831,45 @@ fn timers_are_listed_page_by_page_in_the_order_in_which_they_are_due() {
     assert_eq!(all[0].timer.event.as_deref(), Some("REMIND"));
     let query = Query::ListTimers(ListTimers {
         machine: Some("other".to_owned()),
+        now_ms: all[3].timer.due_ms,
         ..ListTimers::default()
     });
     let none = Reply::Timers {
         items: Vec::new(),
         next: None,
+        armed: 10,
+        overdue: 4,
     };
     assert_eq!(world.state.query(&query), Ok(none));
+}
+
+#[test]
+fn allowed_events_tell_what_they_would_arm_and_disarm() {
+    let mut world = World::order();
+    world.create("i");
+    world.event("i", "CHECKOUT");
+    let query = Query::AllowedEvents {
+        instance_id: "i".to_owned(),
+        payloads: None,
+        headers: Vec::new(),
+        asker: Asker::default(),
+    };
+    let Reply::AllowedEvents(allowed) = world.state.query(&query).unwrap() else {
+        panic!("events");
+    };
+    let told: Vec<String> = allowed
+        .events
+        .iter()
+        .map(|it| format!("{} {:?} {:?}", it.event, it.armed, it.disarmed))
+        .collect();
+    let expected = [
+        r#"REMIND [] []"#,
+        r#"RENEW ["EXPIRE", "first"] []"#,
+        r#"NOTE [] []"#,
+        r#"PAY ["CHECK"] ["EXPIRE", "first"]"#,
+        r#"EXPIRE ["delete_after"] ["EXPIRE", "first"]"#,
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

@@ -21,6 +21,8 @@ const OPS: &[&str] = &[
     "ALLOWED_EVENTS",
     "DELETE_INSTANCE",
     "APPLY_EVENT",
+    "TIMER_SET",
+    "TIMER_LIST",
     "BATCH",
     "WATCH_INSTANCE",
     "WATCH_ALL",
@@ -37,6 +39,7 @@ const OPS: &[&str] = &[
     "LOCK_RELEASE",
     "LOCK_GET",
     "LOCK_LIST",
+    "CLOCK_ADVANCE",
     "CLUSTER_FINALIZE_UPGRADE",
 ];
 
@@ -114,7 +117,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(18) {
+        let (op, params) = match self.rng.below(19) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -158,6 +161,7 @@ impl Mutator {
             14 => allowed_events(&instance),
             15 => dry_run(&create),
             16 => about_a_lock(self.rng.below(5)),
+            17 => timers(&instance),
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})
@@ -293,7 +297,8 @@ impl Fate {
 fn chart() -> Value {
     json!({"format": 2, "initial": "a", "context": {"default": {"n": 1}, "schema": {"required": ["n"]}},
             "events": {"E": {"schema": {"properties": {"n": {"minimum": 0}}}}},
-            "states": ["a", {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
+            "states": [{"name": "a", "timers": [{"event": "E", "after": "ctx.wait", "optional": true, "jitter": "1m"}]},
+                {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
             "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
                 "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
 }
@@ -325,6 +330,13 @@ fn about_a_lock(which: u64) -> (&'static str, Value) {
 fn allowed_events(instance: &str) -> (&'static str, Value) {
     let params = json!({"instance_id": instance, "payloads": {"SET": {"n": 1}}});
     ("ALLOWED_EVENTS", params)
+}
+
+/// What becomes of timers.
+fn timers(instance: &str) -> (&'static str, Value) {
+    let timers = json!({"E": {"after": "1h"}, "F": {"at": 1}, "G": null});
+    let params = json!({"instance_id": instance, "timers": timers, "resume": true});
+    ("TIMER_SET", params)
 }
 
 /// What a batch would do.

@@ -175,6 +175,7 @@ impl<T: Types> Found<T> {
             origins: Arc::default(),
             gate: gate.clone(),
             tuned: self.tuned.clone(),
+            asked: Arc::default(),
         };
         let membership = self.membership(&gate, inbox.clone());
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());

@@ -366,6 +366,11 @@ fn allowed_event(allowed: &AllowedEvent) -> Value {
         });
         told["always"] = json!(always.collect::<Vec<_>>());
     }
+    for (key, names) in [("armed", &allowed.armed), ("disarmed", &allowed.disarmed)] {
+        if !names.is_empty() {
+            told[key] = json!(names);
+        }
+    }
     if let Some(refusal) = &allowed.refusal {
         told["code"] = json!(refusal.code());
         told["message"] = json!(refusal.to_string());

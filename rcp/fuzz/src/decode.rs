@@ -9,6 +9,7 @@ use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
 use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::storage::automation::Automation;
+use rstmdb_rcp::message::storage::clock::ClockAdvance;
 use rstmdb_rcp::message::storage::{FlushAll, WalRead};
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
@@ -41,6 +42,7 @@ fn look_into(payload: &[u8]) {
     let _ = WalRead::read(head.params);
     let _ = AuditRead::read(head.params);
     let _ = Automation::read(head.params);
+    let _ = ClockAdvance::read(head.params);
     let _ = TimerSet::read(head.params);
     let _ = TimerList::read(head.params);
     let _ = LockAcquire::read(head.params);

@@ -14,7 +14,9 @@ use crate::message::cluster::{
     ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
     ClusterTransferLeaderResult,
 };
-use crate::message::instance::timers::{TimerList, TimerListResult, TimerSet, TimerSetResult};
+use crate::message::instance::timers::{
+    TimerList, TimerListResult, TimerSet, TimerSetDryRun, TimerSetResult,
+};
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
@@ -30,6 +32,7 @@ use crate::message::session::{InfoResult, NoParams, PingResult};
 use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
 use crate::message::storage::audit::{AuditRead, AuditReadResult};
 use crate::message::storage::automation::{Automation, AutomationResult};
+use crate::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
@@ -113,6 +116,8 @@ methods! {
     flush_all FLUSH_ALL () -> FlushAllResult;
     /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says whether it is paused.
     automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
+    /// CLOCK_ADVANCE: lets time pass on a server with `--dev --clock manual`, or says what its clock shows.
+    clock_advance CLOCK_ADVANCE (ClockAdvance<'_>) -> ClockAdvanceResult;
     /// FLUSH_ALL, saying why.
     flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.
@@ -167,8 +172,12 @@ dry_runs! {
     create_instance_dry_run CREATE_INSTANCE (CreateInstance) -> CreateInstanceDryRun<'static>;
     /// What DELETE_INSTANCE would answer and do.
     delete_instance_dry_run DELETE_INSTANCE (DeleteInstance) -> DeleteInstanceDryRun<'static>;
+    /// What TIMER_SET would answer and do.
+    timer_set_dry_run TIMER_SET (TimerSet) -> TimerSetDryRun<'static>;
     /// What PUT_MACHINE would answer.
     put_machine_dry_run PUT_MACHINE (PutMachine) -> PutMachineResult<'static>;
+    /// What FLUSH_ALL would answer.
+    flush_all_dry_run FLUSH_ALL (FlushAll) -> FlushAllResult;
     /// What BATCH would answer: each result is that of the operation's own dry run.
     batch_dry_run BATCH (Batch) -> BatchResult<'static>;
 }

@@ -69,6 +69,7 @@ ops! {
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
     AUTOMATION Write;
+    CLOCK_ADVANCE Write;
     CLUSTER_STATUS Read;
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;

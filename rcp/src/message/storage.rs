@@ -5,6 +5,7 @@
 //! | [`audit`] | AUDIT_READ |
 //! | [`automation`] | AUTOMATION |
 //! | [`ancestors`] | ANCESTORS |
+//! | [`clock`] | CLOCK_ADVANCE |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`locks`] | LOCK_ACQUIRE, LOCK_RENEW, LOCK_RELEASE, LOCK_GET, LOCK_LIST |
@@ -15,6 +16,7 @@ pub mod ancestors;
 pub mod audit;
 pub mod automation;
 pub mod backup;
+pub mod clock;
 pub mod keys;
 pub mod locks;
 pub mod reload;
@@ -28,7 +30,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params};
-use timers::{ArmedTimer, FiredTimer};
+use timers::{ArmedTimer, FiredTimer, Timed};
 
 /// Parameters of SNAPSHOT_INSTANCE.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -255,6 +257,9 @@ pub struct Origin<'a> {
     /// As given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// The timers of a creation, an event or a deletion.
+    #[serde(flatten)]
+    pub timed: Timed<'a>,
 }
 
 /// Result of WAL_STATS.
@@ -318,6 +323,9 @@ pub struct FlushAllResult {
     pub instances_removed: u64,
     /// How many there were.
     pub machines_removed: u64,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// Result of REPLICATION_STATUS.

@@ -11,6 +11,7 @@ use super::instance::{ApplyEvent, ApplyEventResult, CreateInstance, GetInstance,
 use super::machine::{GetMachine, PutMachine};
 use super::session::{Auth, ClusterInfo, Hello, InfoResult};
 use super::storage::ancestors::Ancestors;
+use super::storage::timers::{FiredTimer, Timed};
 use super::storage::{Compact, FlushAll, Origin, ReplicationStatusResult, WalEntry, WalRead};
 use super::watch::{End, Event, EventKind, Progress, WatchAll, WatchInstance};
 use super::*;
@@ -552,6 +553,7 @@ fn results_with_extensions_and_without_are_both_read() {
             BatchItem::ok(raw("{\"a\":1}")),
             BatchItem::error(ErrorBody::new(Code::GuardFailed, "no")),
         ],
+        dry_run: false,
     };
     let value = serde_json::to_value(&batch).unwrap();
     assert_eq!(
@@ -575,12 +577,20 @@ fn log_entries_carry_their_type_and_origin() {
         via: Vec::new(),
         origin: Origin {
             time_ms: Some(5),
+            timed: Timed {
+                timer: Some(FiredTimer {
+                    name: "T".into(),
+                    due_at: 4,
+                    entry_offset: 3,
+                }),
+                timers: None,
+            },
             ..Origin::default()
         },
     };
     assert_eq!(
         serde_json::to_string(&entry).unwrap(),
-        r#"{"type":"apply_event","instance_id":"i","event":"E","from_state":"A","to_state":"B","payload":null,"ctx":{ "a":1},"time_ms":5}"#
+        r#"{"type":"apply_event","instance_id":"i","event":"E","from_state":"A","to_state":"B","payload":null,"ctx":{ "a":1},"time_ms":5,"timer":{"name":"T","due_at":4,"entry_offset":3}}"#
     );
     assert_eq!(
         serde_json::to_value(WalEntry::Checkpoint {}).unwrap(),

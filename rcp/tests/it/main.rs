@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agreement;
 mod client;
 mod client_cluster;
 mod client_lock;

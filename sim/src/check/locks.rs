@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{Fence, LockChanged};
+use rstmdb_engine::fact::{Fence, LockChanged, LockEnded, LockHolder, LockWaiter};
 
 /// The fault of a fact.
 type Wrong = String;
@@ -97,18 +97,7 @@ impl LockAccount {
     pub fn take(&mut self, fact: &LockChanged, offset: u64, time_ms: u64) -> Result<(), Wrong> {
         let mut lock = self.locks.get(&fact.name).cloned().unwrap_or_default();
         if let Some(ended) = &fact.ended {
-            let held = lock.holder.take().ok_or("nobody holds what ends")?;
-            if held.owner != ended.owner || held.token != ended.token {
-                return Err(format!("{held:?} holds the lock, and it ends {ended:?}"));
-            }
-            if ended.expired && time_ms < held.expires_ms {
-                return Err(format!("{held:?} expired at {time_ms}, before its time"));
-            }
-            if !ended.expired && held.expires_ms <= time_ms {
-                return Err(format!(
-                    "{held:?} was released at {time_ms}, after its time"
-                ));
-            }
+            lock.end(ended, time_ms)?;
             self.expired += u64::from(ended.expired);
         }
         let mut gone = Vec::new();
@@ -116,35 +105,14 @@ impl LockAccount {
             let waiter = lock.queue.remove(place);
             gone.push(waiter.ok_or_else(|| format!("place {place} is not taken"))?);
         }
-        match (&fact.holder, lock.holder.take()) {
-            (Some(holder), Some(held)) => {
-                let same = holder.owner == held.owner && holder.token == held.token;
-                if !same || holder.expires_ms < held.expires_ms {
-                    return Err(format!("{held:?} holds the lock, and then {holder:?}"));
-                }
-                if held.expires_ms <= time_ms {
-                    return Err(format!("{held:?} is honoured at {time_ms}, after its time"));
-                }
-                let expires_ms = holder.expires_ms;
-                lock.holder = Some(Holder { expires_ms, ..held });
-            }
+        match (&fact.holder, lock.holder.clone()) {
+            (Some(holder), Some(held)) => lock.go_on(held, holder, time_ms)?,
             (Some(holder), None) => {
-                if holder.token != 0 || offset <= lock.last_token {
-                    let last = lock.last_token;
-                    return Err(format!(
-                        "{holder:?} is granted at {offset}, behind token {last}"
-                    ));
-                }
                 self.queued += in_turn(&lock, &gone, &holder.owner, time_ms)?;
                 self.granted += 1;
-                lock.last_token = offset;
+                lock.grant(holder, offset)?;
                 let grant = (fact.name.clone(), offset);
                 self.grants.insert(grant, holder.owner.clone());
-                lock.holder = Some(Holder {
-                    owner: holder.owner.clone(),
-                    token: offset,
-                    expires_ms: holder.expires_ms,
-                });
                 gone.retain(|(owner, _)| *owner != holder.owner);
             }
             (None, Some(held)) => return Err(format!("{held:?} loses the lock for no reason")),
@@ -157,31 +125,78 @@ impl LockAccount {
             return Err(format!("{early:?} loses its place at {time_ms}"));
         }
         if let Some(waiter) = &fact.waiter {
-            let place = if waiter.place == 0 {
-                offset
-            } else {
-                waiter.place
-            };
-            let taken = lock
-                .queue
-                .iter()
-                .find(|(_, (owner, _))| *owner == waiter.owner);
-            let expected = taken.map_or(offset, |(place, _)| *place);
-            let holds = lock
-                .holder
-                .as_ref()
-                .is_some_and(|it| it.owner == waiter.owner);
-            if place != expected || holds {
-                return Err(format!("{waiter:?} gets place {place} and has {expected}"));
-            }
-            let in_queue = (waiter.owner.clone(), waiter.until_ms);
-            lock.queue.insert(place, in_queue);
+            lock.join(waiter, offset)?;
         }
         lock.last = match lock.holder {
             Some(_) => offset,
             None => 0,
         };
         self.locks.insert(fact.name.clone(), lock);
+        Ok(())
+    }
+}
+
+impl Lock {
+    fn end(&mut self, ended: &LockEnded, time_ms: u64) -> Result<(), Wrong> {
+        let held = self.holder.take().ok_or("nobody holds what ends")?;
+        if held.owner != ended.owner || held.token != ended.token {
+            return Err(format!("{held:?} holds the lock, and it ends {ended:?}"));
+        }
+        if ended.expired && time_ms < held.expires_ms {
+            return Err(format!("{held:?} expired at {time_ms}, before its time"));
+        }
+        if !ended.expired && held.expires_ms <= time_ms {
+            return Err(format!(
+                "{held:?} was released at {time_ms}, after its time"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The holder stays the same, and may have longer.
+    fn go_on(&mut self, held: Holder, then: &LockHolder, time_ms: u64) -> Result<(), Wrong> {
+        let same = then.owner == held.owner && then.token == held.token;
+        if !same || then.expires_ms < held.expires_ms {
+            return Err(format!("{held:?} holds the lock, and then {then:?}"));
+        }
+        if held.expires_ms <= time_ms {
+            return Err(format!("{held:?} is honoured at {time_ms}, after its time"));
+        }
+        let expires_ms = then.expires_ms;
+        self.holder = Some(Holder { expires_ms, ..held });
+        Ok(())
+    }
+
+    fn grant(&mut self, to: &LockHolder, offset: u64) -> Result<(), Wrong> {
+        let last = self.last_token;
+        if to.token != 0 || offset <= last {
+            return Err(format!(
+                "{to:?} is granted at {offset}, behind token {last}"
+            ));
+        }
+        self.last_token = offset;
+        self.holder = Some(Holder {
+            owner: to.owner.clone(),
+            token: offset,
+            expires_ms: to.expires_ms,
+        });
+        Ok(())
+    }
+
+    fn join(&mut self, waiter: &LockWaiter, offset: u64) -> Result<(), Wrong> {
+        let place = match waiter.place {
+            0 => offset,
+            place => place,
+        };
+        let mut queue = self.queue.iter();
+        let taken = queue.find(|(_, (owner, _))| *owner == waiter.owner);
+        let expected = taken.map_or(offset, |(place, _)| *place);
+        let holder = self.holder.as_ref();
+        if place != expected || holder.is_some_and(|holder| holder.owner == waiter.owner) {
+            return Err(format!("{waiter:?} gets place {place} and has {expected}"));
+        }
+        let waits = (waiter.owner.clone(), waiter.until_ms);
+        self.queue.insert(place, waits);
         Ok(())
     }
 }
@@ -208,7 +223,6 @@ fn in_turn(lock: &Lock, gone: &[(String, u64)], owner: &str, time_ms: u64) -> Re
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use rstmdb_engine::fact::{LockEnded, LockHolder, LockWaiter};
 
     fn holder(owner: &str, token: u64, expires_ms: u64) -> Option<LockHolder> {
         Some(LockHolder {

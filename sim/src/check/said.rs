@@ -36,6 +36,11 @@ pub fn of_command(command: &Command) -> Option<Meta> {
         Command::CreateInstance(create) => of(&create.instance_id),
         Command::ApplyEvent(apply) => of(apply.event_id.as_deref()?),
         Command::DeleteInstance(delete) => of(&delete.instance_id),
+        // What is asked for, so that the log has it.
+        Command::SetTimers(set) => Some(Meta {
+            reason: String::from_utf8(set.timers.as_ref()?.to_vec()).ok(),
+            ..Meta::default()
+        }),
         Command::Batch(operations) => match operations.first()? {
             BatchOp::Write(command) => of_command(command),
             BatchOp::Read(_) => None,

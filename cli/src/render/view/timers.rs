@@ -22,8 +22,10 @@ pub(super) fn list(result: &Json, paint: Paint) -> String {
         true => "",
         false => "more follow: raise --limit, or page by `after` of TIMER_LIST\n",
     };
+    let (armed, overdue) = (cell(&result["armed"]), cell(&result["overdue"]));
+    let count = paint.dim(&format!("{armed} armed, {overdue} overdue\n"));
     match table.is_empty() {
-        true => format!("{}\n", paint.dim("none")),
-        false => format!("{}{}", table.render(paint), paint.dim(more)),
+        true => format!("{}\n{count}", paint.dim("none")),
+        false => format!("{}{count}{}", table.render(paint), paint.dim(more)),
     }
 }

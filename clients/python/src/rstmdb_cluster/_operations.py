@@ -564,6 +564,17 @@ class AsyncOperations:
         )
         return await self._run(request, timeout)
 
+    async def clock_advance(
+        self,
+        by: Optional[str] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Clock:
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        request = requests.clock_advance(by)
+        return await self._run(request, timeout)
+
     async def replication_status(
         self,
         *,
@@ -1217,6 +1228,17 @@ class Operations:
             shift_timers=shift_timers,
             fence=fence,
         )
+        return self._run(request, timeout)
+
+    def clock_advance(
+        self,
+        by: Optional[str] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Clock:
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        request = requests.clock_advance(by)
         return self._run(request, timeout)
 
     def replication_status(

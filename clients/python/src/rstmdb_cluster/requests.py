@@ -604,6 +604,12 @@ def automation(
     )
 
 
+def clock_advance(by: Optional[str] = None) -> Request[results.Clock]:
+    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+    then is done when the answer comes. Without ``by`` it says what the clock shows."""
+    return _made("CLOCK_ADVANCE", results.Clock, by=by)
+
+
 def replication_status() -> Request[results.ReplicationStatus]:
     """REPLICATION_STATUS: the answering node's part in replication."""
     return _made("REPLICATION_STATUS", results.ReplicationStatus)

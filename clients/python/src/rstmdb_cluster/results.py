@@ -72,6 +72,8 @@ class Info(Result):
     state_digest: Optional[str] = None
     feature_level: Optional[int] = None
     understands_level: Optional[int] = None
+    #: This node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,10 @@ class TimerList(Result):
     timers: list[ListedTimer]
     #: Where the next page begins; None: there is none.
     next: Optional[Json] = None
+    #: How many timers there are, of all machines.
+    armed: Optional[int] = None
+    #: How many of them are overdue.
+    overdue: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -492,6 +498,14 @@ class Automation(Result):
 
 
 @dataclass(frozen=True)
+class Clock(Result):
+    """CLOCK_ADVANCE."""
+
+    #: What the clock shows, Unix milliseconds.
+    now: int
+
+
+@dataclass(frozen=True)
 class ReplicationStatus(Result):
     """REPLICATION_STATUS: ``role`` says which fields are there."""
 
@@ -543,6 +557,8 @@ class ClusterStatus(Result):
     #: The leader's node id; None while none is known.
     leader: Optional[int] = None
     feature_level: Optional[int] = None
+    #: The answering node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 use super::{Event, collect};
 use crate::Refusal;
 use crate::api::reply::AllowedEvent;
+use crate::fact::{Timer, Timers};
 use crate::json::Object;
 use crate::limits::{ALLOWED_EXPLAINED_BYTES_MAX, ALLOWED_STEPS_MAX, EXPRESSION_STEPS_MAX};
 use crate::machine::Rule;
@@ -22,15 +23,16 @@ pub(super) struct Said<'a> {
     pub(super) names: Names<'a>,
 }
 
-/// The answers, and whether there are more events.
+/// The answers about an instance with these timers, and whether there are more events.
 pub(super) fn answers(
-    current: &Current<'_>,
+    (current, timers): (&Current<'_>, Option<&Timers>),
     chart: &Chart,
     events: &[Event<'_>],
     said: &Said<'_>,
 ) -> Result<(Vec<AllowedEvent>, bool), Refusal> {
     let mut question = Question {
         current,
+        timers: timers.map_or(&[][..], |timers| &timers.armed),
         chart,
         said,
         steps: ALLOWED_STEPS_MAX as u64,
@@ -44,6 +46,8 @@ pub(super) fn answers(
 
 struct Question<'a> {
     current: &'a Current<'a>,
+    /// The instance's timers now.
+    timers: &'a [Timer],
     chart: &'a Chart,
     said: &'a Said<'a>,
     /// What all events together may still take.
@@ -82,7 +86,15 @@ impl Question<'_> {
         course.tell(Room::new(self.room.left()));
         let ctx = self.current.ctx_bytes();
         match course.event(self.current.state, event, &ctx, payload.as_ref()) {
-            Ok(arrived) => answer.to_state = Some(machine.state_name(arrived.to).clone()),
+            Ok(arrived) => {
+                answer.to_state = Some(machine.state_name(arrived.to).clone());
+                if let Some(armed) = arrived.armed {
+                    let stays = |timer: &&Timer| armed.iter().any(|it| it.name == timer.name);
+                    let gone = self.timers.iter().filter(|timer| !stays(timer));
+                    answer.disarmed = gone.map(|timer| timer.name.clone()).collect();
+                    answer.armed = armed.into_iter().map(|timer| timer.name).collect();
+                }
+            }
             Err(Refusal::GuardFailed { .. }) => {}
             Err(refusal) => answer.refusal = Some(refusal),
         }

@@ -18,6 +18,7 @@ mod cluster_locks;
 mod cluster_members;
 mod cluster_minority;
 mod cluster_moves;
+mod cluster_names;
 mod cluster_pause;
 mod cluster_restart;
 mod cluster_rolling;

@@ -1,6 +1,7 @@
 //! Takes commands in: each is queued before `submit` returns, so they take effect in the order of the calls.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
@@ -23,6 +24,8 @@ pub(crate) struct Inbox<T: Types> {
     pub gate: Arc<Gate>,
     /// Says how long a command waits for a leader.
     pub tuned: Arc<Tuned>,
+    /// How many commands came that this node does not give to itself.
+    pub asked: Arc<AtomicU64>,
 }
 
 impl<T: Types> Inbox<T> {
@@ -34,6 +37,9 @@ impl<T: Types> Inbox<T> {
         actor: Arc<str>,
         source: Source,
     ) -> Submitted {
+        if !matches!(source, Source::ThisLeader { .. }) {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+        }
         let (answer, outcome) = oneshot::channel();
         if let Err(error) = self.gate.trust().and_then(|()| self.gate.belong()) {
             // The receiver is below.

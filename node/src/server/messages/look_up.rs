@@ -92,6 +92,7 @@ fn timer_list(params: TimerList<'_>) -> (Query, ReadOptions) {
             instance_id: after.instance_id.into_owned(),
             name: after.name.into_owned(),
         }),
+        now_ms: 0,
     });
     (query, params.read)
 }

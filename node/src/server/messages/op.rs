@@ -87,6 +87,7 @@ ops! {
     ReplicationStatus = REPLICATION_STATUS,
     Compact = COMPACT,
     Automation = AUTOMATION,
+    ClockAdvance = CLOCK_ADVANCE,
     ClusterStatus = CLUSTER_STATUS,
     ClusterAdd = CLUSTER_ADD,
     ClusterPromote = CLUSTER_PROMOTE,

@@ -10,6 +10,7 @@ mod asking;
 mod audit;
 mod backup;
 mod batches;
+mod clock;
 mod events;
 mod format_2;
 mod forming;

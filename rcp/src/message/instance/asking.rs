@@ -85,6 +85,12 @@ pub struct AllowedEvent<'a> {
     /// The states on its way that have transitions without an event, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub always: Vec<AlwaysTried<'a>>,
+    /// The timers that it would arm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub armed: Vec<Cow<'a, str>>,
+    /// The timers that it would disarm.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disarmed: Vec<Cow<'a, str>>,
 }
 
 /// A state with transitions without an event, and what was tried there.
@@ -215,6 +221,17 @@ fn is_false(flag: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Whether a request asks for a dry run, whatever the operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DryRunAsked(pub bool);
+
+impl<'a> Params<'a> for DryRunAsked {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, [DRY_RUN])?;
+        Ok(Self(fields.dry_run()?))
+    }
 }
 
 /// For `#[serde(skip_serializing_if)]`.

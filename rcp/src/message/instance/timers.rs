@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::message::asking::Would;
 use crate::message::fields::Fields;
 use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params, ReadOptions};
@@ -69,7 +70,7 @@ pub struct TimerSet<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
-    /// Only tell what it would do.
+    /// Only tell what it would do. The answer then is a [`TimerSetDryRun`].
     #[serde(skip_serializing_if = "super::asking::not_asked")]
     pub dry_run: bool,
 }
@@ -107,6 +108,24 @@ pub struct TimerSetResult<'a> {
     /// Where it stands in the log; absent when nothing was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_offset: Option<u64>,
+}
+
+/// What a TIMER_SET would answer and do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerSetDryRun<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// The timers that it would have, by name.
+    #[serde(default)]
+    pub timers: Vec<Timer<'a>>,
+    /// Always `None`: nothing was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_offset: Option<u64>,
+    /// Always true.
+    pub dry_run: bool,
+    /// What it would do; absent when it would change nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would<'a>>,
 }
 
 /// Parameters of TIMER_LIST.
@@ -180,6 +199,12 @@ pub struct TimerListResult<'a> {
     /// Where the next page begins; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<TimerPlace<'a>>,
+    /// How many timers there are, of all machines.
+    #[serde(default)]
+    pub armed: u64,
+    /// How many of them are overdue; counted up to 100,000.
+    #[serde(default)]
+    pub overdue: u64,
 }
 
 /// One timer of TIMER_LIST.

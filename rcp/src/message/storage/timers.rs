@@ -23,3 +23,14 @@ pub struct ArmedTimer<'a> {
     /// When it fires, Unix ms.
     pub due_at: u64,
 }
+
+/// What a record of a creation, an event or a deletion says of timers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timed<'a> {
+    /// The timer that has applied the event or deleted the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timer: Option<FiredTimer<'a>>,
+    /// All timers of the instance afterwards, where the fact has changed them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timers: Option<Vec<ArmedTimer<'a>>>,
+}

@@ -7,6 +7,7 @@ mod disks;
 mod faults;
 mod levels;
 mod locks;
+mod removed;
 mod scenarios;
 mod shapes;
 mod stalls;

@@ -17,7 +17,7 @@ use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::json;
 use crate::server::messages::op::Op;
 
-/// A snapshot of the whole state may take this long.
+/// A snapshot of the whole state may take this long, and all timers that fire while a clock is advanced.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Requests of one connection that wait for locks. More of these could keep the node from reading the request that
@@ -93,7 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn take_plan(&mut self, id: &str, op: Op, plan: RequestPlan, bytes: usize) {
         let timeout = match op {
-            Op::Compact => COMPACT_TIMEOUT,
+            Op::Compact | Op::ClockAdvance => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.times.request(),
         };

@@ -41,6 +41,11 @@ fn write_event(out: &mut BytesMut, allowed: &AllowedEvent) {
         let always = object.key("always");
         json::array(always, &allowed.always, usize::MAX, write_always);
     }
+    for (key, names) in [("armed", &allowed.armed), ("disarmed", &allowed.disarmed)] {
+        if !names.is_empty() {
+            object.value(key, names);
+        }
+    }
     if let Some(refusal) = &allowed.refusal {
         object
             .str("code", refusal.code())

@@ -28,7 +28,12 @@ pub(super) fn write(object: &mut Object<'_>, reply: &Reply) {
                 super::write_offset(object, "wal_offset", *offset);
             }
         }
-        Reply::Timers { items, next } => {
+        Reply::Timers {
+            items,
+            next,
+            armed,
+            overdue,
+        } => {
             json::array(object.key("timers"), items, usize::MAX, |out, item| {
                 let mut object = Object::begin(out);
                 write_item(&mut object, item);
@@ -42,6 +47,7 @@ pub(super) fn write(object: &mut Object<'_>, reply: &Reply) {
                     .str("name", &next.name);
                 place.end();
             }
+            object.int("armed", *armed).int("overdue", *overdue);
         }
         // No client gets the answer of a firing.
         _ => {}
