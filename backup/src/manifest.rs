@@ -49,6 +49,10 @@ pub struct Run {
     /// The log time up to which, inclusive, the log was known to end here, Unix ms: as facts have it, not as wall
     /// clocks show it. 0 until the run was copied whole once.
     pub until_ms: u64,
+    /// Why the server could not read its archive when this run began, if it could not: the archive may have the history
+    /// before the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_unavailable: Option<String>,
 }
 
 /// A snapshot.

@@ -6,6 +6,9 @@
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
 //! | 3 | [`Error::NoConnection`] |
 //! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
+//! | 75 | [`Error::LockHeld`] by another owner |
+//! | 76 | [`Error::LockLost`] |
+//! | its own | [`Error::Command`]: what ran under a lock |
 
 use std::io;
 
@@ -31,6 +34,15 @@ pub enum Error {
     /// Time ran out, or the connection broke. It is unknown whether the request took effect.
     #[error("{0}")]
     Timeout(String),
+    /// Another owner holds the lock.
+    #[error("{0}")]
+    LockHeld(Box<ErrorBody>),
+    /// The lock is lost.
+    #[error("{0}")]
+    LockLost(String),
+    /// A command that this program has run ended with this exit code.
+    #[error("the command exited with {0}")]
+    Command(u8),
     /// Another error, at a line of a file.
     #[error("line {line}: {error}")]
     Line {
@@ -73,6 +85,9 @@ impl Error {
             Error::Usage(_) => 2,
             Error::NoConnection(_) => 3,
             Error::Timeout(_) => 4,
+            Error::LockHeld(_) => 75,
+            Error::LockLost(_) => 76,
+            Error::Command(code) => *code,
             Error::Line { error, .. } | Error::Hinted { error, .. } => error.exit_code(),
             // A reader that closes the pipe early, such as `head`, is not a failure.
             Error::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
@@ -82,7 +97,8 @@ impl Error {
 
     /// What is printed on standard error; nothing when nothing failed.
     pub fn report(&self) -> Option<String> {
-        if self.exit_code() == 0 {
+        // The command has said itself what is wrong.
+        if self.exit_code() == 0 || matches!(self, Error::Command(_)) {
             return None;
         }
         let mut report = printable_lines(&self.to_string());
@@ -104,7 +120,7 @@ impl Error {
 
     fn details(&self) -> Option<&Value> {
         match self {
-            Error::Refused(body) => body
+            Error::Refused(body) | Error::LockHeld(body) => body
                 .details
                 .as_ref()
                 .filter(|details| **details != json!({})),
@@ -155,6 +171,8 @@ mod tests {
             (Error::Usage(String::new()), 2),
             (Error::NoConnection(String::new()), 3),
             (Error::Timeout(String::new()), 4),
+            (Error::LockLost(String::new()), 76),
+            (Error::Command(3), 3),
             (Error::Timeout(String::new()).at_line(7), 4),
             (refused().at_line(7), 1),
             (Error::Output(broken_pipe), 0),

@@ -129,21 +129,39 @@ pub struct Operation {
     pub params: Box<RawValue>,
 }
 
+/// One operation of a batch. A key that is misspelt would leave the parameters out.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchOperation {
+    op: String,
+    #[serde(default = "no_params")]
+    params: Box<RawValue>,
+}
+
 /// `{}`.
 pub fn no_params() -> Box<RawValue> {
     serde_json::value::to_raw_value(&serde_json::Map::new()).unwrap_or_default()
 }
 
-/// Operations as a JSON array or one object a line.
-pub fn operations(text: &str) -> Result<Vec<Operation>, Error> {
-    if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text)
-            .map_err(|error| Error::Usage(format!("not an array of operations: {error}")));
-    }
-    serde_json::Deserializer::from_str(text)
-        .into_iter()
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::Usage(format!("not an operation {{\"op\", \"params\"}}: {error}")))
+/// The operations of a file: a JSON array or one object a line. Like other arguments, the file may be written as
+/// `@file`.
+pub fn operations(argument: &str) -> Result<Vec<Operation>, Error> {
+    let path = argument.strip_prefix('@').unwrap_or(argument);
+    let text = read_to_string(path)?;
+    let operations: Result<Vec<BatchOperation>, _> = match text.trim_start().starts_with('[') {
+        true => serde_json::from_str(&text),
+        false => serde_json::Deserializer::from_str(&text)
+            .into_iter()
+            .collect(),
+    };
+    let operations = operations.map_err(|error| {
+        let text = format!("{path}: not an operation {{\"op\", \"params\"}}: {error}");
+        Error::Usage(text)
+    })?;
+    let operations = operations.into_iter();
+    Ok(operations
+        .map(|BatchOperation { op, params }| Operation { op, params })
+        .collect())
 }
 
 /// `json` without the whitespace between its tokens, so that it fits on one line unchanged in all
@@ -217,13 +235,35 @@ mod tests {
         let lines =
             "{\"op\":\"PING\"}\n\n{\"op\":\"GET_INSTANCE\",\"params\":{\"instance_id\":\"a\"}}\n";
         for text in [array, lines] {
-            let operations = operations(text).unwrap();
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let operations = operations(&format!("@{}", file.path().display())).unwrap();
             assert_eq!(operations.len(), 2);
             assert_eq!(operations[0].params.get(), "{}");
             assert_eq!(operations[1].op, "GET_INSTANCE");
             assert_eq!(operations[1].params.get(), "{\"instance_id\":\"a\"}");
         }
-        assert_eq!(operations("{\"params\":{}}").unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn a_file_of_operations_that_is_wrong_is_named_with_the_place_in_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display().to_string();
+        for (text, part) in [
+            ("{\"params\":{}}", "missing field `op` at line 1"),
+            (
+                "{\"op\":\"PING\"}\n{\"op\":\"PING\",\"parms\":{}}",
+                "unknown field `parms`",
+            ),
+            ("[{\"op\":\"PING\"},\n{\"op\":3}]", "at line 2"),
+            ("{\"op\":\"PING\"}\n{\"op\"", "at line 2"),
+        ] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = operations(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let said = error.to_string();
+            assert!(said.starts_with(&path) && said.contains(part), "{said}");
+        }
     }
 
     #[test]

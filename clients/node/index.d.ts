@@ -60,9 +60,14 @@ export interface WriteOptions extends CallOptions {
   reason?: string;
   correlation_id?: string;
   causation_id?: string;
+  /** The write is refused with LOCK_LOST if this token no longer holds this lock. */
+  fence?: Fence;
   /** Only asks what would happen. Refused by the client if the server does not offer `lifecycle`. */
   dry_run?: boolean;
 }
+
+/** A lock, and the token that it was acquired with. */
+export interface Fence { lock: string; token: number }
 
 export interface KeyedOptions extends WriteOptions {
   /** Makes the change happen once. null: the write gets no key, and is not sent again when its outcome is unknown. */
@@ -109,34 +114,6 @@ export interface CreatedInstance extends DryRun {
   /** With `dry_run`: the context that it would have. */
   ctx?: Json;
 }
-/** An armed timer of an instance. */
-export interface Timer {
-  name: string;
-  /** When it fires, Unix milliseconds. */
-  due_at: number;
-  /** Absent: it deletes the instance. */
-  event?: string;
-  /** How often it has fired and was refused. */
-  refusals?: number;
-}
-/** `{ after: "1h" }`, `{ at: time }` (RFC 3339 or Unix milliseconds), or null, which disarms. */
-export type TimerMove = { after: string } | { at: string | number } | null;
-export interface TimersSet extends DryRun {
-  instance_id: string;
-  timers: Timer[];
-  /** Absent when nothing was changed, null with `dry_run`. */
-  wal_offset?: number | null;
-}
-export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
-export interface TimerPlace { due_at: number; instance_id: string; name: string }
-export interface TimerList {
-  timers: ListedTimer[];
-  next?: TimerPlace;
-  /** How many timers there are, of all machines. */
-  armed: number;
-  /** How many of them are overdue; counted up to 100,000. */
-  overdue: number;
-}
 export interface Instance {
   machine: string;
   version: number;
@@ -146,10 +123,37 @@ export interface Instance {
   last_event_id?: string;
   /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
   meta?: Json | null;
+  /** Its armed timers, by name; absent: it has none. */
   timers?: Timer[];
-  /** Too many of its timers have fired: none fires until they are resumed. */
   timers_suspended?: boolean;
 }
+export interface Timer { name: string; due_at: number; event?: string; refusals?: number }
+/** By a timer's name; null disarms it. */
+export type TimerChanges = { [name: string]: { after: string | number } | { at: string | number } | null };
+export interface TimersSet extends DryRun { instance_id: string; timers: Timer[]; wal_offset?: number | null }
+export interface TimerPlace { due_at: number; instance_id: string; name: string }
+export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
+export interface TimerList {
+  timers: ListedTimer[];
+  next?: TimerPlace;
+  /** How many timers there are, of all machines. */
+  armed: number;
+  /** How many of them are overdue. */
+  overdue: number;
+}
+export interface Lock {
+  name: string;
+  owner: string;
+  /** Greater than every earlier token of the lock. */
+  token: number;
+  expires_at: number;
+  ttl_ms: number;
+  /** How many owners wait for it. */
+  waiting: number;
+}
+export interface HeldLock extends Lock { wal_offset?: number }
+export interface ReleasedLock { name: string; owner: string; token: number; released: true; next_owner?: string; wal_offset: number }
+export interface LockList { locks: Lock[]; next?: string }
 export interface InstanceSummary {
   id: string;
   machine: string;
@@ -191,9 +195,6 @@ export interface AllowedEvent {
   /** The error with which it would be refused, where that is not for its guards. */
   code?: string;
   message?: string;
-  /** The timers that it would arm, and those that it would disarm. */
-  armed?: string[];
-  disarmed?: string[];
 }
 export interface AllowedEvents {
   state: string;
@@ -225,6 +226,8 @@ export interface Info {
   instances?: number;
   earliest_offset?: number;
   state_digest?: string;
+  /** This node was removed from the cluster. */
+  removed?: { by: number; membership: number };
 }
 export interface NodeStatus {
   node_id: number;
@@ -246,7 +249,7 @@ export interface NodeStatus {
   diverged: boolean;
   uptime_secs?: number;
 }
-export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; nodes: NodeStatus[] }
+export interface ClusterStatus { cluster_id: string; cluster_name: string; leader?: number; term: number; removed?: { by: number; membership: number }; nodes: NodeStatus[] }
 
 /** An operation with its parameters, for `Client.batch`. */
 export interface Request { op: string; params: Json }
@@ -272,12 +275,7 @@ export interface WatchEvent {
   ctx?: Json;
   /** The names that a machine of format 2 emitted. */
   emits?: string[];
-  kind?: "event" | "created" | "deleted" | "timer_spent" | "flushed" | string;
-  /** With `include`: the timer that has applied the event, deleted the instance, or was spent. */
-  timer?: { name: string; due_at: number };
-  /** Why a timer was spent. */
-  code?: string;
-  message?: string;
+  kind?: "event" | "created" | "deleted" | "flushed" | string;
   meta?: Json;
 }
 /** No event matched lately. The server has compared everything up to this offset, inclusive, with the filter. */
@@ -370,13 +368,19 @@ export class Client {
   getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
-  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: { [name: string]: TimerMove } }): Promise<AppliedEvent>;
+  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent>;
+  timerSet(instanceId: string, timers?: TimerChanges, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
+  timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
+  /** The same owner gets the same token again, so each process needs an owner of its own. The wait adds to the timeout. */
+  lockAcquire(name: string, owner: string, ttlMs: number, options?: WriteOptions & { wait_ms?: number }): Promise<HeldLock>;
+  lockRenew(name: string, token: number, options?: WriteOptions & { ttl_ms?: number }): Promise<HeldLock>;
+  lockRelease(name: string, token: number, options?: WriteOptions): Promise<ReleasedLock>;
+  lockGet(name: string, options?: ReadOptions): Promise<LockList>;
+  lockList(options?: ReadOptions & { prefix?: string; limit?: number; after?: string }): Promise<LockList>;
   allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
   ): Promise<AllowedEvents>;
-  timerSet(instanceId: string, timers?: { [name: string]: TimerMove }, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
-  timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
   walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Promise<WalPage>;
   ancestors(offset: number, options?: CallOptions & { limit?: number }): Promise<Ancestors>;
   walStats(options?: CallOptions): Promise<Json>;
@@ -384,6 +388,7 @@ export class Client {
   compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
   flushAll(options?: WriteOptions): Promise<Json>;
   automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
+  clockAdvance(by?: string, options?: CallOptions): Promise<{ now: number }>;
   replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
   clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
   clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Promise<{ node_id: number; peer_addr: string; rcp_addr: string; voter: boolean }>;
@@ -407,13 +412,11 @@ export namespace requests {
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
-  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: { [name: string]: TimerMove } }): Request;
+  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
   function allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
   ): Request;
-  function timerSet(instanceId: string, timers?: { [name: string]: TimerMove }, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Request;
-  function timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Request;
   function walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Request;
   function ancestors(offset: number, options?: CallOptions & { limit?: number }): Request;
   function walStats(): Request;
@@ -421,6 +424,7 @@ export namespace requests {
   function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
   function flushAll(options?: WriteOptions): Request;
   function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
+  function clockAdvance(by?: string): Request;
   function replicationStatus(): Request;
   function clusterStatus(): Request;
   function clusterAdd(peerAddr: string, options?: CallOptions & { node_id?: number }): Request;

@@ -88,6 +88,8 @@ struct Then {
     /// Exactly this was emitted, in this order.
     emits: Option<Vec<String>>,
     refused: Option<Refused>,
+    /// Whether there is no instance any more.
+    deleted: bool,
 }
 
 /// The refusal that must be the answer.

@@ -44,6 +44,9 @@ pub(crate) struct Node {
     pub(crate) always: Vec<Arrow>,
     /// Taken when a final child is entered.
     pub(crate) done: Vec<Arrow>,
+    /// Its timers as format 2 writes them, with their places in the file. Only an innermost state has some: those of a
+    /// state around others would go on while the inner states change.
+    pub(crate) timers: Vec<(String, Json)>,
     /// Its description, tags and the like, for people.
     pub(crate) about: Vec<(String, Json)>,
     /// Where it is in the file.

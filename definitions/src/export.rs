@@ -9,17 +9,19 @@
 //! | `scxml` | SCXML with the data model `x-cel` |
 //! | `asl` | the Amazon States Language |
 //! | `drawing` | Mermaid's state diagrams, Graphviz |
+//! | `timer` | timers, for the languages that have them |
 
 mod asl;
 mod drawing;
 mod scxml;
+mod timer;
 mod xstate;
 
 use rstmdb_rcp::json::Json;
 
 use crate::base::problem::{Findings, Problem, Translated};
 use crate::convert::convert;
-use crate::model::{Act, Machine};
+use crate::model::{Act, Machine, Merge};
 
 /// A language that definitions are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +37,6 @@ pub enum Language {
     /// Graphviz.
     Dot,
 }
-
-/// Whether a state emits again when a transition leads from it to itself.
-const EMITS_ON_STAYING: bool = false;
 
 /// Writes a definition in another language. `lossy`: what has no equal is left out.
 ///
@@ -74,54 +73,107 @@ fn name(machine: &Machine) -> Option<&str> {
     machine.other("meta")["name"].as_str()
 }
 
-/// Reports all keys of the definition, its states and its transitions that no other language has.
-fn lose_other(machine: &Machine, known: &[&str], findings: &mut Findings) {
-    const LEFT_OUT: &str = "it is left out";
+/// What a language can say beside states, transitions, conditions and actions. `Says::default()` is a language that says
+/// nothing of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Says {
+    /// First values of the context.
+    context: bool,
+    /// Descriptions, tags and the like of the whole and of its parts.
+    about: bool,
+    /// How a payload is merged.
+    merge: bool,
+    /// Whether a transition to the same state enters it again.
+    reenter: bool,
+    /// Events that are applied by themselves; the language's own module looks at each.
+    timers: bool,
+}
+
+const LEFT_OUT: &str = "it is left out";
+
+/// Reports all keys of the definition, its states and its transitions that a language does not have.
+fn lose_other(machine: &Machine, says: Says, findings: &mut Findings) {
     for (key, value) in &machine.other {
-        if key == "meta" {
-            let told = |(key, _): &&(String, Json)| key == "name" || key == "description";
-            for (inner, _) in value.fields().iter().filter(|field| !told(field)) {
-                findings.lose(format!("meta.{inner}"), "has no equal", LEFT_OUT);
+        match key.as_str() {
+            "meta" => {
+                let told = |key: &str| {
+                    key == "name"
+                        || key == "description"
+                        || says.about && xstate::ABOUT.contains(&key)
+                };
+                for (inner, _) in value.fields().iter().filter(|(inner, _)| !told(inner)) {
+                    findings.lose(format!("meta.{inner}"), "has no equal", LEFT_OUT);
+                }
             }
-        } else if key == "context" && known.contains(&"context") {
-            for (inner, _) in value
-                .fields()
-                .iter()
-                .filter(|(inner, _)| inner != "default")
-            {
-                findings.lose(format!("context.{inner}"), "has no equal", LEFT_OUT);
+            "context" if says.context => {
+                let others = value
+                    .fields()
+                    .iter()
+                    .filter(|(inner, _)| inner != "default");
+                for (inner, _) in others {
+                    findings.lose(format!("context.{inner}"), "has no equal", LEFT_OUT);
+                }
             }
-        } else {
-            findings.lose(key.as_str(), "has no equal", LEFT_OUT);
+            "merge" if says.merge => {}
+            key => findings.lose(key, "has no equal", LEFT_OUT),
         }
     }
     for (position, state) in machine.states.iter().enumerate() {
         let place = format!("states[{position}]");
         for (key, value) in &state.other {
-            let all_known = known.contains(&"about")
-                && value
-                    .fields()
-                    .iter()
-                    .all(|(inner, _)| xstate::ABOUT.contains(&inner.as_str()));
-            if key != "meta" || !all_known {
+            let is_said = match key.as_str() {
+                "meta" => says.about && is_about(value),
+                "timers" => says.timers,
+                _ => false,
+            };
+            if !is_said {
                 findings.lose(format!("{place}.{key}"), "has no equal", LEFT_OUT);
             }
         }
         for (at, choice) in state.always.iter().enumerate() {
-            lose_of_act(&format!("{place}.always[{at}]"), &choice.act, findings);
+            lose_of_act(
+                &format!("{place}.always[{at}]"),
+                &choice.act,
+                says,
+                findings,
+            );
         }
     }
     for (position, transition) in machine.transitions.iter().enumerate() {
-        lose_of_act(
-            &format!("transitions[{position}]"),
-            &transition.act,
-            findings,
-        );
+        let place = format!("transitions[{position}]");
+        lose_of_act(&place, &transition.act, says, findings);
     }
 }
 
-fn lose_of_act(place: &str, act: &Act, findings: &mut Findings) {
-    for (key, _) in &act.other {
-        findings.lose(format!("{place}.{key}"), "has no equal", "it is left out");
+/// Whether a `meta` holds nothing but what XState says in its own keys.
+fn is_about(meta: &Json) -> bool {
+    let mut fields = meta.fields().iter();
+    fields.all(|(key, _)| xstate::ABOUT.contains(&key.as_str()))
+}
+
+fn lose_of_act(place: &str, act: &Act, says: Says, findings: &mut Findings) {
+    for (key, value) in &act.other {
+        let is_said = match key.as_str() {
+            // A transition of XState has no tags.
+            "meta" => says.about && is_about(value) && value.get("tags").is_none(),
+            "merge" => says.merge,
+            "reenter" => says.reenter,
+            _ => false,
+        };
+        if !is_said {
+            findings.lose(format!("{place}.{key}"), "has no equal", LEFT_OUT);
+        }
+    }
+}
+
+/// Says that the other system does not merge payloads by itself.
+fn note_merging(machine: &Machine, how: &str, findings: &mut Findings) {
+    let mut transitions = machine.transitions.iter();
+    if transitions.any(|it| machine.merge(&it.act) != Merge::Not) {
+        let text = format!(
+            "in format 2 the payload of an event is merged into the context unless `\"merge\": false` forbids it; there \
+             it is not: {how}"
+        );
+        findings.note("", text);
     }
 }

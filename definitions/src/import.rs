@@ -24,7 +24,7 @@ use crate::base::json::{object, text};
 use crate::base::problem::{Findings, Problem, Translated};
 use crate::check;
 use crate::document;
-use crate::model::Machine;
+use crate::model::{Act, Machine};
 
 /// A language that definitions are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,24 @@ pub fn import(
         }
     }
     findings.finish(definition)
+}
+
+/// In a language where the data of an event stays outside of the context, a payload is merged only where a transition
+/// says so, as `export` writes it.
+fn keep_payloads_apart(machine: &mut Machine) {
+    let merges = |act: &Act| *act.other("merge") == Json::Bool(true);
+    if machine.transitions.is_empty() {
+        return;
+    }
+    if machine.transitions.iter().all(|it| merges(&it.act)) {
+        // As in format 2 without a word.
+        for transition in &mut machine.transitions {
+            transition.act.other.retain(|(key, _)| key != "merge");
+        }
+        return;
+    }
+    let apart = ("merge".to_owned(), Json::Bool(false));
+    machine.other.insert(0, apart);
 }
 
 /// What a file says beside the states and transitions.

@@ -89,6 +89,17 @@ pub enum From {
     },
 }
 
+/// How the payload of an event is merged into the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Its top-level fields replace those of the context.
+    Shallow,
+    /// Objects are merged at every depth.
+    Deep,
+    /// It is not.
+    Not,
+}
+
 impl Machine {
     /// The state of this name.
     pub fn state(&self, name: &str) -> Option<&State> {
@@ -99,6 +110,21 @@ impl Machine {
     pub fn other(&self, key: &str) -> &Json {
         let found = self.other.iter().find(|(name, _)| name == key);
         found.map_or(&Json::Null, |(_, value)| value)
+    }
+
+    /// How a transition merges its payload.
+    pub fn merge(&self, act: &Act) -> Merge {
+        let own = act.other("merge");
+        let said = if own.is_null() {
+            self.other("merge")
+        } else {
+            own
+        };
+        match said {
+            Json::Bool(false) => Merge::Not,
+            Json::Text(deep) if deep == "deep" => Merge::Deep,
+            _ => Merge::Shallow,
+        }
     }
 
     /// The positions of the transitions out of a state, in the order in which they are tried. For many states there is
@@ -136,6 +162,15 @@ impl Machine {
 }
 
 impl State {
+    /// Its timers; one alone need not stand in a list.
+    pub fn timers(&self) -> &[Json] {
+        match self.other.iter().find(|(key, _)| key == "timers") {
+            Some((_, Json::List(timers))) => timers,
+            Some((_, one)) => std::slice::from_ref(one),
+            None => &[],
+        }
+    }
+
     /// Whether an instance never stays in this state, because one of its choices has no condition.
     pub fn is_choice(&self) -> bool {
         self.always.iter().any(|choice| choice.act.guard.is_none())
@@ -153,6 +188,17 @@ impl Transition {
 }
 
 impl Act {
+    /// A key that has no field of its own here; null if it is absent.
+    pub fn other(&self, key: &str) -> &Json {
+        let found = self.other.iter().find(|(name, _)| name == key);
+        found.map_or(&Json::Null, |(_, value)| value)
+    }
+
+    /// Whether a transition to the same state leaves it and enters it again.
+    pub fn reenters(&self) -> bool {
+        *self.other("reenter") == Json::Bool(true)
+    }
+
     /// Whether it has neither a condition nor an effect.
     pub fn is_plain(&self) -> bool {
         *self == Self::default()

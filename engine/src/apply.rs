@@ -74,6 +74,10 @@ fn admits(
     at: FactAt<'_>,
     compiled: &Compiled,
 ) -> Result<bool, Error> {
+    let fence = entry.meta.as_ref().and_then(|meta| meta.fence.as_ref());
+    if fence.is_some_and(|fence| !View::new(state).fence_holds(fence, at.time_ms)) {
+        return Ok(false);
+    }
     let mut earlier = Overlay::default();
     for fact in &entry.facts {
         if !admissible(View::new(state).over(&earlier), fact, at, compiled)? {

@@ -4,15 +4,15 @@
 //! are applied.
 
 mod apply_event;
-mod automation;
 mod batch;
 mod dry_run;
 mod idempotency;
 mod instance;
-mod level;
+mod locks;
 mod meta;
 mod prepare;
 mod put_machine;
+mod settings;
 mod timers;
 mod trial;
 
@@ -98,36 +98,49 @@ fn decide_early(
     if let Some(meta) = at.meta {
         decider.check_meta(meta)?;
     }
+    let fenced = decider.check_fence();
     if let Command::DryRun(asked) = command {
-        return dry_run::decide(decider, asked);
+        return dry_run::decide(decider, asked, fenced);
     }
-    let mut compiled = Compiled::default();
-    let (facts, reply, offset) = match command {
-        Command::Batch(ops) => {
-            let (facts, replies) = batch::decide(decider, ops, &mut compiled)?;
-            (facts, Reply::Batch(replies), None)
-        }
-        single => match decider.single(single)? {
-            OpDecision::Write {
-                body,
-                reply,
-                machine,
-            } => {
-                compiled.extend(machine);
-                (vec![body.into()], reply, None)
+    match (decider.decision(command, at), fenced) {
+        // What writes nothing needs no fence: it may be the answer to what was written before.
+        (answer @ Ok(Decision::Answer { .. }), _) => answer,
+        // An owner must learn first that its lock is lost.
+        (_, Err(lost)) => Err(lost),
+        (decision, Ok(())) => decision,
+    }
+}
+
+impl Decider<'_> {
+    fn decision(self, command: &Command, at: &DecideAt<'_>) -> Result<Decision, Refusal> {
+        let mut compiled = Compiled::default();
+        let (facts, reply, offset) = match command {
+            Command::Batch(ops) => {
+                let (facts, replies) = batch::decide(self, ops, &mut compiled)?;
+                (facts, Reply::Batch(replies), None)
             }
-            OpDecision::Answer { reply, offset } => (Vec::new(), reply, offset),
-        },
-    };
-    if facts.is_empty() {
-        return Ok(Decision::Answer { reply, offset });
+            single => match self.single(single)? {
+                OpDecision::Write {
+                    body,
+                    reply,
+                    machine,
+                } => {
+                    compiled.extend(machine);
+                    (vec![body.into()], reply, None)
+                }
+                OpDecision::Answer { reply, offset } => (Vec::new(), reply, offset),
+            },
+        };
+        if facts.is_empty() {
+            return Ok(Decision::Answer { reply, offset });
+        }
+        let entry = self.entry(facts, at);
+        Ok(Decision::Write {
+            entry,
+            reply,
+            compiled,
+        })
     }
-    let entry = decider.entry(facts, at);
-    Ok(Decision::Write {
-        entry,
-        reply,
-        compiled,
-    })
 }
 
 /// The decision on one operation.
@@ -189,6 +202,7 @@ impl Decider<'_> {
             Command::FlushAll => self.flush_all(),
             Command::SetLevel { level } => self.set_level(*level),
             Command::SetAutomation(set) => self.set_automation(set),
+            Command::Lock(lock) => self.lock(lock),
             Command::Batch(_) => Err(Refusal::bad("ops", "a batch must not hold a batch")),
             Command::DryRun(_) => Err(Refusal::bad(
                 "dry_run",

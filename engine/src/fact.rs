@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod level;
+pub(crate) mod planted;
 
 use std::fmt;
 
@@ -13,8 +14,9 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fired, FlushAll, Header, Key,
-    KeyBounds, Meta, PutMachine, SetAutomation, SetLevel, SetTimers, Timer, TimerSpent, Timers,
+    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fence, Fired, FlushAll, Header, Key,
+    KeyBounds, LockChanged, LockEnded, LockHolder, LockWaiter, Meta, PutMachine, SetAutomation,
+    SetLevel, SetTimers, Timer, TimerSpent, Timers,
 };
 
 use crate::limits::Limits;
@@ -51,7 +53,8 @@ impl Fact {
             Body::PutMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
-            | Body::SetAutomation(_) => None,
+            | Body::SetAutomation(_)
+            | Body::LockChanged(_) => None,
         }
     }
 }
@@ -88,7 +91,8 @@ impl Meta {
             .sum();
         let texts = [&self.reason, &self.correlation_id, &self.causation_id];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        headers + texts
+        let fence = self.fence.as_ref().map_or(0, |fence| fence.lock.len() + 20);
+        headers + texts + fence
     }
 
     /// The offset of the write that was its cause, if it names one.
@@ -120,7 +124,10 @@ impl fmt::Display for Meta {
                 write!(f, " {name} {text:?}")?;
             }
         }
-        Ok(())
+        match &self.fence {
+            Some(fence) => write!(f, " fence {}@{}", fence.lock, fence.token),
+            None => Ok(()),
+        }
     }
 }
 
@@ -169,6 +176,7 @@ impl fmt::Display for Fact {
             Some(Body::FlushAll(_)) => f.write_str("everything removed"),
             Some(Body::SetLevel(set)) => write!(f, "feature level {}", set.level),
             Some(Body::SetAutomation(set)) => write!(f, "{set}"),
+            Some(Body::LockChanged(changed)) => write!(f, "{changed}"),
         }
     }
 }
@@ -205,6 +213,31 @@ impl fmt::Display for SetTimers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} timers set", self.instance_id)?;
         timers(f, self.timers.as_ref())?;
+        after(f, self.prev_offset, None)
+    }
+}
+
+impl fmt::Display for LockChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "lock {}:", self.name)?;
+        if let Some(ended) = &self.ended {
+            let how = if ended.expired { "expired" } else { "released" };
+            write!(f, " {how} by {}@{},", ended.owner, ended.token)?;
+        }
+        match &self.holder {
+            Some(holder) if holder.token == 0 => write!(f, " granted to {}", holder.owner)?,
+            Some(holder) => write!(f, " held by {}@{}", holder.owner, holder.token)?,
+            None => f.write_str(" free")?,
+        }
+        if let Some(holder) = &self.holder {
+            write!(f, " until {}", holder.expires_ms)?;
+        }
+        if let Some(waiter) = &self.waiter {
+            write!(f, ", {} waits until {}", waiter.owner, waiter.until_ms)?;
+        }
+        if !self.gone.is_empty() {
+            write!(f, ", gone {:?}", self.gone)?;
+        }
         after(f, self.prev_offset, None)
     }
 }

@@ -14,11 +14,11 @@
 //! | module | holds |
 //! |---|---|
 //! | [`replay`] | a state from the snapshot and the log of a backup |
-//! | `decide` | command to facts, on the leader: one file per operation, batches, decisions made ahead |
-//! | `query` | reads: one instance, one machine, pages of both |
+//! | `decide` | command to facts, on the leader: one file per operation, timers, batches, decisions made ahead |
+//! | `query` | reads: one instance, one machine, pages of both and of timers, what events would do |
 //! | `apply` | entries to state: an admissible entry is installed, any other is stale; a planted bug for tests |
 //! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
-//! | `state` | what is applied: its tables, digest, snapshot records and invariants |
+//! | `state` | what is applied: its tables, armed timers, digest, snapshot records and invariants |
 //! | `api` | what callers and the engine exchange: [`command`], [`reply`], [`Refusal`] |
 //! | `machine` | machines as users write them ([`definition`], [`guard`], [`expression`]), and compiled for deciding |
 //! | `json` | users' JSON text, read and merged without building values |
@@ -43,11 +43,12 @@ mod state;
 mod view;
 
 pub use api::command::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, FireTimer,
-    ListInstances, ListTimers, Part, PutMachine, Query, SetAutomation, SetTimers,
+    AcquireLock, ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun,
+    ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, Part, PutMachine,
+    Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
-pub use api::reply::{InstanceView, Reply};
-pub use api::{Refusal, TRIED, command, reply};
+pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
+pub use api::{LockRefusal, Refusal, TRIED, command, reply};
 pub use apply::Outcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;
@@ -55,8 +56,13 @@ pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, 
 pub use fact::chain;
 #[cfg(feature = "planted-bugs")]
 pub use fact::chain::planted::{leave_stale_entries_out, lose_heads_of_snapshots};
+#[cfg(feature = "planted-bugs")]
+pub use fact::planted::{fire_again, fire_early, rearm_on_self_transitions};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
-pub use machine::{Compiled, definition, expression, guard, nearest, schema};
+pub use machine::{Compiled, definition, expression, guard, nearest, schema, span};
+pub use query::LockTurn;
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::Pending;
+#[cfg(feature = "planted-bugs")]
+pub use view::ignore_fences;

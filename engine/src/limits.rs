@@ -58,6 +58,28 @@ pub const TIMERS_LISTED_MAX: usize = 1000;
 pub const TIMERS_OVERDUE_COUNTED_MAX: usize = 100_000;
 /// Most bytes of the reason that a spent timer keeps.
 pub const SPENT_MESSAGE_BYTES_MAX: usize = 512;
+/// Longest name of a lock, and of its owner, in bytes.
+pub const LOCK_NAME_BYTES_MAX: usize = 1024;
+/// Shortest time for which a lock is granted, in milliseconds.
+pub const LOCK_TTL_MS_MIN: u64 = 1000;
+/// Longest time for which a lock is granted, in milliseconds, and longest time that an owner may ask to wait.
+pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
+/// A place in a lock's queue is kept for so much longer than the owner waits, in milliseconds, so that an owner finds it
+/// that asks again at the end of its time.
+pub const LOCK_PLACE_SLACK_MS: u64 = 3000;
+/// A place in a lock's queue is lost after this time, in milliseconds, unless the owner asks again.
+pub const LOCK_PLACE_MS_MAX: u64 = 30_000;
+/// A lock that goes to an owner that has waited expires after this time, in milliseconds, unless the owner asks again: it
+/// may have gone away.
+pub const LOCK_CLAIM_MS_MAX: u64 = 10_000;
+/// Most locks that may be held at one time.
+pub const LOCKS_MAX: usize = 100_000;
+/// Most owners that may wait for one lock.
+pub const LOCK_WAITERS_MAX: usize = 1000;
+/// Most owners that may wait for all locks together.
+pub const LOCKS_WAITING_MAX: usize = 10_000;
+/// Longest page of LOCK_LIST.
+pub const LOCKS_LISTED_MAX: usize = 1000;
 /// Most `always` transitions that one state may have.
 pub const ALWAYS_MAX: usize = 64;
 /// Most `always` transitions that one event may take.

@@ -7,7 +7,7 @@ pub mod guard;
 pub mod nearest;
 mod pattern;
 pub mod schema;
-pub(crate) mod span;
+pub mod span;
 mod version;
 
 pub use compiled::Compiled;

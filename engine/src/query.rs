@@ -3,6 +3,7 @@
 mod allowed;
 pub(crate) mod course;
 mod list;
+mod locks;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use crate::machine::Machine;
 use crate::machine::definition::Warning;
 use crate::view::View;
 use crate::{Refusal, State};
+
+pub use locks::LockTurn;
 
 impl State {
     /// Answers a query from what is applied.
@@ -71,6 +74,8 @@ pub(crate) fn answer(
             };
             allowed::events(view, instance_id, &asked, steps)
         }
+        Query::GetLock { name, now_ms } => locks::get(view, name, *now_ms).map(Some),
+        Query::ListLocks(list) => locks::list(view, list, steps),
         Query::GetMachine { machine, version } => get_machine(view, machine, *version).map(Some),
         Query::ListMachines { limit, offset } => {
             let count = view.state.machines.len() + view.machines_in_flight().count();

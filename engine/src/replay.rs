@@ -219,6 +219,20 @@ impl Replay {
         })
     }
 
+    /// Compares state and chain at the end of a file of entries, as [`Replay::compare`] and [`Replay::compare_head`] do.
+    ///
+    /// # Errors
+    /// When one of them is another one.
+    pub fn compare_end(
+        &self,
+        offset: u64,
+        digest: Option<&str>,
+        head: Option<&str>,
+    ) -> Result<(), Error> {
+        self.compare(offset, digest)?;
+        self.compare_head(offset, head)
+    }
+
     /// The state so far.
     pub fn state(&self) -> &State {
         &self.state

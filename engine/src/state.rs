@@ -10,8 +10,8 @@ mod idempotency;
 mod install;
 mod instance;
 mod invariants;
-mod key_record;
 mod load;
+pub(crate) mod locks;
 mod machines;
 mod snapshot;
 mod table;
@@ -21,10 +21,10 @@ pub use error::Error;
 pub use invariants::{BrokenInvariant, ensure};
 pub use load::StateLoader;
 
+pub(crate) use idempotency::key_record::key_name::{Scope, key_name};
 pub(crate) use idempotency::remembered;
 pub(crate) use install::{FactAt, ID_BYTES_MAX, ID_TOO_LONG, contradiction, usable};
 pub(crate) use instance::{Instance, ctx_bytes, timers};
-pub(crate) use key_record::key_name::{Scope, key_name};
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ use crate::chain::{Chain, EntryHash, planted};
 use crate::fact::level;
 
 use idempotency::IdempotencyKeys;
-use key_record::KeyRecord;
+use idempotency::key_record::{self, KeyRecord};
+use locks::Locks;
 use machines::Machines;
 use table::{Keyed, Table};
 use timers::Timers;
@@ -58,6 +59,7 @@ pub struct State {
     pub(crate) ids: OrdSet<Box<str>>,
     used_ids: Table<UsedId>,
     pub(crate) timers: Timers,
+    pub(crate) locks: Locks,
     pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
@@ -135,6 +137,7 @@ impl State {
             ids: OrdSet::new(),
             used_ids: Table::new(),
             timers: Timers::new(),
+            locks: Locks::default(),
             keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,

@@ -1,10 +1,14 @@
 //! The state with up to two overlays, read as one: the state after all facts in flight are applied.
 
+mod locks;
 mod overlay;
 mod pending;
+mod planted;
 
 pub(crate) use overlay::Overlay;
 pub use pending::Pending;
+#[cfg(feature = "planted-bugs")]
+pub use planted::ignore_fences;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -15,6 +15,9 @@ pub const VARIABLE: &str = "RSTMDB_PLANTED_BUG";
 /// With its bug planted, a watch misses the event that wakes it at each offset that this divides.
 pub(crate) const WATCH_DROPS_EVERY: u64 = 100;
 
+/// With its bug planted, a timer fires by so much before its time, in milliseconds.
+pub(crate) const FIRES_EARLY_MS: u64 = 30;
+
 /// What can be planted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -48,11 +51,19 @@ pub enum Bug {
     ReloadForgetsARevocation,
     /// The new addresses of a member are confirmed, and not written.
     MovedMemberStaysWhereItWas,
+    /// A write takes effect although the token of its fence does not hold the lock any more.
+    FenceNotChecked,
+    /// A timer fires a little before its time.
+    TimerFiresBeforeDue,
+    /// A new leader fires what it knew to become due, also what has fired already.
+    TimerFiresTwiceAfterFailover,
+    /// A transition to the same state arms the timers of the state again.
+    SelfTransitionRearms,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -68,6 +79,10 @@ impl Bug {
         Self::MetadataLostByForwarding,
         Self::ReloadForgetsARevocation,
         Self::MovedMemberStaysWhereItWas,
+        Self::FenceNotChecked,
+        Self::TimerFiresBeforeDue,
+        Self::TimerFiresTwiceAfterFailover,
+        Self::SelfTransitionRearms,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -89,6 +104,10 @@ impl Bug {
             Self::MetadataLostByForwarding => "metadata-lost-by-forwarding",
             Self::ReloadForgetsARevocation => "reload-forgets-a-revocation",
             Self::MovedMemberStaysWhereItWas => "moved-member-stays-where-it-was",
+            Self::FenceNotChecked => "fence-not-checked",
+            Self::TimerFiresBeforeDue => "timer-fires-before-due",
+            Self::TimerFiresTwiceAfterFailover => "timer-fires-twice-after-failover",
+            Self::SelfTransitionRearms => "self-transition-rearms",
         }
     }
 }
@@ -122,8 +141,12 @@ pub fn set(bug: Bug) {
     match bug {
         Bug::AckBeforeFsync => rstmdb_raft_store::acknowledge_before_write(),
         Bug::StaleFactApplied => rstmdb_engine::apply_stale_events(),
+        Bug::FenceNotChecked => rstmdb_engine::ignore_fences(),
         Bug::ChainSkipsStale => rstmdb_engine::leave_stale_entries_out(),
         Bug::ChainLostBySnapshot => rstmdb_engine::lose_heads_of_snapshots(),
+        Bug::TimerFiresBeforeDue => rstmdb_engine::fire_early(),
+        Bug::TimerFiresTwiceAfterFailover => rstmdb_engine::fire_again(),
+        Bug::SelfTransitionRearms => rstmdb_engine::rearm_on_self_transitions(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly

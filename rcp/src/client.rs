@@ -20,6 +20,8 @@
 //!   that the outcome is unknown.
 //! - **Each watch has its own connection**, so that a slow consumer delays only its own watch. It resumes
 //!   after a lost connection, on any node, without gap or duplicate.
+//! - **A lock is a guard** ([`Client::lock`]): it renews by itself, tells its holder when the lock is lost, and gives the
+//!   fence that the cluster checks with each write.
 //!
 //! A retried call may overtake calls that were queued after it; callers who need an order across
 //! failures await one call before the next, or use `expected_wal_offset`.
@@ -60,6 +62,7 @@ mod address;
 mod connection;
 mod dial;
 mod error;
+mod lock;
 mod ops;
 mod options;
 mod position;
@@ -77,6 +80,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use error::Error;
+pub use lock::{Lock, LockRequest};
 pub use options::{ClientOptions, TlsOptions};
 pub use watch::{Watch, WatchItem};
 

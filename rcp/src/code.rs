@@ -99,6 +99,14 @@ codes! {
     ReadOnlyMode = "READ_ONLY_MODE", retryable true;
     /// Extension: the request needs a feature that the cluster has not agreed on yet.
     FeatureLevel = "FEATURE_LEVEL", retryable false;
+    /// Extension: another owner holds the lock.
+    LockHeld = "LOCK_HELD", retryable false;
+    /// Extension: the token no longer holds its lock.
+    LockLost = "LOCK_LOST", retryable false;
+    /// Extension: there are as many as are allowed; nothing was done.
+    QuotaExceeded = "QUOTA_EXCEEDED", retryable true;
+    /// Extension: the server does not allow it.
+    Forbidden = "FORBIDDEN", retryable false;
 }
 
 impl Code {
@@ -111,10 +119,13 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
+            Code::LockHeld | Code::LockLost => Code::Conflict,
+            Code::QuotaExceeded => Code::RateLimited,
             Code::ExpressionFailed
             | Code::ExpressionLimit
             | Code::SchemaFailed
-            | Code::FeatureLevel => Code::BadRequest,
+            | Code::FeatureLevel
+            | Code::Forbidden => Code::BadRequest,
             Code::Other(_) => Code::InternalError,
             legacy => legacy,
         }
@@ -174,6 +185,10 @@ mod tests {
             "EXPRESSION_LIMIT",
             "SCHEMA_FAILED",
             "FEATURE_LEVEL",
+            "LOCK_HELD",
+            "LOCK_LOST",
+            "QUOTA_EXCEEDED",
+            "FORBIDDEN",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
@@ -187,6 +202,9 @@ mod tests {
         assert_eq!(Code::ReadOnlyMode.for_legacy(), Code::WalIoError);
         assert_eq!(Code::SchemaFailed.for_legacy(), Code::BadRequest);
         assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
+        assert_eq!(Code::LockHeld.for_legacy(), Code::Conflict);
+        assert_eq!(Code::LockLost.for_legacy(), Code::Conflict);
+        assert_eq!(Code::QuotaExceeded.for_legacy(), Code::RateLimited);
     }
 
     #[test]
@@ -204,7 +222,8 @@ mod tests {
                 "RATE_LIMITED",
                 "NO_LEADER",
                 "TIMEOUT",
-                "READ_ONLY_MODE"
+                "READ_ONLY_MODE",
+                "QUOTA_EXCEEDED"
             ]
         );
     }

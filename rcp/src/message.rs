@@ -11,7 +11,7 @@
 //! | [`request`] | the request envelope |
 //! | [`response`] | the response envelope, errors, meta; writing them |
 //! | [`meta`] | what a client says about a write |
-//! | [`session`], [`machine`], [`instance`], [`asking`], [`batch`], [`watch`], [`storage`], [`cluster`] | parameters and results, by part of the protocol |
+//! | [`session`], [`machine`], [`instance`], [`asking`], [`batch`], [`watch`], [`storage`], [`locks`], [`cluster`] | parameters and results, by part of the protocol |
 //!
 //! [`RawValue`]: serde_json::value::RawValue
 
@@ -29,6 +29,7 @@ pub mod storage;
 pub mod watch;
 
 pub use instance::asking;
+pub use storage::locks;
 
 pub use fields::{ParamFault, Params};
 pub use request::{RequestFault, RequestHead};

@@ -1,6 +1,7 @@
 //! The machines that the tests use, and an independent model of them. The node gets the definitions.
 //! [`Machine::next`] says what the node must then do.
 
+mod fuse;
 mod gate;
 mod parcel;
 
@@ -19,6 +20,8 @@ pub enum Machine {
     Parcel,
     /// Of format 2: its timers close and open it for ever.
     Gate,
+    /// Of format 2: many short timers, one of which deletes the instance.
+    Fuse,
 }
 
 /// Why an event is refused.
@@ -81,15 +84,20 @@ impl Machine {
     /// Every machine of format 1.
     pub const ALL: [Machine; 2] = [Machine::Counter, Machine::Order];
     /// Every machine.
-    pub const KNOWN: [Machine; 5] = [
+    pub const KNOWN: [Machine; 6] = [
         Machine::Counter,
         Machine::Order,
         Machine::Tally,
         Machine::Parcel,
         Machine::Gate,
+        Machine::Fuse,
     ];
     /// Every event of [`Machine::Parcel`].
     pub const PARCEL_EVENTS: [&'static str; 4] = parcel::EVENTS;
+    /// Every event of [`Machine::Gate`] that clients have.
+    pub const GATE_EVENTS: [&'static str; 5] = gate::EVENTS;
+    /// Every event of [`Machine::Fuse`] that clients have.
+    pub const FUSE_EVENTS: [&'static str; 5] = fuse::EVENTS;
     /// Every event of [`Machine::Order`].
     pub const ORDER_EVENTS: [&'static str; 5] = ["PAY", "SHIP", "DELIVER", "CANCEL", "REOPEN"];
 
@@ -101,6 +109,7 @@ impl Machine {
             Machine::Tally => "tally",
             Machine::Parcel => "parcel",
             Machine::Gate => "gate",
+            Machine::Fuse => "fuse",
         }
     }
 
@@ -117,6 +126,7 @@ impl Machine {
             Machine::Order => "created",
             Machine::Tally | Machine::Gate => "open",
             Machine::Parcel => "packed",
+            Machine::Fuse => "lit",
         }
     }
 
@@ -162,6 +172,7 @@ impl Machine {
                 ],
             }),
             Machine::Gate => gate::definition(),
+            Machine::Fuse => fuse::definition(),
         }
     }
 
@@ -169,13 +180,31 @@ impl Machine {
     pub fn timers(self, state: &str) -> &'static [(&'static str, u64)] {
         match self {
             Machine::Gate => gate::timers(state),
+            Machine::Fuse => fuse::timers(state),
             _ => &[],
         }
     }
 
     /// Whether an event enters its state anew although it stays in it.
     pub fn reenters(self, event: &str) -> bool {
-        self == Machine::Gate && event == "HOLD"
+        matches!(
+            (self, event),
+            (Machine::Gate, "HOLD") | (Machine::Fuse, "RELIGHT")
+        )
+    }
+
+    /// By how many milliseconds a timer may be late and still happen; `None`: by any time.
+    pub fn late_max_ms(self, timer: &str) -> Option<u64> {
+        (self == Machine::Fuse)
+            .then(|| fuse::late_max_ms(timer))
+            .flatten()
+    }
+
+    /// After how many milliseconds a timer that was refused is tried again, and how often.
+    pub fn retry(self, timer: &str) -> Option<(u64, u32)> {
+        (self == Machine::Fuse)
+            .then(|| fuse::retry(timer))
+            .flatten()
     }
 
     /// Where an event without a payload leads; `ctx` is the context before the event.
@@ -202,6 +231,7 @@ impl Machine {
             (Machine::Tally, "full", "EMPTY") => Ok("open"),
             (Machine::Parcel, _, _) => self.event(state, event, ctx, None).map(|moved| moved.state),
             (Machine::Gate, _, _) => gate::next(state, event),
+            (Machine::Fuse, _, _) => fuse::next(state, event),
             _ => Err(Refusal::InvalidTransition),
         }
     }

@@ -1,7 +1,7 @@
 //! What a user says about a write.
 
 use clap::Args;
-use rstmdb_rcp::message::meta::{Headers, Meta};
+use rstmdb_rcp::message::meta::{Fence, Headers, Meta};
 
 /// The options that every write takes.
 #[derive(Debug, Clone, Default, Args)]
@@ -19,6 +19,9 @@ pub struct About {
     /// The cause: the offset of an earlier write, or any other id.
     #[arg(long, value_name = "OFFSET|ID")]
     causation_id: Option<String>,
+    /// Refuse the write if this token no longer holds this lock.
+    #[arg(long, value_name = "LOCK:TOKEN", env = "RSTMDB_FENCE", value_parser = fence)]
+    fence: Option<FenceOption>,
 }
 
 impl About {
@@ -32,6 +35,7 @@ impl About {
             reason: self.reason.map(Into::into),
             correlation_id: self.correlation_id.map(Into::into),
             causation_id: self.causation_id.map(Into::into),
+            fence: self.fence.and_then(|option| option.0),
         }
     }
 }
@@ -54,9 +58,50 @@ impl WouldSay {
     }
 }
 
+/// Nothing if it is empty: so an empty variable means that there is no fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FenceOption(Option<Fence<'static>>);
+
+fn fence(text: &str) -> Result<FenceOption, String> {
+    if text.is_empty() {
+        return Ok(FenceOption(None));
+    }
+    let parts = text.rsplit_once(':');
+    let fence = parts.and_then(|(lock, token)| Some((lock, token.parse().ok()?)));
+    match fence {
+        Some((lock, token)) if !lock.is_empty() && token > 0 => {
+            Ok(FenceOption(Some(Fence::new(lock.to_owned(), token))))
+        }
+        _ => Err("expected LOCK:TOKEN, with the token that `lock acquire` has printed".to_owned()),
+    }
+}
+
 pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fence_is_a_lock_and_a_token() {
+        let is = |lock: &'static str| Ok(FenceOption(Some(Fence::new(lock, 17))));
+        assert_eq!(fence("billing:17"), is("billing"));
+        assert_eq!(fence("eu:billing:17"), is("eu:billing"));
+        assert_eq!(fence(""), Ok(FenceOption(None)));
+        for wrong in [
+            "billing",
+            "billing:",
+            ":17",
+            "billing:0",
+            "billing:-1",
+            "billing:x",
+        ] {
+            assert!(fence(wrong).is_err(), "{wrong:?} was taken");
+        }
     }
 }

@@ -1,11 +1,18 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
+mod locks;
+
 use clap::{Args, Subcommand};
+
+pub use locks::{
+    Acquiring, Lock, LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun,
+};
 
 use super::about::About;
 use super::asking::{Allowed, DryRun, Explain, Freshness};
 use super::automation::Automation;
 use super::bench::Bench;
+use super::clock::Clock;
 use super::cluster::Cluster;
 use super::offline::Offline;
 use super::timers::Timers;
@@ -59,6 +66,10 @@ pub enum Command {
     Automation(Automation),
     /// List timers, move one, or let an instance's timers fire again.
     Timers(Timers),
+    /// Acquire, renew and release locks, or run a command while holding one.
+    Lock(Lock),
+    /// Show the time of a server for tests whose clock stands still, or let time pass.
+    Clock(Clock),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAll),
     /// Read the log.
@@ -310,7 +321,8 @@ pub struct Batch {
     /// All operations take effect, or none.
     #[arg(long)]
     pub atomic: bool,
-    /// The operations {"op", "params"}: a JSON array or one object a line; - for standard input.
+    /// The operations {"op", "params"}: a JSON array or one object a line; @file.json is the same as file.json, - standard
+    /// input.
     pub file: String,
     /// Its metadata.
     #[command(flatten)]

@@ -7,6 +7,7 @@ mod about;
 mod asking;
 mod automation;
 mod bench;
+mod clock;
 mod cluster;
 mod commands;
 mod offline;
@@ -20,10 +21,12 @@ pub(crate) use about::header;
 pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
 pub use automation::{Automation, AutomationCommand, Pause, Resume};
 pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
+pub use clock::{Clock, ClockAdvance, ClockCommand};
 pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
 pub use commands::{
-    Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance, FlushAll,
-    GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, PutMachine,
+    Acquiring, Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance,
+    FlushAll, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, Lock,
+    LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun, PutMachine,
     WalRead,
 };
 pub use offline::{
@@ -50,7 +53,7 @@ pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the server refused (code and message on standard error), the command\n\
 found damage, or a local file failed; 2 wrong arguments or input file; 3 no connection;\n\
-4 timeout or unknown outcome.\n\n\
+4 timeout or unknown outcome. `lock` has some of its own: see `lock --help`.\n\n\
 Results are tables on a terminal. With --json, or if the output is piped, they are RCP's JSON\n\
 unchanged.";
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rstmdb_engine::fact::{Body, Entry, Fact, Fired, Key, SetTimers, TimerSpent, Timers};
-use rstmdb_rcp::message::meta::FactMeta;
+use rstmdb_rcp::message::meta::{FactMeta, Fence};
 use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer, Timed};
 use rstmdb_rcp::message::storage::{Origin, WalEntry};
 use serde::Serialize;
@@ -34,6 +34,7 @@ pub(super) fn said(entry: &Entry) -> FactMeta<'static> {
         reason: meta.reason.map(Into::into),
         correlation_id: meta.correlation_id.map(Into::into),
         causation_id: meta.causation_id.map(Into::into),
+        fence: meta.fence.map(|fence| Fence::new(fence.lock, fence.token)),
     }
 }
 
@@ -82,9 +83,10 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),
-        Some(Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_)) | None => {
-            Err("it is not about an instance".to_owned())
-        }
+        Some(
+            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) | Body::LockChanged(_),
+        )
+        | None => Err("it is not about an instance".to_owned()),
     }
 }
 

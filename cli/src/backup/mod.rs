@@ -53,6 +53,7 @@ pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
     target.belong_to(&head).await?;
     let before = target.last_offset();
     let mut attempts = 1;
+    let mut began = None;
     loop {
         let stopped = match copy(&mut target, &source, &head).await {
             Ok(()) => break,
@@ -65,9 +66,25 @@ pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
         attempts += 1;
         head = source.describe().await?;
         begin_run(&mut target, &source, &head).await?;
+        began = Some(head.first_offset);
     }
     let from = before.map_or(1, |before| before + 1);
-    Report::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)
+    Report::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)?;
+    match began.and_then(|first| without_archive(&target.manifest, first)) {
+        Some(poorer) => Err(Error::Failed(poorer)),
+        None => Ok(()),
+    }
+}
+
+/// What the run lacks that this backup has begun at `first`, if the server could not read its archive then.
+fn without_archive(manifest: &Manifest, first: u64) -> Option<String> {
+    let run = manifest.runs.iter().find(|run| run.first_offset == first)?;
+    let reason = run.archive_unavailable.as_ref()?;
+    Some(format!(
+        "the backup is done, but begins anew at offset {first}: the server cannot read its archive at the moment, which may \
+         have the history before ({reason}). The manifest notes it. Once the archive can be read again, make a backup in \
+         another folder to have that history"
+    ))
 }
 
 /// Copies the log after the last run, up to the head.
@@ -124,6 +141,7 @@ fn new_run(head: &Head) -> Run {
         log: Vec::new(),
         // If the run is interrupted before its log is complete, it reaches only up to its last fact.
         until_ms: 0,
+        archive_unavailable: head.archive_unavailable.as_deref().map(ToOwned::to_owned),
     }
 }
 
@@ -163,18 +181,21 @@ struct Report<'a> {
     added: Option<u64>,
     files: usize,
     bytes: u64,
-    restorable: Vec<Range>,
+    restorable: Vec<Range<'a>>,
 }
 
 /// Offsets at which it can be restored, inclusive, and the times of the state there.
 #[derive(Serialize)]
-struct Range {
+struct Range<'a> {
     first_offset: u64,
     last_offset: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_time: Option<String>,
+    /// Why the history before it was not taken from the archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_unavailable: Option<&'a str>,
 }
 
 impl<'a> Report<'a> {
@@ -195,6 +216,7 @@ impl<'a> Report<'a> {
                 last_offset,
                 first_time: times.map(|(first, _)| shown(first)),
                 last_time: times.map(|(_, last)| shown(last)),
+                archive_unavailable: run.archive_unavailable.as_deref(),
             })
         });
         Self {
@@ -232,6 +254,12 @@ impl<'a> Report<'a> {
             session
                 .out
                 .line(&format!("restorable: offsets {first} to {last}{times}"))?;
+            if let Some(reason) = range.archive_unavailable {
+                session.out.line(&format!(
+                    "the archive could not be read when offset {first} was backed up, and may have the history before \
+                     it: {reason}"
+                ))?;
+            }
         }
         Ok(())
     }
@@ -251,6 +279,30 @@ fn from_backup(error: backup::Error) -> Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[tokio::test]
+    async fn a_run_that_begins_without_the_archive_says_so_in_the_manifest() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut target = Target::open(dir.path()).unwrap();
+        let head = Head {
+            cluster_id: "a".into(),
+            first_offset: 1,
+            last_offset: 9,
+            archive_unavailable: Some("connection refused".into()),
+            ..Head::default()
+        };
+        target.belong_to(&head).await.unwrap();
+        target.begin(new_run(&head)).await.unwrap();
+        let manifest = Manifest::read(dir.path()).unwrap().unwrap();
+        let said = without_archive(&manifest, 1).unwrap();
+        assert!(said.contains("connection refused"), "{said}");
+        assert_eq!(without_archive(&manifest, 7), None);
+        let whole = Head {
+            archive_unavailable: None,
+            ..head
+        };
+        assert_eq!(new_run(&whole).archive_unavailable, None);
+    }
 
     #[tokio::test]
     async fn a_run_reaches_the_time_of_the_server_only_once_it_is_copied() {

@@ -35,7 +35,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
 }
 
 pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Error> {
-    let operations = input::operations(&input::read_to_string(&args.file)?)?;
+    let operations = input::operations(&args.file)?;
     let params = Batch {
         mode: if args.atomic {
             BatchMode::Atomic
@@ -61,17 +61,24 @@ pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Er
 
 /// Operations of a best-effort batch that were refused make the command fail as a whole.
 fn refused(batch: &BatchResult<'_>) -> Result<(), Error> {
-    let refused = batch
-        .results
-        .iter()
-        .filter(|item| item.status == Status::Error)
-        .count();
-    if refused == 0 {
+    const NAMED_MAX: usize = 10;
+    let items = batch.results.iter().enumerate();
+    let refused: Vec<String> = items
+        .filter(|(_, item)| item.status == Status::Error)
+        .map(|(at, _)| at.to_string())
+        .collect();
+    if refused.is_empty() {
         return Ok(());
     }
-    let count = batch.results.len();
+    let more = match refused.len() > NAMED_MAX {
+        true => " …",
+        false => "",
+    };
     Err(Error::Failed(format!(
-        "{refused} of {count} operations were refused"
+        "{} of {} operations were refused; counted from 0: {}{more}",
+        refused.len(),
+        batch.results.len(),
+        refused[..refused.len().min(NAMED_MAX)].join(", ")
     )))
 }
 
@@ -89,6 +96,7 @@ mod tests {
             {"status":"error","error":{"code":"CONFLICT","message":"","retryable":false}}]}"#;
         let error = refused(&serde_json::from_str(mixed).unwrap()).unwrap_err();
         assert_eq!(error.exit_code(), 1);
-        assert_eq!(error.to_string(), "1 of 2 operations were refused");
+        let said = "1 of 2 operations were refused; counted from 0: 1";
+        assert_eq!(error.to_string(), said);
     }
 }

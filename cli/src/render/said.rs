@@ -65,6 +65,10 @@ fn said(meta: &Json) -> Vec<String> {
     if !links.is_empty() {
         lines.push(links.join(", "));
     }
+    let fence = &meta["fence"];
+    if let Some(lock) = text_of(&fence["lock"]) {
+        lines.push(format!("under lock {lock}, token {}", fence["token"]));
+    }
     let headers = meta["headers"].fields().iter();
     lines.extend(
         headers.map(|(name, value)| format!("{name}={}", text_of(value).unwrap_or_default())),
@@ -96,7 +100,7 @@ mod tests {
              "event": "REFUND", "from_state": "paid", "to_state": "refunded", "payload": null,
              "via": ["checking", "sen\u{1b}ding"], "emits": ["return_funds"]},
              "meta": {"actor": "ops", "time_ms": 1, "reason": "lost\u{1b}[2J", "correlation_id": "w-1",
-             "causation_id": "4", "headers": {"ticket": "T-1", "x": ""}}},
+             "causation_id": "4", "fence": {"lock": "l", "token": 7}, "headers": {"ticket": "T-1", "x": ""}}},
             {"sequence": 4, "offset": 4, "entry": {"type": "delete_instance", "instance_id": "o-0"},
              "meta": {"time_ms": 1}},
         ], "ended": "root"});
@@ -108,9 +112,10 @@ mod tests {
         assert!(lines[2].ends_with("ding; emits return_funds"), "{text}");
         assert!(lines[3].starts_with("        by ops: lost"), "{text}");
         assert_eq!(lines[4], "        part of w-1, caused by 4");
-        assert_eq!(&lines[5..7], ["        ticket=T-1", "        x="]);
-        assert!(lines[7].starts_with("4 "), "{text}");
-        assert_eq!(lines[8], "the last one names no cause");
+        assert_eq!(lines[5], "        under lock l, token 7");
+        assert_eq!(&lines[6..8], ["        ticket=T-1", "        x="]);
+        assert!(lines[8].starts_with("4 "), "{text}");
+        assert_eq!(lines[9], "the last one names no cause");
         assert!(!text.contains('\u{1b}'));
     }
 }

@@ -1,6 +1,7 @@
 //! CLUSTER_STATUS for people: a line on top, a row for each node, a line for each thing that is wrong.
 
 use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
+use rstmdb_rcp::message::session::RemovedInfo;
 
 use super::output::{Paint, printable};
 use super::table::Table;
@@ -76,6 +77,7 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
 
 fn headline(status: &ClusterStatusResult<'_>) -> String {
     let leader = match status.leader {
+        _ if status.removed.is_some() => "seen from a node that was removed from it".to_owned(),
         Some(id) => format!("leader: node {id}"),
         None if waits_to_be_added(status) => "waits to be added".to_owned(),
         None => "no leader".to_owned(),
@@ -117,18 +119,31 @@ fn short(digest: &str) -> &str {
     &digest[..end.map_or(digest.len(), |(end, _)| end)]
 }
 
-/// The problems that the operator must know of, one line each.
-fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
-    let mut problems = Vec::new();
-    if waits_to_be_added(status) {
+/// What a node says that is no member. All else that it knows of the cluster is old.
+fn no_member(status: &ClusterStatusResult<'_>) -> Option<String> {
+    if let Some(RemovedInfo { by, membership }) = status.removed {
+        return Some(format!(
+            "the node that answers was removed from the cluster: node {by} says that the membership at log index \
+             {membership} does not have it. Stop it, and ask a member. To use its machine again, empty its data folder \
+             (`rstmdb rejoin --data DIR --yes`) and start it with a new cluster.node_id and cluster.join"
+        ));
+    }
+    waits_to_be_added(status).then(|| {
         let own = status.nodes.first().map(|node| node.peer_addr.as_ref());
         let own = own.unwrap_or("HOST:PORT, where this node listens for its peers");
-        problems.push(format!(
+        format!(
             "this node is no member yet: to add it, run `rstmdb-cli -s MEMBER cluster add {own}`, with the address of a \
              member for clients"
-        ));
-        return problems;
+        )
+    })
+}
+
+/// The problems that the operator must know of, one line each.
+fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
+    if let Some(problem) = no_member(status) {
+        return vec![problem];
     }
+    let mut problems = Vec::new();
     if status.leader.is_none() {
         problems.push("no leader: writes and linearizable reads wait for an election".to_owned());
     }
@@ -264,6 +279,7 @@ mod tests {
             term: 7,
             feature_level: None,
             automation: None,
+            removed: None,
             nodes,
         }
     }
@@ -375,6 +391,30 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         // One that has been a member has seen a term.
         status.term = 3;
         assert!(shown(&status).contains(", no leader, term 3\n"));
+    }
+
+    #[test]
+    fn a_node_that_was_removed_says_so_and_nothing_else() {
+        let mut status = cluster(vec![node(1, "leader"), node(2, "follower")]);
+        status.leader = None;
+        status.removed = Some(RemovedInfo {
+            by: 1,
+            membership: 57,
+        });
+        let text = shown(&status);
+        assert!(
+            text.contains(", seen from a node that was removed from it, term 7\n"),
+            "{text}"
+        );
+        let problems = problems_shown(&status);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        for part in [
+            "node 1 says that the membership at log index 57 does not have it",
+            "ask a member",
+            "rstmdb rejoin",
+        ] {
+            assert!(problems[0].contains(part), "{problems:?}");
+        }
     }
 
     #[test]

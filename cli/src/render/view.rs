@@ -1,5 +1,8 @@
 //! How results look to people: which columns a list has, how an object is spelled out.
 
+mod locks;
+mod timers;
+
 use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
@@ -25,7 +28,11 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::GET_MACHINE => machine(result, paint),
         op::PUT_MACHINE => put_machine(result, paint),
         op::AUTOMATION => automation(result),
-        op::TIMER_LIST => timers(result, paint),
+        op::CLOCK_ADVANCE => format!("{}\n", time(&result["now"])),
+        op::TIMER_LIST => timers::list(result, paint),
+        op::LOCK_GET | op::LOCK_LIST => locks::list(result, paint),
+        op::LOCK_ACQUIRE | op::LOCK_RENEW => locks::held(result),
+        op::LOCK_RELEASE => locks::released(result),
         op::ALLOWED_EVENTS => asked::allowed(result, paint),
         _ => fields(result, paint),
     }
@@ -60,6 +67,7 @@ fn fact_row(record: &Json) -> Vec<String> {
         .find(|text| !text.is_empty())
         .unwrap_or_default();
     let subject = match &entry["instance_id"] {
+        Json::Null if entry["machine"].is_null() => &entry["name"],
         Json::Null => &entry["machine"],
         id => id,
     };
@@ -84,33 +92,9 @@ fn detail(entry: &Json) -> String {
             cell(&entry["message"])
         ),
         "set_timers" => cell(&entry["timers"]),
+        "lock_changed" => locks::changed(entry),
         _ if !timer.is_empty() => format!("timer {timer} {}", cell(&entry["payload"])),
         _ => cell(&entry["payload"]),
-    }
-}
-
-fn timers(result: &Json, paint: Paint) -> String {
-    let headings = ["due", "instance", "timer", "event", "machine", "state"];
-    let mut table = Table::new(headings).keeping_whole(&["due"]);
-    for item in result["timers"].items() {
-        table.push([
-            time(&item["due_at"]),
-            cell(&item["instance_id"]),
-            cell(&item["name"]),
-            cell(&item["event"]),
-            cell(&item["machine"]),
-            cell(&item["state"]),
-        ]);
-    }
-    let more = match result["next"].is_null() {
-        true => "",
-        false => "more follow: raise --limit, or page by `after` of TIMER_LIST\n",
-    };
-    let (armed, overdue) = (cell(&result["armed"]), cell(&result["overdue"]));
-    let count = paint.dim(&format!("{armed} armed, {overdue} overdue\n"));
-    match table.is_empty() {
-        true => format!("{}\n{count}", paint.dim("none")),
-        false => format!("{}{count}{}", table.render(paint), paint.dim(more)),
     }
 }
 

@@ -1,12 +1,11 @@
 //! `bench`: what it measures, what it prints, and that it leaves nothing behind.
 
-use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fake::{Answer, Fake, cli, exited};
+use crate::fake::{Answer, Fake, cli, exited, unused_address};
 use rstmdb_rcp::message::op;
 use serde_json::{Value, json};
 
@@ -225,9 +224,7 @@ fn requests_that_a_server_has_no_time_for_are_reported_with_how_long_they_waited
 
 #[test]
 fn a_benchmark_that_cannot_connect_ends_at_once() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = unused_address();
     exited(&cli(&["-s", &address, "bench"]).output().unwrap(), 3);
 }
 

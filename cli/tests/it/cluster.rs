@@ -137,6 +137,24 @@ fn automation_is_one_operation_with_what_was_asked_for() {
 }
 
 #[test]
+fn the_clock_is_shown_and_advanced() {
+    let fake = Fake::start(|_, _| Answer::Ok("{\"now\":1700000000000}".to_owned()));
+    for (args, params) in [
+        (&["clock"][..], "{}"),
+        (&["clock", "advance", "1h30m"], r#"{"by":"1h30m"}"#),
+    ] {
+        let (out, _) = exited(&fake.cli(args).output().unwrap(), 0);
+        assert!(out.contains("1700000000000"), "{out}");
+        let sent = fake.requests().pop().unwrap();
+        assert_eq!(
+            (sent.0.as_str(), sent.1.as_str()),
+            (op::CLOCK_ADVANCE, params)
+        );
+    }
+    exited(&fake.cli(&["clock", "advance"]).output().unwrap(), 2);
+}
+
+#[test]
 fn a_demo_is_not_started_inside_the_repl() {
     let fake = Fake::start(|_, _| Answer::Silence);
     let output = run_with_input(fake.cli(&["repl"]), "cluster demo\n");

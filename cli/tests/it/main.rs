@@ -10,5 +10,9 @@ mod cluster;
 mod demo;
 mod fake;
 mod fuzz_corpus;
+mod locks;
 mod offline;
 mod program;
+// Ports on which nothing listens, whatever other tests do.
+#[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
+mod unused;

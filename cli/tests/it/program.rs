@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
-use crate::fake::{Answer, Fake, cli, exited, run_with_input};
+use crate::fake::{Answer, Fake, cli, exited, run_with_input, unused_address};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rstmdb_rcp::Code;
@@ -60,9 +60,7 @@ fn wrong_usage_exits_with_2_before_anything_is_sent() {
 
 #[test]
 fn without_a_server_the_exit_code_is_3() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let address = unused_address();
     let output = cli(&["-s", &address, "ping"]).output().unwrap();
     let (out, err) = exited(&output, 3);
     assert_eq!(out, "");

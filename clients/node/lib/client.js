@@ -3,6 +3,7 @@
 import * as requests from "./requests.js";
 import { checkMs, readOptions } from "./options.js";
 import { checkPosition } from "./position.js";
+import { waitOf } from "./retry.js";
 import { Session } from "./session.js";
 import { Watch } from "./watch.js";
 import { ClosedError, ProtocolError, RequestError, fromWire } from "./errors.js";
@@ -53,7 +54,7 @@ export class Client {
     if (typeof op !== "string" || op === "") throw new RequestError(`op: ${JSON.stringify(op)} is not an operation`);
     if (WATCHES.has(op)) throw new RequestError(`op: ${op} belongs to a watch: use watchAll or watchInstance`);
     if (OF_THE_SESSION.has(op)) throw new RequestError(`op: ${op} belongs to the connection, which sends it by itself`);
-    return (await this.#session.call(op, params, this.#ms(timeout))).result;
+    return (await this.#session.call(op, params, this.#ms(timeout) + waitOf(op, params))).result;
   }
 
   /** BATCH: several operations in one request, made by the functions of `requests`. */

@@ -25,10 +25,16 @@ export const listInstances = (options) => made("LIST_INSTANCES", {}, options);
 export const deleteInstance = (instanceId, options) => made("DELETE_INSTANCE", { instance_id: instanceId }, options);
 export const applyEvent = (instanceId, event, payload, options) =>
   made("APPLY_EVENT", { instance_id: instanceId, event, payload }, options);
-export const allowedEvents = (instanceId, options) => made("ALLOWED_EVENTS", { instance_id: instanceId }, options);
 export const timerSet = (instanceId, timers, options) =>
   made("TIMER_SET", { instance_id: instanceId, timers }, options);
 export const timerList = (options) => made("TIMER_LIST", {}, options);
+export const lockAcquire = (name, owner, ttlMs, options) =>
+  made("LOCK_ACQUIRE", { name, owner, ttl_ms: ttlMs }, options);
+export const lockRenew = (name, token, options) => made("LOCK_RENEW", { name, token }, options);
+export const lockRelease = (name, token, options) => made("LOCK_RELEASE", { name, token }, options);
+export const lockGet = (name, options) => made("LOCK_GET", { name }, options);
+export const lockList = (options) => made("LOCK_LIST", {}, options);
+export const allowedEvents = (instanceId, options) => made("ALLOWED_EVENTS", { instance_id: instanceId }, options);
 export const walRead = (fromOffset, options) => made("WAL_READ", { from_offset: fromOffset }, options);
 export const ancestors = (offset, options) => made("ANCESTORS", { offset }, options);
 export const walStats = () => made("WAL_STATS");
@@ -36,6 +42,7 @@ export const snapshotInstance = (instanceId) => made("SNAPSHOT_INSTANCE", { inst
 export const compact = (options) => made("COMPACT", {}, options);
 export const flushAll = (options) => made("FLUSH_ALL", {}, options);
 export const automation = (options) => made("AUTOMATION", {}, options);
+export const clockAdvance = (by) => made("CLOCK_ADVANCE", { by });
 export const replicationStatus = () => made("REPLICATION_STATUS");
 export const clusterStatus = () => made("CLUSTER_STATUS");
 export const clusterAdd = (peerAddr, options) => made("CLUSTER_ADD", { peer_addr: peerAddr }, options);

@@ -5,7 +5,8 @@ import { randomUUID } from "node:crypto";
 const KEYED = new Set(["CREATE_INSTANCE", "APPLY_EVENT", "DELETE_INSTANCE"]);
 const READS = new Set([
   "PING", "INFO", "GET_MACHINE", "LIST_MACHINES", "GET_INSTANCE", "LIST_INSTANCES", "ALLOWED_EVENTS", "TIMER_LIST",
-  "WAL_READ", "WAL_STATS", "REPLICATION_STATUS", "CLUSTER_STATUS", "ANCESTORS", "AUDIT_READ", "BACKUP_DESCRIBE", "BACKUP_SNAPSHOT",
+  "LOCK_GET", "LOCK_LIST", "WAL_READ",
+  "WAL_STATS", "REPLICATION_STATUS", "CLUSTER_STATUS", "ANCESTORS", "AUDIT_READ", "BACKUP_DESCRIBE", "BACKUP_SNAPSHOT",
   "BACKUP_LOG",
 ]);
 // They concern the members of the cluster; a repetition is answered as the first try.
@@ -29,6 +30,10 @@ export function plan(op, params, addKeys) {
   if (params.dry_run === true) return made(params, true, true, false);
   // The same definition again is answered with `created: false`.
   if (op === "PUT_MACHINE") return made(params, true, true, true);
+  // An owner gets the token that it has. A node that waits for a lock is not left for another.
+  if (op === "LOCK_ACQUIRE") return made(params, true, waitOf(op, params) === 0, true);
+  // An expiry never moves back.
+  if (op === "LOCK_RENEW") return made(params, true, true, true);
   // Pausing twice is the same as pausing once. Without `set` the call only asks.
   if (op === "AUTOMATION") return made(params, true, true, params.set != null);
   if (KEYED.has(op)) {
@@ -37,9 +42,15 @@ export function plan(op, params, addKeys) {
     return made(keyed, repeatable, repeatable, true);
   }
   if (op === "BATCH") return planBatch(params, addKeys);
-  // FLUSH_ALL, and operations that this version does not know.
+  // FLUSH_ALL, TIMER_SET, LOCK_RELEASE, and operations that this version does not know.
   const repeatable = typeof params.idempotency_key === "string";
   return made(params, repeatable, repeatable, true);
+}
+
+/** For how many milliseconds the server may wait before it answers. The server refuses more than a day. */
+export function waitOf(op, params) {
+  const wait = op === "LOCK_ACQUIRE" ? params.wait_ms : undefined;
+  return Number.isInteger(wait) && wait > 0 ? Math.min(wait, 86_400_000) : 0;
 }
 
 function withKey(params, addKeys) {

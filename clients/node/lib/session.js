@@ -17,7 +17,9 @@ const LOSSES_MAX = 1;
 // An attempt is not left for another node before this time, which an election may take.
 const ATTEMPT_MIN_MS = 1000;
 // A server that refuses with one of these codes has done nothing, unless it says otherwise.
-const UNDONE = new Set(["NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE"]);
+const UNDONE = new Set(["NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE", "QUOTA_EXCEEDED"]);
+// Another node has the same limit.
+const LIMITS = new Set(["RATE_LIMITED", "QUOTA_EXCEEDED"]);
 // These codes may come from a later life of the instance, which does not know the key of an earlier attempt.
 const OF_A_LATER_LIFE = new Set(["INSTANCE_NOT_FOUND", "INSTANCE_EXISTS", "MACHINE_NOT_FOUND"]);
 
@@ -146,7 +148,7 @@ export class Session {
     const unknown = error.outcome === "unknown";
     const undone = UNDONE.has(error.code) && !unknown;
     // This node cannot serve for a while, but another may. At a limit, the client waits instead.
-    if (error.retryable && error.code !== "RATE_LIMITED") this.leave(pending.connection);
+    if (error.retryable && !LIMITS.has(error.code)) this.leave(pending.connection);
     // Nodes have retried the call already, and it may be the reason why two leaders ended.
     const triedEnough = Boolean(error.details.leaders_lost);
     const again = error.retryable && !triedEnough && (planned.repeatable || undone);

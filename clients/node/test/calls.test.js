@@ -57,6 +57,18 @@ test("calls are pipelined, and answers matched in any order", async (t) => {
   assert.deepEqual(found.map(({ machine }) => machine), Array.from({ length: 20 }, (_, at) => `i-${at}`));
 });
 
+test("a wait for a lock adds to the deadline", async (t) => {
+  const held = { name: "l", owner: "o", token: 7, expires_at: 9, ttl_ms: 1000, waiting: 0 };
+  const node = await fake(t, (op, params, peer) => {
+    if (op !== "LOCK_ACQUIRE") return undefined;
+    setTimeout(() => peer.send({ type: "response", id: "1", status: "ok", result: held }), 600);
+    throw SILENCE;
+  });
+  const db = client(t, [node], { timeout: 300 });
+  assert.equal((await db.lockAcquire("l", "o", 1000, { wait_ms: 2000 })).token, 7);
+  assert.deepEqual(node.asked("LOCK_ACQUIRE"), [{ name: "l", owner: "o", ttl_ms: 1000, wait_ms: 2000 }]);
+});
+
 test("a lost write is sent again with the same key", async (t) => {
   const node = await fake(t, times(1, DROP));
   const db = client(t, [node]);

@@ -57,6 +57,36 @@ test("an order lives on a real node, in both wire modes", { skip: missing }, asy
   await assert.rejects(first.watchAll({ position: { from_offset: 2, cluster_id: "other" } }).start(), rstmdb.OffsetAhead);
 });
 
+test("a lock fences the writes of its holder, and timers are set and shown", { skip: missing }, async (t) => {
+  const db = await connected(t, await nodes(t));
+  await db.putMachine("counter", 1, COUNTER);
+  await db.createInstance("counter", 1, "locked");
+  const first = await db.lockAcquire("js", "a", 60_000);
+  assert.equal((await db.lockAcquire("js", "a", 60_000)).token, first.token);
+  await assert.rejects(db.lockAcquire("js", "b", 60_000), (error) => error instanceof rstmdb.LockHeld && error.details.owner === "a");
+  const waits = db.lockAcquire("js", "b", 60_000, { wait_ms: 10_000 });
+  const fence = { lock: "js", token: first.token };
+  await db.applyEvent("locked", "ADD", null, { fence });
+  assert.equal((await db.lockRenew("js", first.token)).token, first.token);
+  assert.equal((await db.lockRelease("js", first.token)).released, true);
+  const second = await waits;
+  assert.ok(second.token > first.token);
+  await assert.rejects(db.applyEvent("locked", "ADD", null, { fence }), rstmdb.LockLost);
+  assert.deepEqual((await db.lockGet("js")).locks.map(({ owner }) => owner), ["b"]);
+  assert.deepEqual((await db.lockList({ prefix: "none" })).locks, []);
+  const timed = {
+    format: 2,
+    states: { open: { timers: [{ event: "EXPIRE", after: "1h" }] }, expired: { type: "final" } },
+    initial: "open",
+    transitions: [{ from: "open", event: "EXPIRE", to: "expired" }],
+  };
+  await db.putMachine("timed", 1, timed);
+  await db.createInstance("timed", 1, "t-1");
+  assert.deepEqual((await db.getInstance("t-1")).timers.map(({ name }) => name), ["EXPIRE"]);
+  assert.deepEqual((await db.timerSet("t-1", { EXPIRE: null })).timers, []);
+  assert.deepEqual((await db.timerList({ machine: "timed" })).timers, []);
+});
+
 test("nothing is lost or done twice while leaders are killed", { skip: missing }, async (t) => {
   const all = await nodes(t, 3);
   const db = await connected(t, all);

@@ -192,6 +192,34 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 self.assertTrue((await db.ping()).pong)
             self.assertEqual(node.requests[-2][0], 2)
 
+    async def test_a_wait_for_a_lock_adds_to_the_deadline_and_is_sent_again_when_its_connection_is_lost(self) -> None:
+        held = {"name": "l", "owner": "o", "token": 7, "expires_at": 9, "ttl_ms": 1000, "waiting": 0}
+        asked: list[Json] = []
+
+        def script(op: str, params: Json, _: Peer) -> Optional[Json]:
+            if op != "LOCK_ACQUIRE":
+                return None
+            asked.append(params)
+            if len(asked) == 1:
+                raise Drop
+            time.sleep(0.6)
+            return held
+
+        with FakeNode(script) as node:
+            async with client(node, timeout=0.3) as db:
+                lock = await db.lock_acquire("l", "o", 1000, wait_ms=2000)
+                self.assertEqual((lock.token, lock.fence), (7, {"lock": "l", "token": 7}))
+                await db.apply_event("i", "GO", fence=lock.fence)
+        self.assertEqual(asked, [{"name": "l", "owner": "o", "ttl_ms": 1000, "wait_ms": 2000}] * 2)
+        self.assertEqual(node.asked("APPLY_EVENT")[0]["fence"], {"lock": "l", "token": 7})
+
+    async def test_a_release_whose_outcome_is_unknown_is_not_sent_again(self) -> None:
+        with FakeNode(times(9, Drop(), "LOCK_RELEASE")) as node:
+            async with client(node) as db:
+                with self.assertRaises(errors.OutcomeUnknown):
+                    await db.lock_release("l", 7)
+            self.assertEqual(len(node.asked("LOCK_RELEASE")), 1)
+
     async def test_a_batch_has_a_result_or_an_error_for_each_operation(self) -> None:
         def script(op: str, params: Json, _: Peer) -> Optional[Json]:
             if op != "BATCH":

@@ -56,6 +56,47 @@ class OneNode(unittest.TestCase):
         with self.assertRaises(errors.InstanceNotFound):
             db.get_instance("life")
 
+    def test_a_lock_fences_the_writes_of_its_holder(self) -> None:
+        db = self.db
+        db.create_instance("order", 1, "locked")
+        first = db.lock_acquire("py", "a", 60_000)
+        self.assertEqual(db.lock_acquire("py", "a", 60_000).token, first.token)
+        with self.assertRaises(errors.LockHeld) as held:
+            db.lock_acquire("py", "b", 60_000)
+        self.assertEqual(held.exception.details["owner"], "a")
+        self.assertEqual([lock.owner for lock in db.lock_get("py").locks], ["a"])
+        self.assertIn("py", [lock.name for lock in db.lock_list(prefix="p").locks])
+        self.assertEqual(db.lock_renew("py", first.token).token, first.token)
+        db.apply_event("locked", "PAY", fence=first.fence)
+        self.assertTrue(db.lock_release("py", first.token).released)
+        second = db.lock_acquire("py", "b", 60_000, wait_ms=1000)
+        self.assertGreater(second.token, first.token)
+        with self.assertRaises(errors.LockLost) as lost:
+            db.apply_event("locked", "PACK", {"packed": True}, fence=first.fence)
+        self.assertEqual(lost.exception.details["current_token"], second.token)
+        db.apply_event("locked", "PACK", {"packed": True}, fence=second.fence)
+        self.assertEqual(db.lock_get("free").locks, [])
+
+    def test_timers_are_set_shown_and_listed(self) -> None:
+        db = self.db
+        definition = {
+            "format": 2,
+            "states": {"open": {"timers": [{"event": "EXPIRE", "after": "1h"}]}, "expired": {"type": "final"}},
+            "initial": "open",
+            "transitions": [{"from": "open", "event": "EXPIRE", "to": "expired"}],
+        }
+        db.put_machine("timed", 1, definition)
+        db.create_instance("timed", 1, "t-1")
+        armed = db.get_instance("t-1").timers
+        assert armed is not None
+        self.assertEqual([timer.name for timer in armed], ["EXPIRE"])
+        moved = db.timer_set("t-1", {"EXPIRE": {"after": "2h"}})
+        self.assertGreater(moved.timers[0].due_at, armed[0].due_at)
+        listed = db.timer_list(machine="timed")
+        self.assertEqual([timer.instance_id for timer in listed.timers], ["t-1"])
+        self.assertEqual(db.timer_set("t-1", {"EXPIRE": None}).timers, [])
+        self.assertIsNone(db.get_instance("t-1").timers)
+
     def test_a_key_makes_a_change_once(self) -> None:
         db = self.db
         first = db.create_instance("order", 1, "once", idempotency_key="c")
@@ -129,6 +170,8 @@ class OneNode(unittest.TestCase):
             db.flush_all()
         with self.assertRaises(errors.ServerError):
             db.rotate_key()
+        with self.assertRaises(errors.Forbidden):
+            db.clock_advance("30m")
 
     def test_a_new_operation_is_refused_by_a_server_that_does_not_know_it(self) -> None:
         with self.assertRaises(errors.BadRequest):

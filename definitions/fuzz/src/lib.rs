@@ -45,8 +45,26 @@ fn take(language: Language, data: &[u8]) {
                 ] {
                     let _ = export(to, &machine, true);
                 }
+                comes_back(&machine);
             }
             Err(problems) => assert!(!problems.is_empty()),
+        }
+    }
+}
+
+/// What can be exported without a loss can be imported again without a loss.
+fn comes_back(machine: &Machine) {
+    for (to, from) in [
+        (export::Language::Xstate, Language::Xstate),
+        (export::Language::Scxml, Language::Scxml),
+        (export::Language::Asl, Language::Asl),
+        (export::Language::Mermaid, Language::Mermaid),
+    ] {
+        let Ok(exported) = export(to, machine, false) else {
+            continue;
+        };
+        if let Err(problems) = import(from, &exported.result, false) {
+            panic!("{problems:?}\n{}", exported.result);
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Text inside XML.
 
+/// The namespace of elements that SCXML does not have: `merge` and `unset`.
+pub(crate) const NAMESPACE: &str = "urn:rstmdb";
+
+/// What stands in the place of a character that XML cannot hold.
+pub(crate) const REPLACED: char = '\u{fffd}';
+
 /// Escapes what has a meaning in XML, and replaces what XML cannot hold.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -10,7 +16,7 @@ pub(crate) fn escape(text: &str) -> String {
             '&' => escaped.push_str("&amp;"),
             '"' => escaped.push_str("&quot;"),
             '\n' | '\t' | '\r' => escaped.push_str(&format!("&#{};", u32::from(c))),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push(REPLACED),
             c => escaped.push(c),
         }
     }

@@ -69,9 +69,8 @@ impl Play<'_> {
                 }
             }
         }
-        let (state, ctx) = runner.instance().map_err(|refusal| refusal.to_string())?;
         let then = &self.test.then;
-        self.compare("then", then, &state, &ctx);
+        self.look("then", &runner, then)?;
         let found = compare::emits("then", then.emits.as_deref(), &self.emits);
         self.failures.extend(found);
         if let Some(refused) = &then.refused {
@@ -141,9 +140,7 @@ impl Play<'_> {
                 }
             }
         }
-        let (state, ctx) = runner.instance().map_err(|refusal| refusal.to_string())?;
-        self.compare(place, then, &state, &ctx);
-        Ok(())
+        self.look(place, runner, then)
     }
 
     fn fired(&mut self, timer: FiredTimer) {
@@ -158,9 +155,21 @@ impl Play<'_> {
         }
     }
 
-    fn compare(&mut self, place: &str, then: &Then, state: &str, ctx: &str) {
-        let found = compare::instance(place, then, state, ctx);
-        self.failures.extend(found);
+    /// Compares the instance with what it must be. The error says that there is none.
+    fn look(&mut self, place: &str, runner: &Runner, then: &Then) -> Result<(), String> {
+        match (runner.instance(), then.deleted) {
+            (Ok((state, ctx)), false) => {
+                let found = compare::instance(place, then, &state, &ctx);
+                self.failures.extend(found);
+            }
+            (Ok((state, _)), true) => {
+                let failure = format!("{place}: expected no instance, found one in {state:?}");
+                self.failures.push(failure);
+            }
+            (Err(_), true) => {}
+            (Err(refusal), false) => return Err(refusal.to_string()),
+        }
+        Ok(())
     }
 }
 

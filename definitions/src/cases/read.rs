@@ -6,10 +6,10 @@ use super::{Given, Refused, Source, Suite, Test, Then, When};
 use crate::base::json::kind;
 use crate::base::problem::Problem;
 use crate::document;
-use rstmdb_engine::nearest;
+use rstmdb_engine::{nearest, span};
 
 const EVENT_KEYS: [&str; 6] = ["event", "payload", "actor", "headers", "reason", "then"];
-const THEN_KEYS: [&str; 5] = ["state", "ctx", "without", "emits", "refused"];
+const THEN_KEYS: [&str; 6] = ["state", "ctx", "without", "emits", "refused", "deleted"];
 
 pub(super) fn suite(text: &str) -> Result<Suite, Vec<Problem>> {
     let json = document::read(text).map_err(|problem| vec![problem])?;
@@ -84,6 +84,17 @@ impl Reader {
             other => {
                 self.wrong(place, "a string", other);
                 None
+            }
+        }
+    }
+
+    fn flag(&mut self, place: &str, json: &Json) -> bool {
+        match json {
+            Json::Null => false,
+            Json::Bool(flag) => *flag,
+            other => {
+                self.wrong(place, "true or false", other);
+                false
             }
         }
     }
@@ -227,14 +238,17 @@ impl Reader {
     }
 
     fn duration(&mut self, place: &str, json: &Json) -> u64 {
-        let span = json
-            .as_str()
-            .and_then(|text| text.parse::<jiff::SignedDuration>().ok());
-        match span.and_then(|span| u64::try_from(span.as_millis()).ok()) {
+        // As timers have it, with days and weeks; or as in ISO 8601.
+        let text = json.as_str().unwrap_or_default();
+        let other = || {
+            let span: jiff::SignedDuration = text.parse().ok()?;
+            u64::try_from(span.as_millis()).ok()
+        };
+        match span::parse(text).or_else(other) {
             Some(ms) => ms,
             None => {
                 let text = format!(
-                    "{json} is not a duration; allowed are texts like \"90s\", \"30m\" and \"48h\""
+                    "{json} is not a duration; allowed are texts like \"90s\", \"1h30m\" and \"14d\""
                 );
                 self.fault(place, text);
                 0
@@ -256,6 +270,7 @@ impl Reader {
             without: self.texts(&join(place, "without"), &json["without"]),
             emits,
             refused: self.refused(&join(place, "refused"), &json["refused"]),
+            deleted: self.flag(&join(place, "deleted"), &json["deleted"]),
         }
     }
 

@@ -150,7 +150,17 @@ impl Flat<'_> {
     fn state(&mut self, leaf: usize) -> State {
         let mut always = Vec::new();
         for arrow in self.always_of(leaf) {
-            let (to, act) = self.way(leaf, arrow.0, &arrow.1);
+            let (to, mut act) = self.way(leaf, arrow.0, &arrow.1);
+            if act.reenters() {
+                // In format 2 a transition without an event does not enter its own state again.
+                act.other.retain(|(key, _)| key != "reenter");
+                let node = &self.chart.nodes[leaf];
+                add_emits(&mut act.emit, &node.entry.emit);
+                if !node.timers.is_empty() {
+                    let text = "arms the timers of its own state anew without an event, which has no equal in format 2";
+                    self.findings.refuse(arrow.1.place.as_str(), text);
+                }
+            }
             let last = act.guard.is_none();
             always.push(Choice { to, act });
             if last {
@@ -161,14 +171,17 @@ impl Flat<'_> {
         let meta = (!node.about.is_empty()).then(|| Json::Object(node.about.clone()));
         let mut emit = Vec::new();
         add_emits(&mut emit, &node.entry.emit);
+        let timers: Vec<Json> = node.timers.iter().map(|(_, timer)| timer.clone()).collect();
+        let timers = (!timers.is_empty()).then_some(Json::List(timers));
+        let timers = timers.map(|timers| ("timers".to_owned(), timers));
         State {
             name: self.name(leaf),
             is_final: node.is_final && node.parent == Some(ROOT),
             emit,
             always,
-            other: meta
-                .map(|meta| ("meta".to_owned(), meta))
+            other: timers
                 .into_iter()
+                .chain(meta.map(|meta| ("meta".to_owned(), meta)))
                 .collect(),
         }
     }
@@ -242,15 +255,20 @@ impl Flat<'_> {
         let left = self.inside(domain, leaf);
         let mut entered = self.inside(domain, to);
         entered.reverse();
+        let node = &self.chart.nodes[to];
+        let has_entry = !node.entry.emit.is_empty() || !node.timers.is_empty();
+        let reenters = leaf == to && has_entry && entered.contains(&to);
+        if reenters {
+            act.other.push(("reenter".to_owned(), Json::Bool(true)));
+        }
         for node in left {
             self.join(&mut act, &self.chart.nodes[node].exit.clone(), &arrow.place);
         }
         self.join(&mut act, &arrow.act.clone(), &arrow.place);
         for node in entered {
             let mut entry = self.chart.nodes[node].entry.clone();
-            if node == to && leaf != to {
-                // The emissions of an innermost state stand at that state. It emits them when an instance comes from
-                // another state.
+            if node == to {
+                // The emissions of an innermost state stand at that state.
                 entry.emit.clear();
             }
             self.join(&mut act, &entry, &arrow.place);
@@ -282,9 +300,11 @@ impl Flat<'_> {
 
     /// Adds actions that come later in the same step.
     fn join(&mut self, act: &mut Act, later: &Act, place: &str) {
+        // The values of one act are all taken from before it.
+        let before = act.set.len();
         for (path, value) in &later.set {
             let earlier = |(other, _): &&(String, String)| other == path || mentions(value, other);
-            if let Some((other, _)) = act.set.iter().find(earlier) {
+            if let Some((other, _)) = act.set[..before].iter().find(earlier) {
                 let text = format!(
                     "in one step, {path:?} is set after {other:?}, and the later one overwrites or reads the earlier; \
                      in format 2 all values are taken from before the step"

@@ -1,9 +1,11 @@
 //! The Amazon States Language. A state that waits for events becomes a task that waits for a token, and a choice by the
 //! name of the event that the token brought.
 
+use std::collections::HashSet;
+
 use rstmdb_rcp::json::Json;
 
-use super::lose_other;
+use super::{Says, lose_other, note_merging};
 use crate::base::json::{object, pretty, text, texts};
 use crate::base::problem::Findings;
 use crate::model::graph::Graph;
@@ -13,7 +15,8 @@ const TASK: &str = "arn:aws:states:::sqs:sendMessage.waitForTaskToken";
 const QUEUE: &str = "https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE";
 
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
-    lose_other(machine, &[], findings);
+    lose_other(machine, Says::default(), findings);
+    note_merging(machine, "the whole event is at `$.event`", findings);
     let mut states: Vec<(String, Json)> = Vec::new();
     let graph = Graph::new(machine);
     for position in 0..machine.states.len() {
@@ -87,8 +90,13 @@ fn waiting(
     ]);
     states.push((state.name.clone(), task));
     let mut rules = Vec::new();
+    // Without conditions, a later transition for the same event is never taken.
+    let mut taken: HashSet<&str> = HashSet::new();
     for position in graph.leaving(position) {
         let transition = &machine.transitions[position];
+        if !taken.insert(&transition.event) {
+            continue;
+        }
         lose_act(
             &format!("transitions[{position}]"),
             &transition.act,

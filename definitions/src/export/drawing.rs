@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{lose_other, name};
+use super::{Says, lose_other, name};
 use crate::base::problem::Findings;
 use crate::model::graph::Graph;
 use crate::model::{Act, Machine};
@@ -27,13 +27,21 @@ fn arrows<'a>(
 }
 
 pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
-    lose_other(machine, &[], findings);
+    let says = Says {
+        // What the state emits stands at the arrow.
+        reenter: true,
+        ..Says::default()
+    };
+    lose_other(machine, says, findings);
     let graph = Graph::new(machine);
     let mut out = String::new();
     if let Some(name) = name(machine) {
         let _ = writeln!(out, "---\ntitle: {}\n---", serde_json::Value::from(name));
     }
     out.push_str("stateDiagram-v2\n");
+    if let Some(description) = machine.other("meta")["description"].as_str() {
+        let _ = writeln!(out, "    accDescr: {}", code(description));
+    }
     for (position, state) in machine.states.iter().enumerate() {
         let _ = writeln!(out, "    state \"{}\" as s{position}", code(&state.name));
         if state.name == machine.initial && !state.emit.is_empty() {
@@ -51,7 +59,7 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
             };
             // What a state emits at its entry stands at the arrows that lead to it.
             let entered = &machine.states[target];
-            let stays = target == position && !super::EMITS_ON_STAYING;
+            let stays = target == position && !act.reenters();
             let entry = if stays { &[] } else { entered.emit.as_slice() };
             if event.is_empty() && act.guard.is_none() && !state.is_choice() {
                 let place = format!("states[{position}].always");
@@ -79,7 +87,7 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
 }
 
 pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
-    lose_other(machine, &[], findings);
+    lose_other(machine, Says::default(), findings);
     let graph = Graph::new(machine);
     let mut out = format!(
         "digraph {} {{\n",
@@ -125,12 +133,13 @@ fn label(event: &str, act: &Act, entry: &[String], escape: &dyn Fn(&str) -> Stri
     let set = act
         .set
         .iter()
-        .map(|(path, value)| format!("{} = {}", escape(path), escape(value)));
+        .map(|(path, value)| format!("{} = {}", unlike_others(escape(path)), escape(value)));
     let unset = act
         .unset
         .iter()
         .map(|path| format!("unset {}", escape(path)));
-    let emits = act.emit.iter().chain(entry).map(|name| escape(name));
+    let emits = act.emit.iter().chain(entry);
+    let emits = emits.map(|name| unlike_others(escape(name)));
     let actions: Vec<String> = set.chain(unset).chain(emits).collect();
     if !actions.is_empty() {
         let space = if label.is_empty() { "" } else { " " };
@@ -139,19 +148,37 @@ fn label(event: &str, act: &Act, entry: &[String], escape: &dyn Fn(&str) -> Stri
     label
 }
 
-/// Mermaid has no escapes but its own codes for characters.
+/// A path, or a name that is emitted. One that looks like another action has codes for its spaces.
+fn unlike_others(escaped: String) -> String {
+    match escaped.contains(" = ") || escaped.starts_with("unset ") {
+        true => escaped.replace(' ', SPACE),
+        false => escaped,
+    }
+}
+
+/// Mermaid's code for a space.
+const SPACE: &str = "#32;";
+
+/// Mermaid has no escapes but its own codes for characters. Spaces at the ends would be lost.
 fn code(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    let inside = text.trim_matches(' ');
+    let begin = text.len() - text.trim_start_matches(' ').len();
+    let end = text.len() - begin - inside.len();
+    let mut escaped = SPACE.repeat(begin);
+    for c in inside.chars() {
         match c {
             '"' | '#' | ';' | ':' | '<' | '>' | '{' | '}' | '[' | ']' | '`' | '\\' | '/' | ','
             | '%' => {
                 let _ = write!(escaped, "#{};", u32::from(c));
             }
-            c if c.is_control() => escaped.push(' '),
+            // Other spaces, too: a line ends at some of them, and the reader trims its parts.
+            c if c.is_control() || c != ' ' && c.is_whitespace() => {
+                let _ = write!(escaped, "#{};", u32::from(c));
+            }
             c => escaped.push(c),
         }
     }
+    escaped.push_str(&SPACE.repeat(end));
     escaped
 }
 

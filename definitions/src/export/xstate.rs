@@ -4,17 +4,57 @@ use std::collections::HashMap;
 
 use rstmdb_rcp::json::Json;
 
-use super::{lose_other, name};
+use super::{Says, lose_other, name, note_merging, timer};
 use crate::base::json::{object, pretty, text, texts};
 use crate::base::problem::Findings;
 use crate::model::graph::Graph;
-use crate::model::{Act, Machine, State};
+use crate::model::{Act, Machine, Merge, State};
 
-/// Keys of a state's `meta` that XState has, too.
+/// Keys of a `meta` that XState has, too.
 pub(super) const ABOUT: [&str; 3] = ["description", "tags", "meta"];
 
 pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
-    lose_other(machine, &["context", "about"], findings);
+    let says = Says {
+        context: true,
+        about: true,
+        merge: true,
+        reenter: true,
+        timers: true,
+    };
+    lose_other(machine, says, findings);
+    check_names(machine, findings);
+    let how = "the action `rstmdb.merge` of a transition stands for it, so the program has to do it there";
+    note_merging(machine, how, findings);
+    let mut fields = Vec::new();
+    if let Some(name) = name(machine) {
+        fields.push(("id", text(name)));
+    }
+    fields.extend(about(machine.other("meta")));
+    fields.push(("initial", text(machine.initial.as_str())));
+    let context = &machine.other("context")["default"];
+    if !context.is_null() {
+        fields.push(("context", context.clone()));
+    }
+    let graph = Graph::new(machine);
+    let mut states = Vec::with_capacity(machine.states.len());
+    for (position, it) in machine.states.iter().enumerate() {
+        let written = state(machine, &graph, position, findings);
+        states.push((it.name.as_str(), written));
+    }
+    fields.push(("states", object(states)));
+    pretty(&object(fields))
+}
+
+/// What XState has keys of its own for.
+fn about(meta: &Json) -> impl Iterator<Item = (&str, Json)> {
+    let fields = meta
+        .fields()
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.clone()));
+    fields.filter(|(key, _)| ABOUT.contains(key))
+}
+
+fn check_names(machine: &Machine, findings: &mut Findings) {
     for (position, state) in machine.states.iter().enumerate() {
         if state.name.contains('.') || state.name.starts_with('#') {
             let why =
@@ -24,6 +64,11 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
                 format!("{:?}: {why}", state.name),
             );
         }
+        check_emits(&format!("states[{position}]"), &state.emit, findings);
+        for (at, choice) in state.always.iter().enumerate() {
+            let place = format!("states[{position}].always[{at}]");
+            check_emits(&place, &choice.act.emit, findings);
+        }
     }
     for (position, transition) in machine.transitions.iter().enumerate() {
         if transition.event.contains('*') {
@@ -31,33 +76,32 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
             let place = format!("transitions[{position}].event");
             findings.refuse(place, format!("{:?}: {why}", transition.event));
         }
+        check_emits(
+            &format!("transitions[{position}]"),
+            &transition.act.emit,
+            findings,
+        );
     }
-    let mut fields = Vec::new();
-    if let Some(name) = name(machine) {
-        fields.push(("id", text(name)));
-    }
-    if let Some(description) = machine.other("meta")["description"].as_str() {
-        fields.push(("description", text(description)));
-    }
-    fields.push(("initial", text(machine.initial.as_str())));
-    let context = &machine.other("context")["default"];
-    if !context.is_null() {
-        fields.push(("context", context.clone()));
-    }
-    let graph = Graph::new(machine);
-    let states = machine.states.iter().enumerate();
-    let states = states.map(|(at, it)| (it.name.as_str(), state(machine, &graph, at)));
-    fields.push(("states", object(states)));
-    pretty(&object(fields))
 }
 
-fn state(machine: &Machine, graph: &Graph<'_>, position: usize) -> Json {
+/// Names of actions that XState or this export uses for something else.
+fn check_emits(place: &str, names: &[String], findings: &mut Findings) {
+    let is_taken = |name: &&String| {
+        matches!(name.as_str(), "assign" | "raise")
+            || name.starts_with("xstate.")
+            || name.starts_with("rstmdb.")
+    };
+    for name in names.iter().filter(is_taken) {
+        let text = format!("{name:?} is an action with another meaning in XState; rename it");
+        findings.refuse(format!("{place}.emit"), text);
+    }
+}
+
+fn state(machine: &Machine, graph: &Graph<'_>, position: usize, findings: &mut Findings) -> Json {
     let state = &machine.states[position];
     let mut fields = Vec::new();
-    for (key, value) in state.other.iter().flat_map(|(_, meta)| meta.fields()) {
-        if ABOUT.contains(&key.as_str()) {
-            fields.push((key.as_str(), value.clone()));
-        }
+    for (_, meta) in state.other.iter().filter(|(key, _)| key == "meta") {
+        fields.extend(about(meta));
     }
     if state.is_final {
         fields.push(("type", text("final")));
@@ -66,17 +110,16 @@ fn state(machine: &Machine, graph: &Graph<'_>, position: usize) -> Json {
         fields.push(("entry", texts(&state.emit)));
     }
     if !state.always.is_empty() {
-        let always = state
-            .always
-            .iter()
-            .map(|choice| arrow(state, &choice.to, &choice.act));
+        let always = state.always.iter();
+        let always = always.map(|it| arrow(state, &it.to, &it.act, Merge::Not));
         fields.push(("always", Json::List(always.collect())));
     }
     let mut on: Vec<(String, Vec<Json>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for position in graph.leaving(position) {
         let transition = &machine.transitions[position];
-        let arrow = arrow(state, &transition.to, &transition.act);
+        let merge = machine.merge(&transition.act);
+        let arrow = arrow(state, &transition.to, &transition.act, merge);
         let place = *places.entry(&transition.event).or_insert(on.len());
         match on.get_mut(place) {
             Some((_, arrows)) => arrows.push(arrow),
@@ -89,13 +132,49 @@ fn state(machine: &Machine, graph: &Graph<'_>, position: usize) -> Json {
             .map(|(event, arrows)| (event, Json::List(arrows)));
         fields.push(("on", object(on)));
     }
+    let after = after(position, state, findings);
+    if !after.is_empty() {
+        fields.push(("after", object(after)));
+    }
     object(fields)
 }
 
-fn arrow(from: &State, to: &str, act: &Act) -> Json {
+/// A timer is a transition that stays and sends the event to the machine itself: guards and order are those of the
+/// event, and a client may send it earlier.
+fn after(position: usize, state: &State, findings: &mut Findings) -> Vec<(String, Json)> {
+    let mut all: Vec<(String, Json)> = Vec::new();
+    for timer in timer::plain(position, state, findings) {
+        let Some(ms) = timer.fixed(findings) else {
+            continue;
+        };
+        if all.iter().any(|(other, _)| *other == ms.to_string()) {
+            let what = "a second timer of the state with the same delay has no equal";
+            findings.lose(timer.place, what, super::LEFT_OUT);
+            continue;
+        }
+        let mut event = vec![("type", text(timer.event))];
+        let payload = timer.payload.map_or(&[][..], Json::fields);
+        if payload.iter().any(|(key, _)| key == "type") {
+            let place = format!("{}.payload", timer.place);
+            let what = "the name of the event takes the place of the field `type`";
+            findings.lose(place, what, "the field is left out");
+        }
+        let fields = payload.iter().filter(|(key, _)| key != "type");
+        event.extend(fields.map(|(key, value)| (key.as_str(), value.clone())));
+        let mut raise = vec![("type", text("xstate.raise")), ("event", object(event))];
+        if timer.name != timer.event {
+            raise.push(("id", text(timer.name)));
+        }
+        all.push((ms.to_string(), object([("actions", object(raise))])));
+    }
+    all
+}
+
+fn arrow(from: &State, to: &str, act: &Act, merge: Merge) -> Json {
     let mut fields = vec![("target", text(to))];
-    if from.name == to && !from.emit.is_empty() {
-        fields.push(("reenter", Json::Bool(super::EMITS_ON_STAYING)));
+    fields.extend(about(act.other("meta")));
+    if from.name == to && act.reenters() {
+        fields.push(("reenter", Json::Bool(true)));
     }
     if let Some(guard) = &act.guard {
         let params = object([("expression", text(guard.as_str()))]);
@@ -115,6 +194,15 @@ fn arrow(from: &State, to: &str, act: &Act) -> Json {
     if !act.unset.is_empty() {
         let params = object([("paths", texts(&act.unset))]);
         actions.push(object([("type", text("rstmdb.unset")), ("params", params)]));
+    }
+    // Last, because the values of `set` are taken from before it; it leaves them as they are.
+    match merge {
+        Merge::Not => {}
+        Merge::Shallow => actions.push(object([("type", text("rstmdb.merge"))])),
+        Merge::Deep => {
+            let params = object([("deep", Json::Bool(true))]);
+            actions.push(object([("type", text("rstmdb.merge")), ("params", params)]));
+        }
     }
     actions.extend(act.emit.iter().map(|name| text(name.as_str())));
     if !actions.is_empty() {

@@ -1,11 +1,13 @@
 //! The Amazon States Language.
 //!
 //! A task becomes a state that emits its own name. The program that does the work applies `DONE` with the result as
-//! payload, or `FAILED` with `error`. A choice becomes a state with `always`. Retries and paths of input and output are
-//! left to the program that does the work.
+//! payload, or `FAILED` with `error`. A choice becomes a state with `always`, waiting and time limits become timers.
+//! Retries and paths of input and output are left to the program that does the work.
 
 mod rule;
 mod task;
+mod time;
+mod token;
 
 use std::collections::HashSet;
 
@@ -45,6 +47,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         failure,
         fails: false,
         is_jsonata: json["QueryLanguage"].as_str() == Some("JSONata"),
+        tokens: token::Tokens::new(&json["States"]),
         states: Vec::new(),
         transitions: Vec::new(),
         extras: Extras::default(),
@@ -54,7 +57,9 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         .next(&json["StartAt"], "$.StartAt")
         .unwrap_or_default();
     for (name, state) in states {
-        reader.state(name, state);
+        if !reader.tokens.is_choice(name) {
+            reader.state(name, state);
+        }
     }
     let Reader {
         failure,
@@ -112,6 +117,8 @@ struct Reader<'a> {
     failure: String,
     fails: bool,
     is_jsonata: bool,
+    /// The tasks that wait for an event, as `export` writes them.
+    tokens: token::Tokens<'a>,
     states: Vec<State>,
     transitions: Vec<Transition>,
     extras: Extras,
@@ -147,6 +154,7 @@ impl Reader<'_> {
         let is_jsonata = self.is_jsonata;
         self.is_jsonata |= json["QueryLanguage"].as_str() == Some("JSONata");
         match json["Type"].as_str() {
+            Some("Task") if self.tokens.is_waiting(name) => self.token(&mut state, json, &place),
             Some("Task") => self.task(&mut state, json, &place, "Task"),
             Some(branches @ ("Parallel" | "Map")) => {
                 let what = format!("{branches} has no equal");
@@ -158,7 +166,7 @@ impl Reader<'_> {
             }
             Some("Choice") => self.choice(&mut state, json, &place),
             Some("Pass") => self.pass(&mut state, json, &place),
-            Some("Wait") => self.wait(json, name, &place),
+            Some("Wait") => self.wait(&mut state, json, &place),
             Some("Succeed" | "Fail") => state.is_final = true,
             Some(other) => {
                 let text = format!("{other:?} is not a type of a state that this version knows");
@@ -297,15 +305,6 @@ impl Reader<'_> {
         }
         if let Some(to) = self.behind(json, place) {
             state.always.push(Choice { to, act });
-        }
-    }
-
-    fn wait(&mut self, json: &Json, name: &str, place: &str) {
-        let what = "waiting has no equal";
-        let instead = "the client applies WAIT_OVER when the time is over";
-        self.findings.lose(place, what, instead);
-        if let Some(to) = self.behind(json, place) {
-            self.push(name, "WAIT_OVER", to, Act::default());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! `<<choice>>`, and has no equal elsewhere.
 
 mod label;
+mod titles;
 
 use std::collections::{HashMap, HashSet};
 
@@ -25,7 +26,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
             in_front_matter = !in_front_matter;
         } else if in_front_matter {
             if let Some(title) = line.strip_prefix("title:") {
-                extras.name = Some(title.trim().trim_matches('"').to_owned());
+                extras.name = Some(unquoted(title.trim()));
             }
         } else if matches!(line, "stateDiagram" | "stateDiagram-v2") {
             found = true;
@@ -46,6 +47,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         ends: HashMap::new(),
         titles: HashMap::new(),
         in_note: false,
+        description: None,
     };
     for (line, number) in lines {
         let place = format!("line {number}");
@@ -58,6 +60,14 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         }
     }
     reader.finish(extras)
+}
+
+/// A title of YAML: in quotes, or not.
+fn unquoted(title: &str) -> String {
+    match rstmdb_rcp::json::Json::parse(title) {
+        Ok(rstmdb_rcp::json::Json::Text(title)) => title,
+        _ => title.trim_matches('"').to_owned(),
+    }
 }
 
 struct Reader<'a> {
@@ -75,6 +85,7 @@ struct Reader<'a> {
     /// What states are called, by state.
     titles: HashMap<usize, String>,
     in_note: bool,
+    description: Option<String>,
 }
 
 impl Reader<'_> {
@@ -87,7 +98,11 @@ impl Reader<'_> {
         let word = text.split_whitespace().next().unwrap_or_default();
         match word {
             "" | "direction" | "classDef" | "class" | "style" | "hide" | "scale" | "accTitle:"
-            | "accDescr:" | "click" => {}
+            | "click" => {}
+            "accDescr:" => {
+                let text = text["accDescr:".len()..].trim();
+                self.description = Some(label::decoded(text));
+            }
             "note" => {
                 self.in_note = !text.contains(':');
                 self.findings.note(
@@ -278,7 +293,7 @@ impl Reader<'_> {
         Some(new)
     }
 
-    fn finish(mut self, extras: Extras) -> Result<Machine, Problem> {
+    fn finish(mut self, mut extras: Extras) -> Result<Machine, Problem> {
         if self.chart.nodes[ROOT].children.is_empty() {
             return Err(Problem::whole("the diagram has no states"));
         }
@@ -328,6 +343,7 @@ impl Reader<'_> {
         }
         self.finals();
         self.rename();
+        extras.description = self.description.take();
         let mut machine = self.chart.flatten(self.findings);
         extras.add_to(&mut machine);
         Ok(machine)
@@ -356,32 +372,6 @@ impl Reader<'_> {
                 self.findings.lose(place, what, "it is an ordinary state");
             } else {
                 self.chart.nodes[state].is_final = true;
-            }
-        }
-    }
-
-    /// `state "title" as s1` is how a diagram gives a state a name with spaces: the title is the name then, if no two
-    /// states have the same.
-    fn rename(&mut self) {
-        let mut titles: Vec<(usize, String)> = self.titles.drain().collect();
-        titles.sort_unstable();
-        let mut names: HashMap<String, usize> = HashMap::new();
-        for node in &self.chart.nodes {
-            *names.entry(node.name.clone()).or_default() += 1;
-        }
-        for (node, title) in titles {
-            let is_taken = names.get(&title).is_some_and(|uses| *uses > 0);
-            let is_generated = self.chart.nodes[node]
-                .name
-                .strip_prefix('s')
-                .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
-            if is_generated && !is_taken {
-                *names.entry(title.clone()).or_default() += 1;
-                let before = std::mem::replace(&mut self.chart.nodes[node].name, title);
-                names.entry(before).and_modify(|uses| *uses -= 1);
-            } else if title != self.chart.nodes[node].name {
-                let title = ("title".to_owned(), crate::base::json::text(title));
-                self.chart.nodes[node].about.push(title);
             }
         }
     }

@@ -2,14 +2,16 @@
 //! writes, holds expressions of format 2.
 
 mod content;
+mod timer;
 
 use std::collections::{HashMap, HashSet};
 
 use roxmltree::{Document, Node, ParsingOptions};
 use rstmdb_rcp::json::Json;
 
-use super::{Extras, ecma};
+use super::{Extras, ecma, keep_payloads_apart};
 use crate::base::problem::{Findings, Problem};
+use crate::base::xml::NAMESPACE;
 use crate::chart::{Arrow, Chart, ROOT};
 use crate::model::{Act, Machine};
 
@@ -40,8 +42,12 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         ids: HashMap::new(),
         variables: HashSet::new(),
         is_cel: root.attribute("datamodel") == Some("x-cel"),
+        sends: timer::sends(root),
         extras: Extras::default(),
     };
+    reader.extras.description = root
+        .attribute((NAMESPACE, "description"))
+        .map(str::to_owned);
     reader.extras.name = root.attribute("name").map(str::to_owned);
     reader.states(ROOT, root);
     reader.data(root);
@@ -51,6 +57,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     }
     let Reader { chart, extras, .. } = reader;
     let mut machine = chart.flatten(findings);
+    keep_payloads_apart(&mut machine);
     extras.add_to(&mut machine);
     Ok(machine)
 }
@@ -113,6 +120,16 @@ fn is_state(name: &str) -> bool {
     matches!(name, "state" | "final" | "parallel" | "history")
 }
 
+/// Where executable content stands.
+#[derive(Clone, Copy)]
+enum ContentAt {
+    /// At the entry into a state.
+    Entry(usize),
+    /// At the exit from a state.
+    Exit,
+    Transition,
+}
+
 struct Reader<'a> {
     findings: &'a mut Findings,
     chart: Chart,
@@ -120,6 +137,8 @@ struct Reader<'a> {
     ids: HashMap<String, usize>,
     variables: HashSet<String>,
     is_cel: bool,
+    /// How often the file sends and cancels each id.
+    sends: HashMap<String, timer::SendUses>,
     extras: Extras,
 }
 
@@ -225,12 +244,12 @@ impl Reader<'_> {
                 "transition" => self.transition(node, inner),
                 "onentry" => {
                     let mut act = std::mem::take(&mut self.chart.nodes[node].entry);
-                    self.content(inner, &mut act);
+                    self.content(inner, ContentAt::Entry(node), &mut act);
                     self.chart.nodes[node].entry = act;
                 }
                 "onexit" => {
                     let mut act = std::mem::take(&mut self.chart.nodes[node].exit);
-                    self.content(inner, &mut act);
+                    self.content(inner, ContentAt::Exit, &mut act);
                     self.chart.nodes[node].exit = act;
                 }
                 "invoke" => self.invoke(node, inner, &at),
@@ -304,7 +323,7 @@ impl Reader<'_> {
         if let Some(cond) = element.attribute("cond") {
             act.guard = self.expression(cond, &place);
         }
-        self.content(element, &mut act);
+        self.content(element, ContentAt::Transition, &mut act);
         let target = match element.attribute("target") {
             None => None,
             Some(text) => match self.target(text, &place) {

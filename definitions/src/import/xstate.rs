@@ -1,18 +1,19 @@
 //! XState's machines as JSON.
 //!
-//! An action is a name for work that the program does, as `emit` is in format 2. A guard by name and a delay have no
-//! equal.
+//! An action is a name for work that the program does, as `emit` is in format 2. A guard by name and a delay by name have
+//! no equal.
 
 mod action;
+mod after;
 mod arrow;
 mod guard;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rstmdb_rcp::json::Json;
 
-use super::Extras;
+use super::{Extras, keep_payloads_apart};
 use crate::base::json::kind;
 use crate::base::problem::{Findings, Problem};
 use crate::chart::{Chart, ROOT};
@@ -55,8 +56,10 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         chart: Chart::new("$"),
         ids: HashMap::new(),
         is_old: is_old(&json, 0),
+        events: HashSet::new(),
         extras: Extras::default(),
     };
+    after::events(&json, 0, &mut reader.events);
     reader.extras.name = json["id"].as_str().map(str::to_owned);
     reader.extras.description = json["description"].as_str().map(str::to_owned);
     match &json["context"] {
@@ -71,6 +74,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     reader.node(ROOT, &json);
     let Reader { chart, extras, .. } = reader;
     let mut machine = chart.flatten(findings);
+    keep_payloads_apart(&mut machine);
     extras.add_to(&mut machine);
     Ok(machine)
 }
@@ -112,6 +116,8 @@ struct Reader<'a> {
     /// The states that have an id of their own.
     ids: HashMap<String, usize>,
     is_old: bool,
+    /// The events that the machine's author has named.
+    events: HashSet<String>,
     extras: Extras,
 }
 
@@ -171,12 +177,12 @@ impl Reader<'_> {
                 }
                 "entry" | "onEntry" => {
                     let mut act = std::mem::take(&mut self.chart.nodes[node].entry);
-                    self.actions(value, &at, &mut act);
+                    self.actions_of_state(value, &at, &mut act);
                     self.chart.nodes[node].entry = act;
                 }
                 "exit" | "onExit" => {
                     let mut act = std::mem::take(&mut self.chart.nodes[node].exit);
-                    self.actions(value, &at, &mut act);
+                    self.actions_of_state(value, &at, &mut act);
                     self.chart.nodes[node].exit = act;
                 }
                 "invoke" => self.invokes(node, value, &at),
@@ -312,30 +318,6 @@ impl Reader<'_> {
         }
         let arrows = self.arrows(event, value, node, place);
         self.chart.nodes[node].on.extend(arrows);
-    }
-
-    /// Delays are not translated: one of a nested state goes on while its inner states change, and a timer does not.
-    fn after(&mut self, node: usize, json: &Json, place: &str) {
-        let delays: Vec<(String, &Json)> = match json {
-            Json::List(items) => items
-                .iter()
-                .map(|item| (item["delay"].to_string(), item))
-                .collect(),
-            other => other
-                .fields()
-                .iter()
-                .map(|(delay, value)| (delay.clone(), value))
-                .collect(),
-        };
-        for (delay, value) in delays {
-            let at = format!("{place}.{delay}");
-            let event = format!("AFTER_{}", delay.trim_matches('"'));
-            let what = "a delay has no equal";
-            let instead = format!("the client applies {event:?} when the time is over");
-            self.findings.lose(at.as_str(), what, instead);
-            let arrows = self.arrows(&event, value, node, &at);
-            self.chart.nodes[node].on.extend(arrows);
-        }
     }
 
     /// A service that is started at the entry: its name is emitted, and its consumer applies an event.

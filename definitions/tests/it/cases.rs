@@ -52,6 +52,37 @@ fn tests_that_hold_pass() {
 }
 
 #[test]
+fn an_instance_that_a_timer_has_deleted_is_gone() {
+    const SHORT: &str = r#"{"format": 2, "states": ["open", {"name": "done", "final": true, "delete_after": "2d"}],
+        "initial": "open", "transitions": [{"from": "open", "event": "END", "to": "done"}]}"#;
+    let tests = "machine: m.json
+tests:
+  - {name: gone, when: [END, {wait: 1d}, {wait: 1d}], then: {deleted: true}}
+  - {name: not yet, when: [END, {wait: 1d23h59m59s}], then: {state: done}}
+  - {name: still there, when: [END, {wait: 47h}], then: {deleted: true}}
+  - {name: gone and not expected, when: [END, {wait: 1w}], then: {state: done}}
+  - {name: gone and an event after that, when: [END, {wait: 1w}, END], then: {state: done}}
+";
+    let found = Suite::read(tests).unwrap().run(SHORT);
+    let failures: Vec<&[String]> = found.iter().map(|it| it.failures.as_slice()).collect();
+    assert_eq!(failures[..2], [&[] as &[String], &[]]);
+    assert_eq!(
+        failures[2],
+        ["then: expected no instance, found one in \"done\""]
+    );
+    assert!(
+        failures[3][0].contains("does not exist"),
+        "{:?}",
+        failures[3]
+    );
+    assert!(
+        failures[4][0].starts_with("when[2] END: INSTANCE_NOT_FOUND"),
+        "{:?}",
+        failures[4]
+    );
+}
+
+#[test]
 fn what_is_not_as_expected_is_told_by_path() {
     let found = failures(
         "

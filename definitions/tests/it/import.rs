@@ -101,7 +101,7 @@ fn everything_of_xstate_that_has_no_equal_is_told() {
     let found = refused(
         Language::Xstate,
         r##"{"initial": "a", "states": {
-            "a": {"on": {"X": {"target": "b", "cond": "ok"}, "*": "b", "Y": "nowhere"}, "after": {"1000": "b"},
+            "a": {"on": {"X": {"target": "b", "cond": "ok"}, "*": "b", "Y": "nowhere"}, "after": {"LONG": "b"},
                   "entry": {"type": "xstate.assign", "assignment": {}}},
             "b": {"type": "parallel", "states": {"x": {}, "y": {}}},
             "h": {"type": "history"}}}"##,
@@ -111,7 +111,7 @@ fn everything_of_xstate_that_has_no_equal_is_told() {
         "$.states.a.on.X.cond: the condition \"ok\" is code",
         "$.states.a.on.*: a transition for any event has no equal",
         "$.states.a.on.Y: \"nowhere\" is no state",
-        "$.states.a.after.1000: a delay has no equal; with --lossy: the client applies \"AFTER_1000\"",
+        "$.states.a.after.LONG: this delay has no equal; with --lossy: the client applies \"AFTER_LONG\"",
         "$.states.a.entry: the assignment is code",
         "$.states.b.type: parallel regions have no equal in format 2; make an instance for each of x, y",
         "$.states.h.type: history has no equal",
@@ -125,11 +125,11 @@ fn everything_of_xstate_that_has_no_equal_is_told() {
 fn losses_of_xstate_are_allowed_one_by_one_and_told() {
     let (definition, losses) = lossy(
         Language::Xstate,
-        r#"{"initial": "a", "states": {"a": {"on": {"X": {"target": "b", "guard": "is ok"}}, "after": {"1000": "b"}}, "b": {}}}"#,
+        r#"{"initial": "a", "states": {"a": {"on": {"X": {"target": "b", "guard": "is ok"}}, "after": {"LONG": "b"}}, "b": {}}}"#,
     );
     assert_eq!(losses.len(), 2, "{losses:?}");
     assert_eq!(course(&definition, &["X {\"is ok\":true}"]).0, "b");
-    assert_eq!(course(&definition, &["AFTER_1000"]).0, "b");
+    assert_eq!(course(&definition, &["AFTER_LONG"]).0, "b");
     let mut runner = Runner::new(&definition.to_string(), 1).unwrap();
     runner.create(None, "").unwrap();
     assert_eq!(
@@ -301,14 +301,14 @@ fn states_of_amazon_are_choices_and_work_that_others_do() {
 fn everything_of_amazon_that_has_no_equal_is_told() {
     let text = r#"{"StartAt": "A", "States": {
       "A": {"Type": "Parallel", "Branches": [], "Next": "W", "Retry": []},
-      "W": {"Type": "Wait", "Seconds": 3, "Next": "C"},
+      "W": {"Type": "Wait", "SecondsPath": "$.a[0]", "Next": "C"},
       "C": {"Type": "Choice", "Choices": [{"Variable": "$.a[0]", "IsNull": true, "Next": "D"}]}}}"#;
     let all = refused(Language::Asl, text).join("\n");
     for part in [
         "$.States.A.Type: Parallel has no equal",
         "$.States.A.Branches: ",
         "$.States.A.Retry: retries",
-        "$.States.W: waiting has no equal",
+        "$.States.W: waiting for what is not a number of seconds",
         "$.States.C.Choices[0].Variable: \"$.a[0]\" is not a path",
         "$.States.C.Choices[0].Next: there is no state \"D\"",
     ] {

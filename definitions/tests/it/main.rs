@@ -14,4 +14,6 @@ mod fuzz_corpus;
 mod import;
 mod large;
 mod public;
+mod round_trip;
 mod run;
+mod timed;

@@ -1,5 +1,7 @@
 //! What a client asks for, as owned plain data.
 
+mod locks;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use bytes::Bytes;
 use super::refusal::Refusal;
 use super::reply::TimerPlace;
 use crate::fact::Header;
+
+pub use locks::{AcquireLock, ExpireLock, ListLocks, LockCommand, ReleaseLock, RenewLock};
 
 /// A request that may change the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum Command {
     SetTimers(SetTimers),
     /// Fire a timer. Only the leader submits it, for itself.
     FireTimer(FireTimer),
+    /// Acquire, renew, release or expire a lock.
+    Lock(LockCommand),
     /// Several operations that take effect at one offset, or not at all.
     Batch(Vec<BatchOp>),
     /// Tell what a command would do, and do nothing.
@@ -222,6 +228,15 @@ pub enum Query {
     ListInstances(ListInstances),
     /// A page of timers.
     ListTimers(ListTimers),
+    /// One lock.
+    GetLock {
+        /// The lock's name.
+        name: String,
+        /// The log's time: a lock that has expired by then is free. [`Query::ask_as`] sets it.
+        now_ms: u64,
+    },
+    /// A page of locks, by name.
+    ListLocks(ListLocks),
     /// What each event of an instance's state would do.
     AllowedEvents {
         /// The instance's id.
@@ -268,6 +283,8 @@ impl Query {
                     now_ms: now_ms(),
                 };
             }
+            Self::GetLock { now_ms: at, .. } => *at = now_ms(),
+            Self::ListLocks(list) => list.now_ms = now_ms(),
             Self::ListTimers(list) => list.now_ms = now_ms(),
             Self::GetInstance { .. }
             | Self::ListInstances(_)
@@ -280,13 +297,19 @@ impl Query {
     pub fn lists(&self) -> bool {
         matches!(
             self,
-            Self::ListInstances(_) | Self::ListMachines { .. } | Self::ListTimers(_)
+            Self::ListInstances(_)
+                | Self::ListMachines { .. }
+                | Self::ListTimers(_)
+                | Self::ListLocks(_)
         )
     }
 
     /// Whether it is answered with what it names, as it is: at once.
     pub fn is_light(&self) -> bool {
-        matches!(self, Self::GetInstance { .. } | Self::GetMachine { .. })
+        matches!(
+            self,
+            Self::GetInstance { .. } | Self::GetMachine { .. } | Self::GetLock { .. }
+        )
     }
 }
 
@@ -328,6 +351,7 @@ impl fmt::Display for Command {
                 "fire {} of {}, due at {}",
                 fire.name, fire.instance_id, fire.due_ms
             ),
+            Self::Lock(lock) => write!(f, "{lock}"),
             Self::Batch(ops) => write!(f, "batch of {}", ops.len()),
             Self::DryRun(asked) => match &**asked {
                 DryRun::Whole(command) => write!(f, "dry run of {command}"),

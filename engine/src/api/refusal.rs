@@ -1,6 +1,7 @@
 //! Why a command or a query is refused: a value with everything that the client gets.
 
 mod guards;
+mod locks;
 mod offset;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::machine::guard::Tried;
 
 pub(crate) use guards::GuardTexts;
 use guards::with_errors;
+pub use locks::LockRefusal;
 use offset::Offset;
 
 /// A refusal. Its `Display` is for people: it names the field, the value and what is allowed.
@@ -178,6 +180,9 @@ pub enum Refusal {
         /// raised.
         held_back_by: Vec<u64>,
     },
+    /// It is about a lock.
+    #[error(transparent)]
+    Lock(#[from] LockRefusal),
     /// An operation of an atomic batch is refused, so all of it is.
     #[error("operation {index} of the batch: {refusal}")]
     InBatch {
@@ -244,6 +249,7 @@ impl Refusal {
             }
             Self::MachineNotUnderstood { .. } => "INTERNAL_ERROR",
             Self::FeatureLevel { .. } => "FEATURE_LEVEL",
+            Self::Lock(lock) => lock.code(),
             Self::InBatch { refusal, .. } => refusal.code(),
         }
     }
@@ -294,6 +300,7 @@ impl Refusal {
                 held_back_by,
                 ..
             } => json!({ "needed": needed, "current": current, "held_back_by": held_back_by }),
+            Self::Lock(lock) => lock.details(),
             Self::InBatch { index, refusal } => {
                 let mut details = refusal.details();
                 details["index"] = json!(index);

@@ -3,6 +3,7 @@
 //! A reply of a write carries its own offset: in a batch, an operation whose idempotency key was
 //! seen before answers with the offset of the first call.
 
+mod locks;
 mod timers;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::machine::definition::Warning;
 use crate::machine::guard::Tried;
 
+pub use locks::{LockExpiry, LockReply, LockView};
 pub use timers::{Firing, TimerListed, TimerPlace, TimerView};
 
 /// The answer to a command or a query.
@@ -128,6 +130,8 @@ pub enum Reply {
         /// [`TIMERS_OVERDUE_COUNTED_MAX`]: crate::limits::TIMERS_OVERDUE_COUNTED_MAX
         overdue: u64,
     },
+    /// About locks.
+    Lock(LockReply),
     /// One instance.
     Instance(InstanceView),
     /// A page of instances.

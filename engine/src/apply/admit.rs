@@ -3,8 +3,10 @@
 
 use super::planted;
 use crate::fact::level::Feature;
+use crate::fact::planted as timers;
 use crate::fact::{self, Body, Fact, Fired, Timers};
 use crate::machine::Compiled;
+use crate::state::locks::Lock;
 use crate::state::{
     Error, FactAt, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered,
     usable,
@@ -42,6 +44,7 @@ pub(super) fn admissible(
                 false => Err(contradiction(at, "automation needs a higher feature level")),
             }
         }
+        Some(Body::LockChanged(changed)) => admissible_lock(view, changed, at),
         Some(Body::PutMachine(put)) => {
             let free = view.machine(&put.machine, put.version).is_none();
             if free {
@@ -66,6 +69,22 @@ pub(super) fn admissible(
                 && key_is_free(view, scope, delete.key.as_ref(), at))
         }
     }
+}
+
+fn admissible_lock(
+    view: View<'_>,
+    changed: &fact::LockChanged,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
+    if view.level() < Feature::Locks.level() {
+        return Err(contradiction(at, "a lock needs a higher feature level"));
+    }
+    let before = view.lock(&changed.name);
+    if before.as_ref().map_or(0, |lock| lock.last_offset) != changed.prev_offset {
+        return Ok(false);
+    }
+    let after = Lock::after(before.as_deref(), changed, at.offset, at.time_ms);
+    after.map(|_| true).map_err(|what| contradiction(at, what))
 }
 
 fn admissible_creation(
@@ -174,6 +193,7 @@ fn timers_fit(
     match armed.and_then(|armed| armed.armed.iter().find(|it| it.name == fired.name).cloned()) {
         Some(timer) if timer.due_ms != fired.due_ms => Ok(false),
         Some(_) => Ok(true),
+        None if timers::fires_again() => Ok(true),
         None => Err(contradiction(at, "a timer has fired that was not armed")),
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::prepare::cost;
-use super::{Decider, trial};
+use super::{Decider, OpDecision, trial};
 use crate::api::check_ops;
 use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
@@ -44,6 +44,7 @@ pub(super) fn try_out(
     decider: Decider<'_>,
     ops: &[Result<&BatchOp, &Refusal>],
     on_refusal: OnRefusal,
+    fenced: Result<(), Refusal>,
     compiled: &mut Compiled,
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
     check_ops(ops.len())?;
@@ -56,6 +57,9 @@ pub(super) fn try_out(
     };
     let mut batch = Batch::new(compiled, fact_bytes);
     batch.only_tried = true;
+    if on_refusal == OnRefusal::GoOn {
+        batch.fenced.clone_from(&fenced);
+    }
     for (index, op) in ops.iter().enumerate() {
         let step = match op {
             Ok(op) => batch.step(decider, op),
@@ -74,6 +78,9 @@ pub(super) fn try_out(
             }
             Err(refusal) => batch.replies.push(Reply::Refused(Box::new(refusal))),
         }
+    }
+    if on_refusal == OnRefusal::End && !batch.facts.is_empty() {
+        fenced?;
     }
     Ok((batch.facts, batch.replies))
 }
@@ -103,7 +110,7 @@ fn check_listing<'a, P: Iterator<Item = Part<'a>>>(
 impl Decider<'_> {
     /// A query within a batch: the batch's client asks, at the batch's time, and what is said about the batch counts.
     fn asking<'q>(&self, query: &'q Query) -> Cow<'q, Query> {
-        if !matches!(query, Query::AllowedEvents { .. }) {
+        if !matches!(query, Query::AllowedEvents { .. } | Query::GetLock { .. }) {
             return Cow::Borrowed(query);
         }
         let mut query = query.clone();
@@ -127,6 +134,8 @@ struct Batch<'a> {
     compiled: &'a mut Compiled,
     /// Nothing is written: each operation tells what it would do.
     only_tried: bool,
+    /// Each operation that would write needs this to hold.
+    fenced: Result<(), Refusal>,
 }
 
 impl<'a> Batch<'a> {
@@ -142,6 +151,7 @@ impl<'a> Batch<'a> {
             },
             compiled,
             only_tried: false,
+            fenced: Ok(()),
         }
     }
 
@@ -157,24 +167,12 @@ impl<'a> Batch<'a> {
                 self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }
-            BatchOp::Write(Command::FlushAll) => {
-                return Err(Refusal::bad("op", "FLUSH_ALL is not allowed in a batch"));
-            }
-            BatchOp::Write(Command::SetLevel { .. }) => {
-                return Err(Refusal::bad(
-                    "op",
-                    "raising the feature level is not allowed in a batch",
-                ));
-            }
-            BatchOp::Write(Command::SetAutomation(_)) => {
-                return Err(Refusal::bad("op", "AUTOMATION is not allowed in a batch"));
-            }
-            BatchOp::Write(Command::FireTimer(_)) => {
-                return Err(Refusal::bad("op", "a timer fires in an entry of its own"));
-            }
-            BatchOp::Write(command) => command,
+            BatchOp::Write(command) => may_be_in_batch(command)?,
         };
         let decision = over.single(command)?;
+        if matches!(decision, OpDecision::Write { .. }) {
+            self.fenced.clone()?;
+        }
         let (reply, written) = match self.only_tried {
             true => trial::told(over.view, command, decision),
             false => decision.split(),
@@ -202,6 +200,19 @@ impl<'a> Batch<'a> {
         self.replies.push(reply);
         Ok(())
     }
+}
+
+/// Refuses a command that needs an entry of its own.
+fn may_be_in_batch(command: &Command) -> Result<&Command, Refusal> {
+    let problem = match command {
+        Command::FlushAll => "FLUSH_ALL is not allowed in a batch",
+        Command::SetLevel { .. } => "raising the feature level is not allowed in a batch",
+        Command::SetAutomation(_) => "AUTOMATION is not allowed in a batch",
+        Command::FireTimer(_) => "a timer fires in an entry of its own",
+        Command::Lock(_) => "a lock changes in an entry of its own: give the batch a fence",
+        command => return Ok(command),
+    };
+    Err(Refusal::bad("op", problem))
 }
 
 /// The writes of all clients wait while a batch is decided, so the work of its listings is bounded.
@@ -235,6 +246,8 @@ fn bytes(body: &Body) -> usize {
         Body::SetTimers(set) => timers(&set.timers),
         Body::TimerSpent(spent) => spent.message.len() + timers(&spent.timers),
         Body::SetAutomation(set) => set.reason.len(),
+        // A batch has none.
+        Body::LockChanged(_) => 0,
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

@@ -11,7 +11,11 @@ use crate::fact::{Entry, Fact, NO_OFFSET};
 use crate::machine::Compiled;
 
 /// What the command would answer.
-pub(super) fn decide(decider: Decider<'_>, asked: &DryRun) -> Result<Decision, Refusal> {
+pub(super) fn decide(
+    decider: Decider<'_>,
+    asked: &DryRun,
+    fenced: Result<(), Refusal>,
+) -> Result<Decision, Refusal> {
     let decider = Decider {
         offset: NO_OFFSET,
         ..decider
@@ -19,14 +23,18 @@ pub(super) fn decide(decider: Decider<'_>, asked: &DryRun) -> Result<Decision, R
     let (reply, offset) = match asked {
         DryRun::Whole(Command::Batch(ops)) => {
             let ops: Vec<Result<&BatchOp, &Refusal>> = ops.iter().map(Ok).collect();
-            (batch(decider, &ops, OnRefusal::End)?, None)
+            (batch(decider, &ops, OnRefusal::End, fenced)?, None)
         }
         DryRun::EachAlone(ops) => {
             let ops: Vec<Result<&BatchOp, &Refusal>> = ops.iter().map(Result::as_ref).collect();
-            (batch(decider, &ops, OnRefusal::GoOn)?, None)
+            (batch(decider, &ops, OnRefusal::GoOn, fenced)?, None)
         }
         DryRun::Whole(command) => {
-            let decision = decider.single(command)?;
+            let decision = match (decider.single(command), fenced) {
+                (answer @ Ok(OpDecision::Answer { .. }), _) => answer?,
+                (_, Err(lost)) => return Err(lost),
+                (decision, Ok(())) => decision?,
+            };
             let offset = match &decision {
                 OpDecision::Answer { offset, .. } => *offset,
                 OpDecision::Write { .. } => None,
@@ -41,9 +49,10 @@ fn batch(
     decider: Decider<'_>,
     ops: &[Result<&BatchOp, &Refusal>],
     on_refusal: OnRefusal,
+    fenced: Result<(), Refusal>,
 ) -> Result<Reply, Refusal> {
     let mut compiled = Compiled::default();
-    let (facts, replies) = batch::try_out(decider, ops, on_refusal, &mut compiled)?;
+    let (facts, replies) = batch::try_out(decider, ops, on_refusal, fenced, &mut compiled)?;
     let mut reply = Reply::Batch(replies);
     complete(&mut reply, facts);
     Ok(Reply::DryRun(Box::new(Trial {

@@ -1,6 +1,7 @@
 //! The metadata of a write: its bounds, and how it gets into the entry.
 
 use super::Decider;
+use super::locks::check_lock_name;
 use crate::Refusal;
 use crate::api::{check_headers, check_id, check_prose, check_text};
 use crate::fact::Meta;
@@ -10,6 +11,10 @@ use crate::limits::{CAUSE_BYTES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 impl Decider<'_> {
     /// Refuses metadata that breaks a bound.
     pub(super) fn check_meta(self, meta: &Meta) -> Result<(), Refusal> {
+        if let Some(fence) = &meta.fence {
+            self.require(Feature::Locks)?;
+            check_lock_name("fence.lock", &fence.lock)?;
+        }
         self.require(Feature::Meta)?;
         check_headers(&meta.headers)?;
         if let Some(reason) = &meta.reason {

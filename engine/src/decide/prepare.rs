@@ -4,16 +4,17 @@
 //! may take it over later if the premises are unchanged, and then fills in the offset and the time.
 
 pub(in crate::decide) mod cost;
+mod premises;
 
-use crate::api::command::{BatchOp, Command, Part, Query};
-use crate::api::reply::Reply;
+use crate::api::command::{Command, Part, Query};
+use crate::api::reply::{LockReply, Reply};
 use crate::fact::{Body, Entry, NO_OFFSET};
-use crate::state::{Last, Scope, remembered};
 use crate::view::View;
 use crate::{DecideAt, Decision, Pending, Refusal, State};
 
 use super::decide_early;
 use super::instance::machine_of;
+use premises::{Now, Premises};
 
 /// How much earlier than the time of its entry the `now` of an expression may be, if the decision was made ahead.
 const NOW_AGE_MS_MAX: u64 = 1000;
@@ -45,7 +46,11 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
     };
     Prepared {
         seen_ms: reads_now(View::new(state), command).then_some(now.time_ms),
-        premises: Premises::gather(View::new(state), command, now),
+        premises: Premises::gather(View::new(state), command, now).fenced(
+            View::new(state),
+            at.meta,
+            now,
+        ),
         decision: decide_early(state, &pending, command, &at, slack_ms),
     }
 }
@@ -81,7 +86,8 @@ impl Prepared {
         };
         let seen_ms = self.seen_ms.unwrap_or(landing.time_ms);
         let too_old = landing.time_ms.saturating_sub(seen_ms) > NOW_AGE_MS_MAX;
-        if too_old || Premises::gather(view, command, now) != self.premises {
+        let premises = Premises::gather(view, command, now).fenced(view, at.meta, now);
+        if too_old || premises != self.premises {
             return None;
         }
         Some(match self.decision {
@@ -127,7 +133,8 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
         | Command::DeleteInstance(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
-        | Command::SetAutomation(_) => false,
+        | Command::SetAutomation(_)
+        | Command::Lock(_) => false,
     }
 }
 
@@ -179,7 +186,8 @@ impl Landing {
                     Body::PutMachine(_)
                     | Body::FlushAll(_)
                     | Body::SetLevel(_)
-                    | Body::SetAutomation(_),
+                    | Body::SetAutomation(_)
+                    | Body::LockChanged(_),
                 )
                 | None => {}
             }
@@ -202,6 +210,7 @@ impl Landing {
                 wal_offset: Some(wal_offset),
                 ..
             } => self.at(wal_offset),
+            Reply::Lock(lock) => self.lock(lock),
             Reply::Automation {
                 since_ms,
                 wal_offset: Some(wal_offset),
@@ -240,6 +249,27 @@ impl Landing {
         }
     }
 
+    fn lock(&self, reply: &mut LockReply) {
+        match reply {
+            LockReply::Held { lock, wal_offset } => {
+                self.at(&mut lock.token);
+                wal_offset.iter_mut().for_each(|at| self.at(at));
+            }
+            LockReply::Waits {
+                lock,
+                place,
+                wal_offset,
+                ..
+            } => {
+                self.at(&mut lock.token);
+                self.at(place);
+                wal_offset.iter_mut().for_each(|at| self.at(at));
+            }
+            LockReply::Released { wal_offset, .. } => self.at(wal_offset),
+            LockReply::Expired(_) | LockReply::Found { .. } | LockReply::Listed { .. } => {}
+        }
+    }
+
     fn refusal(&self, refusal: &mut Refusal) {
         match refusal {
             Refusal::OffsetConflict {
@@ -250,139 +280,6 @@ impl Landing {
             } => self.at(actual_wal_offset),
             Refusal::InBatch { refusal, .. } => self.refusal(refusal),
             _ => {}
-        }
-    }
-}
-
-/// The premises of a decision. Each is kept as a value that changes whenever the premise does.
-#[derive(Debug, PartialEq, Eq)]
-struct Premises(Vec<Premise>);
-
-#[derive(Debug, PartialEq, Eq)]
-enum Premise {
-    Instance(Last),
-    /// The digest of a version.
-    Machine(Option<u128>),
-    /// The versions there are.
-    Versions(Vec<u32>),
-    /// Where a key was used, and whether that is still remembered.
-    Key(Option<(u64, bool)>),
-    /// The feature level: any command may need one.
-    Level(u32),
-    /// The state of automation, and since when.
-    Automation(bool, u64),
-}
-
-/// The log's time at which premises hold, and how long keys are remembered then.
-#[derive(Clone, Copy, Default)]
-struct Now {
-    time_ms: u64,
-    retention_ms: u64,
-}
-
-impl Premises {
-    fn gather(view: View<'_>, command: &Command, now: Now) -> Self {
-        let mut premises = Self(vec![Premise::Level(view.level())]);
-        premises.command(view, command, now);
-        premises
-    }
-
-    fn command(&mut self, view: View<'_>, command: &Command, now: Now) {
-        match command {
-            Command::PutMachine(put) => {
-                self.machine(view, &put.machine, put.version);
-                self.versions(view, &put.machine);
-            }
-            Command::CreateInstance(create) => {
-                self.instance(view, &create.instance_id);
-                match create.version {
-                    0 => self.highest(view, &create.machine),
-                    version => self.machine(view, &create.machine, version),
-                }
-                let scope = match create.id_given {
-                    true => Scope::Create(&create.instance_id),
-                    false => Scope::CreateOf(&create.machine),
-                };
-                self.key(view, scope, create.idempotency_key.as_deref(), now);
-            }
-            Command::ApplyEvent(apply) => {
-                self.instance(view, &apply.instance_id);
-                let scope = Scope::Apply(&apply.instance_id);
-                self.key(view, scope, apply.idempotency_key.as_deref(), now);
-            }
-            Command::DeleteInstance(delete) => {
-                self.instance(view, &delete.instance_id);
-                let scope = Scope::Delete(&delete.instance_id);
-                self.key(view, scope, delete.idempotency_key.as_deref(), now);
-            }
-            Command::SetTimers(set) => self.instance(view, &set.instance_id),
-            Command::FireTimer(fire) => {
-                self.instance(view, &fire.instance_id);
-                self.automation(view);
-            }
-            Command::FlushAll | Command::SetLevel { .. } => {}
-            Command::SetAutomation(_) => self.automation(view),
-            Command::DryRun(asked) => asked.parts().for_each(|part| match part {
-                Part::Write(command) => self.command(view, command, now),
-                Part::Read(query) => self.query(view, query),
-            }),
-            Command::Batch(ops) => ops.iter().for_each(|op| match op {
-                BatchOp::Write(command) => self.command(view, command, now),
-                BatchOp::Read(query) => self.query(view, query),
-            }),
-        }
-    }
-
-    fn query(&mut self, view: View<'_>, query: &Query) {
-        match query {
-            Query::GetInstance { instance_id } => self.instance(view, instance_id),
-            Query::GetMachine { machine, version } => match version {
-                None => self.highest(view, machine),
-                Some(version) => {
-                    self.versions(view, machine);
-                    self.machine(view, machine, *version);
-                }
-            },
-            Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
-            Query::ListInstances(_) | Query::ListMachines { .. } | Query::ListTimers(_) => {}
-        }
-    }
-
-    fn automation(&mut self, view: View<'_>) {
-        let automation = view.automation();
-        let stands = Premise::Automation(automation.paused, automation.since_ms);
-        self.0.push(stands);
-    }
-
-    fn instance(&mut self, view: View<'_>, id: &str) {
-        self.0.push(Premise::Instance(view.last(id)));
-    }
-
-    fn machine(&mut self, view: View<'_>, name: &str, version: u32) {
-        let machine = view.machine(name, version);
-        let digest = machine.map(|machine| machine.digest);
-        self.0.push(Premise::Machine(digest));
-    }
-
-    fn highest(&mut self, view: View<'_>, name: &str) {
-        self.versions(view, name);
-        if let Some(version) = view.versions(name).last() {
-            self.machine(view, name, *version);
-        }
-    }
-
-    fn versions(&mut self, view: View<'_>, name: &str) {
-        let versions = view.versions(name).into_iter().collect();
-        self.0.push(Premise::Versions(versions));
-    }
-
-    fn key(&mut self, view: View<'_>, scope: Scope<'_>, key: Option<&str>, now: Now) {
-        if let Some(key) = key {
-            let used = view.key(scope, key).map(|found| {
-                let counts = remembered(found.time_ms, now.time_ms, now.retention_ms);
-                (found.offset, counts)
-            });
-            self.0.push(Premise::Key(used));
         }
     }
 }

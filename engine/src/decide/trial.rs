@@ -78,9 +78,11 @@ fn would(view: View<'_>, body: &Body) -> Option<Would> {
             })
         }
         Body::TimerSpent(_) => None,
-        Body::PutMachine(_) | Body::FlushAll(_) | Body::SetLevel(_) | Body::SetAutomation(_) => {
-            None
-        }
+        Body::PutMachine(_)
+        | Body::FlushAll(_)
+        | Body::SetLevel(_)
+        | Body::SetAutomation(_)
+        | Body::LockChanged(_) => None,
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use moment::time_of_text;
 pub use scope::{Names, Scope};
 pub use source::Steps;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::pattern::PARTS_MAX;
 use eval::{Eval, Fail, Found, to_json};
@@ -75,7 +75,7 @@ pub enum Warning {
 pub struct Explained {
     /// Whether it is true, or why it has no value.
     pub holds: Result<bool, Failure>,
-    /// The paths of the documents that it read, in the order of its text.
+    /// The paths of the documents that it read, in the order of its text, and then the other names that it has.
     pub read: Vec<Read>,
 }
 
@@ -94,12 +94,19 @@ pub(crate) struct Attempt<'a> {
     pub(crate) expression: &'a Expression,
     pub(crate) holds: Result<bool, Failure>,
     found: Vec<Option<Found<'a>>>,
+    names: Names<'a>,
 }
 
 impl Attempt<'_> {
-    /// The paths that were read; of a value with more than `bytes_max` bytes, a beginning that is longer than that.
+    /// The paths that were read, and the names that are no documents, such as `actor`. Of a value with more than
+    /// `bytes_max` bytes, a beginning that is longer than that.
     pub(crate) fn read(&self, bytes_max: usize) -> Vec<Read> {
         let paths = self.expression.paths.iter().zip(&self.found);
+        let names = self.expression.names();
+        let names = names.into_iter().map(|name| Read {
+            path: name.text().to_owned(),
+            value: shown(&self.names.value(name), bytes_max),
+        });
         let read = paths.filter_map(|(path, found)| {
             let found = found.as_ref()?.as_ref().ok();
             Some(Read {
@@ -107,7 +114,7 @@ impl Attempt<'_> {
                 value: found.and_then(|value| shown(value, bytes_max)),
             })
         });
-        read.collect()
+        read.chain(names).collect()
     }
 }
 
@@ -169,6 +176,7 @@ impl Expression {
             expression: self,
             holds: self.is_true(result),
             found,
+            names: scope.names(),
         }
     }
 
@@ -236,6 +244,21 @@ impl Expression {
             false
         });
         parts.get()
+    }
+
+    /// The names that it has and that are no documents, each once.
+    fn names(&self) -> Vec<Name> {
+        let found = RefCell::new(Vec::new());
+        self.expr.count(&|node| {
+            if let Node::Name(name) = node {
+                let mut found = found.borrow_mut();
+                if !found.contains(name) {
+                    found.push(*name);
+                }
+            }
+            false
+        });
+        found.into_inner()
     }
 
     /// Whether it reads the time of the decision.

@@ -21,7 +21,7 @@ const ISO_DATE: [(&str, u64); 2] = [("W", 7 * 86_400_000), ("D", 86_400_000)];
 const ISO_TIME: [(&str, u64); 3] = [("H", 3_600_000), ("M", 60_000), ("S", 1_000)];
 
 /// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none.
-pub(crate) fn parse(text: &str) -> Option<u64> {
+pub fn parse(text: &str) -> Option<u64> {
     let sum = match text.strip_prefix('P') {
         Some(iso) => match iso.split_once('T') {
             Some(("", time)) => sum(time, &ISO_TIME)?,
@@ -52,6 +52,22 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         rest = after;
     }
     (!text.is_empty()).then_some(sum)
+}
+
+/// A span as it is written: the largest units first, and none that is not needed. Weeks are written as days.
+pub fn written(ms: u64) -> String {
+    let mut rest = ms;
+    let mut text = String::new();
+    for (unit, size) in &UNITS[1..] {
+        if rest >= *size {
+            text.push_str(&format!("{}{unit}", rest / size));
+            rest %= size;
+        }
+    }
+    match text.is_empty() {
+        true => "0s".to_owned(),
+        false => text,
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +111,22 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for ms in [
+            0,
+            1,
+            999,
+            1_000,
+            61_001,
+            86_399_999,
+            90 * 86_400_000,
+            TIME_MS_MAX,
+        ] {
+            assert_eq!(parse(&written(ms)), Some(ms), "{}", written(ms));
+        }
+        assert_eq!(written(30 * 86_400_000 + 5_400_000), "30d1h30m");
     }
 }

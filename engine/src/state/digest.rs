@@ -5,8 +5,8 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::idempotency::key_record::KeyRecord;
 use super::instance::Instance;
-use super::key_record::KeyRecord;
 use super::{State, UsedId};
 use crate::fact::level;
 
@@ -49,6 +49,9 @@ impl State {
         }
         for timers in self.timers.iter() {
             sum = sum.wrapping_add(timers.digest());
+        }
+        for lock in self.locks.iter() {
+            sum = sum.wrapping_add(lock.digest());
         }
         for record in self.keys.since(0) {
             sum = sum.wrapping_add(self.key_digest(record, &mut buffer));

@@ -8,11 +8,13 @@
 //! present life of its instance (`View::key`). So the deletion of an instance with many keys need not touch
 //! them.
 
+pub(super) mod key_record;
+
 use imbl::OrdMap;
 
-use super::key_record::{KeyParts, KeyRecord};
 use super::table::Table;
 use crate::fact::KeyBounds;
+use key_record::{KeyParts, KeyRecord};
 
 /// More than one entry can add, so the table always shrinks back to its bounds.
 const FORGOTTEN_PER_ENTRY_MAX: usize = 256;

@@ -4,13 +4,15 @@
 //! does not tell where a life began, nor whether a key is the last of its entry. So a replica that has loaded
 //! it has the same state as one that has applied everything.
 
+mod locks;
+
 use std::sync::Arc;
 
 use super::digest::used_id_digest;
 use super::error::Error;
+use super::idempotency::key_record::key_name::{Scope, key_name, name_in};
+use super::idempotency::key_record::{KeyBrief, KeyParts};
 use super::instance::{Instance, InstanceParts};
-use super::key_record::key_name::{Scope, key_name, name_in};
-use super::key_record::{KeyBrief, KeyParts};
 use super::{State, UsedId};
 use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fact, KeyBounds};
@@ -69,6 +71,7 @@ impl State {
                 self.touch(&spent.instance_id, spent.timers.as_ref(), at)
             }
             Some(Body::SetTimers(set)) => self.touch(&set.instance_id, set.timers.as_ref(), at),
+            Some(Body::LockChanged(changed)) => self.change_lock(changed, at),
             Some(Body::FlushAll(_)) => {
                 self.flush();
                 Ok(())

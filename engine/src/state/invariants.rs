@@ -5,7 +5,7 @@
 
 use super::State;
 use super::idempotency::IdempotencyKeys;
-use super::key_record::key_name::is_of_delete;
+use super::idempotency::key_record::key_name::is_of_delete;
 use super::machines::Machines;
 use crate::fact::level;
 
@@ -37,6 +37,7 @@ impl State {
         self.check_instances()?;
         self.check_used_ids()?;
         self.timers.check(|id| self.ids.contains(id))?;
+        self.locks.check(self.last_applied)?;
         self.keys.check(self.last_applied, &self.machines)?;
         let (kept, anew) = (self.digest(), self.recompute_digest());
         ensure(kept == anew, || {

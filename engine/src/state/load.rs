@@ -2,6 +2,7 @@
 
 mod chain;
 mod format_1;
+mod locks;
 mod timers;
 
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use prost::Message;
 use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
+use super::idempotency::key_record::key_name::{is_name, is_of_delete};
+use super::idempotency::key_record::{KeyBrief, KeyParts};
 use super::instance::{Instance, InstanceParts};
-use super::key_record::key_name::{is_name, is_of_delete};
-use super::key_record::{KeyBrief, KeyParts};
 use super::snapshot::{FORMAT, proto};
 use super::table::Table;
 use super::{State, UsedId};
@@ -105,6 +106,7 @@ impl StateLoader {
                 self.state.timers.len() as u64,
                 footer.timers,
             ),
+            ("locks", self.state.locks.len() as u64, footer.locks),
         ];
         for (what, loaded, written) in counts {
             if loaded != written {
@@ -144,6 +146,10 @@ impl StateLoader {
             Body::Timers(timers) => {
                 let mut items = timers.items.into_iter();
                 items.try_for_each(|item| self.timers(&item))
+            }
+            Body::Locks(locks) => {
+                let mut items = locks.items.into_iter();
+                items.try_for_each(|item| self.lock(item))
             }
             Body::UsedIds(used) => used
                 .items

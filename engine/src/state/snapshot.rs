@@ -1,12 +1,14 @@
 //! The state as snapshot records, made piece by piece from a clone.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
 
+use super::idempotency::key_record::KeyRecord;
 use super::instance::Instance;
-use super::key_record::KeyRecord;
+use super::locks::Lock;
 use super::timers::Record;
 use super::{State, UsedId};
 use crate::chain::{Chain, Head};
@@ -35,6 +37,8 @@ enum Next {
     Instances(Option<Box<str>>),
     /// Timers by instance, after this one.
     Timers(Option<Box<str>>),
+    /// Locks by name, from this one on.
+    Locks(Option<Arc<str>>),
     UsedIds(usize),
     /// Keys from this place on.
     Keys(u64),
@@ -103,6 +107,7 @@ impl SnapshotRecords {
             },
             Next::Instances(after) => self.instances(after.as_deref()),
             Next::Timers(after) => self.timers(after.as_deref()),
+            Next::Locks(from) => self.locks(from.as_deref()),
             Next::UsedIds(from) => self.used_ids(*from),
             Next::Keys(from) => self.keys(*from),
             Next::Footer => (Some(self.footer()), Next::End),
@@ -168,7 +173,7 @@ impl SnapshotRecords {
         let mut items = Vec::new();
         let mut bytes = 0;
         if timers.len() == 0 {
-            return (None, Next::UsedIds(0));
+            return (None, Next::Locks(None));
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         for id in self.state.ids.range::<_, str>((from, Bound::Unbounded)) {
@@ -184,7 +189,24 @@ impl SnapshotRecords {
             }
         }
         let last = (!items.is_empty()).then_some(Body::Timers(proto::Timers { items }));
-        (last, Next::UsedIds(0))
+        (last, Next::Locks(None))
+    }
+
+    fn locks(&self, from: Option<&str>) -> (Option<Body>, Next) {
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let mut next = Next::UsedIds(0);
+        for lock in self.state.locks.since(from.unwrap_or_default()) {
+            if bytes >= RECORD_BYTES {
+                next = Next::Locks(Some(lock.name.clone()));
+                break;
+            }
+            let item = lock_message(lock);
+            bytes += item.encoded_len();
+            items.push(item);
+        }
+        let body = (!items.is_empty()).then_some(Body::Locks(proto::Locks { items }));
+        (body, next)
     }
 
     fn used_ids(&self, from: usize) -> (Option<Body>, Next) {
@@ -231,6 +253,7 @@ impl SnapshotRecords {
             used_ids: self.used_ids.len() as u64,
             keys: self.state.key_count(),
             timers: self.state.timers.len() as u64,
+            locks: self.state.locks.len() as u64,
             digest_high: (digest >> 64) as u64,
             digest_low: digest as u64,
         })
@@ -283,6 +306,27 @@ fn timers_message(record: &Record) -> proto::InstanceTimers {
         minute_ms: record.minute_ms,
         firings: record.firings,
         suspended: record.suspended,
+    }
+}
+
+fn lock_message(lock: &Lock) -> proto::Lock {
+    let waiters = lock
+        .waiters
+        .iter()
+        .map(|(place, waiter)| proto::LockWaiter {
+            owner: waiter.owner.to_string(),
+            place: *place,
+            ttl_ms: waiter.ttl_ms,
+            until_ms: waiter.until_ms,
+        });
+    proto::Lock {
+        name: lock.name.to_string(),
+        last_offset: lock.last_offset,
+        owner: lock.owner.to_string(),
+        token: lock.token,
+        expires_ms: lock.expires_ms,
+        ttl_ms: lock.ttl_ms,
+        waiters: waiters.collect(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! An overlay does not know which keys an entry in flight will push out of a full idempotency table. Such a
 //! key is remembered slightly longer, never shorter.
 
+mod locks;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,7 @@ use crate::hash::Map;
 use crate::machine::{Compiled, Machine};
 use crate::state::{Automation, BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
 
+use locks::LockFacts;
 use timers::{TimersInFlight, Touch, held};
 
 #[derive(Default)]
@@ -32,6 +34,8 @@ pub(crate) struct Overlay {
     pub(crate) level: Option<(u64, u32)>,
     /// The last state of automation in flight, and where it was set.
     pub(crate) automation: Option<(u64, Arc<Automation>)>,
+    /// The facts of each lock: what a lock is depends on what it was.
+    pub(in crate::view) locks: BTreeMap<Arc<str>, LockFacts>,
     touched: VecDeque<(u64, Touched)>,
 }
 
@@ -86,6 +90,7 @@ enum Touched {
     Everything,
     Level,
     Automation,
+    Lock(Arc<str>),
 }
 
 impl Overlay {
@@ -112,6 +117,7 @@ impl Overlay {
             Some(Body::SetTimers(set)) => {
                 self.touch(&set.instance_id, set.timers.as_ref(), offset, time_ms);
             }
+            Some(Body::LockChanged(changed)) => self.change_lock(changed, offset, time_ms),
             Some(Body::FlushAll(_)) => self.flush(offset),
             Some(Body::SetLevel(set)) => {
                 self.level = Some((offset, set.level));
@@ -145,7 +151,7 @@ impl Overlay {
                 held.insert(item);
             }
         }
-        let items = self.instances.len() + self.machines.len() + self.keys.len();
+        let items = self.instances.len() + self.machines.len() + self.keys.len() + self.locks.len();
         ensure(items == held.len(), || {
             format!(
                 "{items} items are in flight, {} of them will be removed",
@@ -190,6 +196,10 @@ impl Overlay {
             Touched::Machine(name, version) => {
                 let item = self.machines.get(&(name.clone(), *version))?;
                 (item.0 == offset).then_some((b'm', name.as_bytes(), *version))
+            }
+            Touched::Lock(name) => {
+                let last = self.locks.get(name)?.back()?;
+                (last.offset == offset).then_some((b'l', name.as_bytes(), 0))
             }
             Touched::Everything | Touched::Level | Touched::Automation => None,
         }
@@ -307,6 +317,7 @@ impl Overlay {
         self.instances.clear();
         self.machines.clear();
         self.keys.clear();
+        self.locks.clear();
         self.flushed_at = Some(offset);
         self.touched.push_back((offset, Touched::Everything));
     }
@@ -375,6 +386,7 @@ impl Overlay {
                 Touched::Automation => {
                     self.automation = self.automation.take().filter(|(at, _)| *at > applied);
                 }
+                Touched::Lock(name) => self.settle_lock(&name, applied),
                 Touched::Level => {
                     self.level = self.level.filter(|(offset, _)| *offset > applied);
                 }

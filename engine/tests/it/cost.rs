@@ -18,6 +18,14 @@ fn with(definition: &Value, version: u32) -> State {
     state
 }
 
+/// With an instance `i` of the first version, which has this context.
+fn with_instance(definition: &Value, ctx: &str) -> State {
+    let mut state = with(definition, 1);
+    let create = common::create("i", Some(ctx), None);
+    common::run(&mut state, &create, 1, &Limits::default()).unwrap();
+    state
+}
+
 fn create(version: u32) -> Command {
     Command::CreateInstance(CreateInstance {
         instance_id: "i".to_owned(),
@@ -66,15 +74,7 @@ fn chart(back: bool) -> Value {
 fn a_context_that_transitions_without_an_event_write_again_and_again_counts_as_often() {
     let ctx = format!(r#"{{"n":0,"text":"{}"}}"#, "x".repeat(5_000));
     let [once, often] = [false, true].map(|back| {
-        let mut state = with(&chart(back), 1);
-        let limits = Limits::default();
-        common::run(
-            &mut state,
-            &common::create("i", Some(&ctx), None),
-            1,
-            &limits,
-        )
-        .unwrap();
+        let state = with_instance(&chart(back), &ctx);
         cost_of(&state, &common::apply("i", "E", None, None))
     });
     assert!(once < AHEAD, "{once}");
@@ -94,15 +94,8 @@ fn changing_fields_costs_steps_for_each_field_and_path_of_each_time() {
         let definition = json!({ "format": 2, "initial": "a",
             "states": ["a", { "name": "x", "always": always("y", rounds) }, { "name": "y", "always": always("x", rounds) }],
             "transitions": [{ "from": "a", "event": "E", "to": "x" }] });
-        let mut state = with(&definition, 1);
+        let mut state = with_instance(&definition, &ctx);
         let limits = Limits::default();
-        common::run(
-            &mut state,
-            &common::create("i", Some(&ctx), None),
-            1,
-            &limits,
-        )
-        .unwrap();
         let done = common::run(&mut state, &common::apply("i", "E", None, None), 2, &limits);
         let is_limited = matches!(done, Err(Refusal::ExpressionLimit { .. }));
         assert_eq!(is_limited, limited, "{rounds} {done:?}");

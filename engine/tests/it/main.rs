@@ -22,6 +22,8 @@ mod guards;
 mod keys;
 mod large;
 mod levels;
+mod lock_model;
+mod locks;
 mod meta;
 mod properties;
 mod replay;

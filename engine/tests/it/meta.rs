@@ -62,6 +62,7 @@ fn what_a_client_says_is_in_the_entry_and_not_in_the_state() {
         reason: Some("two\nlines".to_owned()),
         correlation_id: Some("w".to_owned()),
         causation_id: Some("17".to_owned()),
+        fence: None,
     };
     let command = create("i", None, None);
     let entry = tried(&mut one, &command, Some(&meta)).unwrap().unwrap();

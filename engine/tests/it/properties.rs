@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rstmdb_engine::command::{BatchOp, ListInstances, Query, SetAutomation};
+use rstmdb_engine::command::{
+    AcquireLock, BatchOp, ListInstances, LockCommand, Query, ReleaseLock, RenewLock, SetAutomation,
+};
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
 use rstmdb_engine::{
     Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Reply, State, is_settled, prepare,
@@ -39,6 +41,34 @@ fn write() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// Tokens are small, because logs are short.
+fn lock() -> impl Strategy<Value = Command> {
+    let acquire = (id(), id(), 1_000..3_000u64, prop::option::of(0..5_000u64)).prop_map(
+        |(name, owner, ttl_ms, wait_ms)| {
+            LockCommand::Acquire(AcquireLock {
+                name: name.to_owned(),
+                owner: owner.to_owned(),
+                ttl_ms,
+                wait_ms,
+            })
+        },
+    );
+    let renew = (id(), 1..40u64).prop_map(|(name, token)| {
+        LockCommand::Renew(RenewLock {
+            name: name.to_owned(),
+            token,
+            ttl_ms: None,
+        })
+    });
+    let release = (id(), 1..40u64).prop_map(|(name, token)| {
+        LockCommand::Release(ReleaseLock {
+            name: name.to_owned(),
+            token,
+        })
+    });
+    prop_oneof![4 => acquire, 1 => renew, 1 => release].prop_map(Command::Lock)
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let get = id().prop_map(|id| {
         BatchOp::Read(Query::GetInstance {
@@ -47,8 +77,8 @@ fn command() -> impl Strategy<Value = Command> {
     });
     let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
     let batch = vec(op, 0..5).prop_map(Command::Batch);
-    prop_oneof![12 => write(), 3 => batch, 1 => Just(Command::FlushAll),
-    1 => (0..4u32).prop_map(|level| Command::SetLevel { level }),
+    prop_oneof![12 => write(), 3 => batch, 6 => lock(), 1 => Just(Command::FlushAll),
+    2 => (0..4u32).prop_map(|level| Command::SetLevel { level }),
     1 => any::<bool>().prop_map(|paused| Command::SetAutomation(SetAutomation {
         paused,
         ..SetAutomation::default()
@@ -216,7 +246,44 @@ fn any_fact() -> impl Strategy<Value = Fact> {
             })
         },
     );
+    let ended = (0..20u64, any::<bool>()).prop_map(|(token, expired)| fact::LockEnded {
+        owner: "a".to_owned(),
+        token,
+        expired,
+    });
+    let holder =
+        (name(), 0..3u64, 0..60u64).prop_map(|(owner, token, expires_ms)| fact::LockHolder {
+            owner,
+            token,
+            expires_ms,
+            ttl_ms: 1,
+        });
+    let waiter = (name(), 0..3u64).prop_map(|(owner, place)| fact::LockWaiter {
+        owner,
+        place,
+        ttl_ms: 1,
+        until_ms: 9,
+    });
+    let lock = (
+        name(),
+        0..3u64,
+        prop::option::of(ended),
+        prop::option::of(holder),
+        prop::option::of(waiter),
+        vec(0..9u64, 0..2),
+    );
+    let lock = lock.prop_map(|(name, prev_offset, ended, holder, waiter, gone)| {
+        Body::LockChanged(fact::LockChanged {
+            name,
+            prev_offset,
+            ended,
+            holder,
+            waiter,
+            gone,
+        })
+    });
     prop_oneof![
+        4 => lock.prop_map(Some),
         2 => put.prop_map(Some),
         4 => create.prop_map(Some),
         4 => event.prop_map(Some),

@@ -17,10 +17,10 @@ use std::path::PathBuf;
 
 use crate::common::{bytes, reload, said};
 use rstmdb_engine::command::{
-    ApplyEvent, Asker, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances, PutMachine,
-    Query, SetAutomation,
+    AcquireLock, ApplyEvent, Asker, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances,
+    LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation,
 };
-use rstmdb_engine::fact::{Header, Meta};
+use rstmdb_engine::fact::{Fence, Header, Meta};
 use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
 
 /// The files of all scenarios, by name.
@@ -87,7 +87,8 @@ pub fn request(text: &str, ops: &[&str]) -> Request {
     }
 }
 
-/// What the client of a line says about its write: `reason=`, `correlation=`, `causation=` and `header=NAME:VALUE`.
+/// What the client of a line says about its write: `reason=`, `correlation=`, `causation=`, `header=NAME:VALUE` and
+/// `fence=LOCK@TOKEN`.
 pub fn meta(text: &str) -> Option<Meta> {
     let line = Line::parse(text);
     let headers = line.words.iter();
@@ -102,6 +103,13 @@ pub fn meta(text: &str) -> Option<Meta> {
         reason: line.option("reason"),
         correlation_id: line.option("correlation"),
         causation_id: line.option("causation"),
+        fence: line.option("fence").map(|fence| {
+            let (lock, token) = fence.split_once('@').unwrap();
+            Fence {
+                lock: lock.to_owned(),
+                token: token.parse().unwrap(),
+            }
+        }),
     };
     (meta != Meta::default()).then_some(meta)
 }
@@ -189,6 +197,10 @@ impl<'a> Line<'a> {
                 headers: Vec::new(),
                 asker: Asker::default(),
             }),
+            "lock" => Some(Query::GetLock {
+                name: self.words[1].to_owned(),
+                now_ms: 0,
+            }),
             "machine" => Some(Query::GetMachine {
                 machine: self.words[1].to_owned(),
                 version: self.words.get(2).map(|version| version.parse().unwrap()),
@@ -241,6 +253,21 @@ impl<'a> Line<'a> {
                 instance_id: word(1),
                 idempotency_key,
             }),
+            "acquire" => Command::Lock(LockCommand::Acquire(AcquireLock {
+                name: word(1),
+                owner: word(2),
+                ttl_ms: self.number("ttl").unwrap(),
+                wait_ms: None,
+            })),
+            "renew" => Command::Lock(LockCommand::Renew(RenewLock {
+                name: word(1),
+                token: word(2).parse().unwrap(),
+                ttl_ms: self.number("ttl"),
+            })),
+            "unlock" => Command::Lock(LockCommand::Release(ReleaseLock {
+                name: word(1),
+                token: word(2).parse().unwrap(),
+            })),
             "flush" => Command::FlushAll,
             "level" => Command::SetLevel {
                 level: word(1).parse().unwrap(),

@@ -39,6 +39,8 @@ pub enum Workload {
     Parcel,
     /// Automation paused and resumed.
     Automation,
+    /// Timers that fire by themselves.
+    Timer,
 }
 
 /// One request and its outcome.

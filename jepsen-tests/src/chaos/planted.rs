@@ -52,6 +52,9 @@ fn faults(bug: Bug) -> &'static str {
         Bug::MetadataLostByForwarding => "transfer",
         Bug::ReloadForgetsARevocation => "reload",
         Bug::MovedMemberStaysWhereItWas => "moved",
+        Bug::FenceNotChecked => "pause,leader-alone",
+        Bug::TimerFiresBeforeDue | Bug::SelfTransitionRearms => "kill-one,transfer",
+        Bug::TimerFiresTwiceAfterFailover => "transfer,kill-one,leader-alone",
     }
 }
 

@@ -37,6 +37,44 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives each of two nodes, which do not run, the addresses of the other one. Only their own configurations say so.
+    ///
+    /// # Errors
+    /// When a configuration cannot be written.
+    pub fn swap(&mut self, one: u64, other: u64) -> Result<(), Error> {
+        let place = |cluster: &Self, id: u64, of: u64| {
+            let member = cluster.members.get(&of).ok_or_else(|| super::unknown(of))?;
+            Ok::<_, Error>(Addresses {
+                id,
+                bind: member.bind,
+                peer: member.peer,
+                rcp_port: member.node.addr().port(),
+            })
+        };
+        let mut places = Vec::new();
+        for id in self.ids() {
+            let of = match id {
+                id if id == one => other,
+                id if id == other => one,
+                id => id,
+            };
+            places.push(place(self, id, of)?);
+        }
+        let peers: Vec<String> = places.iter().map(Addresses::to_yaml).collect();
+        let listed = self.config.clone();
+        let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
+        for place in places
+            .iter()
+            .filter(|place| [one, other].contains(&place.id))
+        {
+            let member = self.member_mut(place.id)?;
+            (member.bind, member.peer) = (place.bind, place.peer);
+            let config = place.configure(&listed);
+            member.node.reconfigure(place.rcp_port, &config)?;
+        }
+        Ok(())
+    }
+
     /// Gives a node that does not run other addresses; `advertise` is told where it listens then, and says where other
     /// nodes are to find it. The configurations of the other nodes stay as they are.
     ///

@@ -34,6 +34,12 @@ const OPS: &[&str] = &[
     "FLUSH_ALL",
     "REPLICATION_STATUS",
     "AUTOMATION",
+    "LOCK_ACQUIRE",
+    "LOCK_RENEW",
+    "LOCK_RELEASE",
+    "LOCK_GET",
+    "LOCK_LIST",
+    "CLOCK_ADVANCE",
     "CLUSTER_FINALIZE_UPGRADE",
 ];
 
@@ -111,7 +117,7 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(18) {
+        let (op, params) = match self.rng.below(19) {
             0 => ("PING", json!({})),
             1 => (
                 "GET_INSTANCE",
@@ -154,7 +160,8 @@ impl Mutator {
             ),
             14 => allowed_events(&instance),
             15 => dry_run(&create),
-            16 => timers(&instance),
+            16 => about_a_lock(self.rng.below(5)),
+            17 => timers(&instance),
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})
@@ -294,6 +301,29 @@ fn chart() -> Value {
                 {"name": "b", "emit": "x", "always": [{"to": "a", "guard": "ctx.n > 9"}]}],
             "transitions": [{"from": "*", "except": ["b"], "event": "E", "to": "b", "merge": "deep",
                 "guard": "event.n > ctx.n", "set": {"m.k": "ctx.n + 1"}, "unset": ["z"], "emit": ["y"]}]})
+}
+
+/// An operation on a lock.
+fn about_a_lock(which: u64) -> (&'static str, Value) {
+    match which {
+        0 => (
+            "LOCK_ACQUIRE",
+            json!({"name": "l", "owner": "o", "ttl_ms": 1000, "wait_ms": 20}),
+        ),
+        1 => (
+            "LOCK_RENEW",
+            json!({"name": "l", "token": 7, "ttl_ms": 1000}),
+        ),
+        2 => (
+            "LOCK_RELEASE",
+            json!({"name": "l", "token": 7, "fence": {"lock": "k", "token": 3}}),
+        ),
+        3 => ("LOCK_GET", json!({"name": "l", "consistency": "local"})),
+        _ => (
+            "LOCK_LIST",
+            json!({"prefix": "l", "limit": 2, "after": "k"}),
+        ),
+    }
 }
 
 /// What each event would do.

@@ -12,7 +12,8 @@ use crate::Error;
 const BIN_DIR_VARIABLE: &str = "RSTMDB_BIN_DIR";
 
 /// The examples of the client library that use a server. The others measure.
-pub const EXAMPLES: [&str; 4] = [
+pub const EXAMPLES: [&str; 5] = [
+    "locked_worker",
     "order_life",
     "retrying_worker",
     "sql_projection",

@@ -1,38 +1,35 @@
 //! Ports for nodes.
-//!
-//! A node that is killed and started again must find its port free. Ports of the range for outgoing
-//! connections do not work: a client that reconnects while the node is down could get the same port, and on
-//! loopback even connect to itself. So these come from below that range.
 
-use std::collections::HashSet;
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::{Mutex, PoisonError};
+mod unused;
 
 use crate::Error;
 
-/// First to last, inclusive; Linux takes ports for outgoing connections from 32768 on.
-const RANGE: std::ops::RangeInclusive<u16> = 20_000..=31_999;
-
-static TAKEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
-
-/// A port that is free now and that this function gives out once in this process.
+/// A port that is free now and that no other test gets; see the module `unused`.
 ///
 /// # Errors
-/// When every port of the range is in use.
+/// When every port of the range is in use, or the files cannot be made that say which are.
 pub fn free() -> Result<u16, Error> {
-    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let taken = taken.get_or_insert_default();
-    let count = u32::from(RANGE.end() - RANGE.start()) + 1;
-    // Two test processes at the same time begin at different places.
-    let first = std::process::id().wrapping_mul(97) % count;
-    for step in 0..count {
-        let offset = u16::try_from((first + step) % count).unwrap_or_default();
-        let port = RANGE.start() + offset;
-        let is_free = || TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        if !taken.contains(&port) && is_free() {
-            taken.insert(port);
-            return Ok(port);
+    let port = unused::unused().map_err(Error::io("the folder of locked ports"))?;
+    port.ok_or_else(|| Error::Binaries(format!("no free port in {:?}", unused::RANGE)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+    use std::fs::File;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_out_once_and_other_processes_see_its_lock() {
+        let ports = [(); 20].map(|()| free().unwrap());
+        assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len());
+        let folder = std::env::temp_dir().join("rstmdb-test-ports");
+        for port in ports {
+            // A lock belongs to the open file, so this is what another process would see.
+            let file = File::open(folder.join(port.to_string())).unwrap();
+            assert!(file.try_lock().is_err(), "{port}");
         }
     }
-    Err(Error::Binaries(format!("no free port in {RANGE:?}")))
 }

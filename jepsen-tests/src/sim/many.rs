@@ -34,8 +34,8 @@ pub struct Sum {
     pub failed: Vec<(u64, Verdict)>,
 }
 
-/// The faults that must have happened for many seeds to count as a test.
-const REQUIRED: [&str; 15] = [
+/// The faults, and what else, that must have happened for many seeds to count as a test.
+const REQUIRED: [&str; 20] = [
     "kill",
     "power cut",
     "partition",
@@ -51,6 +51,11 @@ const REQUIRED: [&str; 15] = [
     "moved",
     "snapshot received",
     "restart",
+    "timers fired",
+    "timers spent",
+    "timers moved",
+    "automation paused",
+    "level raised",
 ];
 /// With this many seeds, each of these faults must have happened.
 const REQUIRED_FROM_SEEDS: u64 = 100;

@@ -8,6 +8,8 @@
 //! | [`plan`] | the settings and faults that a seed decides before the run |
 //! | [`nemesis`] | the faults: crashes, partitions, changes of members, damage |
 //! | [`clients`] | the clients, the watchers, and the readers of the log |
+//! | `prepare` | the machines and instances that all clients use |
+//! | `raising` | the feature level, raised meanwhile |
 //! | [`run`], [`settle`] | one seed, and its end |
 //! | [`many`] | many seeds, on several threads |
 
@@ -15,6 +17,8 @@ pub mod clients;
 pub mod many;
 pub mod nemesis;
 pub mod plan;
+mod prepare;
+mod raising;
 pub mod run;
 pub mod settle;
 

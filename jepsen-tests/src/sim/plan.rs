@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rstmdb::replica::{ArchiveOptions, Options};
+use rstmdb_engine::fact::level;
 use rstmdb_raft_store::Retention;
 use rstmdb_sim::archive::SimArchive;
 use rstmdb_sim::rng::Rng;
@@ -14,6 +15,8 @@ use rstmdb_sim::settings::Settings;
 const LOSS_PERMILLE_SMALL: u64 = 2;
 /// Longer than a run takes, and far less than a wall clock jumps by.
 const KEY_RETENTION_MS: u64 = 600_000;
+/// How far a clock jumps at most, in milliseconds.
+pub const JUMP_MS: u64 = 28 * 3_600_000;
 
 /// How long a node waits for the archive.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_millis(400);
@@ -92,6 +95,16 @@ pub struct Plan {
     pub think: Duration,
     /// How many instances they write to.
     pub instances: u64,
+    /// How many fuses there are, whose timers fire by themselves.
+    pub fuses: u64,
+    /// How many clients keep them.
+    pub keepers: u64,
+    /// Whether automation is paused now and then.
+    pub pauses: bool,
+    /// Whether all clocks may jump together, and not only one of them.
+    pub jumps_together: bool,
+    /// Whether the run begins at the first feature level, which is raised meanwhile.
+    pub raises: bool,
 }
 
 impl Plan {
@@ -141,7 +154,13 @@ impl Plan {
         };
         let is_damaged = faults.contains(&Fault::Damage);
         let (settings, archive) = archived(settings, is_damaged, &mut rng);
+        let timers = TimersPlan::draw(seed, &faults);
         Self {
+            fuses: timers.fuses,
+            keepers: timers.keepers,
+            pauses: timers.pauses,
+            jumps_together: timers.jumps_together,
+            raises: timers.raises,
             faults,
             archive,
             trouble,
@@ -152,9 +171,57 @@ impl Plan {
             instances: rng.between(1, 6),
             settings: Settings {
                 costly_bytes: *rng.pick(&[Options::COSTLY_BYTES, 2_100, 0]),
-                ..settings
+                ..timers.allowing(settings)
             },
         }
+    }
+}
+
+/// The timers of a run. They are drawn beside the rest of the plan.
+struct TimersPlan {
+    fuses: u64,
+    keepers: u64,
+    pauses: bool,
+    jumps_together: bool,
+    raises: bool,
+}
+
+impl TimersPlan {
+    fn draw(seed: u64, faults: &[Fault]) -> Self {
+        let clocks_jump = faults.contains(&Fault::ClockJump);
+        let mut rng = Rng::new(seed ^ 0xf05e);
+        let fuses = match rng.percent(50) {
+            true => rng.between(1, 5),
+            false => 0,
+        };
+        let keepers = rng.between(1, 2);
+        let jumps_together = fuses > 0 && clocks_jump && rng.percent(40);
+        // A node that joins has the program that the first nodes had.
+        let raises = fuses > 0 && !faults.contains(&Fault::Members) && rng.percent(20);
+        Self {
+            fuses,
+            keepers,
+            pauses: fuses > 0 && !raises && rng.percent(40),
+            jumps_together,
+            raises,
+        }
+    }
+
+    /// If all clocks jump together, the log's time may follow at the next change of the leader. No key is to be
+    /// forgotten then: its repetition would take effect.
+    ///
+    /// At the first level clients say nothing about their writes.
+    fn allowing(&self, mut settings: Settings) -> Settings {
+        if self.jumps_together {
+            settings.log_ahead_max = LOG_AHEAD_MAX + Duration::from_millis(JUMP_MS);
+            settings.key_retention_ms = KEY_RETENTION_MS + 4 * JUMP_MS;
+        }
+        if self.raises {
+            settings.understands = level::FIRST;
+            settings.raises_level = true;
+            settings.clients_say = false;
+        }
+        settings
     }
 }
 

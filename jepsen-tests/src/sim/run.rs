@@ -11,12 +11,14 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace::{self, Record};
 use rstmdb_sim::world::World;
 
+use super::clients::lockers::Locker;
+use super::clients::Client;
+use super::clients::fuses::{self, Keeper};
 use super::clients::readers::Reader;
 use super::clients::watchers::Watcher;
-use super::clients::{self, Client, create, instance};
 use super::nemesis::Nemesis;
 use super::plan::Plan;
-use super::settle;
+use super::{prepare, raising, settle};
 
 /// Interval between checks of the invariants.
 const LOOK: Duration = Duration::from_millis(4);
@@ -117,16 +119,28 @@ async fn play(world: Arc<World>, plan: Arc<Plan>) -> Duration {
 }
 
 async fn script(world: Arc<World>, plan: Arc<Plan>) {
-    if !prepare(&world, plan.instances).await {
+    if !is_prepared(&world, &plan).await {
         return;
     }
     let until = trace::now() + plan.trouble;
     let clients = 0..plan.clients;
     let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, &plan, n).run(until)));
     let clients: Vec<_> = clients.collect();
+    let raising = plan
+        .raises
+        .then(|| SimRuntime::spawn(raising::upgrade(world.clone(), plan.clone(), until)));
+    let keepers = (0..plan.keepers).filter(|_| plan.fuses > 0 && !plan.raises);
+    let keepers = keepers.map(|n| SimRuntime::spawn(Keeper::new(&world, &plan, n).run(until)));
+    let keepers: Vec<_> = keepers.collect();
+    let switch = plan
+        .pauses
+        .then(|| SimRuntime::spawn(fuses::switch(world.clone(), until)));
     let watchers = 0..WATCHERS;
     let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
+    let lockers = 0..Locker::count(world.settings.seed);
+    let lockers = lockers.map(|n| SimRuntime::spawn(Locker::new(&world, n).run(until)));
+    let lockers: Vec<_> = lockers.collect();
     let reader = SimRuntime::spawn(Reader::new(&world).run(until));
     Nemesis::new(&world, &plan).run().await;
     settle::calm(&world);
@@ -134,18 +148,22 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
         archive.fail(0);
     }
     join_all(clients).await;
+    join_all(keepers).await;
+    join_all(switch).await;
+    join_all(raising).await;
     join_all(watchers).await;
+    join_all(lockers).await;
     drop(reader.await);
+    if plan.fuses > 0 && !settle::fired(&world).await {
+        return;
+    }
     settle::settle(&world).await;
 }
 
-/// Creates the machines and instances that all clients use.
-async fn prepare(world: &Arc<World>, instances: u64) -> bool {
-    let instances = (0..instances).map(|number| {
-        let (id, machine) = instance(number);
-        create(&id, machine, true)
-    });
-    for command in clients::definitions().chain(instances) {
+/// Creates the machines and instances that all clients use, as far as the cluster understands them.
+async fn is_prepared(world: &Arc<World>, plan: &Plan) -> bool {
+    let understood = prepare::of_format_2(plan).filter(|_| !plan.raises);
+    for command in prepare::of_format_1(plan).chain(understood) {
         if !settle::written(world, 1, &command).await {
             return false;
         }

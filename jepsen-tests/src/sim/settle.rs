@@ -14,11 +14,13 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
 use rstmdb_sim::{Sim, trace};
 
-use super::clients::{self, readers};
+use super::clients::{self, fuses, readers};
 use super::nemesis::{is_placed, members};
 
 /// How long the cluster may take to recover.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
+/// By how much the first timer may be overdue that can fire, in milliseconds.
+const LAG_MS_MAX: u64 = 300;
 /// Interval between checks.
 const POLL: Duration = Duration::from_millis(10);
 
@@ -56,6 +58,59 @@ pub async fn written(world: &Arc<World>, node: u64, command: &Command) -> bool {
     let text = format!("{command} through node {node} was not acknowledged in time");
     trace::violated("a cluster without trouble takes writes", text);
     false
+}
+
+/// Waits until no timer is overdue any more: whatever happened meanwhile, none was forgotten. Then pauses automation, so
+/// that the log comes to rest.
+pub async fn fired(world: &Arc<World>) -> bool {
+    // What clients have asked for and given up takes effect by then, or never.
+    SimRuntime::sleep(world.settings.leader_wait * 2).await;
+    let until = trace::now() + HEALED_WITHIN;
+    loop {
+        if trace::is_violated() {
+            return false;
+        }
+        let _ = members::reconcile(world);
+        world.observe_all();
+        let node = *world.members().first().unwrap_or(&1);
+        // The request of a client that has given up may pause it once more.
+        let paused = world.chain.lock().facts().is_paused();
+        if paused && !written(world, node, &fuses::automation(false)).await {
+            return false;
+        }
+        if !paused && let Some(true) = is_in_time(world) {
+            break;
+        }
+        if trace::now() > until {
+            let first_ms = world.chain.lock().facts().timers().first_ms();
+            let seen = format!("after {HEALED_WITHIN:?} the first is due at {first_ms:?}");
+            trace::violated("a timer that is due fires", seen);
+            return false;
+        }
+        SimRuntime::sleep(POLL).await;
+    }
+    {
+        let chain = world.chain.lock();
+        let timers = chain.facts().timers();
+        for (what, count) in [
+            ("timers fired", timers.fired()),
+            ("timers spent", timers.spent()),
+        ] {
+            if count > 0 {
+                trace::note(0, what, [count, 0]);
+            }
+        }
+    }
+    let node = *world.members().first().unwrap_or(&1);
+    written(world, node, &fuses::automation(true)).await
+}
+
+/// Whether no timer is long overdue by the log's time; `None` without a leader.
+fn is_in_time(world: &Arc<World>) -> Option<bool> {
+    let leader = world.replica(world.leader()?)?;
+    let first_ms = world.chain.lock().facts().timers().first_ms();
+    let now_ms = leader.now_ms();
+    Some(first_ms.is_none_or(|first_ms| first_ms + LAG_MS_MAX >= now_ms))
 }
 
 /// Waits until every node runs and has applied the same entries. Then checks every invariant of a healthy cluster.
@@ -144,12 +199,28 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
             }
             healed(world, id, &replica).await?;
             log_of(world, id, &replica).await?;
+            timers_of(world, id, &replica)?;
             world.check(id)?;
             progress_of(id, &replica).await?;
         }
     }
     let chain = world.chain.lock();
     world.answers.lock().close(chain.facts())
+}
+
+/// A node has the timers that the log gives it, no more and no fewer.
+fn timers_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+    let has = replica.with_state(|state| (state.timers_armed(), state.next_due_ms()));
+    let chain = world.chain.lock();
+    let timers = chain.facts().timers();
+    let expected = (timers.count(), timers.first_ms());
+    match has == expected {
+        true => Ok(()),
+        false => Err((
+            "a node has the timers of the log",
+            format!("node {id}: {has:?}, the log has {expected:?}"),
+        )),
+    }
 }
 
 /// What a node has purged is in its snapshot. Its snapshot and the entries that it has applied are committed.

@@ -4,12 +4,14 @@
 //!
 //! - *refused* ([`Error::Refused`], [`Error::RefusedByLeader`], [`Error::OffsetCompacted`], [`Error::OffsetAhead`],
 //!   [`Error::OtherCluster`]): the request is at fault; a retry changes nothing.
-//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
+//! - *cluster* ([`Error::NotLeader`], [`Error::NoLeader`], [`Error::Removed`], [`Error::NotCaughtUp`], [`Error::OutcomeUnknown`],
 //!   [`Error::LostTwice`], [`Error::ReadOnly`], [`Error::ArchiveUnavailable`], [`Error::ArchiveDamaged`],
 //!   [`Error::ShuttingDown`]): this node cannot do it now; a retry, here or on another node, can succeed. For [`Error::OutcomeUnknown`] only an idempotency key makes a retry safe.
 //! - *faulty* ([`Error::DecisionFailed`]): the request meets a bug of the program, and would meet it on every node; the
 //!   cluster does not retry it.
 //! - *fatal* ([`Error::Storage`], [`Error::Diverged`]): this node cannot serve requests any more.
+
+use std::fmt;
 
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::message::ErrorBody;
@@ -22,6 +24,26 @@ pub struct RefusedByLeader {
     /// Whether the instance may have begun another life since an earlier attempt. Then this refusal does not show that
     /// attempt's outcome.
     pub may_be_of_a_later_life: bool,
+}
+
+/// By which fact a node knows that it was removed from its cluster: a member has refused it, and named a membership that
+/// is newer than the node's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    /// The member that says so.
+    pub by: u64,
+    /// The log index of that member's committed membership, which does not have this node.
+    pub membership: u64,
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "node {} says that the membership at log index {} does not have it",
+            self.by, self.membership
+        )
+    }
 }
 
 /// Why a request was not done; see the module documentation for the families.
@@ -102,6 +124,11 @@ pub enum Error {
     /// No leader is known; nothing was written.
     #[error("the cluster has no leader at the moment; nothing was changed")]
     NoLeader,
+    /// This node was removed from its cluster; nothing was written.
+    #[error(
+        "this node was removed from the cluster ({0}); nothing was changed. Ask a member instead"
+    )]
+    Removed(Removal),
     /// This node has not applied what the read must see; another one may have.
     #[error("this node has not caught up with offset {offset} in time; nothing was changed")]
     NotCaughtUp {
@@ -164,6 +191,7 @@ impl Error {
             | Self::Diverged
             | Self::NotCaughtUp { .. }
             | Self::NoLeader
+            | Self::Removed(_)
             | Self::DecisionFailed
             | Self::ReadOnly { .. }
             | Self::ShuttingDown => false,

@@ -1,6 +1,8 @@
 //! [`Replica`]: everything that one can do with a replica. The rooms hold the code of its methods.
 
+mod clock;
 mod invariants;
+pub(crate) mod locks;
 mod nodes;
 
 use std::collections::BTreeMap;

@@ -13,10 +13,10 @@
 //!
 //! - `handle`: [`Replica`], everything that one can do with a replica. Its methods only delegate.
 //! - [`start`]: recovery, forming the cluster, the parts of every room, the background tasks.
-//! - `upkeep`: snapshots and retention (`compaction`; `compaction/snapshot_due` decides when), history that leaves for
-//!   the archive (`archiving`), a full disk
-//!   (`disk_space`), history that is missing (`backfill`), asked for by others (`history_served`) or damaged
-//!   (`healing`), wrong states (`divergence`), backups (`backup`), the end of a replica (`ending`).
+//! - `upkeep`: timers that are due (`timers`), snapshots and retention (`compaction`; `compaction/snapshot_due` decides
+//!   when), history that leaves for the archive (`archiving`), a full disk (`disk_space`), history that is missing
+//!   (`backfill`), asked for by others (`history_served`) or damaged (`healing`), wrong states (`divergence`), backups
+//!   (`backup`), the end of a replica (`ending`).
 //! - `cluster`: the picture of node and cluster (`status`), changing the members (`membership`), what the log says of
 //!   the cluster (`observer`), a leader without a majority (`quorum`) or whose entries do not get through (`stall`),
 //!   snapshots from the leader (`install_snapshot`).
@@ -52,7 +52,8 @@ pub(crate) mod write;
 pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
-pub use error::{Error, RefusedByLeader};
+pub use error::{Error, RefusedByLeader, Removal};
+pub use handle::locks::LockRequest;
 pub use handle::{HeldHistory, Replica};
 pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};
@@ -72,7 +73,7 @@ pub use peers::calls::{
 pub use peers::change::{Change, ChangeError};
 pub use peers::none::NoPeers;
 pub use peers::report::{Report, Role};
-pub use types::{Archive, ArchiveError, Host, Types};
+pub use types::{Archive, ArchiveError, Host, ManualClock, Types};
 pub use upkeep::archiving::FolderArchive;
 pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;

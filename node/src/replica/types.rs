@@ -1,13 +1,18 @@
 //! What a replica is generic over: the runtime, the file system and the host.
 
+mod manual_clock;
+
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{FileSystem, StoreConfig};
+
+pub use manual_clock::ManualClock;
 
 /// The types of one kind of replica: the product's run on tokio and the real file system,
 /// a simulation's on virtual time and a file system in memory.
@@ -34,6 +39,12 @@ pub trait Host: Send + Sync + 'static {
     ///
     /// It may jump, and shows 0 before 1970. What is written to the log follows it only slowly; see `clocks`.
     fn now_ms(&self) -> u64;
+
+    /// The clock by which [`Host::now_ms`] goes if it stands still until it is advanced. The log's time is then this
+    /// clock's, to the millisecond.
+    fn manual_clock(&self) -> Option<Arc<ManualClock>> {
+        None
+    }
 
     /// Runs work that may block on the disk, or use the processor for long, so that it does not delay the other tasks
     /// of this thread.

@@ -101,10 +101,12 @@ async fn metrics(State(shared): State<Arc<ServerShared>>) -> Response {
     }
 }
 
-/// Ready: a leader is known, and about everything known to be committed was applied.
+/// Ready: this node is a member, a leader is known, and about everything known to be committed was applied.
 async fn ready(State(shared): State<Arc<ServerShared>>) -> Response {
     let status = shared.replica.status();
-    let reason = if status.leader.is_none() {
+    let reason = if status.removed.is_some() {
+        "this node was removed from the cluster\n"
+    } else if status.leader.is_none() {
         "no leader is known\n"
     } else if status.diverged {
         "this node's state differs from the other nodes'\n"

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
@@ -11,7 +12,7 @@ use rstmdb_engine::Outcome;
 use rstmdb_raft_store::{Data, NodeInfo, RealFs, is_shortage};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::replica;
+use crate::replica::{self, ManualClock};
 
 /// Below this number of free inodes the node takes no writes: segments and snapshots are few files.
 const INODES_MIN: u64 = 64;
@@ -55,23 +56,46 @@ pub(crate) fn block<R>(work: impl FnOnce() -> R) -> R {
 #[derive(Debug)]
 pub struct TokioHost {
     data_dir: PathBuf,
+    clock: Option<Arc<ManualClock>>,
 }
 
 impl TokioHost {
     /// `data_dir` is the folder whose file system is asked for free space.
     #[must_use]
     pub fn new(data_dir: PathBuf) -> Self {
-        Self { data_dir }
+        Self {
+            data_dir,
+            clock: None,
+        }
     }
+
+    /// The same machine with a clock that shows the present and stands still until it is advanced.
+    #[must_use]
+    pub fn with_manual_clock(self) -> Self {
+        let clock = Some(Arc::new(ManualClock::new(wall_ms())));
+        Self { clock, ..self }
+    }
+}
+
+/// The wall clock, in milliseconds since the Unix epoch.
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 is wrong; the engine's time never goes back, for any value of this clock.
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 impl replica::Host for TokioHost {
     fn now_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A clock before 1970 is wrong; the engine's time never goes back, for any value of this clock.
-        since.map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+        match &self.clock {
+            Some(clock) => clock.now_ms(),
+            None => wall_ms(),
+        }
+    }
+
+    fn manual_clock(&self) -> Option<Arc<ManualClock>> {
+        self.clock.clone()
     }
 
     fn block(&self, work: &mut dyn FnMut()) {

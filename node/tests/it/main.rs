@@ -8,6 +8,9 @@
 // `on_follower` has the sources of `server_suite`.
 #![allow(clippy::unwrap_used, clippy::duplicate_mod)]
 
+// A row for each operation: what a client writes and reads.
+#[path = "../../../rcp/tests/it/agreement.rs"]
+mod agreement;
 // The engine's player of the golden scenarios, and the modules that it needs.
 #[path = "../../../engine/tests/it/common/mod.rs"]
 mod common;
@@ -17,3 +20,6 @@ mod peer_sockets;
 mod scenario;
 mod scenario_rcp;
 mod server_suite;
+// Ports for nodes that are started again, and for those that others have to know before they start.
+#[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
+mod unused;

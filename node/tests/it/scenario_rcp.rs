@@ -5,7 +5,7 @@ use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{Meta, NO_OFFSET};
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, Trial};
-use rstmdb_engine::{Command, Refusal, Reply};
+use rstmdb_engine::{Command, LockCommand, LockReply, LockView, Refusal, Reply};
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::{asking, instance, machine, meta};
 use serde::Serialize;
@@ -36,6 +36,12 @@ pub fn with_meta(params: &str, meta: &Meta) -> String {
             meta.correlation_id.clone().map(Value::from),
         ),
         ("causation_id", meta.causation_id.clone().map(Value::from)),
+        (
+            "fence",
+            meta.fence
+                .as_ref()
+                .map(|fence| json!({ "lock": fence.lock, "token": fence.token })),
+        ),
     ];
     let said = said
         .into_iter()
@@ -99,6 +105,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
             };
             ("AUTOMATION", text(&params))
         }
+        Command::Lock(lock) => lock_call(lock),
         Command::SetTimers(_) => panic!("no scenario asks for {command}"),
         Command::SetLevel { .. } | Command::FireTimer(_) => {
             panic!("no client can ask for {command}")
@@ -117,6 +124,29 @@ fn command_call(command: &Command) -> (&'static str, String) {
             (op, format!(r#"{{"dry_run":true{comma}{rest}"#))
         }
     }
+}
+
+fn lock_call(lock: &LockCommand) -> (&'static str, String) {
+    let name = lock.name();
+    let (op, params) = match lock {
+        LockCommand::Acquire(acquire) => (
+            "LOCK_ACQUIRE",
+            json!({ "name": name, "owner": acquire.owner, "ttl_ms": acquire.ttl_ms }),
+        ),
+        LockCommand::Renew(renew) => {
+            let mut params = json!({ "name": name, "token": renew.token });
+            if let Some(ttl_ms) = renew.ttl_ms {
+                params["ttl_ms"] = json!(ttl_ms);
+            }
+            ("LOCK_RENEW", params)
+        }
+        LockCommand::Release(release) => (
+            "LOCK_RELEASE",
+            json!({ "name": name, "token": release.token }),
+        ),
+        LockCommand::Expire(_) => panic!("no client can ask for {lock}"),
+    };
+    (op, params.to_string())
 }
 
 fn query_call(query: &Query) -> (&'static str, String) {
@@ -159,7 +189,8 @@ fn query_call(query: &Query) -> (&'static str, String) {
             };
             ("GET_MACHINE", text(&params))
         }
-        Query::ListTimers(_) => panic!("no scenario asks for timers"),
+        Query::GetLock { name, .. } => ("LOCK_GET", json!({ "name": name }).to_string()),
+        Query::ListTimers(_) | Query::ListLocks(_) => panic!("no scenario lists them"),
         Query::ListMachines { limit, offset } => {
             let params = machine::ListMachines {
                 limit: *limit,
@@ -253,7 +284,37 @@ pub fn result(reply: &Reply) -> Value {
             json!({ "results": items.collect::<Vec<_>>() })
         }
         Reply::DryRun(trial) => trial_result(trial),
+        Reply::Lock(lock) => lock_result(lock),
         found => found_result(found),
+    }
+}
+
+fn lock_result(reply: &LockReply) -> Value {
+    let shown = |lock: &LockView| {
+        json!({ "name": *lock.name, "owner": *lock.owner, "token": lock.token, "expires_at": lock.expires_ms,
+            "ttl_ms": lock.ttl_ms, "waiting": lock.waiting })
+    };
+    match reply {
+        LockReply::Held { lock, wal_offset } => {
+            let mut held = shown(lock);
+            if let Some(offset) = wal_offset {
+                held["wal_offset"] = json!(offset);
+            }
+            held
+        }
+        LockReply::Released {
+            name,
+            owner,
+            token,
+            next: None,
+            wal_offset,
+        } => {
+            json!({ "name": **name, "owner": **owner, "token": token, "released": true, "wal_offset": wal_offset })
+        }
+        LockReply::Found { lock, .. } => {
+            json!({ "locks": lock.iter().map(shown).collect::<Vec<_>>() })
+        }
+        other => panic!("no scenario gets {other:?}"),
     }
 }
 

@@ -1,25 +1,13 @@
 //! The inputs that the fuzz targets begin with: those that reach the most code.
 
+#[path = "../../../engine/tests/it/corpus.rs"]
+mod corpus;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
-use std::fs;
-use std::path::Path;
+use corpus::replay;
 
 #[test]
 fn every_input_of_the_corpora_passes_its_fuzz_target() {
     replay("segment", targets::segment::take);
-}
-
-fn replay(target: &str, take: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
-    let inputs: Vec<_> = fs::read_dir(&folder).unwrap().collect();
-    assert!(!inputs.is_empty(), "{} is empty", folder.display());
-    for input in inputs {
-        let path = input.unwrap().path();
-        println!("{}", path.display());
-        take(&fs::read(&path).unwrap());
-    }
 }

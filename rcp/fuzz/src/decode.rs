@@ -4,10 +4,12 @@ use rstmdb_rcp::message::asking::AllowedEvents;
 use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
+use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
 use rstmdb_rcp::message::machine::PutMachine;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
 use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::storage::automation::Automation;
+use rstmdb_rcp::message::storage::clock::ClockAdvance;
 use rstmdb_rcp::message::storage::{FlushAll, WalRead};
 use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
@@ -40,6 +42,12 @@ fn look_into(payload: &[u8]) {
     let _ = WalRead::read(head.params);
     let _ = AuditRead::read(head.params);
     let _ = Automation::read(head.params);
+    let _ = ClockAdvance::read(head.params);
     let _ = TimerSet::read(head.params);
     let _ = TimerList::read(head.params);
+    let _ = LockAcquire::read(head.params);
+    let _ = LockRenew::read(head.params);
+    let _ = LockRelease::read(head.params);
+    let _ = LockGet::read(head.params);
+    let _ = LockList::read(head.params);
 }

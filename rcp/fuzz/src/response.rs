@@ -4,6 +4,7 @@ use rstmdb_rcp::message::asking::{AllowedEventsResult, ApplyEventDryRun};
 use rstmdb_rcp::message::batch::BatchResult;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::message::instance::{ApplyEventResult, GetInstanceResult, ListInstancesResult};
+use rstmdb_rcp::message::locks::{LockHeld, LockReleased, Locks};
 use rstmdb_rcp::message::machine::GetMachineResult;
 use rstmdb_rcp::message::session::{HelloResult, InfoResult};
 use rstmdb_rcp::message::storage::WalReadResult;
@@ -57,6 +58,9 @@ fn read_result(result: &RawValue) {
     parse::<AllowedEventsResult<'_>>(result);
     parse::<ApplyEventDryRun<'_>>(result);
     parse::<BatchResult<'_>>(result);
+    parse::<LockHeld<'_>>(result);
+    parse::<LockReleased<'_>>(result);
+    parse::<Locks<'_>>(result);
     parse::<WatchAllResult<'_>>(result);
     parse::<WalReadResult<Box<RawValue>>>(result);
     parse::<AncestorsResult<Box<RawValue>>>(result);

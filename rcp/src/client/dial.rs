@@ -17,7 +17,7 @@ use super::{ClientOptions, Error, parse, tls};
 use crate::PROTOCOL_VERSION;
 use crate::feature::Features;
 use crate::frame::{Flags, Limits};
-use crate::message::session::{Auth, AuthResult, Hello, HelloResult};
+use crate::message::session::{Auth, AuthResult, Hello, HelloResult, NoParams};
 use crate::message::{Incoming, op, request};
 use crate::wire::{self, Decoder, WireMode};
 
@@ -294,6 +294,26 @@ impl Link {
                 }
                 Ok(_) | Err(_) => {}
             }
+        }
+    }
+
+    /// The next message. On a quiet connection the client sends a PING. Otherwise a vanished server would look like a
+    /// server that has nothing to say.
+    pub(super) async fn next_or_ping(&mut self, options: &ClientOptions) -> Result<Bytes, Error> {
+        let keepalive = options.watch_keepalive;
+        if let Ok(message) = tokio::time::timeout(keepalive, self.read.next()).await {
+            return message;
+        }
+        let asked = async {
+            self.send(op::PING, &NoParams {}).await?;
+            self.read.next().await
+        };
+        match tokio::time::timeout(keepalive.min(options.timeout), asked).await {
+            Ok(message) => message,
+            Err(_) => Err(Error::Disconnected {
+                reason: "the server has sent nothing for too long".to_owned(),
+                outcome_unknown: false,
+            }),
         }
     }
 

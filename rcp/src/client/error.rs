@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::Code;
 use crate::message::ErrorBody;
 
 /// Why a call has no result.
@@ -48,6 +49,16 @@ pub enum Error {
     /// The parameters cannot be sent.
     #[error("the request cannot be sent: {0}")]
     Request(String),
+    /// The lock is lost, or may be another owner's soon.
+    #[error("lock {name:?} is lost: {reason}")]
+    LockLost {
+        /// Its name.
+        name: String,
+        /// The token that it was held with.
+        token: u64,
+        /// Why.
+        reason: String,
+    },
     /// The client was closed.
     #[error("the client is closed")]
     Closed,
@@ -69,6 +80,7 @@ impl Error {
             | Error::Tls(_)
             | Error::Options(_)
             | Error::Request(_)
+            | Error::LockLost { .. }
             | Error::Closed => false,
         }
     }
@@ -82,7 +94,17 @@ impl Error {
             | Error::Tls(_)
             | Error::Options(_)
             | Error::Request(_)
+            | Error::LockLost { .. }
             | Error::Closed => false,
+        }
+    }
+
+    /// Whether a lock is lost: its guard says so, or the cluster has refused a write with its fence.
+    pub fn is_lock_lost(&self) -> bool {
+        match self {
+            Error::LockLost { .. } => true,
+            Error::Refused(error) => error.code == Code::LockLost,
+            _ => false,
         }
     }
 }

@@ -14,10 +14,15 @@ use crate::message::cluster::{
     ClusterSetAddressResult, ClusterStatusResult, ClusterTransferLeader,
     ClusterTransferLeaderResult,
 };
-use crate::message::instance::timers::{TimerList, TimerListResult, TimerSet, TimerSetResult};
+use crate::message::instance::timers::{
+    TimerList, TimerListResult, TimerSet, TimerSetDryRun, TimerSetResult,
+};
 use crate::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
+};
+use crate::message::locks::{
+    LockAcquire, LockGet, LockHeld, LockList, LockRelease, LockReleased, LockRenew, Locks,
 };
 use crate::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
@@ -27,6 +32,7 @@ use crate::message::session::{InfoResult, NoParams, PingResult};
 use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
 use crate::message::storage::audit::{AuditRead, AuditReadResult};
 use crate::message::storage::automation::{Automation, AutomationResult};
+use crate::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use crate::message::storage::keys::{RotateKey, RotateKeyResult};
 use crate::message::storage::reload::ReloadResult;
 use crate::message::storage::{
@@ -82,6 +88,16 @@ methods! {
     timer_set TIMER_SET (TimerSet<'_>) -> TimerSetResult<'static>;
     /// TIMER_LIST: a page of timers, in the order in which they are due.
     timer_list TIMER_LIST (TimerList<'_>) -> TimerListResult<'static>;
+    /// LOCK_ACQUIRE: gets a lock, or waits for it. [`Client::lock`] also renews it.
+    lock_acquire LOCK_ACQUIRE (LockAcquire<'_>) -> LockHeld<'static>;
+    /// LOCK_RENEW: holds a lock for longer.
+    lock_renew LOCK_RENEW (LockRenew<'_>) -> LockHeld<'static>;
+    /// LOCK_RELEASE: gives a lock back.
+    lock_release LOCK_RELEASE (LockRelease<'_>) -> LockReleased<'static>;
+    /// LOCK_GET: who holds a lock.
+    lock_get LOCK_GET (LockGet<'_>) -> Locks<'static>;
+    /// LOCK_LIST: a page of the locks that are held, by name.
+    lock_list LOCK_LIST (LockList<'_>) -> Locks<'static>;
     /// BATCH: several operations in one request.
     batch BATCH (Batch<'_>) -> BatchResult<'static>;
     /// WAL_READ: a page of the log.
@@ -100,6 +116,8 @@ methods! {
     flush_all FLUSH_ALL () -> FlushAllResult;
     /// AUTOMATION: pauses what the database does by itself, or lets it run; without `set` it says whether it is paused.
     automation AUTOMATION (Automation<'_>) -> AutomationResult<'static>;
+    /// CLOCK_ADVANCE: lets time pass on a server with `--dev --clock manual`, or says what its clock shows.
+    clock_advance CLOCK_ADVANCE (ClockAdvance<'_>) -> ClockAdvanceResult;
     /// FLUSH_ALL, saying why.
     flush_all_with FLUSH_ALL (FlushAll<'_>) -> FlushAllResult;
     /// REPLICATION_STATUS: the node's part in replication.
@@ -154,8 +172,12 @@ dry_runs! {
     create_instance_dry_run CREATE_INSTANCE (CreateInstance) -> CreateInstanceDryRun<'static>;
     /// What DELETE_INSTANCE would answer and do.
     delete_instance_dry_run DELETE_INSTANCE (DeleteInstance) -> DeleteInstanceDryRun<'static>;
+    /// What TIMER_SET would answer and do.
+    timer_set_dry_run TIMER_SET (TimerSet) -> TimerSetDryRun<'static>;
     /// What PUT_MACHINE would answer.
     put_machine_dry_run PUT_MACHINE (PutMachine) -> PutMachineResult<'static>;
+    /// What FLUSH_ALL would answer.
+    flush_all_dry_run FLUSH_ALL (FlushAll) -> FlushAllResult;
     /// What BATCH would answer: each result is that of the operation's own dry run.
     batch_dry_run BATCH (Batch) -> BatchResult<'static>;
 }

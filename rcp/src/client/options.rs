@@ -34,7 +34,7 @@ pub struct ClientOptions {
     /// How long a watch looks for a server to resume on. After that it ends with the reason.
     pub watch_resume_timeout: Duration,
     /// After this time without an event, a watch sends a PING. Without an answer within this time again (or
-    /// `timeout`, if that is shorter) it resumes on another node.
+    /// `timeout`, if that is shorter) it resumes on another node. The wait for a lock does the same.
     pub watch_keepalive: Duration,
 }
 

@@ -8,18 +8,21 @@ use serde_json::value::RawValue;
 use crate::BATCH_OPS_MAX;
 use crate::message::asking::DRY_RUN;
 use crate::message::fields::Fields;
+use crate::message::locks::WAIT_MS;
 use crate::message::op::{self, Kind};
 
 const KEY: &str = "idempotency_key";
 const OPS: &str = "ops";
+const WAIT: &str = "wait_ms";
 /// Everything that a batch may say.
-const BATCH_FIELDS: [&str; 6] = [
+const BATCH_FIELDS: [&str; 7] = [
     "mode",
     OPS,
     "headers",
     "reason",
     "correlation_id",
     "causation_id",
+    "fence",
 ];
 
 /// A call, and whether it may be repeated.
@@ -35,6 +38,8 @@ pub(super) struct Plan<'a> {
     pub(super) dry_run: bool,
     /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,
+    /// For how long the server may wait before it answers: until a lock is free.
+    pub(super) wait: Duration,
 }
 
 /// Decides whether a call may be retried after its connection is lost.
@@ -48,14 +53,28 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan
     };
     let writes = matches!(op::kind(name), Some(Kind::Write) | None) && !dry_run;
     let of_one_node = op::kind(name) == Some(Kind::Maintenance) && !op::needs_cluster_feature(name);
-    let movable = repeatable && !of_one_node;
+    let wait = match name {
+        op::LOCK_ACQUIRE => wait_of(params.get()),
+        _ => Duration::ZERO,
+    };
+    let movable = repeatable && !of_one_node && wait.is_zero();
     Plan {
         params,
         repeatable,
         movable,
         dry_run,
         writes,
+        wait,
     }
+}
+
+fn wait_of(params: &str) -> Duration {
+    let fields = Fields::split("", params, [WAIT]);
+    let wait_ms = fields
+        .ok()
+        .and_then(|fields| fields.get(WAIT)?.get().parse().ok());
+    // A longer wait is refused.
+    Duration::from_millis(wait_ms.unwrap_or(0).min(*WAIT_MS.end()))
 }
 
 fn is_dry_run(params: &RawValue) -> bool {
@@ -70,8 +89,11 @@ fn is_dry_run(params: &RawValue) -> bool {
 
 fn plan_write<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> (Cow<'a, RawValue>, bool) {
     match name {
-        // The same definition again is answered with `created: false`. What is paused is paused once.
-        op::PUT_MACHINE | op::AUTOMATION => (Cow::Borrowed(params), true),
+        // The same definition again is answered with `created: false`. What is paused is paused once. An owner gets the
+        // token that it has, and an expiry never moves back.
+        op::PUT_MACHINE | op::AUTOMATION | op::LOCK_ACQUIRE | op::LOCK_RENEW => {
+            (Cow::Borrowed(params), true)
+        }
         op::BATCH => plan_batch(params, add_keys),
         name if op::takes_idempotency_key(name) => plan_keyed(params, add_keys),
         _ => (Cow::Borrowed(params), false),
@@ -192,6 +214,8 @@ mod tests {
                 "{name}"
             );
         }
+        assert!(planned("LOCK_ACQUIRE", "{}", false).1 && planned("LOCK_RENEW", "{}", false).1);
+        assert!(!planned("LOCK_RELEASE", "{}", true).1);
         assert!(!planned("FLUSH_ALL", "{}", true).1);
         assert!(!planned("FROM_THE_FUTURE", "{}", true).1);
     }
@@ -242,6 +266,21 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_waits_for_a_lock_has_more_time_and_stays_at_its_node() {
+        let plan_of = |params: &str| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan("LOCK_ACQUIRE", &params, false);
+            (plan.wait, plan.movable)
+        };
+        assert_eq!(plan_of("{}"), (Duration::ZERO, true));
+        assert_eq!(plan_of(r#"{"wait_ms":"x"}"#), (Duration::ZERO, true));
+        let minute = Duration::from_secs(60);
+        assert_eq!(plan_of(r#"{"wait_ms":60000}"#), (minute, false));
+        let day = Duration::from_secs(86_400);
+        assert_eq!(plan_of(r#"{"wait_ms":18446744073709551615}"#), (day, false));
+    }
+
+    #[test]
     fn keys_are_added_where_there_are_none() {
         let (params, repeatable) = planned("APPLY_EVENT", r#"{"event":"PAY" }"#, true);
         assert!(repeatable);
@@ -256,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_as_repeatable_as_its_operations() {
-        let batch = r#"{"mode":"atomic","reason":"why","headers":{"a":"b"},"ops":[
+        let batch = r#"{"mode":"atomic","reason":"why","headers":{"a":"b"},"fence":{"lock":"l","token":7},"ops":[
             {"op":"APPLY_EVENT","params":{"event":"A","idempotency_key":"k"}},
             {"op":"APPLY_EVENT","params":{"event":"B"}},
             {"op":"GET_INSTANCE","params":{}}]}"#;
@@ -266,6 +305,7 @@ mod tests {
         assert_eq!(params["mode"], "atomic");
         assert_eq!(params["reason"], "why");
         assert_eq!(params["headers"]["a"], "b");
+        assert_eq!(params["fence"]["token"], 7);
         assert_eq!(params["ops"][0]["params"][KEY], "k");
         assert_eq!(params["ops"][1]["params"][KEY].as_str().unwrap().len(), 36);
         assert_eq!(params["ops"][2]["params"], serde_json::json!({}));

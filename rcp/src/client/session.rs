@@ -90,10 +90,22 @@ impl Session {
         op: &str,
         params: &RawValue,
     ) -> Result<(Bytes, Option<Bytes>), Error> {
+        self.call_within(op, params, self.dialer.options.timeout)
+            .await
+    }
+
+    /// As [`Self::call`], with a deadline of its own.
+    pub(super) async fn call_within(
+        &self,
+        op: &str,
+        params: &RawValue,
+        time: Duration,
+    ) -> Result<(Bytes, Option<Bytes>), Error> {
         let options = &self.dialer.options;
         let began = Instant::now();
-        let deadline = began + options.timeout;
         let plan = plan(op, params, options.retry_writes);
+        let time = time + plan.wait;
+        let deadline = began + time;
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         // Whether any attempt so far may have taken effect. That stays true if a later attempt is not sent or
         // is refused because there is no leader.
@@ -111,7 +123,10 @@ impl Session {
             };
             let attempt_end = self.attempt_end(&plan, deadline);
             let failed = match timeout_at(attempt_end, pending.answer()).await {
-                Err(_) => self.after_silence(op, &plan, &pending, attempt_end < deadline),
+                Err(_) => {
+                    let again = attempt_end < deadline;
+                    self.after_silence((op, time), &plan, &pending, again)
+                }
                 Ok(Err(lost)) => after_loss(&lost, &plan),
                 Ok(Ok(Reply { outcome, meta })) => match outcome {
                     Ok(result) => return Ok((result, meta)),
@@ -151,7 +166,13 @@ impl Session {
     }
 
     /// No answer in the attempt's time.
-    fn after_silence(&self, op: &str, plan: &Plan<'_>, pending: &Pending, again: bool) -> Failed {
+    fn after_silence(
+        &self,
+        (op, time): (&str, Duration),
+        plan: &Plan<'_>,
+        pending: &Pending,
+        again: bool,
+    ) -> Failed {
         let sent = !pending.is_unsent();
         // The server has sent nothing in all that time. It is more likely gone than slow, and nothing else
         // would show that. As long as this call can be retried, the other calls of the connection keep
@@ -167,7 +188,7 @@ impl Session {
         Failed {
             error: Error::Timeout {
                 op: op.to_owned(),
-                after: self.dialer.options.timeout,
+                after: time,
                 earlier: None,
                 outcome_unknown: false,
             },
@@ -180,10 +201,11 @@ impl Session {
     fn after_refusal(&self, error: ErrorBody, plan: &Plan<'_>, pending: &Pending) -> Failed {
         let undone = matches!(
             error.code,
-            Code::NoLeader | Code::RateLimited | Code::ReadOnlyMode
+            Code::NoLeader | Code::RateLimited | Code::ReadOnlyMode | Code::QuotaExceeded
         ) && !error.outcome_unknown();
         // This node cannot serve for a while, but another may. At a limit, the client waits instead.
-        if error.retryable && error.code != Code::RateLimited {
+        let is_limit = matches!(error.code, Code::RateLimited | Code::QuotaExceeded);
+        if error.retryable && !is_limit {
             self.leave(pending.connection());
         }
         // The cluster has retried it already.

@@ -13,14 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::dial::{Dialer, Link, parse_incoming};
 use super::position::{Begun, Position};
 use super::session::Session;
 use super::{Client, Error, parse};
 use crate::Code;
-use crate::message::session::NoParams;
 use crate::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
 use crate::message::{ErrorBody, Incoming, op};
 use search::{Question, Search, Seen};
@@ -247,7 +246,7 @@ impl Reader {
     /// Delivers events until the connection, the watch or the consumer ends.
     async fn deliver(&mut self, link: &mut Link) -> Stop {
         loop {
-            let payload = match self.next(link).await {
+            let payload = match link.next_or_ping(&self.dialer.options).await {
                 Ok(payload) => payload,
                 Err(error) if error.may_pass() => return Stop::Lost(error),
                 Err(error) => return Stop::Over(error),
@@ -292,26 +291,6 @@ impl Reader {
         let (link, _) = search.find(&question, deadline).await?;
         self.position.resume();
         Ok(Some(link))
-    }
-
-    /// The next message. On a quiet connection the watch sends a PING. Otherwise a vanished server would look
-    /// like a server without events.
-    async fn next(&self, link: &mut Link) -> Result<Bytes, Error> {
-        let keepalive = self.dialer.options.watch_keepalive;
-        if let Ok(message) = timeout(keepalive, link.read.next()).await {
-            return message;
-        }
-        let asked = async {
-            link.send(op::PING, &NoParams {}).await?;
-            link.read.next().await
-        };
-        match timeout(keepalive.min(self.dialer.options.timeout), asked).await {
-            Ok(message) => message,
-            Err(_) => Err(Error::Disconnected {
-                reason: "the server has sent nothing for too long".to_owned(),
-                outcome_unknown: false,
-            }),
-        }
     }
 
     fn accept(&mut self, payload: &Bytes) -> Result<Option<WatchItem>, Error> {

@@ -103,6 +103,9 @@ fn read_op(item: &RawValue) -> Result<BatchOp<'_>, ParamFault> {
 pub struct BatchResult<'a> {
     /// In the order of the operations.
     pub results: Vec<BatchItem<'a>>,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// The outcome of one operation of a batch.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fields::Fields;
+use super::session::RemovedInfo;
 use super::storage::automation::AutomationResult;
 use super::{ParamFault, Params};
 
@@ -30,6 +31,9 @@ pub struct ClusterStatusResult<'a> {
     /// The state of automation. Absent: an older server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub automation: Option<AutomationResult<'a>>,
+    /// That the answering node was removed from the cluster, if it was. Then the rest is what it knew as a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedInfo>,
     /// Every member, by node id.
     pub nodes: Vec<NodeStatus<'a>>,
 }

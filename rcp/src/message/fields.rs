@@ -2,6 +2,7 @@
 //! precisely what is wrong.
 
 mod names;
+mod ranges;
 
 use std::borrow::Cow;
 

@@ -72,6 +72,9 @@ pub struct PutMachineResult<'a> {
     /// Extension: what the definition's author should look at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<MachineWarning<'a>>,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// Something in a definition that is allowed and probably not meant.

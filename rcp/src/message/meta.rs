@@ -1,5 +1,7 @@
 //! The metadata of a write: why the client writes, what caused the write, to which work it belongs, and any other pairs
-//! of names and values.
+//! of names and values. Also the lock under which the client writes.
+
+mod fence;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,10 +14,13 @@ use super::Params;
 use super::fields::{Fields, ParamFault, parse_text, unexpected};
 use crate::HEADERS_BYTES_MAX;
 
+pub use fence::Fence;
+
 /// Names and values of headers.
 pub type Headers<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
-/// The metadata of a write. It changes nothing in the state: the log keeps it, and clients that ask for it get it.
+/// The metadata of a write. It changes nothing in the state: the log keeps it, and clients that ask for it get it. Only
+/// the fence decides something: the write is refused once the fence's lock is lost.
 ///
 /// ```
 /// use rstmdb_rcp::message::instance::ApplyEvent;
@@ -46,6 +51,9 @@ pub struct Meta<'a> {
     /// Names the cause: the offset of another write, or any other text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Cow<'a, str>>,
+    /// The write takes effect only while this token holds this lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence<'a>>,
 }
 
 impl<'a> Meta<'a> {
@@ -55,6 +63,7 @@ impl<'a> Meta<'a> {
             && self.reason.is_none()
             && self.correlation_id.is_none()
             && self.causation_id.is_none()
+            && self.fence.is_none()
     }
 
     /// With one more header.
@@ -92,6 +101,13 @@ impl<'a> Meta<'a> {
         self.causation_id(wal_offset.to_string())
     }
 
+    /// Takes effect only while this token holds this lock.
+    #[must_use]
+    pub fn fence(mut self, fence: Fence<'a>) -> Self {
+        self.fence = Some(fence);
+        self
+    }
+
     /// Reads it from the parameters of a write.
     pub(super) fn of<const N: usize>(fields: &Fields<'a, N>) -> Result<Self, ParamFault> {
         Ok(Self {
@@ -99,6 +115,7 @@ impl<'a> Meta<'a> {
             reason: fields.optional_text("reason")?,
             correlation_id: fields.optional_text("correlation_id")?,
             causation_id: fields.optional_text("causation_id")?,
+            fence: Fence::of(fields)?,
         })
     }
 
@@ -116,6 +133,7 @@ impl<'a> Meta<'a> {
             reason: or(self.reason, &other.reason),
             correlation_id: or(self.correlation_id, &other.correlation_id),
             causation_id: or(self.causation_id, &other.causation_id),
+            fence: self.fence.or_else(|| other.fence.clone()),
         }
     }
 }
@@ -129,6 +147,7 @@ macro_rules! names_of_write {
             "reason",
             "correlation_id",
             "causation_id",
+            "fence",
             $crate::message::fields::DRY_RUN,
         ]
     };
@@ -138,7 +157,13 @@ pub(super) use names_of_write;
 /// Reads the parameters of metadata only, and ignores all others.
 impl<'a> Params<'a> for Meta<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["headers", "reason", "correlation_id", "causation_id"];
+        let names = [
+            "headers",
+            "reason",
+            "correlation_id",
+            "causation_id",
+            "fence",
+        ];
         Self::of(&Fields::of_params(params, names)?)
     }
 }
@@ -234,6 +259,9 @@ pub struct FactMeta<'a> {
     /// As given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<Cow<'a, str>>,
+    /// As given: the lock under which the client wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence<'a>>,
 }
 
 /// Reads a text; null and nothing are the empty text.

@@ -52,6 +52,11 @@ ops! {
     APPLY_EVENT Write;
     TIMER_SET Write;
     TIMER_LIST Read;
+    LOCK_ACQUIRE Write;
+    LOCK_RENEW Write;
+    LOCK_RELEASE Write;
+    LOCK_GET Read;
+    LOCK_LIST Read;
     BATCH Write;
     WATCH_INSTANCE Watch;
     WATCH_ALL Watch;
@@ -64,6 +69,7 @@ ops! {
     REPLICATION_STATUS Read;
     COMPACT Maintenance;
     AUTOMATION Write;
+    CLOCK_ADVANCE Write;
     CLUSTER_STATUS Read;
     CLUSTER_ADD Maintenance;
     CLUSTER_PROMOTE Maintenance;
@@ -158,7 +164,7 @@ mod tests {
                 "{name}"
             );
         }
-        for name in [BATCH, FLUSH_ALL, WATCH_ALL, HELLO, WAL_READ] {
+        for name in [BATCH, FLUSH_ALL, WATCH_ALL, HELLO, WAL_READ, LOCK_ACQUIRE] {
             assert!(!is_allowed_in_batch(name));
         }
     }

@@ -187,6 +187,18 @@ pub struct ClusterInfo<'a> {
     /// The chain over the log, if it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainInfo<'a>>,
+    /// That this node was removed from the cluster, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedInfo>,
+}
+
+/// By which fact a node knows that it was removed from its cluster, in INFO and CLUSTER_STATUS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedInfo {
+    /// The member that says so.
+    pub by: u64,
+    /// The log index of that member's committed membership, which does not have this node.
+    pub membership: u64,
 }
 
 /// The chain over the log, in INFO.

@@ -5,8 +5,10 @@
 //! | [`audit`] | AUDIT_READ |
 //! | [`automation`] | AUTOMATION |
 //! | [`ancestors`] | ANCESTORS |
+//! | [`clock`] | CLOCK_ADVANCE |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
+//! | [`locks`] | LOCK_ACQUIRE, LOCK_RENEW, LOCK_RELEASE, LOCK_GET, LOCK_LIST |
 //! | [`reload`] | RELOAD |
 //! | [`timers`] | timers in records of the log |
 
@@ -14,7 +16,9 @@ pub mod ancestors;
 pub mod audit;
 pub mod automation;
 pub mod backup;
+pub mod clock;
 pub mod keys;
+pub mod locks;
 pub mod reload;
 pub mod timers;
 
@@ -319,6 +323,9 @@ pub struct FlushAllResult {
     pub instances_removed: u64,
     /// How many there were.
     pub machines_removed: u64,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    pub dry_run: bool,
 }
 
 /// Result of REPLICATION_STATUS.

@@ -553,6 +553,7 @@ fn results_with_extensions_and_without_are_both_read() {
             BatchItem::ok(raw("{\"a\":1}")),
             BatchItem::error(ErrorBody::new(Code::GuardFailed, "no")),
         ],
+        dry_run: false,
     };
     let value = serde_json::to_value(&batch).unwrap();
     assert_eq!(

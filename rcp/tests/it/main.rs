@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agreement;
 mod client;
 mod client_cluster;
+mod client_lock;
 mod client_tls;
 mod client_watch;
 mod client_watch_cluster;

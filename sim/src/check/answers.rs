@@ -111,6 +111,11 @@ impl Answers {
         !self.created_again.contains(instance)
     }
 
+    /// Notes that the instance may end without a client that asks for it; see [`Answers::may_create_again`].
+    pub fn may_end(&mut self, instance: &str) {
+        self.deletions.insert(instance.to_owned());
+    }
+
     /// The number of the next command that is submitted.
     pub fn next_turn(&mut self) -> u64 {
         self.last_turn += 1;
@@ -135,7 +140,8 @@ impl Answers {
             let turns = self.turns.entry((node, part.instance.clone()));
             let turns = turns.or_default();
             let before = turns.range(..turn).next_back();
-            let after = turns.range(turn..).next();
+            // A batch may have two events of one instance.
+            let after = turns.range(turn + 1..).next();
             let is_wrong = before.is_some_and(|(_, before)| before >= offset)
                 || after.is_some_and(|(_, after)| after <= offset);
             if is_wrong {
@@ -270,7 +276,7 @@ impl Answers {
 
 /// The offset at which the log has the acknowledged operation.
 fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String> {
-    let (offset, stand) = match reply {
+    let (offset, stand_told) = match reply {
         Reply::Created { wal_offset, .. } | Reply::Deleted { wal_offset, .. } => {
             (*wal_offset, None)
         }
@@ -288,24 +294,29 @@ fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String
         } => (*wal_offset, Some((to_state, None))),
         other => return Err(format!("{part:?} was answered with {other:?}")),
     };
-    let version = facts
-        .at(&part.instance, offset)
-        .filter(|version| version.offset == offset)
-        .ok_or_else(|| format!("{part:?}: nothing of it at {offset}"))?;
-    match (&part.intent, &version.stand) {
-        (Intent::Delete, None) => return Ok(offset),
-        (Intent::Create | Intent::Event(_), Some(_)) => {}
-        _ => return Err(format!("{part:?}: something else is at {offset}")),
+    // Several, if a batch has changed the instance more than once.
+    let versions = facts.all_at(&part.instance, offset);
+    if versions.is_empty() {
+        return Err(format!("{part:?}: nothing of it at {offset}"));
     }
+    if part.intent == Intent::Delete {
+        return match versions.iter().any(|version| version.stand.is_none()) {
+            true => Ok(offset),
+            false => Err(format!("{part:?}: something else is at {offset}")),
+        };
+    }
+    let shows = |stand: &Stand| match stand_told {
+        None => true,
+        Some((state, ctx)) => **state == *stand.state && ctx.is_none_or(|ctx| same_ctx(ctx, stand)),
+    };
     if facts.offset_of(&part.tag) != Some(offset) {
         let found = facts.offset_of(&part.tag);
         return Err(format!(
             "{part:?}: acknowledged at {offset}, it is at {found:?}"
         ));
     }
-    if let (Some((state, ctx)), Some(stand)) = (stand, &version.stand)
-        && (**state != *stand.state || ctx.is_some_and(|ctx| !same_ctx(ctx, stand)))
-    {
+    let mut stands = versions.iter().filter_map(|version| version.stand.as_ref());
+    if !stands.any(shows) {
         return Err(format!(
             "{part:?}: the answer shows another state than {offset}"
         ));

@@ -1,6 +1,8 @@
 //! The meaning of the committed log, computed a second time without the engine: which facts fit the state
 //! before them, and the state of each instance after them.
 
+mod locks;
+mod misfit;
 mod shown;
 mod timers;
 
@@ -9,11 +11,13 @@ use std::collections::BTreeMap;
 use rstmdb_engine::fact::{self, Body, Entry, level};
 use serde_json::{Map, Value};
 
+use super::locks::LockAccount;
 use super::said;
 use super::timers::Armed;
 use crate::machines::Machine;
 
 pub use shown::{Event, Kind};
+pub use timers::{MOVES, name_of};
 
 /// The state of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,8 +54,10 @@ pub struct Facts {
     /// Clients say something about their writes, by a rule.
     clients_say: bool,
     timers: Armed,
-    /// The time of the entry that is taken.
+    locks: LockAccount,
+    /// The time of the entry that is taken, and the reason that its client has given.
     time_ms: u64,
+    reason: Option<String>,
 }
 
 /// The fault of an entry.
@@ -101,6 +107,21 @@ impl Facts {
         versions.get(behind.checked_sub(1)?)
     }
 
+    /// What the entry at an offset has made of the instance: several versions, if it has changed it more than once.
+    #[must_use]
+    pub fn all_at(&self, instance: &str, offset: u64) -> &[Version] {
+        let versions = self.versions.get(instance).map_or(&[][..], Vec::as_slice);
+        let first = versions.partition_point(|version| version.offset < offset);
+        let end = versions.partition_point(|version| version.offset <= offset);
+        versions.get(first..end).unwrap_or_default()
+    }
+
+    /// Whether the entry at an offset has changed the instance.
+    #[must_use]
+    pub fn has_at(&self, instance: &str, offset: u64) -> bool {
+        !self.all_at(instance, offset).is_empty()
+    }
+
     /// Every version that was the present one somewhere from offset `from` to offset `to`; `None`
     /// stands for the time before the first.
     pub fn between(
@@ -141,6 +162,9 @@ impl Facts {
                     return Err(format!("{entry} at {offset}: {wrong}"));
                 }
                 self.time_ms = self.time_ms.max(entry.time_ms);
+                self.count_fence(entry);
+                let said = entry.meta.as_ref();
+                self.reason = said.and_then(|meta| meta.reason.clone());
                 let known = self.events.len();
                 for fact in &entry.facts {
                     if let Some(body) = &fact.body {
@@ -156,74 +180,6 @@ impl Facts {
         }
     }
 
-    /// Why an entry must not take effect, if it must not.
-    fn misfit(&self, entry: &Entry, offset: u64) -> Option<Wrong> {
-        if entry.index != offset {
-            return Some(format!("it was decided for {}", entry.index));
-        }
-        // The instances that earlier facts of the entry have changed.
-        let mut changed = BTreeMap::new();
-        for fact in &entry.facts {
-            let last = |id: &str| match changed.get(id) {
-                Some(live) => (offset, *live),
-                None => self.last(id),
-            };
-            let (id, live, prev, key) = match fact.body.as_ref()? {
-                Body::PutMachine(put) => {
-                    if self.machines.contains_key(&put.machine) {
-                        return Some(format!("machine {} is there already", put.machine));
-                    }
-                    continue;
-                }
-                Body::CreateInstance(create) => {
-                    if let (at, true) = last(&create.instance_id) {
-                        return Some(format!("{} is there since {at}", create.instance_id));
-                    }
-                    (&create.instance_id, true, None, &create.key)
-                }
-                Body::ApplyEvent(apply) => {
-                    let prev = Some(apply.prev_offset);
-                    (&apply.instance_id, true, prev, &apply.key)
-                }
-                Body::DeleteInstance(delete) => {
-                    let prev = Some(delete.prev_offset);
-                    (&delete.instance_id, false, prev, &delete.key)
-                }
-                Body::TimerSpent(spent) => {
-                    (&spent.instance_id, true, Some(spent.prev_offset), &None)
-                }
-                Body::SetTimers(_) => return Some("no client moves timers".to_owned()),
-                Body::FlushAll(_) => return Some("no client has asked for it".to_owned()),
-                Body::SetAutomation(_) => continue,
-                Body::SetLevel(set) => {
-                    if set.level <= self.level() {
-                        return Some(format!("the level is {} already", self.level()));
-                    }
-                    continue;
-                }
-            };
-            let (at, lives) = last(id);
-            if let Some(prev) = prev
-                && (!lives || prev != at)
-            {
-                return Some(format!("{id} stands at {at}, and it expects {prev}"));
-            }
-            if let Some(key) = key
-                && let Some(at) = self.keys.get(&key.key)
-            {
-                return Some(format!("key {} was used at {at}", key.key));
-            }
-            changed.insert(id.as_str(), live);
-        }
-        None
-    }
-
-    /// Where the last fact of an instance is, and whether the instance is there.
-    fn last(&self, id: &str) -> (u64, bool) {
-        let last = self.versions.get(id).and_then(|versions| versions.last());
-        last.map_or((0, false), |last| (last.offset, last.stand.is_some()))
-    }
-
     fn install(&mut self, body: &Body, offset: u64) -> Result<(), Wrong> {
         match body {
             Body::PutMachine(put) => {
@@ -234,10 +190,12 @@ impl Facts {
             Body::ApplyEvent(apply) => self.apply(apply, offset),
             Body::DeleteInstance(delete) => self.delete(delete, offset),
             Body::TimerSpent(spent) => self.spend(spent, offset),
-            Body::SetTimers(_) => Err("no client moves timers".to_owned()),
+            Body::SetTimers(set) => self.move_timers(set, offset),
             Body::FlushAll(_) => Err("it removes everything".to_owned()),
+            Body::LockChanged(changed) => self.locks.take(changed, offset, self.time_ms),
             Body::SetAutomation(set) => {
                 self.paused = set.paused;
+                self.timers.set_automation(set, self.time_ms);
                 Ok(())
             }
             Body::SetLevel(set) => {
@@ -259,7 +217,8 @@ impl Facts {
         };
         self.arm(create, machine, offset)?;
         self.remember_key(create.key.as_ref(), offset);
-        self.name(&create.instance_id, offset)?;
+        let tag = timers::name_of_creation(machine, &create.instance_id, create.key.as_ref());
+        self.name(&tag, offset)?;
         self.events.push(Event {
             kind: Kind::Created,
             offset,
@@ -286,7 +245,9 @@ impl Facts {
                 return Err(format!("it ends {said:?} and not {before:?}"));
             }
         }
-        self.timers.delete(id);
+        let machine = before.machine;
+        self.timers
+            .delete(id, machine, delete.fired.as_ref(), self.time_ms)?;
         self.remember_key(delete.key.as_ref(), offset);
         self.events.push(Event {
             kind: Kind::Deleted,
@@ -311,7 +272,7 @@ impl Facts {
         let payload = apply.payload.as_deref().map(object).transpose()?;
         let moved = before
             .machine
-            .event(&before.state, &apply.event, &before.ctx, payload);
+            .event(&before.state, &apply.event, &before.ctx, payload.clone());
         let moved = match moved {
             Ok(moved) if apply.from_state == before.state && apply.to_state == moved.state => moved,
             other => {
@@ -337,7 +298,7 @@ impl Facts {
             ctx,
         };
         let machine = before.machine;
-        let tag = self.fire(apply, machine, offset)?;
+        let tag = self.fire(apply, machine, payload.as_ref(), offset)?;
         self.remember_key(apply.key.as_ref(), offset);
         self.name(&tag, offset)?;
         self.events.push(Event {

@@ -6,6 +6,7 @@
 //! | [`facts`] | what the log means, found without the engine |
 //! | [`answers`] | what clients asked and were answered |
 //! | [`leaders`] | that a majority has a leader |
+//! | [`locks`] | locks, and writes under them, found without the engine |
 //! | [`said`] | what clients say about their writes |
 //! | [`timers`] | the armed timers, found without the engine |
 
@@ -13,5 +14,6 @@ pub mod answers;
 pub mod chain;
 pub mod facts;
 pub mod leaders;
+pub mod locks;
 pub mod said;
 pub mod timers;

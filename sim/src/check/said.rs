@@ -24,6 +24,7 @@ fn of(tag: &str) -> Option<Meta> {
         reason: says(8).then(|| format!("because of {tag}")),
         correlation_id: says(9).then(|| format!("work-{}", drawn >> 10 & 7)),
         causation_id: says(13).then(|| format!("cause-{tag}")),
+        fence: None,
     };
     (meta != Meta::default()).then_some(meta)
 }
@@ -35,6 +36,11 @@ pub fn of_command(command: &Command) -> Option<Meta> {
         Command::CreateInstance(create) => of(&create.instance_id),
         Command::ApplyEvent(apply) => of(apply.event_id.as_deref()?),
         Command::DeleteInstance(delete) => of(&delete.instance_id),
+        // What is asked for, so that the log has it.
+        Command::SetTimers(set) => Some(Meta {
+            reason: String::from_utf8(set.timers.as_ref()?.to_vec()).ok(),
+            ..Meta::default()
+        }),
         Command::Batch(operations) => match operations.first()? {
             BatchOp::Write(command) => of_command(command),
             BatchOp::Read(_) => None,
@@ -53,7 +59,12 @@ pub fn problem(entry: &Entry) -> Option<String> {
         Body::DeleteInstance(delete) if delete.fired.is_none() => of(&delete.instance_id),
         _ => return None,
     };
-    if entry.meta != expected {
+    // A fence is no part of what is said.
+    let said = entry.meta.clone().map(|meta| Meta {
+        fence: None,
+        ..meta
+    });
+    if said.filter(|said| *said != Meta::default()) != expected {
         let found = &entry.meta;
         return Some(format!(
             "its client said {expected:?}, and it has {found:?}"

@@ -12,7 +12,7 @@ use std::time::Duration;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
-use rstmdb::server::peer::{BadAddress, Channel, Dial, Members, SmallSegments};
+use rstmdb::server::peer::{BadAddress, Channel, Dial, Others, SmallSegments};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -39,12 +39,15 @@ pub struct SimDial {
     /// How often each node had moved, by the configuration of this one: where an address leads nowhere, the one of the
     /// configuration is tried, too, as in the product.
     pub listed: BTreeMap<u64, u64>,
-    /// Where members have said that they are: these addresses are tried as well.
-    pub members: Arc<Members>,
 }
 
 impl Dial for SimDial {
-    fn dial(&self, addr: &str, _small: SmallSegments) -> Result<Channel, BadAddress> {
+    fn dial(
+        &self,
+        addr: &str,
+        others: Others,
+        _small: SmallSegments,
+    ) -> Result<Channel, BadAddress> {
         let (to, moves) = node_at(addr).ok_or_else(|| BadAddress {
             addr: addr.to_owned(),
             reason: "it names no simulated node".to_owned(),
@@ -55,8 +58,7 @@ impl Dial for SimDial {
             to,
             moves,
             listed: self.listed.get(&to).copied(),
-            addr: addr.to_owned(),
-            members: self.members.clone(),
+            others,
             open: Mutex::default(),
         });
         let call = move |request| call(line.clone(), request);
@@ -73,8 +75,8 @@ struct Line {
     moves: u64,
     /// The same by the configuration.
     listed: Option<u64>,
-    addr: String,
-    members: Arc<Members>,
+    /// Where else the node may be: where it has said that it is.
+    others: Others,
     open: Mutex<Option<Opened>>,
 }
 
@@ -114,7 +116,7 @@ impl Line {
         if let Some(open) = self.is_open() {
             return Ok(open);
         }
-        let others = self.members.other_addresses(&self.addr);
+        let others = (self.others)();
         let said = others.iter().filter_map(|addr| Some(node_at(addr)?.1));
         let places = [Some(self.moves), self.listed].into_iter().flatten();
         let mut opened = places

@@ -98,7 +98,6 @@ impl World {
             network: self.network.clone(),
             from: id,
             listed: self.moves(),
-            members: options.members.clone(),
         };
         let connections = Connections::over(&options, dial);
         let server = PeerServer::new(&options);

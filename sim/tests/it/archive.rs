@@ -71,6 +71,20 @@ async fn read_all(node: &Replica<Sim>) -> Result<Vec<u64>, Error> {
     }
 }
 
+/// One node that has written everything, with its history in the archive.
+async fn archived(settings: Settings) -> Cluster {
+    let cluster = Cluster::alone(settings).await;
+    let node = cluster.node(1);
+    submit(node, machine()).await.unwrap();
+    submit(node, create("a")).await.unwrap();
+    write(node, 1, LAST).await;
+    until("history leaves the node", || {
+        node.report().earliest_offset > LAST / 2 && node.counters().archive_pending.load() == 0
+    })
+    .await;
+    cluster
+}
+
 fn value(ctx: &[u8]) -> u64 {
     let ctx: serde_json::Value = serde_json::from_slice(ctx).unwrap();
     ctx["n"].as_u64().unwrap()
@@ -199,15 +213,7 @@ fn an_object_that_was_changed_or_removed_is_an_error_and_never_shown() {
     in_simulation(8, async {
         let archive = Arc::new(SimArchive::new(8, Duration::from_millis(5), 0));
         let settings = settings(8, 1, archive.clone(), Duration::from_secs(2));
-        let mut cluster = Cluster::alone(settings).await;
-        submit(cluster.node(1), machine()).await.unwrap();
-        submit(cluster.node(1), create("a")).await.unwrap();
-        write(cluster.node(1), 1, LAST).await;
-        until("history leaves the node", || {
-            let node = cluster.node(1);
-            node.report().earliest_offset > LAST / 2 && node.counters().archive_pending.load() == 0
-        })
-        .await;
+        let mut cluster = archived(settings).await;
         let whole = archive.objects();
         let (name, object) = whole.iter().nth(1).unwrap();
         let mut changed = object.to_vec();
@@ -277,15 +283,7 @@ fn an_object_that_is_not_asked_for_is_used_again_after_it_was_mended() {
     in_simulation(11, async {
         let archive = Arc::new(SimArchive::new(11, Duration::from_millis(5), 0));
         let settings = settings(11, 1, archive.clone(), Duration::from_secs(2));
-        let mut cluster = Cluster::alone(settings).await;
-        submit(cluster.node(1), machine()).await.unwrap();
-        submit(cluster.node(1), create("a")).await.unwrap();
-        write(cluster.node(1), 1, LAST).await;
-        until("history leaves the node", || {
-            let node = cluster.node(1);
-            node.report().earliest_offset > LAST / 2 && node.counters().archive_pending.load() == 0
-        })
-        .await;
+        let mut cluster = archived(settings).await;
         let whole = archive.objects();
         let (name, object) = whole.iter().nth(1).unwrap();
         let mut spoilt = whole.clone();

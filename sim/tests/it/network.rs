@@ -12,7 +12,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use openraft::type_config::TypeConfigExt;
-use rstmdb::server::peer::{Dial, Members};
+use rstmdb::server::peer::Dial;
 use rstmdb_raft_store::MemFs;
 use rstmdb_sim::Sim;
 use rstmdb_sim::network::Network;
@@ -86,10 +86,13 @@ async fn call(
         network: network.clone(),
         from: 1,
         listed: std::collections::BTreeMap::new(),
-        members: Members::new([]),
     };
     let channel = dial
-        .dial(&node_info(2).peer_addr, Arc::new(|| false))
+        .dial(
+            &node_info(2).peer_addr,
+            Arc::new(Vec::new),
+            Arc::new(|| false),
+        )
         .unwrap();
     let body = body.map(|data| Ok::<_, Status>(Frame::data(data)));
     let request = Request::post("/echo/any").body(Body::new(StreamBody::new(body)));

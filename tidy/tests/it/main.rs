@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use rstmdb_tidy::tree::{self, File};
-use rstmdb_tidy::{later, length, links, modules, simulated, values};
+use rstmdb_tidy::{later, length, links, modules, named, simulated, values};
 
 fn files() -> Vec<File> {
     tree::files(&tree::root()).unwrap()
@@ -30,6 +30,11 @@ fn nothing_is_left_for_later() {
 #[test]
 fn links_in_documents_lead_somewhere() {
     assert_eq!(links::broken(&tree::root(), &files()), [""; 0]);
+}
+
+#[test]
+fn documents_name_source_files_that_are_there() {
+    assert_eq!(named::missing(&files()), [""; 0]);
 }
 
 #[test]

@@ -168,7 +168,13 @@ fn may_pass(error: &Error) -> bool {
         Error::Refused(body) => body.retryable,
         Error::NoConnection(_) | Error::Timeout(_) => true,
         Error::Hinted { error, .. } => may_pass(error),
-        Error::Failed(_) | Error::Usage(_) | Error::Line { .. } | Error::Output(_) => false,
+        Error::Failed(_)
+        | Error::Usage(_)
+        | Error::Line { .. }
+        | Error::Output(_)
+        | Error::LockHeld(_)
+        | Error::LockLost(_)
+        | Error::Command(_) => false,
     }
 }
 

@@ -6,8 +6,9 @@ use rstmdb_definitions::model::Machine;
 use rstmdb_definitions::nearest::did_you_mean;
 use rstmdb_definitions::run::{By, Fired, Runner, Step};
 use rstmdb_engine::Refusal;
-use rstmdb_rcp::json;
 use rstmdb_rcp::text::printable;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{all, definition};
@@ -73,6 +74,16 @@ fn headers(text: &str) -> Result<Vec<(String, String)>, Error> {
     let pairs = words.iter().map(|word| args::header(word));
     let pairs: Result<_, String> = pairs.collect();
     pairs.map_err(|why| Error::Usage(format!("the headers: {why}")))
+}
+
+/// One line for programs.
+#[derive(Serialize)]
+struct SimulationLine {
+    #[serde(flatten)]
+    happened: Value,
+    state: String,
+    ctx: Box<RawValue>,
+    allowed: Vec<Value>,
 }
 
 /// An event, and what it would do.
@@ -330,7 +341,8 @@ impl Simulation<'_> {
     /// One line with what happened, and the instance after it.
     fn print_json(&self, happened: Value) -> Result<(), Error> {
         let (state, ctx) = self.instance()?;
-        let ctx = json::value(&ctx).map_err(Error::unexpected)?;
+        // As text: no digit of a number is lost.
+        let ctx = RawValue::from_string(ctx).map_err(Error::unexpected)?;
         let allowed: Vec<Value> = self
             .possible()?
             .into_iter()
@@ -339,10 +351,12 @@ impl Simulation<'_> {
                 Err(refusal) => json!({"event": event, "refused": refusal.code()}),
             })
             .collect();
-        let mut line = happened;
-        line["state"] = json!(state);
-        line["ctx"] = ctx;
-        line["allowed"] = json!(allowed);
+        let line = SimulationLine {
+            happened,
+            state,
+            ctx,
+            allowed,
+        };
         self.session.out.json_line(&line)
     }
 

@@ -42,6 +42,12 @@ pub struct Fake {
     requests: Arc<Mutex<Vec<(String, String)>>>,
 }
 
+/// An address on which nothing listens.
+pub fn unused_address() -> String {
+    let port = crate::unused::unused().unwrap().expect("a free port");
+    format!("127.0.0.1:{port}")
+}
+
 impl Fake {
     /// Starts to answer with `handler`; HELLO, BYE and WAL_STATS are answered already.
     pub fn start(handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Fake {

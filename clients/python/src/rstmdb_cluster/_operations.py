@@ -45,6 +45,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.PutMachine:
@@ -58,6 +59,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -105,6 +107,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
@@ -119,6 +122,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -180,6 +184,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
@@ -191,6 +196,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -210,16 +216,16 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
 
-        ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
-
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
-        alone.
+        alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+        ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
         """
         request = requests.apply_event(
             instance_id,
@@ -234,6 +240,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -271,11 +278,14 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
-        disarms. ``resume`` lets suspended ones fire again."""
+        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+        ``resume`` lets its timers fire again after too many have.
+        """
         request = requests.timer_set(
             instance_id,
             timers,
@@ -286,6 +296,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -302,12 +313,125 @@ class AsyncOperations:
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.TimerList:
-        """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
-        before."""
+        """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
         request = requests.timer_list(
             machine=machine,
             due_before=due_before,
             suspended=suspended,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_acquire(
+        self,
+        name: str,
+        owner: str,
+        ttl_ms: int,
+        *,
+        wait_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        """
+        request = requests.lock_acquire(
+            name,
+            owner,
+            ttl_ms,
+            wait_ms=wait_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_renew(
+        self,
+        name: str,
+        token: int,
+        *,
+        ttl_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        request = requests.lock_renew(
+            name,
+            token,
+            ttl_ms=ttl_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_release(
+        self,
+        name: str,
+        token: int,
+        *,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.ReleasedLock:
+        """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+        request = requests.lock_release(
+            name,
+            token,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def lock_get(
+        self,
+        name: str,
+        *,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_GET: who holds a lock; no item when it is free."""
+        request = requests.lock_get(name, consistency=consistency, min_wal_offset=min_wal_offset)
+        return await self._run(request, timeout)
+
+    async def lock_list(
+        self,
+        *,
+        prefix: Optional[str] = None,
+        limit: Optional[int] = None,
+        after: Optional[str] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+        request = requests.lock_list(
+            prefix=prefix,
             limit=limit,
             after=after,
             consistency=consistency,
@@ -324,6 +448,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> list[BatchItem]:
@@ -339,6 +464,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return await self._run(request, timeout)
@@ -405,6 +531,7 @@ class AsyncOperations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Flushed:
         """FLUSH_ALL: removes everything, where the server allows it."""
@@ -413,6 +540,7 @@ class AsyncOperations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
         )
         return await self._run(request, timeout)
 
@@ -423,10 +551,28 @@ class AsyncOperations:
         reason: Optional[str] = None,
         skip_overdue: Optional[bool] = None,
         shift_timers: Optional[bool] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
         """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
-        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
+        request = requests.automation(
+            set=set,
+            reason=reason,
+            skip_overdue=skip_overdue,
+            shift_timers=shift_timers,
+            fence=fence,
+        )
+        return await self._run(request, timeout)
+
+    async def clock_advance(
+        self,
+        by: Optional[str] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Clock:
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        request = requests.clock_advance(by)
         return await self._run(request, timeout)
 
     async def replication_status(
@@ -565,6 +711,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.PutMachine:
@@ -578,6 +725,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -625,6 +773,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
@@ -639,6 +788,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -700,6 +850,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
@@ -711,6 +862,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -730,16 +882,16 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
 
-        ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
-
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
-        alone.
+        alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+        ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
         """
         request = requests.apply_event(
             instance_id,
@@ -754,6 +906,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -791,11 +944,14 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
-        disarms. ``resume`` lets suspended ones fire again."""
+        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+        ``resume`` lets its timers fire again after too many have.
+        """
         request = requests.timer_set(
             instance_id,
             timers,
@@ -806,6 +962,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -822,12 +979,125 @@ class Operations:
         min_wal_offset: Optional[int] = None,
         timeout: Optional[float] = None,
     ) -> results.TimerList:
-        """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
-        before."""
+        """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
         request = requests.timer_list(
             machine=machine,
             due_before=due_before,
             suspended=suspended,
+            limit=limit,
+            after=after,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+        )
+        return self._run(request, timeout)
+
+    def lock_acquire(
+        self,
+        name: str,
+        owner: str,
+        ttl_ms: int,
+        *,
+        wait_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        """
+        request = requests.lock_acquire(
+            name,
+            owner,
+            ttl_ms,
+            wait_ms=wait_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_renew(
+        self,
+        name: str,
+        token: int,
+        *,
+        ttl_ms: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.HeldLock:
+        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        request = requests.lock_renew(
+            name,
+            token,
+            ttl_ms=ttl_ms,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_release(
+        self,
+        name: str,
+        token: int,
+        *,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        timeout: Optional[float] = None,
+    ) -> results.ReleasedLock:
+        """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+        request = requests.lock_release(
+            name,
+            token,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def lock_get(
+        self,
+        name: str,
+        *,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_GET: who holds a lock; no item when it is free."""
+        request = requests.lock_get(name, consistency=consistency, min_wal_offset=min_wal_offset)
+        return self._run(request, timeout)
+
+    def lock_list(
+        self,
+        *,
+        prefix: Optional[str] = None,
+        limit: Optional[int] = None,
+        after: Optional[str] = None,
+        consistency: Optional[str] = None,
+        min_wal_offset: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> results.LockList:
+        """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+        request = requests.lock_list(
+            prefix=prefix,
             limit=limit,
             after=after,
             consistency=consistency,
@@ -844,6 +1114,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> list[BatchItem]:
@@ -859,6 +1130,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
             dry_run=dry_run,
         )
         return self._run(request, timeout)
@@ -925,6 +1197,7 @@ class Operations:
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
         causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Flushed:
         """FLUSH_ALL: removes everything, where the server allows it."""
@@ -933,6 +1206,7 @@ class Operations:
             reason=reason,
             correlation_id=correlation_id,
             causation_id=causation_id,
+            fence=fence,
         )
         return self._run(request, timeout)
 
@@ -943,10 +1217,28 @@ class Operations:
         reason: Optional[str] = None,
         skip_overdue: Optional[bool] = None,
         shift_timers: Optional[bool] = None,
+        fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.Automation:
         """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
-        request = requests.automation(set=set, reason=reason, skip_overdue=skip_overdue, shift_timers=shift_timers)
+        request = requests.automation(
+            set=set,
+            reason=reason,
+            skip_overdue=skip_overdue,
+            shift_timers=shift_timers,
+            fence=fence,
+        )
+        return self._run(request, timeout)
+
+    def clock_advance(
+        self,
+        by: Optional[str] = None,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Clock:
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        request = requests.clock_advance(by)
         return self._run(request, timeout)
 
     def replication_status(

@@ -18,6 +18,8 @@ _READS = frozenset(
         "LIST_INSTANCES",
         "ALLOWED_EVENTS",
         "TIMER_LIST",
+        "LOCK_GET",
+        "LOCK_LIST",
         "WAL_READ",
         "WAL_STATS",
         "REPLICATION_STATUS",
@@ -72,6 +74,12 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
     if op == "PUT_MACHINE":
         # The same definition again is answered with `created: false`.
         return Plan(params, True, True, True)
+    if op == "LOCK_ACQUIRE":
+        # An owner gets the token that it has. A node that waits for a lock is not left for another.
+        return Plan(params, True, wait_of(op, params) == 0, True)
+    if op == "LOCK_RENEW":
+        # An expiry never moves back.
+        return Plan(params, True, True, True)
     if op == "AUTOMATION":
         # Pausing twice is the same as pausing once. Without `set` the call only asks.
         return Plan(params, True, True, params.get("set") is not None)
@@ -80,9 +88,16 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
         return Plan(params, repeatable, repeatable, True)
     if op == "BATCH":
         return _plan_batch(params, add_keys)
-    # FLUSH_ALL, and operations that this version does not know.
+    # FLUSH_ALL, TIMER_SET, LOCK_RELEASE, and operations that this version does not know.
     repeatable = isinstance(params.get(KEY), str)
     return Plan(params, repeatable, repeatable, True)
+
+
+def wait_of(op: str, params: Mapping[str, Any]) -> float:
+    """For how many seconds the server may wait before it answers."""
+    wait = params.get("wait_ms") if op == "LOCK_ACQUIRE" else None
+    # The server refuses more than a day.
+    return min(wait, 86_400_000) / 1000 if isinstance(wait, int) and wait > 0 else 0.0
 
 
 def _with_key(params: Mapping[str, Any], add_keys: bool) -> tuple[Mapping[str, Any], bool]:

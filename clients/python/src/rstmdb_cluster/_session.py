@@ -30,7 +30,7 @@ _LOSSES_MAX = 1
 # An attempt is not left for another node before this time, which an election may take.
 _ATTEMPT_MIN = 1.0
 # A server that refuses with one of these codes has done nothing, unless it says otherwise.
-_UNDONE = frozenset({"NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE"})
+_UNDONE = frozenset({"NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE", "QUOTA_EXCEEDED"})
 # These codes may come from a later life of the instance, which does not know the key of an earlier attempt.
 _OF_A_LATER_LIFE = frozenset({"INSTANCE_NOT_FOUND", "INSTANCE_EXISTS", "MACHINE_NOT_FOUND"})
 
@@ -181,7 +181,7 @@ class Session:
         unknown = error.outcome == "unknown"
         undone = error.code in _UNDONE and not unknown
         # This node cannot serve for a while, but another may. At a limit, the client waits instead.
-        if error.retryable and error.code != "RATE_LIMITED":
+        if error.retryable and error.code not in ("RATE_LIMITED", "QUOTA_EXCEEDED"):
             self._leave(pending.connection)
         # Nodes have retried the call already, and it may be the reason why two leaders ended.
         tried_enough = bool(error.details.get("leaders_lost"))

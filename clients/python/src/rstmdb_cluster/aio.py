@@ -8,7 +8,7 @@ from typing import Any, Optional, TypeVar, Union
 from ._operations import AsyncOperations
 from ._options import TLS, Options, check_seconds, parse_addresses
 from ._position import Position
-from ._retry import plan
+from ._retry import plan, wait_of
 from ._session import Session
 from ._watch import AsyncWatch
 from .errors import ClosedError, ConfigError, ProtocolError, RequestError
@@ -132,7 +132,9 @@ class AsyncClient(AsyncOperations):
             raise RequestError(f"op: {op} belongs to a watch: use watch_all or watch_instance")
         if op in _OF_THE_SESSION:
             raise RequestError(f"op: {op} belongs to the connection, and the client sends it by itself")
-        answer = await self._the_session().call(op, {} if params is None else params, self._seconds(timeout))
+        params = {} if params is None else params
+        seconds = self._seconds(timeout) + wait_of(op, params)
+        answer = await self._the_session().call(op, params, seconds)
         return answer.result or {}
 
     def watch_all(
@@ -218,7 +220,8 @@ class AsyncClient(AsyncOperations):
             from_offset = found.next_offset
 
     async def _run(self, request: Request[R], timeout: Optional[float]) -> R:
-        answer = await self._the_session().call(request.op, request.params, self._seconds(timeout))
+        seconds = self._seconds(timeout) + wait_of(request.op, request.params)
+        answer = await self._the_session().call(request.op, request.params, seconds)
         try:
             return request.read(answer.result or {})
         except ProtocolError as error:

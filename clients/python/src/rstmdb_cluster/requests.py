@@ -81,6 +81,7 @@ def put_machine(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.PutMachine]:
     """PUT_MACHINE: defines a version of a machine. The same definition again changes nothing."""
@@ -95,6 +96,7 @@ def put_machine(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -146,6 +148,7 @@ def create_instance(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.CreatedInstance]:
     """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
@@ -161,6 +164,7 @@ def create_instance(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -221,6 +225,7 @@ def delete_instance(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.DeletedInstance]:
     """DELETE_INSTANCE: removes it. Its history stays in the log."""
@@ -233,6 +238,7 @@ def delete_instance(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -251,15 +257,15 @@ def apply_event(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.AppliedEvent]:
     """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
 
-    ``timers`` moves timers of the state that the event leads to, as in ``timer_set``.
-
     An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
     makes the change happen once, however often a program runs. Without one the client makes a key for this call
-    alone.
+    alone. ``timers`` says what becomes of the timers of the state that the event leads to, by name:
+    ``{"after": "1h"}``, ``{"at": time}`` or None, which disarms.
     """
     return _made(
         "APPLY_EVENT",
@@ -276,6 +282,7 @@ def apply_event(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -312,10 +319,13 @@ def timer_set(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.TimersSet]:
-    """TIMER_SET: moves timers of an instance: by their names ``{"after": "1h"}``, ``{"at": time}``, or None, which
-    disarms. ``resume`` lets suspended ones fire again."""
+    """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+
+    ``resume`` lets its timers fire again after too many have.
+    """
     return _made(
         "TIMER_SET",
         results.TimersSet,
@@ -328,6 +338,7 @@ def timer_set(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
 
@@ -342,14 +353,127 @@ def timer_list(
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.TimerList]:
-    """TIMER_LIST: a page of the armed timers, the first that is due first; ``after`` is ``next`` of the page
-    before."""
+    """TIMER_LIST: armed timers, the first that is due first; ``after`` is ``next`` of the page before."""
     return _made(
         "TIMER_LIST",
         results.TimerList,
         machine=machine,
         due_before=due_before,
         suspended=suspended,
+        limit=limit,
+        after=after,
+        consistency=consistency,
+        min_wal_offset=min_wal_offset,
+    )
+
+
+def lock_acquire(
+    name: str,
+    owner: str,
+    ttl_ms: int,
+    *,
+    wait_ms: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.HeldLock]:
+    """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
+
+    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
+    the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+    """
+    return _made(
+        "LOCK_ACQUIRE",
+        results.HeldLock,
+        name=name,
+        owner=owner,
+        ttl_ms=ttl_ms,
+        wait_ms=wait_ms,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_renew(
+    name: str,
+    token: int,
+    *,
+    ttl_ms: Optional[int] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.HeldLock]:
+    """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+    return _made(
+        "LOCK_RENEW",
+        results.HeldLock,
+        name=name,
+        token=token,
+        ttl_ms=ttl_ms,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_release(
+    name: str,
+    token: int,
+    *,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+) -> Request[results.ReleasedLock]:
+    """LOCK_RELEASE: gives a lock back; the first that waits gets it. Raises :class:`LockLost`."""
+    return _made(
+        "LOCK_RELEASE",
+        results.ReleasedLock,
+        name=name,
+        token=token,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+    )
+
+
+def lock_get(
+    name: str,
+    *,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.LockList]:
+    """LOCK_GET: who holds a lock; no item when it is free."""
+    return _made(
+        "LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset
+    )
+
+
+def lock_list(
+    *,
+    prefix: Optional[str] = None,
+    limit: Optional[int] = None,
+    after: Optional[str] = None,
+    consistency: Optional[str] = None,
+    min_wal_offset: Optional[int] = None,
+) -> Request[results.LockList]:
+    """LOCK_LIST: the locks that are held, by name; ``after`` is ``next`` of the page before."""
+    return _made(
+        "LOCK_LIST",
+        results.LockList,
+        prefix=prefix,
         limit=limit,
         after=after,
         consistency=consistency,
@@ -384,6 +508,7 @@ def batch(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[list[BatchItem]]:
     """BATCH: several operations in one request, at most 100, made by the functions of ``rstmdb_cluster.requests``.
@@ -403,6 +528,7 @@ def batch(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
         dry_run=dry_run,
     )
     return _BatchRequest("BATCH", made.params, list, tuple(ops))
@@ -444,6 +570,7 @@ def flush_all(
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
     causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.Flushed]:
     """FLUSH_ALL: removes everything, where the server allows it."""
     return _made(
@@ -453,6 +580,7 @@ def flush_all(
         reason=reason,
         correlation_id=correlation_id,
         causation_id=causation_id,
+        fence=fence,
     )
 
 
@@ -462,6 +590,7 @@ def automation(
     reason: Optional[str] = None,
     skip_overdue: Optional[bool] = None,
     shift_timers: Optional[bool] = None,
+    fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.Automation]:
     """AUTOMATION: whether the database does something by itself; ``set`` (``paused``, ``running``) changes it."""
     return _made(
@@ -471,7 +600,14 @@ def automation(
         reason=reason,
         skip_overdue=skip_overdue,
         shift_timers=shift_timers,
+        fence=fence,
     )
+
+
+def clock_advance(by: Optional[str] = None) -> Request[results.Clock]:
+    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
+    then is done when the answer comes. Without ``by`` it says what the clock shows."""
+    return _made("CLOCK_ADVANCE", results.Clock, by=by)
 
 
 def replication_status() -> Request[results.ReplicationStatus]:

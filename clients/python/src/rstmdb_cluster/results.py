@@ -72,6 +72,8 @@ class Info(Result):
     state_digest: Optional[str] = None
     feature_level: Optional[int] = None
     understands_level: Optional[int] = None
+    #: This node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)
@@ -155,58 +157,14 @@ class CreatedInstance(Result):
 
 @dataclass(frozen=True)
 class Timer(Result):
-    """An armed timer of an instance."""
+    """An armed timer."""
 
     name: str
-    #: When it fires, Unix milliseconds.
     due_at: int
-    #: None: it deletes the instance.
+    #: The event that it applies. None: it deletes the instance.
     event: Optional[str] = None
-    #: How often it has fired and was refused.
-    refusals: Optional[int] = None
-
-
-@dataclass(frozen=True)
-class TimersSet(Result):
-    """TIMER_SET."""
-
-    instance_id: str
-    #: Its timers now.
-    timers: list[Timer]
-    #: None when nothing was changed, and with ``dry_run``.
-    wal_offset: Optional[int] = None
-    dry_run: Optional[bool] = None
-    would: Optional[Would] = None
-
-
-@dataclass(frozen=True)
-class ListedTimer(Result):
-    """A timer, in TIMER_LIST."""
-
-    instance_id: str
-    machine: str
-    version: int
-    state: str
-    name: str
-    #: When it fires, Unix milliseconds.
-    due_at: int
-    #: None: it deletes the instance.
-    event: Optional[str] = None
-    #: How often it has fired and was refused.
-    refusals: Optional[int] = None
-
-
-@dataclass(frozen=True)
-class TimerList(Result):
-    """TIMER_LIST: a page."""
-
-    timers: list[ListedTimer]
-    #: Where the next page begins.
-    next: Optional[Json] = None
-    #: How many timers there are, of all machines.
-    armed: Optional[int] = None
-    #: How many of them are overdue; counted up to 100,000.
-    overdue: Optional[int] = None
+    #: How often it has fired and was refused, where it is tried again.
+    refusals: int = 0
 
 
 @dataclass(frozen=True)
@@ -222,9 +180,9 @@ class Instance(Result):
     last_event_id: Optional[str] = None
     #: Who changed it last, when and why, with ``include=["meta"]``; None also if the log no longer has that write.
     meta: Optional[Json] = None
-    #: Its armed timers.
+    #: Its armed timers, by name; None: it has none.
     timers: Optional[list[Timer]] = None
-    #: Too many of its timers have fired: none fires until they are resumed.
+    #: True while too many of its timers have fired: none fires until they are resumed.
     timers_suspended: Optional[bool] = None
 
 
@@ -286,6 +244,95 @@ class AppliedEvent(Result):
 
 
 @dataclass(frozen=True)
+class TimersSet(Result):
+    """TIMER_SET: the timers of the instance afterwards."""
+
+    instance_id: str
+    timers: list[Timer]
+    #: None when nothing was changed.
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+    would: Optional[Would] = None
+
+
+@dataclass(frozen=True)
+class ListedTimer(Result):
+    """A timer, in TIMER_LIST."""
+
+    instance_id: str
+    machine: str
+    version: int
+    state: str
+    name: str
+    due_at: int
+    event: Optional[str] = None
+    refusals: int = 0
+
+
+@dataclass(frozen=True)
+class TimerList(Result):
+    """TIMER_LIST: a page, in the order in which timers are due."""
+
+    timers: list[ListedTimer]
+    #: Where the next page begins; None: there is none.
+    next: Optional[Json] = None
+    #: How many timers there are, of all machines.
+    armed: Optional[int] = None
+    #: How many of them are overdue.
+    overdue: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Lock(Result):
+    """A lock that is held."""
+
+    name: str
+    owner: str
+    #: The offset at which the owner got it: greater than every earlier token of the lock.
+    token: int
+    #: Unix milliseconds, by the cluster's time.
+    expires_at: int
+    ttl_ms: int = 0
+    #: How many owners wait for it.
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class HeldLock(Lock):
+    """LOCK_ACQUIRE, LOCK_RENEW."""
+
+    #: None when nothing was written: the owner held it already.
+    wal_offset: Optional[int] = None
+
+    @property
+    def fence(self) -> Mapping[str, Any]:
+        """For the parameter ``fence`` of writes: they are refused once the lock is lost."""
+        return {"lock": self.name, "token": self.token}
+
+
+@dataclass(frozen=True)
+class ReleasedLock(Result):
+    """LOCK_RELEASE."""
+
+    name: str
+    owner: str
+    token: int
+    released: bool
+    wal_offset: int
+    #: Who holds it now: the first that has waited.
+    next_owner: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class LockList(Result):
+    """LOCK_GET, LOCK_LIST."""
+
+    locks: list[Lock]
+    #: Where the next page begins; None: there is none.
+    next: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class TriedGuard(Result):
     """A guard that was tried, and what it read."""
 
@@ -321,9 +368,6 @@ class AllowedEvent(Result):
     #: The error with which it would be refused, where that is not for its guards.
     code: Optional[str] = None
     message: Optional[str] = None
-    #: The timers that it would arm, and those that it would disarm.
-    armed: Optional[list[str]] = None
-    disarmed: Optional[list[str]] = None
 
 
 @dataclass(frozen=True)
@@ -454,6 +498,14 @@ class Automation(Result):
 
 
 @dataclass(frozen=True)
+class Clock(Result):
+    """CLOCK_ADVANCE."""
+
+    #: What the clock shows, Unix milliseconds.
+    now: int
+
+
+@dataclass(frozen=True)
 class ReplicationStatus(Result):
     """REPLICATION_STATUS: ``role`` says which fields are there."""
 
@@ -505,6 +557,8 @@ class ClusterStatus(Result):
     #: The leader's node id; None while none is known.
     leader: Optional[int] = None
     feature_level: Optional[int] = None
+    #: The answering node was removed from the cluster: ``by`` and ``membership``.
+    removed: Optional[dict[str, int]] = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, Optional, TypeVar, Union
 from ._operations import Operations
 from ._options import TLS
 from ._position import Position, Progress
+from ._retry import wait_of
 from ._thread import LoopThread, remaining
 from ._watch import AsyncWatch
 from .aio import AsyncClient
@@ -206,7 +207,8 @@ class Client(Operations):
         An operation that this version does not know counts as a write: it is sent again only with an
         ``idempotency_key``.
         """
-        return self._wait(self._client.call(op, params, timeout=timeout), timeout)
+        waits = wait_of(op, params or {})
+        return self._wait(self._client.call(op, params, timeout=timeout), timeout, waits)
 
     def watch_all(
         self,
@@ -299,7 +301,8 @@ class Client(Operations):
             from_offset = found.next_offset
 
     def _run(self, request: Request[T], timeout: Optional[float]) -> T:
-        return self._wait(self._client._run(request, timeout), timeout)
+        waits = wait_of(request.op, request.params)
+        return self._wait(self._client._run(request, timeout), timeout, waits)
 
     def _watch(self, making: "Coroutine[Any, Any, AsyncWatch]", position: Optional[Position]) -> Watch:
         return Watch(self, self._wait(making, self._timeout), position)
@@ -307,10 +310,11 @@ class Client(Operations):
     def _submit(self, coroutine: "Coroutine[Any, Any, T]") -> "concurrent.futures.Future[T]":
         return self._thread.submit(coroutine)
 
-    def _wait(self, coroutine: "Coroutine[Any, Any, T]", timeout: Optional[float]) -> T:
+    def _wait(self, coroutine: "Coroutine[Any, Any, T]", timeout: Optional[float], waits: float = 0.0) -> T:
         # A timeout that is no number of seconds is refused inside.
         is_seconds = isinstance(timeout, (int, float)) and 0 < timeout < 1e8
-        return self._thread.run(coroutine, timeout if timeout is not None and is_seconds else self._timeout)
+        seconds = timeout if timeout is not None and is_seconds else self._timeout
+        return self._thread.run(coroutine, seconds + waits)
 
     def _end(self, coroutine: "Coroutine[Any, Any, None]") -> None:
         """For what has to be tried at the end, and must not fail because the loop has ended already."""

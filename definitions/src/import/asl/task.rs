@@ -28,12 +28,7 @@ impl Reader<'_> {
                 "TimeoutSeconds"
                 | "TimeoutSecondsPath"
                 | "HeartbeatSeconds"
-                | "HeartbeatSecondsPath" => {
-                    let instead = format!(
-                        "the client applies {FAILED} with the error States.Timeout when the time is over"
-                    );
-                    self.findings.lose(at, "a time limit has no equal", instead);
-                }
+                | "HeartbeatSecondsPath" => self.limit(state, key, value, &at),
                 _ => {
                     let text =
                         format!("the input and the output of a {what} are not a part of a machine");
@@ -73,8 +68,22 @@ impl Reader<'_> {
             }
             catches_all = errors.contains(&"States.ALL");
             if !catches_all {
-                let errors: Vec<String> = errors.iter().map(|error| cel::quoted(error)).collect();
-                act.guard = Some(format!("event.error in [{}]", errors.join(", ")));
+                act.guard = Some(match errors.contains(&"States.TaskFailed") {
+                    // Any error but that one.
+                    true => {
+                        let timeout = errors.contains(&"States.Timeout");
+                        let any = if timeout {
+                            "true"
+                        } else {
+                            "event.error != 'States.Timeout'"
+                        };
+                        any.to_owned()
+                    }
+                    false => {
+                        let errors: Vec<String> = errors.iter().map(|it| cel::quoted(it)).collect();
+                        format!("event.error in [{}]", errors.join(", "))
+                    }
+                });
             }
             self.push(name, FAILED, to, act);
             if catches_all {

@@ -1,4 +1,4 @@
-//! `EVENT [condition] / action, action`.
+//! `EVENT [condition] / action, action`. An action is `path = value`, `unset path`, or a name that is emitted.
 
 use crate::model::Act;
 
@@ -9,13 +9,16 @@ pub(super) fn read(text: &str) -> (String, Act) {
     if let Some(condition) = condition {
         act.guard = Some(decoded(condition.trim()));
     }
-    for action in actions.split(',').map(|it| decoded(it.trim())) {
-        match action.split_once(" = ") {
+    for action in actions.split(',').map(str::trim) {
+        // Codes are read last: `a#32;= b` is a name.
+        match (action.split_once(" = "), action.strip_prefix("unset ")) {
             _ if action.is_empty() => {}
-            Some((path, value)) => act
-                .set
-                .push((path.trim().to_owned(), value.trim().to_owned())),
-            None => act.emit.push(action),
+            (Some((path, value)), _) => {
+                let set = (decoded(path.trim()), decoded(value.trim()));
+                act.set.push(set);
+            }
+            (None, Some(path)) => act.unset.push(decoded(path.trim())),
+            (None, None) => act.emit.push(decoded(action)),
         }
     }
     (decoded(rest.trim()), act)
@@ -51,16 +54,19 @@ fn parts(text: &str) -> (&str, Option<&str>, &str) {
     (text, None, "")
 }
 
+const CODE_CHARS_MAX: usize = 8;
+
 /// Mermaid's own codes for characters: `#35;`, `#quot;`.
 pub(super) fn decoded(text: &str) -> String {
+    let text = text.replace("<br/>", " ").replace("<br>", " ");
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
+    let mut rest = text.as_str();
     while let Some(at) = rest.find('#') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         let code = rest
             .find(';')
-            .filter(|end| *end <= 8)
+            .filter(|end| *end <= CODE_CHARS_MAX)
             .map(|end| &rest[..end]);
         let character = code.and_then(|code| match code {
             "quot" => Some('"'),
@@ -78,5 +84,5 @@ pub(super) fn decoded(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    out.replace("<br/>", " ").replace("<br>", " ")
+    out
 }

@@ -1,18 +1,24 @@
 //! Executable content.
 
 use roxmltree::Node;
+use rstmdb_rcp::json::Json;
 
-use super::{Reader, elements};
+use super::{ContentAt, Reader, elements};
+use crate::base::xml::NAMESPACE;
 use crate::chart::mentions;
 use crate::import::ecma;
 use crate::model::Act;
 
 impl Reader<'_> {
-    pub(super) fn content(&mut self, of: Node<'_, '_>, act: &mut Act) {
+    pub(super) fn content(&mut self, of: Node<'_, '_>, at: ContentAt, act: &mut Act) {
         for element in elements(of) {
             let place = self.lines.of(&element);
+            if element.tag_name().namespace() == Some(NAMESPACE) {
+                self.own(element, at, &place, act);
+                continue;
+            }
             match element.tag_name().name() {
-                "send" => self.send(element, &place, act),
+                "send" => self.send(element, at, &place, act),
                 "raise" => {
                     let what = "an event that the machine sends to itself has no equal";
                     self.findings.lose(place, what, "it is left out");
@@ -24,9 +30,7 @@ impl Reader<'_> {
                         "<log> changes nothing; the history of an instance is kept anyway",
                     );
                 }
-                "cancel" => self
-                    .findings
-                    .lose(place, "<cancel> has no equal", "it is left out"),
+                "cancel" => self.cancel(element, at, &place),
                 other => {
                     let text = format!("<{other}> is code, and no code runs in the database");
                     self.findings.lose(place, text, "it is left out");
@@ -35,8 +39,30 @@ impl Reader<'_> {
         }
     }
 
-    /// A message to another program: its name is emitted.
-    fn send(&mut self, element: Node<'_, '_>, place: &str, act: &mut Act) {
+    /// What `export` writes where SCXML has no element.
+    fn own(&mut self, element: Node<'_, '_>, at: ContentAt, place: &str, act: &mut Act) {
+        match (element.tag_name().name(), element.attribute("path")) {
+            ("merge", None) if matches!(at, ContentAt::Transition) => {
+                let how = match element.attribute("deep") == Some("true") {
+                    true => Json::Text("deep".to_owned()),
+                    false => Json::Bool(true),
+                };
+                act.other.retain(|(key, _)| key != "merge");
+                act.other.push(("merge".to_owned(), how));
+            }
+            ("unset", Some(path)) => act.unset.push(path.to_owned()),
+            (name, _) => {
+                let text = format!("<{name}> has no meaning here, or lacks an attribute");
+                self.findings.refuse(place, text);
+            }
+        }
+    }
+
+    /// A message to another program: its name is emitted. A delayed one to the machine itself is a timer.
+    fn send(&mut self, element: Node<'_, '_>, at: ContentAt, place: &str, act: &mut Act) {
+        if self.timer(element, at, place) {
+            return;
+        }
         let Some(event) = element.attribute("event") else {
             self.findings
                 .refuse(place, "<send> has no `event` that could be emitted");

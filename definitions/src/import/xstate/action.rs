@@ -20,6 +20,16 @@ impl Reader<'_> {
         }
     }
 
+    /// Actions at the entry or the exit: a payload is merged by transitions only.
+    pub(super) fn actions_of_state(&mut self, json: &Json, place: &str, act: &mut Act) {
+        self.actions(json, place, act);
+        if !act.other.is_empty() {
+            act.other.clear();
+            let text = "`rstmdb.merge` is an action of a transition";
+            self.findings.refuse(place, text);
+        }
+    }
+
     fn action(&mut self, json: &Json, place: &str, act: &mut Act) {
         let name = match json {
             Json::Text(name) => name.as_str(),
@@ -52,6 +62,14 @@ impl Reader<'_> {
                 let paths = json["params"]["paths"].items().iter();
                 act.unset
                     .extend(paths.filter_map(|path| path.as_str().map(str::to_owned)));
+            }
+            "rstmdb.merge" => {
+                let how = match json["params"]["deep"] == Json::Bool(true) {
+                    true => Json::Text("deep".to_owned()),
+                    false => Json::Bool(true),
+                };
+                act.other.retain(|(key, _)| key != "merge");
+                act.other.push(("merge".to_owned(), how));
             }
             "xstate.assign" | "assign" => self.assign(json, place, act),
             "xstate.raise" | "raise" => {

@@ -101,6 +101,7 @@ fn documents(command: &Command) -> usize {
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
+        | Command::Lock(_)
         | Command::Batch(_)
         | Command::DryRun(_) => None,
     };

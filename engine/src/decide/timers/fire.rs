@@ -8,7 +8,7 @@ use crate::Refusal;
 use crate::api::command::{ApplyEvent, DeleteInstance, FireTimer};
 use crate::api::reply::{Firing, Reply};
 use crate::decide::{Decider, OpDecision};
-use crate::fact::{self, Body, Fired};
+use crate::fact::{self, Body, Fired, planted};
 use crate::limits::SPENT_MESSAGE_BYTES_MAX;
 use crate::machine::definition::Timer;
 use crate::view::Current;
@@ -32,17 +32,20 @@ impl Decider<'_> {
         let armed = self.view.timers(&fire.instance_id);
         let is_it = |timer: &&fact::Timer| timer.name == fire.name && timer.due_ms == fire.due_ms;
         let armed = armed.filter(|timers| timers.entry == fire.entry);
-        let refusals = armed.as_ref().and_then(|timers| {
-            let timer = timers.armed.iter().find(is_it)?;
-            Some(timer.refusals)
-        });
+        let refusals = armed
+            .as_ref()
+            .and_then(|timers| match timers.armed.iter().find(is_it) {
+                None if planted::fires_again() => Some(0),
+                timer => Some(timer?.refusals),
+            });
         let current = self.view.instance(&fire.instance_id);
         let (Some(timers), Some(refusals), Some(current)) = (armed, refusals, current) else {
             return Ok(nothing(Firing::Void));
         };
         let automation = self.view.automation();
         let waits = automation.paused || self.view.automation_in_flight() || timers.suspended;
-        if waits || fire.due_ms > self.time_ms {
+        let is_early = fire.due_ms > self.time_ms && !planted::fires_early();
+        if waits || is_early {
             return Ok(nothing(Firing::Waits));
         }
         let Some(timer) = current.machine.timer(current.state, &fire.name) else {
@@ -53,7 +56,7 @@ impl Decider<'_> {
             due_ms: fire.due_ms,
             entry: fire.entry,
         };
-        let late_ms = self.time_ms - fire.due_ms;
+        let late_ms = self.time_ms.saturating_sub(fire.due_ms);
         // Kept times, so that a later shift does not change which timers were skipped.
         let kept_ms = fire.due_ms.saturating_sub(automation.shift_ms);
         let too_late = if kept_ms < automation.skip_below_ms {

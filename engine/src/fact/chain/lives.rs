@@ -56,7 +56,8 @@ impl Life {
             | Body::SetLevel(_)
             | Body::TimerSpent(_)
             | Body::SetTimers(_)
-            | Body::SetAutomation(_) => None,
+            | Body::SetAutomation(_)
+            | Body::LockChanged(_) => None,
         }
     }
 }

@@ -50,12 +50,22 @@ impl<'a> Scope<'a> {
     }
 
     pub(super) fn name(&self, name: Name) -> Value<'a> {
+        self.names.value(name)
+    }
+
+    pub(super) fn names(&self) -> Names<'a> {
+        self.names
+    }
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn value(&self, name: Name) -> Value<'a> {
         match name {
-            Name::Now => Value::Int(self.names.now_ms),
-            Name::State => Value::borrowed(self.names.state),
-            Name::InstanceId => Value::borrowed(self.names.instance_id),
-            Name::Machine => Value::borrowed(self.names.machine),
-            Name::Actor => Value::borrowed(self.names.actor),
+            Name::Now => Value::Int(self.now_ms),
+            Name::State => Value::borrowed(self.state),
+            Name::InstanceId => Value::borrowed(self.instance_id),
+            Name::Machine => Value::borrowed(self.machine),
+            Name::Actor => Value::borrowed(self.actor),
         }
     }
 }

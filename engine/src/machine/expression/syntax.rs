@@ -67,6 +67,19 @@ pub(super) enum Name {
     Actor,
 }
 
+impl Name {
+    /// As users write it.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::State => "state",
+            Self::InstanceId => "instance_id",
+            Self::Machine => "machine",
+            Self::Actor => "actor",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operator {
     Add,

@@ -660,6 +660,35 @@ fn an_explanation_names_what_was_read_and_nothing_else() {
 }
 
 #[test]
+fn names_that_are_no_documents_are_explained_once_each() {
+    let text = "now > 5 && (actor == 'ann' || actor == ctx.owner) && state != instance_id";
+    let expression = Expression::parse(text).unwrap();
+    let names = Names {
+        now_ms: 7,
+        state: "open",
+        instance_id: "i\"1",
+        machine: "m",
+        actor: "eve",
+    };
+    let mut scope = Scope::new(r#"{"owner":"bob"}"#, "{}", "{}", names);
+    let explained = expression.explain(&mut scope, &mut Steps::default());
+    assert_eq!(explained.holds, Ok(false));
+    let read: Vec<(&str, Option<&str>)> = explained
+        .read
+        .iter()
+        .map(|read| (read.path.as_str(), read.value.as_deref()))
+        .collect();
+    let wanted = [
+        ("ctx.owner", Some("\"bob\"")),
+        ("now", Some("7")),
+        ("actor", Some("\"eve\"")),
+        ("state", Some("\"open\"")),
+        ("instance_id", Some(r#""i\"1""#)),
+    ];
+    assert_eq!(read, wanted);
+}
+
+#[test]
 fn a_missing_value_is_explained_too() {
     let expression = Expression::parse("ctx.nope == 1 || ctx['odd key'] == 2").unwrap();
     let explained = expression.explain(&mut scope(), &mut Steps::default());

@@ -6,6 +6,7 @@ use super::refused::limited;
 use super::{Arrived, Course, text};
 use crate::Refusal;
 use crate::api::reply::AlwaysTried;
+use crate::fact::planted;
 use crate::limits::ALWAYS_STEPS_MAX;
 use crate::machine::expression::{Expression, Scope};
 use crate::machine::guard::{Room, explain_attempt};
@@ -55,7 +56,7 @@ impl Course<'_> {
             let text = text(&ctx)?;
             self.check(schema, "context", text)?;
         }
-        let armed = match entered {
+        let armed = match entered || planted::rearms() {
             true => Some(self.arm(state, &ctx)?),
             false => None,
         };

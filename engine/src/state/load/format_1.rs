@@ -6,9 +6,9 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::super::idempotency::key_record::KeyBrief;
+use super::super::idempotency::key_record::key_name::instance_in;
 use super::super::instance::Instance;
-use super::super::key_record::KeyBrief;
-use super::super::key_record::key_name::instance_in;
 use super::{StateLoader, parts, proto};
 use proto::key;
 

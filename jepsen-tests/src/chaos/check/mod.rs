@@ -11,6 +11,7 @@
 //! | `monotonic` | local reads that must not go back |
 //! | `asking` | dry runs and ALLOWED_EVENTS: the answer fits the log, and nothing took effect |
 //! | `times` | the log's time: never back, never far ahead |
+//! | `timers` | timers: fired once, in time, and not forgotten |
 //! | `answers` | that every answer is valid RCP, and none reports an internal error of the node |
 //! | `search` | linearizability without the log: is there any order of the requests that explains the values? |
 //!
@@ -34,7 +35,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bank::CENTS_EACH;
 pub use log::levels::NAME as LEVEL;
-use log::{automation, levels, said, times};
+use log::{automation, levels, said, timers, times};
 use result::Tally;
 pub use result::{CheckerResult, Verdict, Violation, Window};
 pub use truth::Error;
@@ -46,7 +47,7 @@ use super::history::{Entry, Workload};
 type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by its name in the report when it fails itself.
-const CHECKS: [(&str, Check); 13] = [
+const CHECKS: [(&str, Check); 14] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
     (order::pipelined::NAME, order::pipelined::check),
@@ -59,6 +60,7 @@ const CHECKS: [(&str, Check); 13] = [
     (said::NAME, said::check),
     (levels::NAME, levels::check),
     (automation::NAME, automation::check),
+    (timers::NAME, timers::check),
     (search::NAME, search::check),
 ];
 

@@ -203,6 +203,7 @@ impl Workload {
             Workload::Asking => "asking",
             Workload::Parcel => "parcel",
             Workload::Automation => "automation",
+            Workload::Timer => "timer",
         }
     }
 }

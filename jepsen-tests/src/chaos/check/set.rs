@@ -102,7 +102,7 @@ impl<'a> Set<'a> {
             match fact.kind {
                 FactKind::Create => size += 1,
                 FactKind::Delete => size = size.saturating_sub(1),
-                FactKind::Event => {}
+                FactKind::Event | FactKind::Spent | FactKind::Moved => {}
             }
             sizes.push((fact.offset, size));
         }

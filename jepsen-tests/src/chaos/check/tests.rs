@@ -22,5 +22,6 @@ mod said;
 mod search;
 mod set;
 mod simulated;
+mod timers;
 mod times;
 mod whole;

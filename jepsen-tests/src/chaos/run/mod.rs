@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`swarm`] | the configuration of the nodes, by seed |
 //! | [`finish`] | the end: whether the nodes heal and agree |
+//! | `stand` | how far they have come, compared with the log |
 
 pub mod finish;
+mod stand;
 pub mod swarm;
 
 use std::collections::BTreeSet;

@@ -7,15 +7,13 @@ use rstmdb_sim::machines::Machine;
 /// What every order costs.
 pub(super) const TOTAL_CENTS: u64 = 100;
 
-/// The machines that all clients use.
-pub fn definitions() -> impl Iterator<Item = Command> {
-    Machine::SIMULATED.into_iter().map(|machine| {
-        Command::PutMachine(PutMachine {
-            machine: machine.name().to_owned(),
-            version: 1,
-            definition: Bytes::from(machine.definition().to_string()),
-            checksum: None,
-        })
+/// Puts a machine.
+pub fn definition(machine: Machine) -> Command {
+    Command::PutMachine(PutMachine {
+        machine: machine.name().to_owned(),
+        version: 1,
+        definition: Bytes::from(machine.definition().to_string()),
+        checksum: None,
     })
 }
 

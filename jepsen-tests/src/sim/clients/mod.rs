@@ -1,6 +1,8 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
 mod commands;
+pub mod lockers;
+pub mod fuses;
 pub mod readers;
 pub mod watchers;
 
@@ -25,7 +27,7 @@ use rstmdb_sim::world::World;
 
 use super::plan::Plan;
 use commands::TOTAL_CENTS;
-pub use commands::{create, definitions, instance};
+pub use commands::{create, definition, instance};
 
 /// The most attempts of one command.
 const TRIES_MAX: u32 = 6;
@@ -66,7 +68,9 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
     let turns = world.clone();
     let waiting = tasks::spawn(node, async move {
         let turn = turns.answers.lock().next_turn();
-        let said = said::of_command(&command);
+        // A move of timers needs the level that a cluster must have for it.
+        let may_say = turns.settings.clients_say || matches!(command, Command::SetTimers(_));
+        let said = said::of_command(&command).filter(|_| may_say);
         let submitted = replica.submit((command.clone(), said), Arc::from(said::ACTOR));
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
@@ -202,6 +206,7 @@ impl Client {
             Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
             Machine::Parcel => *self.rng.pick(&Machine::PARCEL_EVENTS),
             Machine::Gate => "HOLD",
+            Machine::Fuse => "TOUCH",
         };
         let payload = match event {
             "PAY" => {

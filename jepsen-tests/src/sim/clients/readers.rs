@@ -9,7 +9,7 @@ use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{LogItem, LogPage};
 use rstmdb_engine::fact::Body;
 use rstmdb_sim::check::chain::Wrong;
-use rstmdb_sim::check::facts::Facts;
+use rstmdb_sim::check::facts::{Facts, name_of};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace;
@@ -90,9 +90,12 @@ pub fn compare(page: &LogPage, from: u64, facts: &Facts) -> Result<(), Wrong> {
                 continue;
             };
             let next = expected.next();
-            let same = next.is_some_and(|next| {
-                next.offset == *offset && Some(&next.tag) == event.event_id.as_ref()
-            });
+            let tag = match &event.fired {
+                Some(fired) => Some(name_of(&event.instance_id, fired)),
+                None => event.event_id.clone(),
+            };
+            let same =
+                next.is_some_and(|next| next.offset == *offset && Some(&next.tag) == tag.as_ref());
             if !same {
                 let text = format!("it has {fact} at {offset}, expected {next:?}");
                 return Err(("every node shows the same log", text));

@@ -9,7 +9,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::Told as Shown;
 use rstmdb::replica::{Error, Include, Replica, Watch, WatchEnd, WatchEvent, WatchFilter};
-use rstmdb_sim::check::facts::{Event, Kind};
+use rstmdb_sim::check::facts::{Event, Kind, name_of};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
@@ -41,7 +41,7 @@ enum Told {
     Progress(u64),
 }
 
-/// What a watch shows. No client asks for the end of everything, or for timers.
+/// What a watch shows. No client asks for the end of everything.
 fn shown(event: &WatchEvent) -> Option<Event> {
     let offset = event.offset;
     let said = event.entry().meta.clone();
@@ -50,7 +50,10 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             kind: Kind::Event,
             offset,
             instance: event.instance_id.clone(),
-            tag: event.event_id.clone().unwrap_or_default(),
+            tag: match &event.fired {
+                Some(fired) => name_of(&event.instance_id, fired),
+                None => event.event_id.clone().unwrap_or_default(),
+            },
             states: [event.from_state.clone(), event.to_state.clone()],
             ctx: event.ctx.to_vec(),
             said,
@@ -73,7 +76,16 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             ctx: Vec::new(),
             said,
         },
-        Shown::Spent(_) | Shown::Flushed => return None,
+        Shown::Spent(spent) => Event {
+            kind: Kind::Spent,
+            offset,
+            instance: spent.instance_id.clone(),
+            tag: name_of(&spent.instance_id, spent.fired.as_ref()?),
+            states: [spent.state.clone(), String::new()],
+            ctx: Vec::new(),
+            said,
+        },
+        Shown::Flushed => return None,
     })
 }
 
@@ -126,7 +138,7 @@ pub struct Watcher {
     rng: Rng,
     /// Only this instance's events; all without.
     only: Option<String>,
-    /// Creations and deletions, too.
+    /// Creations, deletions and spent timers, too.
     includes: bool,
     /// The last offset that it has seen.
     seen: u64,
@@ -168,7 +180,7 @@ impl Watcher {
             include: Include {
                 created: self.includes,
                 deleted: self.includes,
-                timer_spent: false,
+                timer_spent: self.includes,
             },
             ..WatchFilter::default()
         };

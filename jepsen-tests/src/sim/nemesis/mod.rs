@@ -23,7 +23,7 @@ use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES};
 use rstmdb_sim::trace;
 use rstmdb_sim::world::{Site, World};
 
-use super::plan::{Fault, Plan};
+use super::plan::{Fault, JUMP_MS, Plan};
 use crate::faults::partition::Shape;
 
 /// Whether every member knows each member at its present addresses.
@@ -35,9 +35,6 @@ pub fn is_placed(world: &Arc<World>) -> bool {
         replica.is_some_and(|replica| replica.membership().1.iter().all(is_right))
     })
 }
-
-/// How long a clock jumps at most, in milliseconds.
-const JUMP_MS: u64 = 3_600_000;
 
 /// How many shapes are drawn at most until one lets a majority talk.
 const SHAPES_MAX: u64 = 50;
@@ -317,10 +314,11 @@ impl Nemesis {
         let by = i64::try_from(self.rng.below(2 * JUMP_MS)).unwrap_or(0);
         let by = by - i64::try_from(JUMP_MS).unwrap_or(0);
         trace::note(id, "clock jump", [by.unsigned_abs(), 0]);
-        // Only one clock is wrong at a time. A leader may read three of five clocks, and two wrong ones would
-        // decide the median.
+        let together = self.plan.jumps_together && self.rng.percent(40);
+        // Otherwise only one clock is wrong at a time. A leader may read three of five clocks, and two wrong ones
+        // would decide the median.
         for (other, site) in self.world.sites.lock().iter() {
-            let wrong_by = if *other == id { by } else { 0 };
+            let wrong_by = if *other == id || together { by } else { 0 };
             site.wall_ms.store(wrong_by, Ordering::Relaxed);
         }
     }

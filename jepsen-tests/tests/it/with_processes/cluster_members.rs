@@ -68,6 +68,51 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     );
 }
 
+/// How long a removed node may take to learn it: it hears no leader for a while, and then asks around.
+const LEARN_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_node_that_was_removed_says_so_and_takes_its_own_removal() {
+    let _turn = turns::heavy();
+    let cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let follower = cluster.followers().unwrap()[0];
+    remove_through_itself(&cluster, follower);
+    let leader = cluster.leader().unwrap();
+    remove_through_itself(&cluster, leader);
+    // The last one goes on alone, and does not say so of itself.
+    let last = cluster.leader().unwrap();
+    let status = cluster.status(last).unwrap();
+    assert_eq!(status.removed, None);
+    assert_eq!(status.nodes.len(), 1);
+}
+
+fn remove_through_itself(cluster: &Cluster, id: u64) {
+    let cli = cluster.cli(id).unwrap();
+    let name = id.to_string();
+    let removed = cli.run(&["cluster", "remove", &name]).unwrap();
+    assert_eq!(removed.code, Some(0), "{removed:?}");
+    let by = within(LEARN_TIMEOUT, || {
+        let status = cli.json(&["cluster", "status", "--json"]);
+        let status = status.map_err(|error| error.to_string())?;
+        let by = status["removed"]["by"].as_u64();
+        by.ok_or_else(|| format!("{status}"))
+    });
+    let by = by.unwrap();
+    assert_ne!(by, id);
+    let info = cli.json(&["info", "--json"]).unwrap();
+    assert_eq!(info["removed"]["by"], by, "{info}");
+    let log = cluster.node(id).unwrap().log_text();
+    assert!(log.contains("this node was removed from the cluster"));
+    // It is no error to ask again for what is done, and what is not done says why.
+    let again = cli.run(&["cluster", "remove", &name]).unwrap();
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let other = cli.run(&["cluster", "promote", &name]).unwrap();
+    assert!(
+        other.err.contains("this node was removed from the cluster"),
+        "{other:?}"
+    );
+}
+
 impl Changing {
     /// Lets a prepared node join, as a voter unless it is to stay a learner.
     fn add(&mut self, id: u64, options: &[&str]) {

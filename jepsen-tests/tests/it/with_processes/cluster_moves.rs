@@ -147,6 +147,41 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
     assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
 }
 
+/// Whether each of the two has the old address of the other one: as after a restart of containers.
+#[test]
+fn two_members_that_have_swapped_their_addresses_find_each_other() {
+    let _turn = turns::heavy();
+    let ids = [1, 2, 3];
+    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
+    let mut ledgers = vec![workload.preparation];
+    for with_leader in [false, true] {
+        let followers = cluster.followers().unwrap();
+        let other = match with_leader {
+            true => cluster.leader().unwrap(),
+            false => followers[1],
+        };
+        for id in [followers[0], other] {
+            cluster.stop(id).unwrap();
+        }
+        cluster.swap(followers[0], other).unwrap();
+        for id in [followers[0], other] {
+            cluster.launch(id).unwrap();
+        }
+        for id in ids {
+            cluster.wait_ready(id).unwrap();
+        }
+        wait_for_places(&cluster, &ids);
+        let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
+        steady.next_success(Instant::now()).unwrap();
+        let written = steady.finish().unwrap();
+        assert_eq!(written.errors, [""; 0]);
+        ledgers.extend(written.ledgers);
+    }
+    let audit = audit::cluster(&cluster, &ledgers).unwrap();
+    assert_eq!(audit.violations, [""; 0], "the nodes and the ledgers");
+}
+
 /// One node is down, and the other one knows only the old address of the one that has moved. So the moved node is the
 /// only one that can win an election, and it has to write its own address into the log.
 #[test]

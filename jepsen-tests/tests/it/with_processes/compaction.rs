@@ -78,6 +78,7 @@ fn apply(connection: &mut Connection, rng: &mut Rng, done: &mut Done, n: usize) 
         Machine::Tally => *rng.pick(&Machine::TALLY_EVENTS),
         Machine::Parcel => *rng.pick(&Machine::PARCEL_EVENTS),
         Machine::Gate => "HOLD",
+        Machine::Fuse => "TOUCH",
     };
     // Several KiB each, so that the log fills some segments.
     let payload = json!({"paid_cents": rng.below(100), "note": "n".repeat(3000)});

@@ -143,6 +143,31 @@ fn workers_ship_each_paid_order_once_while_they_and_the_node_are_killed() {
     }
 }
 
+#[test]
+fn of_workers_with_a_lock_the_next_goes_on_when_one_is_killed() {
+    let _turn = turns::light();
+    let node = Node::start(&Config::for_tests()).unwrap();
+    order_life(&node, "order-1");
+    pay(&node, "order-2");
+    let first = Endless::start("locked_worker", &node, &[]);
+    let printed = first.up_to("order-2 is shipped");
+    let second = Endless::start("locked_worker", &node, &[]);
+    second.up_to("waiting for the lock");
+    pay(&node, "order-3");
+    first.up_to("order-3 is shipped");
+    // It cannot release the lock, so that expires.
+    drop(first);
+    pay(&node, "order-4");
+    let taken_over = second.up_to("order-4 is shipped");
+    let token = |lines: &[String]| -> u64 {
+        let said = "holding the lock with token ";
+        let found = lines.iter().find_map(|line| line.strip_prefix(said));
+        found.unwrap().parse().unwrap()
+    };
+    assert!(token(&printed) < token(&taken_over));
+    assert!(!taken_over.iter().any(|line| line.contains("order-3")));
+}
+
 /// An order that is paid and not shipped.
 fn pay(node: &Node, order: &str) {
     let cli = Cli::new(node.addr());

@@ -19,6 +19,7 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::NodeInfo;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::removal;
 use super::status::Standing;
 use crate::replica::parts::options::Options;
 use crate::replica::parts::options::tuning::Tuned;
@@ -66,15 +67,21 @@ impl<T: Types> Membership<T> {
         let mut last = "the leader changed again and again".to_owned();
         // A node that was a member and is none now has been removed: by an earlier attempt whose answer was lost, or by
         // a leader that finished what another leader had begun.
+        let me = self.options.node_id;
         let removes_a_member = match change {
-            Change::Remove { node_id } => self.knows(*node_id),
+            Change::Remove { node_id } => *node_id == me || self.knows(*node_id),
             _ => false,
         };
         while T::now() < deadline {
+            if let Some(removal) = self.neighbours.gate.removed() {
+                return removal::outcome(me, change, removal);
+            }
             if self.neighbours.is_leader() || self.neighbours.leader().is_some() {
                 leaderless_until = T::now() + self.tuned.now().leader_wait;
             } else if T::now() >= leaderless_until {
-                return Err(ChangeError::NoLeader);
+                let removed = removal::ask(&self.standing).await;
+                let removed = removed.map(|removal| removal::outcome(me, change, removal));
+                return removed.unwrap_or(Err(ChangeError::NoLeader));
             }
             match self.try_change(change).await {
                 Ok(Err(ChangeError::NotLeader)) => {}
@@ -84,7 +91,14 @@ impl<T: Types> Membership<T> {
                 }
                 Ok(Err(ChangeError::UnknownNode { .. })) if removes_a_member => return Ok(()),
                 Ok(Err(refusal)) => return Err(refusal),
-                Err(error) => last = error.to_string(),
+                Err(error) => {
+                    if matches!(error, PeerError::NotMember { .. })
+                        && let Some(removal) = removal::ask(&self.standing).await
+                    {
+                        return removal::outcome(me, change, removal);
+                    }
+                    last = error.to_string();
+                }
             }
             T::sleep(RETRY_PAUSE).await;
         }
@@ -112,7 +126,10 @@ impl<T: Types> Membership<T> {
                 Change::Promote { node_id } => {
                     self.neighbours.raft.voter_ids().any(|id| id == *node_id)
                 }
-                Change::Remove { node_id } => !self.knows(*node_id),
+                // A node gets no message about its own removal.
+                Change::Remove { node_id } => {
+                    *node_id == self.options.node_id || !self.knows(*node_id)
+                }
                 Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
                 // The client that asked reads the level behind a barrier.
                 Change::RaiseLevel => true,
@@ -257,7 +274,9 @@ impl<T: Types> Membership<T> {
                 }
             }
             // It belongs to another cluster, or is too old, or another node is at its address.
-            Err(PeerError::Refused(reason)) => return Err(refused(reason)),
+            Err(PeerError::Refused(reason) | PeerError::NotMember { reason, .. }) => {
+                return Err(refused(reason));
+            }
             Err(_) => {}
         }
         let added = self

@@ -6,5 +6,6 @@ pub(crate) mod membership;
 pub(crate) mod observer;
 pub(crate) mod quorum;
 pub(crate) mod raising;
+mod removal;
 pub(crate) mod stall;
 pub(crate) mod status;

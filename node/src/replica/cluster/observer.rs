@@ -7,7 +7,9 @@ use std::time::Duration;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 
+use super::removal;
 use super::status::Standing;
+use crate::replica::error::Removal;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::pace::Pace;
 use crate::replica::types::Types;
@@ -29,7 +31,7 @@ struct Seen {
     silent: BTreeSet<u64>,
     /// Checks since the leader was lost.
     leaderless: u32,
-    removed: bool,
+    removed: Option<Removal>,
 }
 
 /// What the observer checks, and what it informs besides the log.
@@ -68,33 +70,32 @@ impl Seen {
         let lost = !alone && !is_heard;
         neighbours.gate.set_lost_leader(lost);
         self.leaderless = if lost { self.leaderless + 1 } else { 0 };
-        if self.leaderless % ASK_AROUND_LOOKS == ASK_AROUND_LOOKS - 1 || self.removed {
+        let is_back = self.removed.is_some() && !lost;
+        if self.leaderless % ASK_AROUND_LOOKS == ASK_AROUND_LOOKS - 1 || is_back {
             self.ask_around(observed).await;
         }
     }
 
-    /// Asks the other nodes whether this node was removed: a node that is removed while it is away, or at that very
-    /// moment, gets no message about it.
+    /// Asks the other nodes whether this node was removed.
     async fn ask_around<T: Types>(&mut self, observed: &Observed<T>) {
         let standing = &observed.standing;
-        let me = standing.options.node_id;
-        let end = standing.log_end();
-        let reports = standing.member_reports().await;
-        let others = reports
-            .iter()
-            .filter(|other| other.member.node_id != me)
-            .filter_map(|other| other.report.as_ref());
-        let newer: Vec<_> = others.filter(|report| report.commit_index >= end).collect();
-        let removed = !newer.is_empty() && newer.iter().all(|report| !report.members.contains(&me));
-        if removed && !self.removed {
-            tracing::warn!(
-                "this node was removed from the cluster: stop it. To use its machine again, empty its data folder \
+        let removed = removal::ask(standing).await;
+        match removed {
+            Some(Removal { by, membership }) if self.removed.is_none() => tracing::warn!(
+                by,
+                membership,
+                "this node was removed from the cluster: the node `by` says that the membership at the log index \
+                 `membership` does not have it. Stop this node. To use its machine again, empty its data folder \
                  (`rstmdb rejoin --data DIR --yes`) and start it with a new cluster.node_id and cluster.join"
-            );
+            ),
+            None if self.removed.is_some() => {
+                tracing::info!("this node is a member of the cluster again");
+            }
+            _ => {}
         }
         self.removed = removed;
         standing.neighbours.gate.set_removed(removed);
-        if removed {
+        if removed.is_some() {
             observed.hub.rouse();
         }
     }

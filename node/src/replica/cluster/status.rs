@@ -13,7 +13,7 @@ use rstmdb_engine::Automation;
 use rstmdb_engine::chain::{Chain, Head};
 use rstmdb_raft_store::NodeInfo;
 
-use crate::replica::error::Error;
+use crate::replica::error::{Error, Removal};
 use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::{Formation, Options};
 use crate::replica::peers::calls::{Peer, PeerError};
@@ -100,6 +100,8 @@ pub struct Status {
     pub read_only: Option<String>,
     /// Whether this node's state is known to be wrong.
     pub diverged: bool,
+    /// By which fact this node knows that it was removed from the cluster, if it was.
+    pub removed: Option<Removal>,
     /// On the leader: how many other members have answered lately.
     pub connected: u64,
     /// On the leader: how many entries each other member lacks.
@@ -172,6 +174,7 @@ impl<T: Types> Standing<T> {
                 _ => None,
             },
             diverged: self.neighbours.gate.is_diverged(),
+            removed: self.neighbours.gate.removed(),
             connected: self.neighbours.answering(&metrics).len() as u64 - 1,
             lag: lags(&metrics),
         }

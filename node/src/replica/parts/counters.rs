@@ -116,6 +116,11 @@ pub struct Counters {
     pub timers_fired: Counter,
     /// Timers of this leader whose event was refused or came too late.
     pub timers_spent: Counter,
+    /// Locks that this leader ended because their time was over.
+    pub locks_expired: Counter,
+    /// Requests that this node refused because their token did not hold the lock: renewals, releases and writes with a
+    /// fence.
+    pub locks_lost: Counter,
     /// From the decision of a batch of commands until its last entry was applied.
     pub proposal: Histogram,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::replica::error::Error;
+use crate::replica::error::{Error, Removal};
 
 /// What this node serves now, and the reason for each refusal.
 #[derive(Default)]
@@ -14,7 +14,8 @@ pub(crate) struct Gate {
     diverged: AtomicBool,
     leads: AtomicBool,
     lost_leader: AtomicBool,
-    removed: AtomicBool,
+    is_removed: AtomicBool,
+    removed: RwLock<Option<Removal>>,
     silent: AtomicBool,
     no_room: RwLock<NoRoom>,
 }
@@ -94,16 +95,24 @@ impl Gate {
     }
 
     /// Notes whether this node was removed from its cluster. The node has to ask for this: it gets no message about it.
-    pub(crate) fn set_removed(&self, removed: bool) {
-        self.removed.store(removed, Ordering::Release);
+    pub(crate) fn set_removed(&self, removed: Option<Removal>) {
+        *self.removed.write() = removed;
+        // Every request looks at this flag alone.
+        self.is_removed.store(removed.is_some(), Ordering::Release);
+    }
+
+    /// By which fact this node knows that it was removed from its cluster, if it was.
+    pub(crate) fn removed(&self) -> Option<Removal> {
+        *self.removed.read()
     }
 
     /// Refuses what needs the cluster, on a node that was removed from it.
     pub(crate) fn belong(&self) -> Result<(), Error> {
-        if self.removed.load(Ordering::Acquire) {
-            return Err(Error::NoLeader);
+        if !self.is_removed.load(Ordering::Acquire) {
+            return Ok(());
         }
-        Ok(())
+        self.removed()
+            .map_or(Ok(()), |removal| Err(Error::Removed(removal)))
     }
 
     /// Refuses what shows or changes the state, if the state is wrong.

@@ -119,6 +119,14 @@ pub enum PeerError {
     /// It refuses to talk to this node, or this node to it.
     #[error("refused: {0}")]
     Refused(String),
+    /// It refuses to talk to this node, because this node is not in its committed membership.
+    #[error("refused: {reason}")]
+    NotMember {
+        /// The log index of that membership.
+        membership: u64,
+        /// For people.
+        reason: String,
+    },
     /// It answered that it failed.
     #[error("failed: {0}")]
     Failed(String),
@@ -158,6 +166,11 @@ pub trait Peers: Send + Sync + 'static {
 
     /// Asks the node at `peer_addr` who it is. Returns its id and addresses if it may be added to this cluster.
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
+
+    /// Where another node may be besides the address that the membership has.
+    fn other_places(&self, _of: &Peer) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What this node has sent to another one; zero from a transport that does not count.
     fn sent(&self, _to: u64) -> Sent {

@@ -2,6 +2,8 @@
 
 use rstmdb_raft_store::NodeInfo;
 
+use crate::replica::error::Removal;
+
 /// A change that the leader is asked for. It is no error to ask for what is already so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -50,6 +52,11 @@ pub enum ChangeError {
     /// No leader is known; nothing was done.
     #[error("the cluster has no leader at the moment; nothing was changed")]
     NoLeader,
+    /// This node was removed from the cluster, so no leader takes its requests; nothing was done.
+    #[error(
+        "this node was removed from the cluster ({0}); nothing was changed. Ask a member instead"
+    )]
+    Removed(Removal),
     /// There is no such member.
     #[error("node {node_id} is not a member of this cluster")]
     UnknownNode {

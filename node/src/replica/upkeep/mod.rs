@@ -1,5 +1,5 @@
-//! Upkeep: timers that are due, snapshots and retention, history in the archive, free disk space, history that is missing or damaged, wrong states, backups, the
-//! end of a replica.
+//! Upkeep: timers and locks that are due, snapshots and retention, history in the archive, free disk space, history that
+//! is missing or damaged, wrong states, backups, the end of a replica.
 
 pub(crate) mod archiving;
 pub(crate) mod backfill;

@@ -219,7 +219,7 @@ fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Opt
             | Error::DecisionFailed,
         ) => {}
         // That leader waited for another one in vain; any other node would wait in vain, too.
-        Err(Error::NoLeader) => {}
+        Err(Error::NoLeader | Error::Removed(_)) => {}
         Err(Error::NotLeader | Error::ShuttingDown | Error::Diverged) => return Some(request),
         Err(Error::OutcomeUnknown | Error::Storage { .. }) => {
             let unknown = outcome.as_ref().is_err_and(Error::outcome_unknown);

@@ -254,6 +254,8 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
         Command::FireTimer(fire) => visit(Lane::Instance(&fire.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
         Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
+        // It touches no instance and no machine.
+        Command::Lock(_) => {}
         Command::Batch(ops) => {
             let parts = ops.iter().map(Part::from);
             parts.for_each(|part| each_lane_of_part(part, visit));
@@ -272,8 +274,13 @@ fn each_lane_of_part<'a>(part: Part<'a>, visit: &mut dyn FnMut(Lane<'a>, bool)) 
             Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
         ) => visit(Lane::Instance(instance_id), true),
         Part::Read(Query::GetMachine { machine, .. }) => visit(Lane::Machine(machine), false),
-        Part::Read(Query::ListInstances(_) | Query::ListMachines { .. } | Query::ListTimers(_)) => {
-        }
+        Part::Read(
+            Query::ListInstances(_)
+            | Query::ListMachines { .. }
+            | Query::ListTimers(_)
+            | Query::GetLock { .. }
+            | Query::ListLocks(_),
+        ) => {}
     }
 }
 

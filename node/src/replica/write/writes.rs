@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::{BatchOp, Command, Part, Query};
+use rstmdb_engine::{BatchOp, Command, LockCommand, Part, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all. With an idempotency key
 /// it takes effect once, and defining a machine again gives the same machine. A batch that also reads is not harmless:
@@ -24,6 +24,11 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
         Command::FlushAll | Command::SetTimers(_) => false,
         // Only the leader that has submitted it decides it, and looks again at what is due.
         Command::FireTimer(_) => false,
+        Command::Lock(lock) => match lock {
+            // An owner that asks again gets the same token, or keeps its place.
+            LockCommand::Acquire(_) | LockCommand::Renew(_) => true,
+            LockCommand::Release(_) | LockCommand::Expire(_) => false,
+        },
         // A level is raised once, and what is paused is paused once.
         Command::SetLevel { .. } | Command::SetAutomation(_) => true,
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
@@ -45,6 +50,7 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
         | Command::SetTimers(_)
         // One that deletes an instance ends its life. It is never repeated.
         | Command::FireTimer(_)
+        | Command::Lock(_)
         | Command::DryRun(_) => false,
     }
 }
@@ -78,7 +84,7 @@ impl Touched {
             None => match command {
                 Command::Batch(ops) => written(ops).for_each(|command| self.add(command)),
                 // They touch no instance and no machine.
-                Command::SetLevel { .. } | Command::SetAutomation(_) => {}
+                Command::SetLevel { .. } | Command::SetAutomation(_) | Command::Lock(_) => {}
                 Command::DryRun(_) => {}
                 _ => self.everything = true,
             },
@@ -89,7 +95,7 @@ impl Touched {
     pub(crate) fn has_any_of(&self, command: &Command) -> bool {
         if matches!(
             command,
-            Command::SetLevel { .. } | Command::SetAutomation(_)
+            Command::SetLevel { .. } | Command::SetAutomation(_) | Command::Lock(_)
         ) {
             return false;
         }
@@ -129,6 +135,7 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
+        | Command::Lock(_)
         | Command::Batch(_)
         | Command::DryRun(_) => None,
     }

@@ -64,6 +64,8 @@ pub struct Config {
     pub idempotency: Idempotency,
     /// The cluster this node belongs to.
     pub cluster: Cluster,
+    /// The clock stands still until a client advances it; no key sets it.
+    pub clock_is_manual: bool,
     /// Each key with its value as written and where it was written, in the table's order.
     settings: Vec<Setting>,
     /// The file it was read from.

@@ -3,6 +3,8 @@
 //! A session reads the requests of its clients with this code, and a leader reads the requests that other nodes
 //! forward. Nodes send a command to each other in no other form.
 
+mod locks;
+
 use std::cell::OnceCell;
 
 use bytes::Bytes;
@@ -141,6 +143,7 @@ pub(crate) fn command(
         Op::Batch => Some(whole_batch(params, ids)),
         Op::FlushAll => Some(flush_all(params)),
         Op::Automation => set_automation(params.raw).transpose(),
+        Op::LockAcquire | Op::LockRenew | Op::LockRelease => Some(locks::command(op, params.raw)),
         op => single(op, params.raw, params, ids),
     }
 }
@@ -351,7 +354,12 @@ pub(crate) fn dry_run(
         BatchMode::BestEffort => {
             let ops = batch.ops.iter();
             let ops = ops.map(|op| match step(&op.op, op.params, text, ids) {
-                Ok(Step::Write(_, asked)) => Ok(BatchOp::Write(asked.command)),
+                Ok(Step::Write(_, asked)) => match asked.meta {
+                    Some(own) if own.fence.is_some() => {
+                        Err(failure::refusal_of(&meta::refuse_fence_of_trial()))
+                    }
+                    _ => Ok(BatchOp::Write(asked.command)),
+                },
                 Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
                 Err(error) => Err(failure::refusal_of(&error)),
             });
@@ -438,6 +446,9 @@ mod tests {
                     | Op::DeleteInstance
                     | Op::ApplyEvent
                     | Op::TimerSet
+                    | Op::LockAcquire
+                    | Op::LockRenew
+                    | Op::LockRelease
                     | Op::FlushAll
                     | Op::Batch
             );

@@ -49,9 +49,11 @@ pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
                 .with_details(json!({ "object": object, "damage": what }));
         }
         // A client should not wait on a node that is shutting down: another node has the leader, or will have it.
-        Error::NoLeader | Error::NotLeader | Error::NotCaughtUp { .. } | Error::ShuttingDown => {
-            Code::NoLeader
-        }
+        Error::NoLeader
+        | Error::Removed(_)
+        | Error::NotLeader
+        | Error::NotCaughtUp { .. }
+        | Error::ShuttingDown => Code::NoLeader,
         Error::OutcomeUnknown | Error::LostTwice | Error::DecisionFailed => Code::InternalError,
         Error::ReadOnly { .. } => Code::ReadOnlyMode,
         Error::Storage { .. } | Error::Diverged | Error::ArchiveUnavailable { .. } => {

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use rstmdb_engine::reply::TimerPlace;
-use rstmdb_engine::{Asker, ListInstances, ListTimers, Query};
+use rstmdb_engine::{Asker, ListInstances, ListLocks, ListTimers, Query};
 use rstmdb_rcp::message::instance::IncludeOfInstance;
 use rstmdb_rcp::message::instance::timers::TimerList;
+use rstmdb_rcp::message::locks::{LockGet, LockList};
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
 use serde_json::value::RawValue;
 
@@ -57,6 +58,8 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
         }),
         Op::ListInstances => understood(params).map(list_instances),
         Op::TimerList => understood(params).map(timer_list),
+        Op::LockGet => understood(params).map(lock_get),
+        Op::LockList => understood(params).map(lock_list),
         _ => return None,
     };
     Some(found.map(|(query, options)| LookUp {
@@ -89,6 +92,24 @@ fn timer_list(params: TimerList<'_>) -> (Query, ReadOptions) {
             instance_id: after.instance_id.into_owned(),
             name: after.name.into_owned(),
         }),
+        now_ms: 0,
+    });
+    (query, params.read)
+}
+
+fn lock_get(params: LockGet<'_>) -> (Query, ReadOptions) {
+    let query = Query::GetLock {
+        name: params.name.into_owned(),
+        now_ms: 0,
+    };
+    (query, params.read)
+}
+
+fn lock_list(params: LockList<'_>) -> (Query, ReadOptions) {
+    let query = Query::ListLocks(ListLocks {
+        prefix: params.prefix.map(Into::into),
+        limit: params.limit,
+        after: params.after.map(Into::into),
         now_ms: 0,
     });
     (query, params.read)

@@ -17,6 +17,10 @@ pub(crate) fn of_params(meta: Meta<'_>) -> Option<Box<fact::Meta>> {
         reason: meta.reason.map(Into::into),
         correlation_id: meta.correlation_id.map(Into::into),
         causation_id: meta.causation_id.map(Into::into),
+        fence: meta.fence.map(|fence| fact::Fence {
+            lock: fence.lock.into_owned(),
+            token: fence.token,
+        }),
     }))
 }
 
@@ -40,11 +44,21 @@ pub(crate) fn refuse_own(meta: &fact::Meta) -> ErrorBody {
             correlation_id: Some(_),
             ..
         } => "correlation_id",
-        _ => "causation_id",
+        fact::Meta {
+            causation_id: Some(_),
+            ..
+        } => "causation_id",
+        _ => "fence",
     };
     let problem =
         format!("operations of an atomic batch have no metadata of their own: set params.{field}");
     failure::bad_request(&format!("params.{field}"), &problem)
+}
+
+/// A dry run asks about all operations of a batch at once, and so for one fence.
+pub(crate) fn refuse_fence_of_trial() -> ErrorBody {
+    let problem = "a dry run of a batch has one fence for all its operations: set it beside ops";
+    failure::bad_request("params.fence", problem)
 }
 
 /// Writes what is known about the write of an entry.
@@ -81,5 +95,10 @@ pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
     }
     if let Some(id) = &meta.causation_id {
         out.str("causation_id", id);
+    }
+    if let Some(fence) = &meta.fence {
+        let mut object = out.object("fence");
+        object.str("lock", &fence.lock).int("token", fence.token);
+        object.end();
     }
 }

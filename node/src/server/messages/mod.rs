@@ -11,6 +11,7 @@
 //! | `failure` | the error that a client gets when a request was not done |
 //! | `too_long` | the error that it gets when the request was done, but its answer is longer than a frame |
 //! | `json` | answers written straight into a buffer |
+//! | `tests` | whether clients read all that the node writes, and the other way round |
 //! | `testing`, `told` | for tests and simulations: from a command to a request, and from a result to a reply |
 
 pub(crate) mod command;
@@ -23,6 +24,8 @@ pub(crate) mod reply;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 #[cfg(any(test, feature = "testing"))]
 mod told;
 pub(crate) mod too_long;

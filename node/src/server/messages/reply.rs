@@ -5,6 +5,7 @@
 //! and marks the parts that the other node has to complete or leave out.
 
 mod asked;
+mod locks;
 mod timers;
 
 use std::sync::Arc;
@@ -145,6 +146,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
         Reply::TimersSet { .. } | Reply::Timers { .. } | Reply::Fired(_) => {
             timers::write(object, reply);
         }
+        Reply::Lock(lock) => locks::write(object, lock),
         Reply::Instance(instance) => write_instance(object, instance),
         Reply::Instances {
             items,

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::fact::Meta;
-use rstmdb_engine::{BatchOp, Command, DryRun, Query};
+use rstmdb_engine::{BatchOp, Command, DryRun, ListTimers, LockCommand, Query};
 
 use super::json::{self, Object};
 use super::meta;
@@ -94,6 +94,29 @@ fn write_timers(params: &mut Object<'_>, set: &rstmdb_engine::SetTimers) -> Op {
     Op::TimerSet
 }
 
+fn write_lock(params: &mut Object<'_>, lock: &LockCommand) -> Op {
+    params.str("name", lock.name());
+    match lock {
+        LockCommand::Acquire(acquire) => {
+            params
+                .str("owner", &acquire.owner)
+                .int("ttl_ms", acquire.ttl_ms);
+            optional_int(params, "wait_ms", acquire.wait_ms);
+            Op::LockAcquire
+        }
+        LockCommand::Renew(renew) => {
+            params.int("token", renew.token);
+            optional_int(params, "ttl_ms", renew.ttl_ms);
+            Op::LockRenew
+        }
+        LockCommand::Release(release) => {
+            params.int("token", release.token);
+            Op::LockRelease
+        }
+        LockCommand::Expire(_) => unreachable!("no client asks for it"),
+    }
+}
+
 fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
     match command {
         Command::PutMachine(put) => {
@@ -139,6 +162,7 @@ fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<St
             Op::DeleteInstance
         }
         Command::SetTimers(set) => write_timers(params, set),
+        Command::Lock(lock) => write_lock(params, lock),
         Command::FlushAll => Op::FlushAll,
         Command::SetAutomation(set) => {
             write_automation(params, set);
@@ -179,7 +203,26 @@ fn write_step(out: &mut BytesMut, step: &BatchOp, new_ids: &mut Vec<String>) {
     object.end();
 }
 
-fn write_query(out: &mut BytesMut, query: &Query) -> Op {
+fn write_timer_list(params: &mut Object<'_>, list: &ListTimers) -> Op {
+    optional_str(params, "machine", list.machine.as_deref());
+    optional_int(params, "due_before", list.due_before_ms);
+    if list.suspended {
+        params.flag("suspended", true);
+    }
+    optional_int(params, "limit", list.limit);
+    if let Some(after) = &list.after {
+        let mut place = params.object("after");
+        place
+            .int("due_at", after.due_ms)
+            .str("instance_id", &after.instance_id)
+            .str("name", &after.name);
+        place.end();
+    }
+    Op::TimerList
+}
+
+/// Writes the parameters of a query.
+pub(super) fn write_query(out: &mut BytesMut, query: &Query) -> Op {
     let mut params = Object::begin(out);
     let op = match query {
         Query::GetInstance { instance_id } => {
@@ -205,7 +248,8 @@ fn write_query(out: &mut BytesMut, query: &Query) -> Op {
             optional_str(&mut params, "after", list.after.as_deref());
             Op::ListInstances
         }
-        Query::ListTimers(_) => unreachable!("not allowed in a batch"),
+        Query::ListTimers(list) => write_timer_list(&mut params, list),
+        Query::GetLock { .. } | Query::ListLocks(_) => unreachable!("not allowed in a batch"),
         Query::GetMachine { machine, version } => {
             params.str("machine", machine);
             optional_int(&mut params, "version", version.map(u64::from));

@@ -1,5 +1,7 @@
 //! For simulations: turns the answer of a leader back into the types of the engine, which the checkers compare.
 
+mod locks;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -103,6 +105,7 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
             let set: TimerSetResult<'_> = read(text)?;
             timers_set(set)
         }
+        Command::Lock(command) => Reply::Lock(locks::reply(command, text)?),
         // The leader submits them to itself.
         Command::SetLevel { .. } | Command::FireTimer(_) => return None,
         Command::Batch(ops) => batch(ops, text)?,
@@ -269,6 +272,9 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
     let offset = |field: &str| details.get(field)?.as_u64();
     let number = |field: &str| u32::try_from(offset(field)?).ok();
     Some(match code {
+        Code::LockHeld | Code::LockLost | Code::QuotaExceeded => {
+            return locks::refusal(code, details);
+        }
         Code::MachineNotFound => Refusal::MachineNotFound {
             machine: text("machine")?,
             version: number("version"),

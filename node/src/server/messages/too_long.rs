@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use rstmdb_engine::Reply;
 use rstmdb_engine::fact::NO_OFFSET;
+use rstmdb_engine::{LockReply, Reply};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use serde::Deserialize;
@@ -51,6 +51,14 @@ impl Fate {
                 let fates = replies.iter().map(|reply| Self::of_reply(reply, None));
                 fates.fold(Self::NoWrite, Self::later)
             }
+            Reply::Lock(lock) => match lock {
+                LockReply::Held { wal_offset, .. } | LockReply::Waits { wal_offset, .. } => {
+                    Self::Applied(*wal_offset)
+                }
+                LockReply::Released { wal_offset, .. } => Self::Applied(Some(*wal_offset)),
+                LockReply::Expired(_) => Self::Applied(None),
+                LockReply::Found { .. } | LockReply::Listed { .. } => Self::NoWrite,
+            },
             Reply::Instance(_)
             | Reply::Fired(_)
             | Reply::Timers { .. }

@@ -9,6 +9,7 @@
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
+//! | `locks` | locks that are held, waited for, expired, lost |
 //! | `timers` | timers that are armed, overdue, fired, spent |
 //! | `scraped` | what the replica and its log count |
 
@@ -16,6 +17,7 @@ mod agreed;
 mod archive;
 mod families;
 mod guards;
+mod locks;
 mod scraped;
 mod timers;
 
@@ -36,6 +38,7 @@ use crate::server::transport::certificates::CertificateInUse;
 use agreed::Agreed;
 use archive::Archive;
 use guards::Guards;
+use locks::LockMetrics;
 use scraped::Scraped;
 use timers::Timers;
 
@@ -55,6 +58,7 @@ pub struct Metrics {
     events_forwarded: IntCounter,
     agreed: Agreed,
     timers: Mutex<Timers>,
+    locks: Mutex<LockMetrics>,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
     archive: Mutex<Archive>,
@@ -141,6 +145,7 @@ impl Metrics {
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             agreed: Agreed::new(&make)?,
             timers: Mutex::new(Timers::new(&make)?),
+            locks: Mutex::new(LockMetrics::new(&make)?),
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
             archive: Mutex::new(Archive::new(&make)?),
@@ -209,6 +214,7 @@ impl Metrics {
         let mut families = {
             self.agreed.set(&replica.status());
             self.timers.lock().set(scrape);
+            self.locks.lock().set(scrape);
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);

@@ -21,6 +21,7 @@ use super::{options, peering};
 use crate::server::clients::shared::{ReloadAsked, ServerShared};
 use crate::server::config::{self, Config, Setting};
 use crate::server::logging;
+use crate::server::peer::Credentials;
 use crate::server::transport::{certificates, tls};
 
 /// Interval between checks of the files.
@@ -85,10 +86,10 @@ pub(crate) async fn keep_fresh(
 }
 
 impl Fresh {
-    /// Reads everything again.
+    /// Reads everything again. All of it comes into force, or nothing does.
     ///
     /// # Errors
-    /// The reason why a value or a file cannot be used. Everything else is in force.
+    /// The reason why a value or a file cannot be used.
     fn reload(&mut self, by: &str) -> Result<ReloadResult, Failure> {
         tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
@@ -100,6 +101,14 @@ impl Fresh {
                 return Err(Failure::of_config(&error));
             }
         };
+        if let Err(fault) = self.usable(&runs) {
+            let fault = format!("the node keeps all that it has: {fault}");
+            tracing::error!(
+                reason = fault,
+                "the configuration or its files cannot be used"
+            );
+            return Err(Failure::of_files(fault, &[]));
+        }
         let mut result = ReloadResult {
             applied: keys::come_into_force(&self.last, &read),
             files: Vec::new(),
@@ -133,6 +142,16 @@ impl Fresh {
         keys::take_over(&mut runs, read.clone());
         runs.must_be_closed()?;
         Ok((read, runs))
+    }
+
+    /// Whether the node can use each file that this configuration names.
+    fn usable(&self, runs: &Config) -> Result<(), String> {
+        self.tokens_of(runs)?;
+        tls::acceptor(&runs.tls).map_err(|error| error.to_string())?;
+        let proofs = peering::proofs(&runs.cluster).map_err(|error| error.to_string())?;
+        Credentials::new(proofs).map_err(|error| error.to_string())?;
+        // Keys that can be read in addition change nothing that is in force.
+        self.encryption_keys().map(drop)
     }
 
     fn bring_into_force(&self) {
@@ -197,7 +216,12 @@ impl Fresh {
     }
 
     fn tokens(&self) -> Result<bool, String> {
-        let hashes = self.config.token_hashes_now();
+        Ok(self.shared.tokens.replace(&self.tokens_of(&self.config)?))
+    }
+
+    /// The tokens' hashes by this configuration.
+    fn tokens_of(&self, config: &Config) -> Result<Vec<[u8; 32]>, String> {
+        let hashes = config.token_hashes_now();
         let hashes = hashes.map_err(|error| error.to_string())?;
         if hashes.is_empty() && self.shared.tokens.required() {
             return Err(
@@ -205,7 +229,7 @@ impl Fresh {
                     .to_owned(),
             );
         }
-        Ok(self.shared.tokens.replace(&hashes))
+        Ok(hashes)
     }
 
     fn clients(&mut self) -> Result<bool, String> {
@@ -260,7 +284,7 @@ impl Failure {
         }
     }
 
-    /// These keys have come into force.
+    /// A file cannot be used. These keys have come into force, because the file was changed in the middle of the reload.
     fn of_files(fault: String, applied: &[String]) -> Self {
         Self {
             why: match applied.join(", ").as_str() {

@@ -21,7 +21,7 @@ use super::ourselves;
 use super::peering::{is_alone, local, peer_options};
 use super::run::{self, WRITER_TIMEOUT};
 use crate::replica::{Formation, Options};
-use crate::server::config::{self, Config, Storage};
+use crate::server::config::{self, Config};
 use crate::server::peer::{Connections, Local, PeerServer};
 use crate::server::product::{Replica, TokioHost};
 use crate::server::transport::sockets::Sockets;
@@ -87,7 +87,7 @@ impl Node {
             options.formation = Formation::Join;
         }
         let (replica, writer) =
-            start_replica(&config.storage, store, writer, options, connections.clone()).await?;
+            start_replica(config, store, writer, options, connections.clone()).await?;
         server.set_replica(replica.clone());
         let ended = guard.disarm();
         watch_membership(&config.cluster, connections, &replica, &ended);
@@ -268,7 +268,7 @@ async fn open_store(
 }
 
 async fn start_replica(
-    storage: &Storage,
+    config: &Config,
     store: Store<RealFs>,
     writer: Writer<RealFs>,
     options: Options,
@@ -281,7 +281,12 @@ async fn start_replica(
             what: "the thread that writes the log cannot be started",
             reason,
         })?;
-    let host = Arc::new(TokioHost::new(storage.data_dir.clone()));
+    let storage = &config.storage;
+    let host = TokioHost::new(storage.data_dir.clone());
+    let host = Arc::new(match config.clock_is_manual {
+        true => host.with_manual_clock(),
+        false => host,
+    });
     let peers = Arc::new(connections.clone());
     let replica = Replica::start(store, options, host, connections, peers)
         .await

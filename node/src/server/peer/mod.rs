@@ -62,7 +62,7 @@ use crate::replica::Levels;
 
 pub use asking::hello::HelloAnswer;
 pub use asking::network::PeerNetwork;
-pub use connecting::channel::{BadAddress, Channel, Dial, SmallSegments};
+pub use connecting::channel::{BadAddress, Channel, Dial, Others, SmallSegments};
 pub use connecting::connections::Connections;
 pub use connecting::dial::Open;
 pub use handshake::credentials::{Credentials, Proofs};

@@ -8,6 +8,7 @@ mod fake;
 mod fuzz_corpus;
 mod hello;
 mod links;
+mod moved;
 mod reconnect;
 mod refusals;
 mod relay;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use super::chain::KeptHead;
 
@@ -19,9 +19,28 @@ pub struct Args {
     /// Use a temporary data folder and remove it at exit: nothing is kept.
     #[arg(long)]
     pub dev: bool,
+    /// With --dev: `manual` is a clock that stands still until `rstmdb-cli clock advance`, for tests of timers.
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        requires = "dev",
+        value_name = "CLOCK"
+    )]
+    pub clock: Clock,
     /// What to do instead of starting a node.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What the time of the log goes by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// The clocks of the machines.
+    #[default]
+    System,
+    /// What clients say.
+    Manual,
 }
 
 /// What to do instead of starting a node.

@@ -52,6 +52,8 @@ impl FromStr for KeptHead {
 pub(super) struct Checked {
     /// What is wrong.
     pub(super) faults: Vec<String>,
+    /// Which kept heads were not compared, and why.
+    pub(super) unproven: Vec<String>,
     /// What was compared, for the operator.
     pub(super) note: String,
 }
@@ -89,53 +91,61 @@ pub(super) fn check(
         let head = Head::BEGIN;
         learn(&mut known, first - 1, head, source, &mut checked.faults);
     }
-    reach_back(&mut hashes, &known, kept, older, &mut checked.faults);
+    let reached = reach_back(&mut hashes, &known, kept, older);
     let compared = follow(&hashes, &known, &mut checked);
-    if let (false, Some(kept)) = (compared, kept.first()) {
-        checked.faults.push(format!(
-            "the head at offset {} cannot be compared: no other head is known within the log",
-            kept.offset
-        ));
-    }
-    for offset in kept.iter().map(|kept| kept.offset) {
-        if !(hashes.first.saturating_sub(1)..=hashes.end()).contains(&offset) {
-            checked.faults.push(format!(
-                "the log holds entries {} to {}, so the head at offset {offset} cannot be compared",
-                hashes.first,
-                hashes.end()
-            ));
+    let (first, end) = (hashes.first, hashes.end());
+    let why_not = |offset: u64| {
+        if offset > end {
+            Some(format!(
+                "it lies beyond this log's end at {end}: this node had not got that far, or the end of its log was \
+                 cut off. Compare it on another node"
+            ))
+        } else if offset < first.saturating_sub(1) {
+            Some(match &reached {
+                Err(why) => {
+                    format!("the history before offset {first} is not in this folder: {why}")
+                }
+                Ok(()) => format!("this log begins at {first}"),
+            })
+        } else if !compared {
+            Some("no other head is known within the log".to_owned())
+        } else {
+            None
         }
-    }
+    };
+    let unproven = kept.iter().filter_map(|kept| {
+        let why = why_not(kept.offset)?;
+        Some(format!(
+            "the head at offset {} cannot be compared here: {why}",
+            kept.offset
+        ))
+    });
+    checked.unproven = unproven.collect();
     Ok(checked)
 }
 
-/// Adds the entries before the log, down to the known head at or before the first one that was kept.
+/// Adds the entries before the log, down to the known head at or before the first one that was kept. The error says why
+/// they cannot be had.
 fn reach_back(
     hashes: &mut Hashes,
     known: &BTreeMap<u64, Known>,
     kept: &[KeptHead],
     older: Older<'_>,
-    faults: &mut Vec<String>,
-) {
+) -> Result<(), String> {
     let Some(first_kept) = kept.iter().map(|kept| kept.offset).min() else {
-        return;
+        return Ok(());
     };
     let behind = hashes.first.saturating_sub(1);
     if first_kept >= behind {
-        return;
+        return Ok(());
     }
     // Without another head before it, the kept head itself is the beginning, and leads to the next known one.
     let is_kept = |offset: u64| kept.iter().any(|kept| kept.offset == offset);
     let mut before = known.range(..=first_kept).rev();
     let begin = before.find(|(offset, _)| !is_kept(**offset));
     let begin = begin.map_or(first_kept, |(offset, _)| *offset);
-    match older(begin + 1, behind) {
-        Ok(found) => hashes.prepend(begin + 1, found),
-        Err(why) => faults.push(format!(
-            "the entries {} to {behind}, which the head at offset {first_kept} is compared with, are not in this folder: {why}",
-            begin + 1
-        )),
-    }
+    hashes.prepend(begin + 1, older(begin + 1, behind)?);
+    Ok(())
 }
 
 /// Notes a head. Two heads at one offset must be the same.

@@ -212,8 +212,36 @@ async fn a_folder_that_nobody_changed_is_sound_also_against_heads_that_were_kept
         offset: LAST + 1,
         ..kept(LAST)
     };
-    let found = checked(&dir, &[beyond]);
-    assert!(found.faults[0].contains("cannot be compared"), "{found:?}");
+    let found = checked(&dir, &[beyond, kept(1_000)]);
+    assert_eq!(found.faults, Vec::<String>::new(), "nothing is damaged");
+    let said = format!("beyond this log's end at {LAST}");
+    assert_eq!(found.unproven.len(), 1, "{found:?}");
+    assert!(found.unproven[0].contains(&said), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_head_from_before_the_folder_is_not_compared_without_the_archive_and_nothing_is_damaged()
+{
+    let all = entries();
+    let dir = folder(&all[2_000..], &all).await;
+    let none = |_, _| Err("give --config".to_owned());
+    let heads = [kept(1_000), kept(LAST)];
+    let found = check(dir.path(), &Keyring::default(), &heads, &none).unwrap();
+    assert_eq!(found.faults, Vec::<String>::new(), "nothing is damaged");
+    assert_eq!(
+        found.unproven,
+        [
+            "the head at offset 1000 cannot be compared here: the history before offset 2001 is not in this folder: give \
+             --config"
+        ]
+    );
+    let archived = |from: u64, to: u64| {
+        let older = &all[from as usize - 1..to as usize];
+        Ok(older.iter().map(entry_hash).collect())
+    };
+    let found = check(dir.path(), &Keyring::default(), &heads, &archived).unwrap();
+    assert_eq!(found.faults, Vec::<String>::new());
+    assert_eq!(found.unproven, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -275,7 +303,8 @@ fn a_head_from_before_the_log_is_compared_by_what_the_archive_has() {
             source,
             &mut checked.faults,
         );
-        reach_back(&mut hashes, &known, &[kept], older, &mut checked.faults);
+        let reached = reach_back(&mut hashes, &known, &[kept], older);
+        checked.faults.extend(reached.err());
         follow(&hashes, &known, &mut checked);
         checked.faults
     };

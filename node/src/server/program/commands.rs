@@ -8,7 +8,7 @@ use std::time::Duration;
 use rstmdb_raft_store::{self as raft_store, RealFs};
 use rstmdb_rcp::text::counted;
 
-use super::args::{Args, Command};
+use super::args::{Args, Clock, Command};
 use super::chain::{self, KeptHead};
 use super::{older, signals};
 use crate::server::config::{self, Config};
@@ -113,6 +113,9 @@ fn serve(args: &Args) -> Result<(), Error> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    if args.clock == Clock::Manual {
+        stop_clock(&mut config)?;
+    }
     // Dropped, and with it removed, when this function returns.
     let temporary = if args.dev {
         Some(temporary_folder(&mut config)?)
@@ -142,6 +145,18 @@ fn serve(args: &Args) -> Result<(), Error> {
     }
     logging::flush();
     Ok(served?)
+}
+
+fn stop_clock(config: &mut Config) -> Result<(), Error> {
+    if !peering::is_alone(&config.cluster) {
+        return Err(Error::Refused(
+            "--clock manual is for a single node: leave out cluster.peers and cluster.join"
+                .to_owned(),
+        ));
+    }
+    config.clock_is_manual = true;
+    tracing::warn!("--clock manual: TIME STANDS STILL until `rstmdb-cli clock advance`");
+    Ok(())
 }
 
 fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {
@@ -191,9 +206,13 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
-    let chain = check_chain(&config, &dir, kept, &mut report);
+    let chain::Checked {
+        faults: chain,
+        unproven,
+        ..
+    } = check_chain(&config, &dir, kept, &mut report);
     // Damage is reported even if the report cannot be printed.
-    let printed = print_report(&report, nameless.as_ref(), &chain);
+    let printed = print_report(&report, nameless.as_ref(), &chain, &unproven);
     if nameless.is_some() || !report.damages.is_empty() || !chain.is_empty() {
         return Err(Error::Refused(format!("{} is damaged", dir.display())));
     }
@@ -210,18 +229,24 @@ fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Result<(), Err
             dir.display()
         )));
     }
+    if !unproven.is_empty() {
+        return Err(Error::Refused(format!(
+            "no damage was found in {}, but not every head that you gave could be compared",
+            dir.display()
+        )));
+    }
     Ok(printed?)
 }
 
-/// What is wrong with the chain over the log. Where the log cannot be read, that is what is reported.
+/// What was found of the chain over the log. Where the log cannot be read, that is what is reported.
 fn check_chain(
     config: &Config,
     dir: &Path,
     kept: &[KeptHead],
     report: &mut raft_store::Report,
-) -> Vec<String> {
+) -> chain::Checked {
     if !report.is_intact() || report.segments == 0 {
-        return Vec::new();
+        return chain::Checked::default();
     }
     let older = |from, to| {
         let identity =
@@ -231,8 +256,8 @@ fn check_chain(
     };
     match chain::check(dir, &config.storage.keys, kept, &older) {
         Ok(checked) => {
-            report.notes.push(checked.note);
-            checked.faults
+            report.notes.push(checked.note.clone());
+            checked
         }
         // The files were just found to be sound. A node that runs on the folder has replaced one of them.
         Err(error) => {
@@ -241,7 +266,7 @@ fn check_chain(
                 true => report.notes.push(note),
                 false => report.unread.push(note),
             }
-            Vec::new()
+            chain::Checked::default()
         }
     }
 }
@@ -251,6 +276,7 @@ fn print_report(
     report: &raft_store::Report,
     nameless: Option<&raft_store::Error>,
     chain: &[String],
+    unproven: &[String],
 ) -> io::Result<()> {
     if let Some(missing) = nameless {
         logging::print(&format_args!("damaged: {missing}"))?;
@@ -260,6 +286,9 @@ fn print_report(
     }
     for fault in chain {
         logging::print(&format_args!("damaged: {fault}"))?;
+    }
+    for head in unproven {
+        logging::print(&format_args!("not proven: {head}"))?;
     }
     for file in report.locked.iter().chain(&report.unread) {
         logging::print(&format_args!("not checked: {file}"))?;

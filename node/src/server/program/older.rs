@@ -10,7 +10,9 @@ use crate::server::node::archive::reader::{ArchiveReader, ReadError};
 /// Why there are none.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    #[error("no archive is configured, in which they may be")]
+    #[error(
+        "it is in the archive, if the cluster has one: give the configuration that names it, by --config"
+    )]
     NoArchive,
     #[error("the archive has no object with offset {0}")]
     Missing(u64),
@@ -36,8 +38,8 @@ pub(super) fn hashes(
         let mut hashes = Vec::new();
         let mut next = from;
         while next <= to {
-            let name = archive.object_with(next).ok_or(Error::Missing(next))?;
-            let entries = archive.entries(name).await?;
+            let found = archive.object_with(next).await?;
+            let (name, entries) = found.ok_or(Error::Missing(next))?;
             let wanted = |entry: &&raft_store::Entry| (next..=to).contains(&entry.log_id.index);
             hashes.extend(entries.iter().filter(wanted).map(entry_hash));
             next = name.last + 1;

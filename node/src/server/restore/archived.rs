@@ -63,7 +63,8 @@ pub(super) async fn complete(
         if matches!(target, Target::Offset(offset) if next > offset) {
             break;
         }
-        let Some(name) = archive.object_with(next) else {
+        let found = archive.object_with(next).await.map_err(&failed)?;
+        let Some((_, entries)) = found else {
             return Err(Error::NotArchived {
                 wanted: choose::wanted(target),
                 missing: next,
@@ -71,7 +72,6 @@ pub(super) async fn complete(
                 restorable: choose::restorable(manifest),
             });
         };
-        let entries = archive.entries(name).await.map_err(&failed)?;
         let (file, is_beyond) = write(work.path(), entries, next, target)?;
         run.log.push(file);
         if is_beyond {
@@ -93,6 +93,7 @@ fn begin(from: &Path, work: &Path, run: Option<&Run>) -> Result<Run, Error> {
             snapshot: None,
             log: Vec::new(),
             until_ms: 0,
+            archive_unavailable: None,
         }),
     }
 }

@@ -44,11 +44,9 @@ pub(super) fn replay(
                 Step::Beyond => return Ok(finish(replay, last, history_from)),
             }
         }
-        let known = file.digest.as_deref();
-        replay.compare(file.last_offset, known).map_err(wrong)?;
-        let known = file.chain_head.as_deref();
+        let (digest, head) = (file.digest.as_deref(), file.chain_head.as_deref());
         replay
-            .compare_head(file.last_offset, known)
+            .compare_end(file.last_offset, digest, head)
             .map_err(wrong)?;
     }
     Ok(finish(replay, last, history_from))

@@ -41,10 +41,19 @@ impl fmt::Display for Met {
     }
 }
 
-/// Which other member the addresses of a member lead to.
+/// Which other member the addresses of a member lead to, by another name. A member that has one of these very addresses
+/// does not count: it may have left it to this one, which the leader finds out.
 pub(crate) async fn met(node_id: u64, node: &NodeInfo, members: &[(u64, NodeInfo)]) -> Option<Met> {
-    let wanted = places([&node.peer_addr, &node.rcp_addr]).await;
-    for (id, other) in members.iter().filter(|(id, _)| *id != node_id) {
+    let addresses = [&node.peer_addr, &node.rcp_addr];
+    let wanted = places(addresses).await;
+    let has_one_of_these = |other: &NodeInfo| {
+        let theirs = [&other.peer_addr, &other.rcp_addr];
+        addresses.iter().any(|addr| theirs.contains(addr))
+    };
+    let others = members
+        .iter()
+        .filter(|(id, other)| *id != node_id && !has_one_of_these(other));
+    for (id, other) in others {
         let theirs = places([&other.peer_addr, &other.rcp_addr]).await;
         if let Some((addr, place)) = shared_place(&wanted, &theirs) {
             return Some(Met {
@@ -121,5 +130,6 @@ mod tests {
         let said = found.to_string();
         assert!(said.starts_with("localhost:7502: that is"), "{said}");
         assert_eq!(met(2, &alias, &members).await, None);
+        assert_eq!(met(1, &members[1].1, &members).await, None);
     }
 }

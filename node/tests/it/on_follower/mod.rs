@@ -21,6 +21,8 @@ mod instances;
 mod keys;
 #[path = "../server_suite/legacy.rs"]
 mod legacy;
+#[path = "../server_suite/locks.rs"]
+mod locks;
 #[path = "../server_suite/machines.rs"]
 mod machines;
 #[path = "../server_suite/meta.rs"]

@@ -60,7 +60,7 @@ pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Accepted
 
 /// Connects over the simulation's network.
 pub fn open() -> Open {
-    Arc::new(|endpoint, _| {
+    Arc::new(|endpoint, _, _| {
         let connector = tower::service_fn(|uri: Uri| async move {
             let host = uri.host().unwrap_or_default().to_owned();
             let port = uri.port_u16().unwrap_or_default();

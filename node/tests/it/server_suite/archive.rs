@@ -76,6 +76,17 @@ async fn metric(node: &TestNode, name: &str) -> f64 {
     value.unwrap().parse().unwrap()
 }
 
+/// The variables of a node whose history leaves for this archive at once.
+fn archived_to(url: &str) -> [(&str, &str); 4] {
+    [
+        ("RSTMDB_ARCHIVE_URL", url),
+        ("RSTMDB_RETAIN_EVENTS", "1"),
+        // Otherwise all events fit into two segments.
+        ("RSTMDB_COMPRESSION", "none"),
+        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
+    ]
+}
+
 fn keys(dir: &Path) -> (String, String) {
     let (access, secret) = (dir.join("access"), dir.join("secret"));
     std::fs::write(&access, ACCESS_KEY).unwrap();
@@ -90,18 +101,14 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     let dir = tempfile::tempdir().unwrap();
     let (access, secret) = keys(dir.path());
     let url = format!("s3://{BUCKET}/orders");
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_ARCHIVE_S3_ENDPOINT", &endpoint),
+    let mut variables = archived_to(&url).to_vec();
+    variables.extend([
+        ("RSTMDB_ARCHIVE_S3_ENDPOINT", endpoint.as_str()),
         ("RSTMDB_ARCHIVE_S3_ALLOW_HTTP", "true"),
         ("RSTMDB_ARCHIVE_S3_ACCESS_KEY_FILE", &access),
         ("RSTMDB_ARCHIVE_S3_SECRET_KEY_FILE", &secret),
         ("RSTMDB_ARCHIVE_CACHE_MB", "1"),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        // Otherwise all events fit into two segments.
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    ]);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     fill(&mut conn).await;
@@ -126,6 +133,7 @@ async fn what_retention_drops_is_read_from_the_bucket() {
     // So does a backup: it is the whole log.
     let described = conn.ok("BACKUP_DESCRIBE", json!({})).await;
     assert_eq!(described["first_offset"], 1);
+    assert!(described["archive_unavailable"].is_null(), "{described}");
     let params = json!({ "from_offset": 1, "from_byte": 0, "to_offset": here });
     let piece = conn.ok("BACKUP_LOG", params).await;
     assert!(piece["next_offset"].as_u64().unwrap() > 1);
@@ -152,6 +160,14 @@ async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)],
     assert_eq!(error["retryable"], true);
     conn.refused("WATCH_ALL", json!({ "from_offset": 1 }), "WAL_IO_ERROR")
         .await;
+    // A backup that is made now begins later than the archive does, and says why.
+    let described = conn.ok("BACKUP_DESCRIBE", json!({})).await;
+    assert!(
+        described["first_offset"].as_u64() >= Some(here),
+        "{described}"
+    );
+    let why = described["archive_unavailable"].as_str().unwrap();
+    assert!(!why.is_empty(), "{described}");
     // The newest entry never leaves the node.
     let stats = conn.ok("WAL_STATS", json!({})).await;
     let newest = &stats["latest_offset"];
@@ -165,13 +181,7 @@ async fn says_that_the_bucket_is_gone(data: TempDir, variables: &[(&str, &str)],
 async fn what_retention_drops_is_read_from_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        // Otherwise all events fit into two segments.
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     fill(&mut conn).await;
@@ -217,6 +227,7 @@ async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
                 chain_head: None,
             }],
             until_ms: 0,
+            archive_unavailable: None,
         });
     }
     manifest.write(dir).unwrap();
@@ -227,12 +238,7 @@ async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
 async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     let id = fill(&mut conn).await;
@@ -292,6 +298,16 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
         name[..20].parse().unwrap()
     };
     let object = names.iter().rfind(|name| begins(name) < here).unwrap();
+    // An object that is none does not stop a restore that has good ones.
+    let name = object.file_name().unwrap().to_str().unwrap();
+    let longer = format!("{}{:020}{}", &name[..21], here + 1_000_000, &name[41..]);
+    let extra = cluster.join(&longer);
+    std::fs::write(&extra, "not an object").unwrap();
+    let config = config_on(data.path(), &variables);
+    let restored = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    assert_eq!(restored.unwrap().offset, here - 1);
+    std::fs::remove_file(&extra).unwrap();
+    let data = tempfile::tempdir().unwrap();
     let mut bytes = std::fs::read(object).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -311,12 +327,7 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
 async fn archived_entries_are_audited_and_a_damaged_object_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}", dir.path().display());
-    let variables = [
-        ("RSTMDB_ARCHIVE_URL", url.as_str()),
-        ("RSTMDB_RETAIN_EVENTS", "1"),
-        ("RSTMDB_COMPRESSION", "none"),
-        ("RSTMDB_REQUEST_TIMEOUT_MS", "60000"),
-    ];
+    let variables = archived_to(&url);
     let node = TestNode::start(&variables).await;
     let mut conn = Conn::open(node.addr).await;
     let (machine, quiet) = conn.order().await;

@@ -80,6 +80,33 @@ async fn allowed_events_tells_of_each_event_what_its_guards_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operation_without_a_dry_run_refuses_it_and_does_nothing() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    for (op, params) in [
+        (
+            "COMPACT",
+            json!({ "force_snapshot": true, "dry_run": true }),
+        ),
+        (
+            "SNAPSHOT_INSTANCE",
+            json!({ "instance_id": id, "dry_run": true }),
+        ),
+        ("AUTOMATION", json!({ "set": "paused", "dry_run": true })),
+        ("ROTATE_KEY", json!({ "dry_run": true })),
+        ("RELOAD", json!({ "dry_run": true })),
+        ("CLUSTER_REMOVE", json!({ "node_id": 9, "dry_run": true })),
+    ] {
+        let error = conn.refused(op, params, "BAD_REQUEST").await;
+        assert_eq!(error["details"]["field"], "params.dry_run", "{op}: {error}");
+    }
+    let compacted = conn.ok("COMPACT", json!({ "dry_run": false })).await;
+    assert_eq!(compacted["total_snapshots"], 0, "{compacted}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_of_each_write_answers_and_writes_nothing() {
     let node = TestNode::start(&[("RSTMDB_ALLOW_FLUSH_ALL", "true")]).await;
     let mut conn = Conn::open(node.addr).await;

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::program::Program;
-use super::support::{Conn, PATIENCE, TestNode};
+use super::support::{Conn, PATIENCE, TestNode, unused_addr};
 
 const TOKEN: &str = "the right one";
 
@@ -197,8 +197,7 @@ async fn a_standard_error_that_is_full_costs_lines_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_on_every_port_leave_descriptors_for_the_log() {
     // A node that serves others needs addresses that they can dial, so no port 0.
-    let free = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let [peer_addr, admin_addr, rcp_addr] = free.map(|free| free.local_addr().unwrap());
+    let [peer_addr, admin_addr, rcp_addr] = [(); 3].map(|()| unused_addr());
     let [peer_bind, admin_bind, rcp_bind] =
         [peer_addr, admin_addr, rcp_addr].map(|addr| addr.to_string());
     let variables = [
@@ -266,9 +265,7 @@ fn keepalive_timers(port: u16) -> Vec<(bool, bool)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_accepted_socket_and_every_client_s_asks_for_signs_of_life() {
-    let peers = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let peer_addr = peers.local_addr().unwrap();
-    drop(peers);
+    let peer_addr = unused_addr();
     let node = TestNode::start(&[("RSTMDB_PEER_BIND", &peer_addr.to_string())]).await;
     let client = rstmdb_rcp::client::Client::connect(rstmdb_rcp::client::ClientOptions {
         addrs: vec![node.addr.to_string()],

@@ -1,6 +1,6 @@
 //! A node in this process, and a client that knows nothing but frames.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
+
+use crate::{agreement, unused};
 
 /// Longer than anything here takes.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -95,23 +97,17 @@ impl TestNode {
         let own_id = of_test("RSTMDB_NODE_ID").map_or("3", |(_, id)| id);
         let ids = [own_id, "1", "2"];
         // The members' addresses are in the log: a restart has to use the same.
-        let known = std::fs::read_to_string(dir.path().join("peers")).unwrap_or_default();
+        let known = std::fs::read_to_string(dir.path().join("peers"));
+        let peers = known.unwrap_or_else(|_| {
+            let peer = |id| format!("{id}={}/{}", unused_addr(), unused_addr());
+            ids.map(peer).join(",")
+        });
+        std::fs::write(dir.path().join("peers"), &peers).unwrap();
         let mut bound = Vec::new();
         for id in ids {
-            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &known));
+            let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &peers));
             bound.push(Listeners::bind(&config).await.unwrap());
         }
-        let peers: Vec<String> = ids
-            .iter()
-            .zip(&bound)
-            .map(|(id, listeners)| {
-                let peer = listeners.peers.as_ref().unwrap().local_addr().unwrap();
-                let rcp = listeners.rcp.local_addr().unwrap();
-                format!("{id}={peer}/{rcp}")
-            })
-            .collect();
-        let peers = peers.join(",");
-        std::fs::write(dir.path().join("peers"), &peers).unwrap();
         let addr = bound[0].rcp.local_addr().unwrap();
         let admin = bound[0].admin.as_ref().unwrap().local_addr().unwrap();
         let starts = ids.iter().zip(bound).map(|(id, mut listeners)| {
@@ -168,6 +164,12 @@ impl TestNode {
     }
 }
 
+/// An address that no other test uses, also while no node listens there.
+pub fn unused_addr() -> SocketAddr {
+    let port = unused::unused().unwrap().expect("a free port");
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
 /// The variables of a test for a node of a cluster.
 fn in_cluster<'a>(
     variables: &[(&'a str, &'a str)],
@@ -178,7 +180,7 @@ fn in_cluster<'a>(
         let (other, addresses) = peer.split_once('=')?;
         addresses.split_once('/').filter(|_| other == id)
     });
-    let (peer_bind, bind) = listed.unwrap_or(("127.0.0.1:0", "127.0.0.1:0"));
+    let (peer_bind, bind) = listed.unwrap();
     let own = [
         ("RSTMDB_NODE_ID", id),
         ("RSTMDB_PEERS", peers),
@@ -206,10 +208,15 @@ async fn follow(replica: &Replica) {
     waited.expect("no other node leads");
 }
 
-/// The configuration of a test, with these variables.
 /// Stands among the variables of a test for the highest feature level that its nodes understand.
 pub const UNDERSTANDS: &str = "UNDERSTANDS";
 
+/// Stands among the variables of a test for a clock that stands still until it is advanced.
+// Only suites that a follower does not run have one.
+#[allow(dead_code)]
+pub const MANUAL_CLOCK: &str = "MANUAL_CLOCK";
+
+/// The configuration of a test, with these variables.
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let config = Config::load(None, |name| {
         let given = variables.iter().find(|(known, _)| *known == name);
@@ -225,6 +232,7 @@ pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let mut config = config.unwrap();
     let understands = variables.iter().find(|(known, _)| *known == UNDERSTANDS);
     config.cluster.understands = understands.map(|(_, level)| level.parse().unwrap());
+    config.clock_is_manual = variables.iter().any(|(known, _)| *known == MANUAL_CLOCK);
     config
 }
 
@@ -238,6 +246,8 @@ pub struct Conn {
     decoder: Decoder,
     mode: WireMode,
     next_id: u64,
+    /// The length of the newest message.
+    message_bytes: usize,
 }
 
 impl Conn {
@@ -253,6 +263,7 @@ impl Conn {
             decoder: Decoder::new(WireMode::Binary, Limits::default()),
             mode: WireMode::Binary,
             next_id: 0,
+            message_bytes: 0,
         }
     }
 
@@ -321,6 +332,8 @@ impl Conn {
         loop {
             if let Some(message) = self.decoder.take(&mut self.received).unwrap() {
                 let value = rstmdb_rcp::json::value_of_bytes(&message.payload).unwrap();
+                self.message_bytes = message.payload.len();
+                self.assert_known(&value);
                 return Some((message.flags, value));
             }
             let read = self.stream.read_buf(&mut self.received);
@@ -340,10 +353,25 @@ impl Conn {
 
     /// Sends a request and waits for its response; `Err` is the error's body.
     pub async fn call(&mut self, op: &str, params: Value) -> Result<Value, Value> {
+        let asked = Asked::new(op, &params);
         let id = self.send(op, params).await;
         let response = self.recv().await;
         assert_eq!(response["id"], json!(id), "{response}");
-        outcome(response)
+        let outcome = outcome(response)?;
+        if self.message_bytes <= COMPARED_BYTES_MAX {
+            asked.assert_known(&outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// The client library knows every field of what a watch delivers.
+    fn assert_known(&self, message: &Value) {
+        let delivered = matches!(message["type"].as_str(), Some("event" | "progress" | "end"));
+        if delivered && self.message_bytes <= COMPARED_BYTES_MAX {
+            let again = agreement::delivered_again(&message.to_string());
+            let again = again.unwrap_or_else(|error| panic!("{error}: {message}"));
+            assert_eq!(without_nulls(&again), without_nulls(message));
+        }
     }
 
     pub async fn ok(&mut self, op: &str, params: Value) -> Value {
@@ -379,6 +407,62 @@ impl Conn {
         self.ok("PUT_MACHINE", params).await;
         machine
     }
+}
+
+/// Longer answers are not compared: some tests measure the time and the memory that they take.
+const COMPARED_BYTES_MAX: usize = 64 * 1024;
+
+/// What a result belongs to.
+struct Asked {
+    op: String,
+    dry_run: bool,
+    /// The operations of a batch.
+    ops: Vec<String>,
+}
+
+impl Asked {
+    fn new(op: &str, params: &Value) -> Self {
+        let ops = params["ops"].as_array().into_iter().flatten();
+        let name = |op: &Value| op["op"].as_str().unwrap_or_default().to_owned();
+        Self {
+            op: op.to_owned(),
+            dry_run: params["dry_run"] == json!(true),
+            ops: ops.map(name).collect(),
+        }
+    }
+
+    /// The client library knows every field of a result.
+    fn assert_known(&self, result: &Value) {
+        let row = agreement::row(&self.op);
+        let row = row.unwrap_or_else(|| panic!("{} has no row", self.op));
+        let again = match self.dry_run {
+            true => row.dry_run,
+            false => row.result,
+        };
+        assert_read_whole(&self.op, again, result);
+        // In a dry run, a read may show that what it has read has no offset yet.
+        let results = result["results"].as_array().filter(|_| !self.dry_run);
+        for (op, item) in self.ops.iter().zip(results.into_iter().flatten()) {
+            if let (Some(row), Some(result)) = (agreement::row(op), item.get("result")) {
+                assert_read_whole(op, row.result, result);
+            }
+        }
+    }
+}
+
+fn assert_read_whole(op: &str, again: agreement::ResultAgain, result: &Value) {
+    let read = again(&result.to_string());
+    let read = read.unwrap_or_else(|error| panic!("{op}: {error}: {result}"));
+    assert_eq!(without_nulls(&read), without_nulls(result), "{op}");
+}
+
+/// A field that is null counts as absent.
+fn without_nulls(message: &Value) -> Value {
+    let mut message = message.clone();
+    if let Some(fields) = message.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    message
 }
 
 /// Splits a response; the rest of the envelope is checked.

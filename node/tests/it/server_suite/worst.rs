@@ -217,7 +217,7 @@ fn send_again_and_again(addr: SocketAddr, requests: &[u8], answers: usize) {
             if number == 0 {
                 // A request that is not understood costs nothing; a guard that does not hold was evaluated.
                 let text = String::from_utf8_lossy(&answer[..answer.len().min(200)]);
-                let done = ["\"status\":\"ok\"", "GUARD_FAILED"];
+                let done = ["\"status\":\"ok\"", "GUARD_FAILED", "EXPRESSION_LIMIT"];
                 assert!(done.iter().any(|done| text.contains(done)), "{text}");
             }
             if began.elapsed() > SPELL && answers > 100 {
@@ -257,5 +257,115 @@ async fn no_request_holds_up_the_writes_of_others() {
     let (late, grown) = measured.await.unwrap();
     assert_eq!(late, [""; 0]);
     assert!(grown < GROWTH_MAX, "grown by {} MiB", grown >> 20);
+    node.stop().await;
+}
+
+/// How much longer the 99th percentile of another client's writes may be beside expressions of the worst cost. A debug
+/// build evaluates them about ten times as slowly.
+const LONGER_MAX: Duration = match cfg!(debug_assertions) {
+    true => Duration::from_millis(20),
+    false => Duration::from_millis(2),
+};
+/// So often it is measured at most. A machine that is busy with other things delays some rounds; what holds others up
+/// delays each.
+const ROUNDS: usize = 8;
+
+/// Two loops over literals with nearly as many steps as a definition may have.
+fn costly_guard() -> String {
+    let guard = |items: usize| {
+        let list = vec!["1"; items].join(",");
+        format!("[{list}].all(a, [{list}].all(b, a == b || true))")
+    };
+    let fits = |items: &usize| {
+        let expression = rstmdb_engine::expression::Expression::parse(&guard(*items));
+        expression.is_ok_and(|it| it.worst_steps(0) <= rstmdb_engine::limits::EXPRESSION_STEPS_MAX)
+    };
+    guard((1..1000).filter(fits).max().unwrap())
+}
+
+/// The costly requests by name, each on an instance of its own.
+fn expressions(addr: SocketAddr) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    const CLIENTS: usize = 4;
+    let guards = [
+        ("loops over literals", costly_guard(), 0),
+        (
+            "loops over a small context",
+            "ctx.l.all(a, ctx.l.all(b, a < b + 9)) || true".to_owned(),
+            140,
+        ),
+        (
+            "loops over a context of 10 KiB",
+            "ctx.l.exists(a, ctx.l.exists(b, a > 1)) || true".to_owned(),
+            5_000,
+        ),
+        (
+            "patterns",
+            r"ctx.l.exists(a, ctx.s.matches(r'^(\w+\s)*x$')) || true".to_owned(),
+            400,
+        ),
+    ];
+    let mut client = Client::connect(addr);
+    let transitions: Vec<Value> = guards
+        .iter()
+        .map(|(name, guard, _)| json!({ "from": "s", "event": name, "to": "s", "guard": guard, "merge": false }))
+        .collect();
+    let definition =
+        json!({ "format": 2, "states": ["s"], "initial": "s", "transitions": transitions });
+    let params = json!({ "machine": "e", "version": 1, "definition": definition });
+    client.ok(&request("PUT_MACHINE", &params));
+    let mut all = Vec::new();
+    for (name, _, items) in &guards {
+        let mut requests = Vec::new();
+        for number in 0..CLIENTS {
+            let id = format!("{name} {number}");
+            let ctx = json!({ "l": vec![1; *items], "s": "ab ".repeat(*items) });
+            let params =
+                json!({ "instance_id": id, "machine": "e", "version": 1, "initial_ctx": ctx });
+            client.ok(&request("CREATE_INSTANCE", &params));
+            requests.push(apply(&id, name).repeat(8));
+        }
+        all.push((*name, requests));
+    }
+    all
+}
+
+/// Run it with `cargo test --release -p rstmdb-node --test it expressions_of_the_worst_cost -- --nocapture` to see what
+/// a release build does.
+#[tokio::test(flavor = "multi_thread")]
+async fn expressions_of_the_worst_cost_delay_the_writes_of_others_by_little() {
+    let node = TestNode::start(&[]).await;
+    let addr = node.addr;
+    let measured = tokio::task::spawn_blocking(move || {
+        let mut client = Client::connect(addr);
+        let definition = json!({ "states": ["s"], "initial": "s", "transitions": [{ "from": "s", "event": "GO", "to": "s" }] });
+        let params = json!({ "machine": "m", "version": 1, "definition": definition });
+        client.ok(&request("PUT_MACHINE", &params));
+        client.ok(&create("bystander", &json!({})));
+        let mut late = Vec::new();
+        for (name, requests) in expressions(addr) {
+            let mut least = Duration::MAX;
+            for _ in 0..ROUNDS {
+                let (quiet, _) = while_done(addr, || std::thread::sleep(SPELL));
+                let (busy, max) = while_done(addr, || {
+                    std::thread::scope(|scope| {
+                        for requests in &requests {
+                            scope.spawn(|| send_again_and_again(addr, requests, 8));
+                        }
+                    });
+                });
+                println!("{name}: p99 {busy:?}, longest {max:?}, {quiet:?} without");
+                least = least.min(busy.saturating_sub(quiet));
+                if least <= LONGER_MAX {
+                    break;
+                }
+            }
+            println!("{name}: {least:?} more");
+            if least > LONGER_MAX {
+                late.push(format!("{name}: {least:?} more"));
+            }
+        }
+        late
+    });
+    assert_eq!(measured.await.unwrap(), [""; 0]);
     node.stop().await;
 }

@@ -223,6 +223,17 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+/// Whether a request asks for a dry run, whatever the operation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DryRunAsked(pub bool);
+
+impl<'a> Params<'a> for DryRunAsked {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let fields = Fields::of_params(params, [DRY_RUN])?;
+        Ok(Self(fields.dry_run()?))
+    }
+}
+
 /// For `#[serde(skip_serializing_if)]`.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 pub(in crate::message) fn not_asked(dry_run: &bool) -> bool {

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::message::asking::DRY_RUN;
+use crate::message::asking::Would;
 use crate::message::fields::Fields;
-use crate::message::meta::Meta;
+use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params, ReadOptions};
 
 /// An armed timer.
@@ -70,24 +70,19 @@ pub struct TimerSet<'a> {
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
-    /// Only tell what it would do.
+    /// Only tell what it would do. The answer then is a [`TimerSetDryRun`].
     #[serde(skip_serializing_if = "super::asking::not_asked")]
     pub dry_run: bool,
 }
 
 impl<'a> Params<'a> for TimerSet<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
+        let names = names_of_write![
             "instance_id",
             "timers",
             "resume",
             "expected_state",
-            "expected_wal_offset",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            DRY_RUN,
+            "expected_wal_offset"
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -113,6 +108,24 @@ pub struct TimerSetResult<'a> {
     /// Where it stands in the log; absent when nothing was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_offset: Option<u64>,
+}
+
+/// What a TIMER_SET would answer and do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerSetDryRun<'a> {
+    /// The instance.
+    pub instance_id: Cow<'a, str>,
+    /// The timers that it would have, by name.
+    #[serde(default)]
+    pub timers: Vec<Timer<'a>>,
+    /// Always `None`: nothing was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wal_offset: Option<u64>,
+    /// Always true.
+    pub dry_run: bool,
+    /// What it would do; absent when it would change nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would<'a>>,
 }
 
 /// Parameters of TIMER_LIST.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::fields::Fields;
-use crate::message::meta::Meta;
+use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params};
 
 /// Parameters of AUTOMATION. Without `set` it only says the state of automation.
@@ -28,16 +28,7 @@ pub struct Automation<'a> {
 
 impl<'a> Params<'a> for Automation<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = [
-            "set",
-            "skip_overdue",
-            "shift_timers",
-            "headers",
-            "reason",
-            "correlation_id",
-            "causation_id",
-            "dry_run",
-        ];
+        let names = names_of_write!["set", "skip_overdue", "shift_timers"];
         let fields = Fields::of_params(params, names)?;
         if fields.optional_bool("dry_run")? == Some(true) {
             return Err(ParamFault::new(
@@ -69,6 +60,7 @@ impl Automation<'_> {
             ("reason", self.meta.reason.is_some()),
             ("correlation_id", self.meta.correlation_id.is_some()),
             ("causation_id", self.meta.causation_id.is_some()),
+            ("fence", self.meta.fence.is_some()),
             ("skip_overdue", self.skip_overdue.is_some()),
             ("shift_timers", self.shift_timers.is_some()),
         ];
@@ -141,6 +133,10 @@ mod tests {
             (
                 json!({"causation_id": "7"}),
                 "params.causation_id: is only for a request with set",
+            ),
+            (
+                json!({"fence": {"lock": "l", "token": 7}}),
+                "params.fence: is only for a request with set",
             ),
             (
                 json!({"skip_overdue": true}),

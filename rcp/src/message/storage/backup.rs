@@ -59,6 +59,9 @@ pub struct BackupDescribeResult<'a> {
     /// The log time up to which, inclusive, nothing is missing, Unix ms; that of the last fact where the leader does
     /// not tell.
     pub time_ms: u64,
+    /// Why the archive cannot be read, if it cannot: then `first_offset` may be later than what the archive has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_unavailable: Option<Cow<'a, str>>,
     /// The newest snapshot, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<BackupSnapshotInfo<'a>>,

@@ -11,6 +11,8 @@ pub enum Kind {
     Created,
     /// A deletion, to watches that include them.
     Deleted,
+    /// A timer that had no effect, to watches that include them.
+    Spent,
 }
 
 /// What watches show.
@@ -22,9 +24,9 @@ pub struct Event {
     pub offset: u64,
     /// Whose.
     pub instance: String,
-    /// The event's id; for a creation or a deletion, the instance's id.
+    /// The event's id; for a creation or a deletion, the instance's id; for a timer, what it is called.
     pub tag: String,
-    /// The states before and after it; empty where there is none.
+    /// The states before and after it; empty where there is none. Of a spent timer, the state of its instance.
     pub states: [String; 2],
     /// The context after it; of a deletion, nothing.
     pub ctx: Vec<u8>,

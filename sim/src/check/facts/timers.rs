@@ -1,10 +1,14 @@
 //! What facts say of timers.
 
-use rstmdb_engine::fact;
+use rstmdb_engine::fact::{self, Key};
+use serde_json::{Map, Value};
 
-use super::{Facts, Wrong};
-use crate::check::timers::{Armed, Change};
+use super::{Event, Facts, Kind, Wrong};
+use crate::check::timers::{Armed, Change, WantedTimers};
 use crate::machines::Machine;
+
+/// Where a payload says what its client wants of the timers. So the log has it.
+pub const MOVES: &str = "moves";
 
 impl Facts {
     /// The timers that are armed.
@@ -27,8 +31,10 @@ impl Facts {
     ) -> Result<(), Wrong> {
         self.timers.take(Change {
             id: &create.instance_id,
-            entered: Some((machine, &create.state)),
+            machine,
+            entered: Some(&create.state),
             fired: None,
+            moves: &WantedTimers::default(),
             timers: create.timers.as_ref(),
             offset,
             time_ms: self.time_ms,
@@ -40,13 +46,16 @@ impl Facts {
         &mut self,
         apply: &fact::ApplyEvent,
         machine: Machine,
+        payload: Option<&Map<String, Value>>,
         offset: u64,
     ) -> Result<String, Wrong> {
         let entered = apply.to_state != apply.from_state || machine.reenters(&apply.event);
         self.timers.take(Change {
             id: &apply.instance_id,
-            entered: entered.then_some((machine, &*apply.to_state)),
+            machine,
+            entered: entered.then_some(&*apply.to_state),
             fired: apply.fired.as_ref(),
+            moves: &WantedTimers::read(payload.and_then(|payload| payload.get(MOVES))),
             timers: apply.timers.as_ref(),
             offset,
             time_ms: self.time_ms,
@@ -57,33 +66,83 @@ impl Facts {
         })
     }
 
+    /// Takes timers that a client has moved without an event. The reason of the write says what it wants.
+    pub(super) fn move_timers(&mut self, set: &fact::SetTimers, offset: u64) -> Result<(), Wrong> {
+        let id = &set.instance_id;
+        let stand = self.stand(id)?;
+        let wanted = self.reason.as_deref().unwrap_or_default();
+        let wanted = serde_json::from_str::<Value>(wanted);
+        let wanted = wanted.map_err(|_| "its client says nothing of timers")?;
+        self.timers.take(Change {
+            id,
+            machine: stand.machine,
+            entered: None,
+            fired: None,
+            moves: &WantedTimers::read(Some(&wanted)),
+            timers: set.timers.as_ref(),
+            offset,
+            time_ms: self.time_ms,
+        })?;
+        if set.state != stand.state {
+            return Err(format!("it is in state {}", stand.state));
+        }
+        self.version(id, offset, Some(stand));
+        Ok(())
+    }
+
     /// Takes a timer that had no effect.
     pub(super) fn spend(&mut self, spent: &fact::TimerSpent, offset: u64) -> Result<(), Wrong> {
         let id = &spent.instance_id;
-        let before = self.versions.get(id).and_then(|versions| versions.last());
-        let stand = before.and_then(|version| version.stand.clone());
-        let stand = stand.ok_or("the instance is not there")?;
+        let stand = self.stand(id)?;
+        if spent.state != stand.state {
+            return Err(format!("it is in state {}", stand.state));
+        }
         let refused = stand
             .machine
-            .event(&stand.state, &spent.event, &stand.ctx, None);
-        if refused.is_ok() || spent.state != stand.state {
-            return Err(format!(
-                "in state {} the model says {refused:?}",
-                stand.state
-            ));
-        }
-        self.timers.take_spent(spent, offset, self.time_ms)?;
+            .event(&stand.state, &spent.event, &stand.ctx, None)
+            .err()
+            // A timer that would have deleted the instance has no event.
+            .filter(|_| !spent.event.is_empty());
+        let refused = refused.map(|refusal| refusal.code());
+        self.timers
+            .take_spent(spent, stand.machine, refused, offset, self.time_ms)?;
         let fired = spent.fired.as_ref().ok_or("it names no timer")?;
-        self.name(&name_of(id, fired), offset)?;
+        let tag = name_of(id, fired);
+        self.name(&tag, offset)?;
+        self.events.push(Event {
+            kind: Kind::Spent,
+            offset,
+            instance: id.clone(),
+            tag,
+            states: [spent.state.clone(), String::new()],
+            ctx: Vec::new(),
+            said: None,
+        });
         self.version(id, offset, Some(stand));
         Ok(())
+    }
+
+    /// How an instance stands that must be there.
+    fn stand(&self, id: &str) -> Result<super::Stand, Wrong> {
+        let before = self.versions.get(id).and_then(|versions| versions.last());
+        let stand = before.and_then(|version| version.stand.clone());
+        stand.ok_or_else(|| "the instance is not there".to_owned())
     }
 }
 
 /// A firing is named once.
-fn name_of(id: &str, fired: &fact::Fired) -> String {
+#[must_use]
+pub fn name_of(id: &str, fired: &fact::Fired) -> String {
     format!(
         "{id}: {} of {} due {}",
         fired.name, fired.entry, fired.due_ms
     )
+}
+
+/// What a creation is called. Fuses are created again and again, each time with another key.
+pub(super) fn name_of_creation(machine: Machine, id: &str, key: Option<&Key>) -> String {
+    match key {
+        Some(key) if machine == Machine::Fuse => key.key.clone(),
+        _ => id.to_owned(),
+    }
 }

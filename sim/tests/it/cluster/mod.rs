@@ -6,6 +6,8 @@ mod clocks;
 mod disks;
 mod faults;
 mod levels;
+mod locks;
+mod removed;
 mod scenarios;
 mod shapes;
 mod stalls;

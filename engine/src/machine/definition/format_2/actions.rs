@@ -163,6 +163,11 @@ impl Input<'_> {
                  by `.`, without `ctx`"
             );
             self.faults.add(place, text);
+        } else if let Some(below) = path.strip_prefix("ctx.") {
+            let text = format!(
+                "changes `ctx.ctx.{below}`: a path begins below the context; write {below:?}"
+            );
+            self.warn(place, text);
         }
         fits
     }

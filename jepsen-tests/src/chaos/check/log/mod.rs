@@ -6,8 +6,10 @@
 //! | [`levels`] | the feature level |
 //! | [`said`] | what clients said about their writes |
 //! | [`automation`] | automation paused and resumed |
+//! | [`timers`] | timers that were armed, moved, fired and spent |
 
 pub(super) mod automation;
 pub mod levels;
 pub(super) mod said;
+pub(super) mod timers;
 pub(super) mod times;

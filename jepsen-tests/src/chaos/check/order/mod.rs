@@ -58,7 +58,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     for entry in entries {
         if !matches!(
             entry.workload,
-            Workload::Monotonic | Workload::Asking | Workload::Automation
+            Workload::Monotonic | Workload::Asking | Workload::Automation | Workload::Timer
         ) {
             let tally = tallies.entry(entry.workload).or_default();
             tally.operations += 1;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::EntryPayload;
@@ -16,7 +17,7 @@ use rstmdb_raft_store::{
 };
 
 use super::error::Error;
-use super::{Fact, Truth, meta, of_engine};
+use super::{Fact, TimersOfLog, Truth, meta, of_engine};
 
 /// The kind of an entry for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,6 +300,7 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
     truth.times = found.times;
     truth.levels = found.levels;
     truth.automation = found.automation;
+    truth.timers = Arc::new(found.timers);
     truth.last_offset = next.saturating_sub(1);
     truth.digest = format!("{:032x}", state.digest());
     truth.heads = chain.heads;
@@ -313,11 +315,13 @@ struct Found {
     times: Vec<(u64, u64)>,
     levels: Vec<(u64, u32)>,
     automation: Vec<(u64, bool, String)>,
+    timers: TimersOfLog,
 }
 
 impl Found {
     fn take(&mut self, index: u64, entry: &fact::Entry) -> Result<(), Error> {
         self.times.push((index, entry.time_ms));
+        self.timers.take(index, entry);
         let said = meta(entry);
         for (position, fact) in entry.facts.iter().enumerate() {
             match &fact.body {

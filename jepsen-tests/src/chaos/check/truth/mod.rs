@@ -2,15 +2,18 @@
 
 mod error;
 mod logs;
+mod timers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use rstmdb_engine::fact;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::error::Error;
+pub use self::timers::{AT_THE_END, TimersOfLog};
 use crate::rcp::wal::Record;
 
 /// What happened to an instance.
@@ -23,6 +26,10 @@ pub enum FactKind {
     Event,
     /// It was deleted.
     Delete,
+    /// One of its timers had no effect.
+    Spent,
+    /// Its timers were moved without an event.
+    Moved,
 }
 
 /// One thing that happened to one instance.
@@ -79,6 +86,8 @@ pub struct Truth {
     pub levels: Vec<(u64, u32)>,
     /// Where automation was paused (`true`) or resumed, and why.
     pub automation: Vec<(u64, bool, String)>,
+    /// What the log says of timers.
+    pub timers: Arc<TimersOfLog>,
     /// Where the committed log ends.
     pub last_offset: u64,
     /// Where the nodes' logs contradict each other or themselves; each is a violation.
@@ -182,6 +191,8 @@ pub fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error
         "create_instance" => FactKind::Create,
         "apply_event" => FactKind::Event,
         "delete_instance" => FactKind::Delete,
+        "timer_spent" => FactKind::Spent,
+        "set_timers" => FactKind::Moved,
         "put_machine" | "checkpoint" | "snapshot" => return Ok(None),
         other => {
             return Err(Error::Entry {
@@ -193,6 +204,7 @@ pub fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error
     let (to, ctx) = match kind {
         FactKind::Create => ("initial_state", "initial_ctx"),
         FactKind::Event | FactKind::Delete => ("to_state", "ctx"),
+        FactKind::Spent | FactKind::Moved => ("state", "ctx"),
     };
     Ok(Some(Fact {
         offset: record.offset,
@@ -266,7 +278,10 @@ pub(super) fn of_engine(
 ) -> Result<Option<Fact>, Error> {
     let found = match &fact.body {
         Some(
-            fact::Body::PutMachine(_) | fact::Body::SetLevel(_) | fact::Body::SetAutomation(_),
+            fact::Body::PutMachine(_)
+            | fact::Body::SetLevel(_)
+            | fact::Body::SetAutomation(_)
+            | fact::Body::LockChanged(_),
         ) => return Ok(None),
         Some(fact::Body::CreateInstance(create)) => Fact {
             machine: create.machine.clone(),
@@ -299,9 +314,18 @@ pub(super) fn of_engine(
             key: delete.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
         },
-        // No machine of the workloads has timers.
-        Some(fact::Body::FlushAll(_) | fact::Body::TimerSpent(_) | fact::Body::SetTimers(_))
-        | None => {
+        Some(fact::Body::TimerSpent(spent)) => Fact {
+            machine: spent.machine.clone(),
+            event: spent.event.clone(),
+            to: spent.state.clone(),
+            ..Fact::bare(offset, FactKind::Spent, &spent.instance_id)
+        },
+        Some(fact::Body::SetTimers(set)) => Fact {
+            machine: set.machine.clone(),
+            to: set.state.clone(),
+            ..Fact::bare(offset, FactKind::Moved, &set.instance_id)
+        },
+        Some(fact::Body::FlushAll(_)) | None => {
             return Err(Error::Entry {
                 offset,
                 what: "a fact that no workload asks for".to_owned(),

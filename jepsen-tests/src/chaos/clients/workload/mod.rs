@@ -9,6 +9,7 @@ mod parcels;
 mod reads;
 mod register;
 mod set;
+mod timers;
 
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,9 +25,10 @@ use crate::harness::rng::Rng;
 use crate::harness::wait::within;
 use crate::load::machines::Machine;
 use crate::rcp::raw::Connection;
+pub use timers::rest;
 
 /// How many clients each workload has.
-const CLIENTS: [(Workload, u32); 10] = [
+const CLIENTS: [(Workload, u32); 11] = [
     (Workload::Register, 4),
     (Workload::Machine, 4),
     (Workload::Once, 3),
@@ -37,6 +39,7 @@ const CLIENTS: [(Workload, u32); 10] = [
     (Workload::Asking, 2),
     (Workload::Parcel, 4),
     (Workload::Automation, 2),
+    (Workload::Timer, 3),
 ];
 /// Instances of each workload that shares some: few, so that clients meet.
 const SHARED_INSTANCES: u64 = 5;
@@ -106,6 +109,7 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
         Workload::Asking => Box::new(asking::Asking::default()),
         Workload::Parcel => Box::new(parcels::Parcels::default()),
         Workload::Automation => Box::new(automation::Automation::default()),
+        Workload::Timer => Box::new(timers::Gates::default()),
     }
 }
 

@@ -1,13 +1,21 @@
 //! The configuration, read again while the node runs.
 
 use std::fs;
+use std::process::Command;
+use std::time::Duration;
 
 use crate::turns;
+use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::ports;
 use rstmdb_jepsen::process::node::Node;
+use rstmdb_jepsen::process::program;
 use serde_json::json;
+
+/// How long a node may take to serve.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const MACHINE: &str = r#"{"states":["a"],"initial":"a","transitions":[]}"#;
 
@@ -153,6 +161,44 @@ fn an_empty_configuration_does_not_open_the_port_for_nodes() {
         result,
         &json!({"applied": [], "files": [], "needs_restart": []})
     );
+}
+
+#[test]
+fn an_emptied_configuration_whose_tokens_are_missing_changes_nothing() {
+    let _turn = turns::light();
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = folder.path().join("tokens");
+    let mut hashing = Command::new(binaries::cli().unwrap());
+    let hash = program::run(hashing.args(["hash-token", "the token"])).unwrap();
+    fs::write(&secrets, hash.out).unwrap();
+    let config = Config::for_tests()
+        .with("auth.required", "true")
+        .with("auth.secrets_file", &secrets.display().to_string())
+        .with("storage.max_machine_versions", "2");
+    let node = Node::spawn(&config).unwrap();
+    let cli = |args: &[&str]| {
+        let mut command = Cli::new(node.addr()).command(args).unwrap();
+        program::run(command.env("RSTMDB_TOKEN", "the token")).unwrap()
+    };
+    let put = |version: &str| cli(&["put-machine", "-n", "m", "-v", version, MACHINE]);
+    within(READY_TIMEOUT, || match put("1") {
+        done if done.status.success() => Ok(()),
+        done => Err(done.everything()),
+    })
+    .unwrap();
+    fs::write(node.config_path(), "").unwrap();
+    let refused = cli(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.everything());
+    assert!(
+        refused.err.contains("no token is configured"),
+        "{}",
+        refused.everything()
+    );
+    // The limit of the emptied file would be another one.
+    for (version, code) in [("2", 0), ("3", 1)] {
+        let done = put(version);
+        assert_eq!(done.status.code(), Some(code), "{}", done.everything());
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Changes the addresses of a member. The member keeps its id, its vote and its data.
 
+use std::collections::BTreeMap;
+
 use openraft::ChangeMembers;
 use rstmdb_raft_store::NodeInfo;
 
@@ -26,21 +28,9 @@ impl<T: Types> Membership<T> {
         if membership.get_node(&node_id) == Some(node) {
             return Ok(());
         }
-        let is_taken = |(id, other): &(&u64, &NodeInfo)| {
-            let theirs = [&other.peer_addr, &other.rcp_addr];
-            **id != node_id
-                && [&node.peer_addr, &node.rcp_addr]
-                    .iter()
-                    .any(|addr| theirs.contains(addr))
-        };
         if node.peer_addr == node.rcp_addr {
             return Err(refused(format!(
                 "node {node_id} cannot be at {node}: it needs one address for other nodes and another one for clients"
-            )));
-        }
-        if let Some((id, other)) = membership.nodes().find(is_taken) {
-            return Err(refused(format!(
-                "node {node_id} cannot be at {node}: node {id} is at {other}"
             )));
         }
         let has_others = membership.nodes().nth(1).is_some();
@@ -52,6 +42,7 @@ impl<T: Types> Membership<T> {
             self.transfer_leader(view, None).await?;
             return Err(ChangeError::NotLeader);
         }
+        let moved = self.with_those_who_made_room(view, node_id, node).await?;
         if node_id != view.metrics.id {
             let known = membership.get_node(&node_id);
             self.must_answer_there(node_id, known, node, by_itself)
@@ -60,8 +51,77 @@ impl<T: Types> Membership<T> {
         if planted::is(Bug::MovedMemberStaysWhereItWas) {
             return Ok(());
         }
-        let moved = [(node_id, node.clone())].into();
         self.set_members(ChangeMembers::SetNodes(moved)).await
+    }
+
+    /// The new addresses of the member, and of those whose addresses it takes: members may have swapped their addresses.
+    /// A member whose address is taken must answer at other ones.
+    async fn with_those_who_made_room(
+        &self,
+        view: &View<T>,
+        node_id: u64,
+        node: &NodeInfo,
+    ) -> Result<BTreeMap<u64, NodeInfo>, ChangeError> {
+        let membership = view.metrics.membership_config.membership();
+        let mut moved = BTreeMap::from([(node_id, node.clone())]);
+        loop {
+            let is_free = |at: &NodeInfo| !moved.values().any(|to| overlap(to, at));
+            let mut unmoved = membership.nodes().filter(|(id, _)| !moved.contains_key(id));
+            let Some((id, known)) = unmoved.find(|(_, known)| !is_free(known)) else {
+                return Ok(moved);
+            };
+            let there = match *id == view.metrics.id {
+                true => Some(self.options.node.clone()),
+                false => self.found_elsewhere(view, *id, known).await,
+            };
+            let Some(there) = there.filter(|there| there != known && is_free(there)) else {
+                return Err(refused(format!(
+                    "node {node_id} cannot be at {node}: node {id} is at {known}"
+                )));
+            };
+            if *id == view.metrics.id {
+                self.leave_to_another(view, &moved, node_id).await?;
+            }
+            moved.insert(*id, there);
+        }
+    }
+
+    /// This leader has moved too, and only another node can tell whether it is reached at its new address. So a voter
+    /// leads that has not moved.
+    async fn leave_to_another(
+        &self,
+        view: &View<T>,
+        moved: &BTreeMap<u64, NodeInfo>,
+        node_id: u64,
+    ) -> Result<(), ChangeError> {
+        let stays = |id: &&u64| **id != view.metrics.id && !moved.contains_key(id);
+        let Some(next) = view.voters.iter().find(stays) else {
+            return Err(refused(format!(
+                "node {node_id} has the address of another member, and every voter has moved: give one of them addresses \
+                 that no member has had"
+            )));
+        };
+        self.transfer_leader(view, Some(*next)).await?;
+        Err(ChangeError::NotLeader)
+    }
+
+    /// Where a member answers that does not answer at its known address.
+    async fn found_elsewhere(&self, view: &View<T>, id: u64, known: &NodeInfo) -> Option<NodeInfo> {
+        let peers = &self.neighbours.peers;
+        let member = Peer {
+            id,
+            node: known.clone(),
+        };
+        let membership = view.metrics.membership_config.membership();
+        let theirs = membership.nodes().map(|(_, other)| other.peer_addr.clone());
+        let places = peers.other_places(&member).into_iter().chain(theirs);
+        for place in places.filter(|place| *place != known.peer_addr) {
+            match peers.introduce(&place).await {
+                Ok(there) if there.id == id => return Some(there.node),
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Refuses to move a member that answers at its present address and not at the new one: a move would cut it off.
@@ -134,6 +194,13 @@ impl<T: Types> Membership<T> {
             ))),
         }
     }
+}
+
+/// Whether two nodes would have an address in common.
+fn overlap(one: &NodeInfo, other: &NodeInfo) -> bool {
+    let theirs = [&other.peer_addr, &other.rcp_addr];
+    let ours = [&one.peer_addr, &one.rcp_addr];
+    ours.iter().any(|addr| theirs.contains(addr))
 }
 
 fn has_not_moved(node_id: u64) -> ChangeError {

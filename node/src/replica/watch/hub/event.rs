@@ -29,7 +29,8 @@ impl<'a> Told<'a> {
             Body::PutMachine(_)
             | Body::SetLevel(_)
             | Body::SetAutomation(_)
-            | Body::SetTimers(_) => None,
+            | Body::SetTimers(_)
+            | Body::LockChanged(_) => None,
         }
     }
 

@@ -9,6 +9,8 @@
 //!    `cluster.max_clock_skew_ms`, it counts as wrong: the time is slewed towards the median, and the node logs it.
 //!
 //! The median is taken again every few seconds, and advances with the monotonic clock in between.
+//!
+//! A clock that stands still until it is advanced takes the place of all this, where the host has one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use super::known::Known;
 use super::log_time::{LogClock, ahead_ms, lower_median, step_ms};
 use crate::planted::{self, Bug};
 use crate::replica::parts::counters::Counters;
-use crate::replica::types::{Host, Types};
+use crate::replica::types::{Host, ManualClock, Types};
 
 /// By how much a wall clock must get ahead of the monotonic one, or behind it, between two checks to count as a step.
 /// It is more than a time server slews in that time, or a busy machine takes between two readings.
@@ -32,6 +34,7 @@ const STEP_MS_MIN: u64 = 1_000;
 /// Gives the time of the log to decisions, and collects the clocks of the other voters.
 pub(crate) struct Clocks<T: Types> {
     host: Arc<dyn Host>,
+    manual: Option<Arc<ManualClock>>,
     began: InstantOf<T>,
     skew_max: Duration,
     counters: Arc<Counters>,
@@ -50,6 +53,7 @@ pub(super) struct Reading {
 impl<T: Types> Clocks<T> {
     pub(crate) fn new(host: Arc<dyn Host>, skew_max: Duration, counters: Arc<Counters>) -> Self {
         Self {
+            manual: host.manual_clock(),
             host,
             began: T::now(),
             skew_max,
@@ -92,6 +96,9 @@ impl<T: Types> Clocks<T> {
     }
 
     fn read(&self, known: &mut Known, last_ms: u64) -> u64 {
+        if let Some(manual) = &self.manual {
+            return manual.raised_ms(last_ms);
+        }
         let (wall, now) = (self.wall(), self.monotonic());
         if planted::is(Bug::LogTimeFollowsWallClock) {
             return self.host.now_ms().max(last_ms);
@@ -136,6 +143,9 @@ impl<T: Types> Clocks<T> {
 
     /// By how many milliseconds the log's time is ahead of the clock that it is slewed towards.
     pub(super) fn log_ahead_ms(&self) -> Option<i64> {
+        if self.manual.is_some() {
+            return None;
+        }
         let (wall, now) = (self.wall(), self.monotonic());
         let known = self.known.lock();
         let target = known.target(wall, now, self.skew_max);
@@ -162,6 +172,11 @@ impl<T: Types> Clocks<T> {
 }
 
 impl<T: Types> Clocks<T> {
+    /// The clock that stands still until it is advanced, if the log's time is this clock's.
+    pub(crate) fn manual(&self) -> Option<&Arc<ManualClock>> {
+        self.manual.as_ref()
+    }
+
     /// Logs when the wall clock was set while this node ran, or the machine was suspended. Returns what both clocks
     /// show, for the next check.
     pub(super) fn look_for_step(
@@ -170,7 +185,7 @@ impl<T: Types> Clocks<T> {
     ) -> (Duration, Duration) {
         let after = (self.wall(), self.monotonic());
         let step = before.map_or(0, |before| step_ms(before, after));
-        if step.unsigned_abs() >= STEP_MS_MIN {
+        if step.unsigned_abs() >= STEP_MS_MIN && self.manual.is_none() {
             self.counters.clock_steps.add(1);
             tracing::warn!(
                 step_ms = step,

@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rstmdb_engine::{Command, Refusal};
+use rstmdb_engine::{Command, LockRefusal, Refusal};
 
 use crate::replica::error::Error;
 use crate::replica::parts::counters::Counters;
@@ -24,7 +24,12 @@ pub(crate) fn decided<D>(
         decide()
     }));
     match caught {
-        Ok(decision) => decision.map_err(Error::from),
+        Ok(decision) => decision.map_err(|refusal| {
+            if matches!(refusal, Refusal::Lock(LockRefusal::Lost { .. })) {
+                counters.locks_lost.add(1);
+            }
+            Error::from(refusal)
+        }),
         Err(panic) => {
             counters.decisions_failed.add(1);
             tracing::error!(

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
-use rstmdb_rcp::message::session::{ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo};
+use rstmdb_rcp::message::asking::DryRunAsked;
+use rstmdb_rcp::message::session::{
+    ChainInfo, ClusterInfo, InfoResult, LeaderInfo, MemberInfo, RemovedInfo,
+};
 use rstmdb_rcp::message::storage::{
     Compact, CompactResult, ReplicaStatus, ReplicationStatusResult,
 };
@@ -13,10 +16,11 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::{Answer, Body, Job, RequestPlan, Running, automation, read_params};
-use crate::replica::{self, Role, Status};
+use crate::replica::{self, Removal, Role, Status};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::op::Op;
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
 pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
@@ -72,7 +76,14 @@ fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a
             head: chain.head.to_string().into(),
         }),
         automation: Some(automation::shown(&status.automation)),
+        removed: removed(status),
     }
+}
+
+/// By which fact this node knows that it was removed from the cluster.
+pub(super) fn removed(status: &Status) -> Option<RemovedInfo> {
+    let Removal { by, membership } = status.removed?;
+    Some(RemovedInfo { by, membership })
 }
 
 /// REPLICATION_STATUS.
@@ -108,6 +119,30 @@ pub(super) fn replication_status(shared: &ServerShared) -> RequestPlan {
         }
     };
     RequestPlan::answered(Body::json(&result))
+}
+
+/// Whether a dry run is asked of an operation that does something and cannot tell what it would do.
+pub(super) fn must_not_be_dry(op: Op, params: &RawValue) -> bool {
+    let does_something = matches!(
+        op,
+        Op::Compact
+            | Op::SnapshotInstance
+            | Op::ClusterAdd
+            | Op::ClusterPromote
+            | Op::ClusterRemove
+            | Op::ClusterSetAddress
+            | Op::ClusterTransferLeader
+            | Op::ClusterFinalizeUpgrade
+            | Op::RotateKey
+            | Op::Reload
+    );
+    does_something && read_params::<DryRunAsked>(params).is_ok_and(|asked| asked.0)
+}
+
+/// The refusal of such a request.
+pub(super) fn no_dry_run(op: Op) -> ErrorBody {
+    let problem = format!("{} has no dry run; nothing was done", op.name());
+    failure::bad_request("params.dry_run", &problem)
 }
 
 /// COMPACT.

@@ -15,6 +15,7 @@ use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
 use super::{Answer, Body, JobOutcome, RequestPlan, Running, fresh, read_params};
+use crate::replica;
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::clients::snapshot_cursors;
@@ -83,9 +84,12 @@ pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Runnin
                 // Read before the state: facts that are decided later have no earlier time.
                 let time_ms = shared.replica.log_time_ms().await;
                 fresh(&shared, ReadOptions::default()).await?;
-                // Without the archive the log begins later. The answer names the first offset, and a backup from there is still useful.
-                let _ = shared.replica.wait_for_archive(0).await;
-                describe_now(&shared, time_ms)
+                // Without the archive the log begins later. A backup from there is still useful, if it says so.
+                let unavailable = match shared.replica.wait_for_archive(0).await {
+                    Err(replica::Error::ArchiveUnavailable { reason, .. }) => Some(reason),
+                    _ => None,
+                };
+                describe_now(&shared, time_ms, unavailable)
             }
             BackupRequest::Snapshot { id, from_byte } => {
                 let snapshots = shared.replica.snapshots();
@@ -99,7 +103,11 @@ pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Runnin
     })
 }
 
-fn describe_now(shared: &ServerShared, time_ms: u64) -> JobOutcome {
+fn describe_now(
+    shared: &ServerShared,
+    time_ms: u64,
+    archive_unavailable: Option<String>,
+) -> JobOutcome {
     let head = shared.replica.backup_head();
     let head = head.map_err(|error| failure::of_replica(&error, Effect::None))?;
     let snapshot = match &head.snapshot {
@@ -116,6 +124,7 @@ fn describe_now(shared: &ServerShared, time_ms: u64) -> JobOutcome {
         state_digest: format!("{:032x}", head.digest).into(),
         chain_head: head.head.map(|head| head.to_string().into()),
         time_ms,
+        archive_unavailable: archive_unavailable.map(Into::into),
         snapshot,
     })))
 }

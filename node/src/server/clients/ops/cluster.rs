@@ -15,7 +15,7 @@ use rstmdb_rcp::message::cluster::{
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, automation, read_params};
+use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, admin, automation, read_params};
 use crate::replica::{Change, ChangeError, Consistency, MemberReport, Peer, PeerError};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
@@ -250,6 +250,7 @@ async fn show_status(shared: &ServerShared) -> Answer {
         term: status.term,
         feature_level: Some(status.level),
         automation: Some(automation::shown(&status.automation)),
+        removed: admin::removed(&status),
         nodes: nodes.collect(),
     }))
 }
@@ -305,7 +306,9 @@ fn answer(body: Body) -> Answer {
 fn refusal(error: &ChangeError) -> ErrorBody {
     let message = error.to_string();
     match error {
-        ChangeError::NotLeader | ChangeError::NoLeader => ErrorBody::new(Code::NoLeader, message),
+        ChangeError::NotLeader | ChangeError::NoLeader | ChangeError::Removed(_) => {
+            ErrorBody::new(Code::NoLeader, message)
+        }
         ChangeError::UnknownNode { node_id } => {
             ErrorBody::new(Code::NotFound, message).with_details(json!({ "node_id": node_id }))
         }

@@ -1,6 +1,7 @@
 //! WAL_READ and WAL_STATS.
 
 pub(super) mod ancestors;
+mod locks;
 pub(super) mod look;
 mod timers;
 
@@ -128,7 +129,7 @@ pub(super) fn write_item(
         }
         LogItem::Facts(entry) => {
             for (position, fact) in facts.iter().enumerate() {
-                record(position, &|out| write_fact(out, entry, fact));
+                record(position, &|out| write_fact(out, (offset, entry), fact));
             }
             facts.len()
         }
@@ -152,7 +153,7 @@ fn write_automation(out: &mut Object<'_>, set: &rstmdb_engine::fact::SetAutomati
     }
 }
 
-fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
+fn write_fact(out: &mut Object<'_>, (offset, entry): (u64, &Entry), fact: &Fact) {
     match &fact.body {
         Some(FactBody::PutMachine(put)) => write_machine(out, entry, put),
         Some(FactBody::CreateInstance(create)) => {
@@ -205,6 +206,10 @@ fn write_fact(out: &mut Object<'_>, entry: &Entry, fact: &Fact) {
                 .str("fact", "set_level")
                 .int("level", u64::from(set.level));
             write_origin(out, entry, 0, None);
+        }
+        Some(FactBody::LockChanged(change)) => {
+            locks::write(out, offset, change);
+            write_origin(out, entry, change.prev_offset, None);
         }
         other => write_other(out, entry, other.as_ref()),
     }

@@ -6,7 +6,7 @@
 //!
 //! | module | operations |
 //! |---|---|
-//! | `state` | what reads or writes one instance or machine, and FLUSH_ALL |
+//! | `state` | what reads or writes one instance, machine or lock, and FLUSH_ALL |
 //! | `batch` | BATCH |
 //! | `snapshot_instance` | SNAPSHOT_INSTANCE |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
@@ -14,6 +14,7 @@
 //! | `log` | WAL_READ, WAL_STATS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
+//! | `clock` | CLOCK_ADVANCE |
 //! | `keys` | ROTATE_KEY |
 //! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | `answer` | what was answered |
@@ -26,6 +27,7 @@ mod audit;
 mod automation;
 mod backup;
 mod batch;
+mod clock;
 mod cluster;
 mod keys;
 mod log;
@@ -127,6 +129,8 @@ pub(crate) struct RequestPlan {
 pub(crate) enum Job {
     /// Submit one command.
     Write(Submission, Effect),
+    /// Acquire a lock, as soon as it is free.
+    WaitForLock(Box<state::locks::LockWait>),
     /// Look something up.
     Read(Query, ReadOptions),
     /// Look an instance up, and the write that changed it last.
@@ -147,6 +151,8 @@ pub(crate) enum Job {
     Compact { force_snapshot: bool },
     /// Say the state of automation.
     Automation,
+    /// Advance the clock of tests, or say what it shows.
+    Clock { by_ms: Option<u64> },
     /// Read the encryption keys again, and perhaps use the last one.
     RotateKey { switch: bool },
     /// Read the configuration and its files again.
@@ -178,18 +184,25 @@ pub(crate) fn plan(
 ) -> Option<Result<RequestPlan, ErrorBody>> {
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        op if admin::must_not_be_dry(op, params) => Err(admin::no_dry_run(op)),
         Op::Info => Ok(admin::info(shared, cluster)),
         Op::PutMachine
         | Op::CreateInstance
         | Op::DeleteInstance
         | Op::ApplyEvent
         | Op::TimerSet
+        | Op::LockAcquire
+        | Op::LockRenew
+        | Op::LockRelease
         | Op::FlushAll => state::write(op, params)?,
         Op::GetMachine
         | Op::ListMachines
         | Op::GetInstance
         | Op::ListInstances
         | Op::TimerList
+        | Op::LockGet
+        | Op::LockList
         | Op::AllowedEvents => state::read(op, params)?,
         Op::Batch => batch::batch(params),
         Op::WatchInstance => watches::instance(params),
@@ -201,7 +214,7 @@ pub(crate) fn plan(
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
         Op::Automation => automation::plan(params),
-        op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
+        Op::ClockAdvance => clock::plan(params),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
@@ -265,6 +278,10 @@ impl Job {
             Self::Write(submission, effect) => {
                 Started::Running(submit(shared, submission, effect, actor))
             }
+            Self::WaitForLock(wait) => {
+                let (shared, actor) = (shared.clone(), actor.clone());
+                Started::Running(state::locks::start(shared, *wait, actor))
+            }
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
                 Started::Done(answer(shared.replica.query(&query)))
             }
@@ -297,6 +314,7 @@ impl Job {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
             Self::Automation => Started::Running(automation::start(shared.clone())),
+            Self::Clock { by_ms } => Started::Running(clock::start(shared.clone(), by_ms)),
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),

@@ -1,8 +1,9 @@
-//! What reads or writes one instance or machine, and FLUSH_ALL: what each touches, and the request that a leader gets.
+//! What reads or writes one instance, machine or lock, and FLUSH_ALL: what each touches, and the request that a leader gets.
 //!
 //! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
 //! everything.
 
+pub(super) mod locks;
 pub(super) mod with_meta;
 
 use rstmdb_engine::{Command, Part, Query};
@@ -24,7 +25,8 @@ pub(super) fn write(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Err
     Some(asked.map(|asked| {
         let claim = claim_of(&asked.command);
         let sent = sent(op, &asked.command, &text, params, ids);
-        RequestPlan::write(claim, submission(asked, sent))
+        locks::plan_of_waiting(&asked, &sent)
+            .unwrap_or_else(|| RequestPlan::write(claim, submission(asked, sent)))
     }))
 }
 
@@ -93,6 +95,7 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         Command::DeleteInstance(delete) => touch(&delete.instance_id),
         Command::SetTimers(set) => touch(&set.instance_id),
         Command::FireTimer(fire) => touch(&fire.instance_id),
+        Command::Lock(lock) => touch_lock(lock.name()),
         Command::PutMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
@@ -114,11 +117,18 @@ pub(super) fn touch_of_query(query: &Query) -> Touch {
         Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. } => {
             touch(instance_id)
         }
+        Query::GetLock { name, .. } => touch_lock(name),
         Query::ListInstances(_)
         | Query::GetMachine { .. }
         | Query::ListMachines { .. }
-        | Query::ListTimers(_) => Touch::Everything,
+        | Query::ListTimers(_)
+        | Query::ListLocks(_) => Touch::Everything,
     }
+}
+
+/// A lock has a lane of its own. That of an instance may have the same number: the two then wait for each other.
+fn touch_lock(name: &str) -> Touch {
+    touch(&format!("lock {name}"))
 }
 
 /// Everything that any of the operations touches.

@@ -323,6 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn drain(&mut self) {
         if self.phase == Phase::Open {
             self.phase = Phase::Draining;
+            self.give_up_waits();
         }
     }
 

@@ -17,8 +17,12 @@ use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::json;
 use crate::server::messages::op::Op;
 
-/// A snapshot of the whole state may take this long.
+/// A snapshot of the whole state may take this long, and all timers that fire while a clock is advanced.
 const COMPACT_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Requests of one connection that wait for locks. More of these could keep the node from reading the request that
+/// releases one of the locks.
+const LOCK_WAITS_MAX: usize = 256;
 
 /// A change of the membership may have to wait for several elections.
 const CLUSTER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -89,16 +93,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn take_plan(&mut self, id: &str, op: Op, plan: RequestPlan, bytes: usize) {
         let timeout = match op {
-            Op::Compact => COMPACT_TIMEOUT,
+            Op::Compact | Op::ClockAdvance => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
             _ => self.shared.times.request(),
         };
+        let wait = plan.job.wait();
         let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
         let tag = Tag {
             id: id.into(),
             op,
             began: self.now,
-            deadline: self.now + timeout,
+            deadline: self.now + timeout + wait.unwrap_or_default(),
+            waits: wait.is_some(),
             claim: plan.claim,
             effect: plan.effect,
             bytes: expected,
@@ -125,6 +131,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     fn begin(&mut self, tag: Tag, job: Job) {
+        if tag.waits && self.phase != Phase::Open {
+            return self.refuse_tagged(&tag, waits_no_longer());
+        }
+        if tag.waits && self.work.waits() >= LOCK_WAITS_MAX {
+            let message =
+                format!("{LOCK_WAITS_MAX} requests of this connection wait for locks already");
+            return self.refuse_tagged(&tag, ErrorBody::new(Code::RateLimited, message));
+        }
         match job.start(&self.shared, self.client.actor()) {
             Started::Done(outcome) => self.answer_at_once(tag, outcome),
             Started::Running(running) => {
@@ -139,6 +153,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn begin_ready(&mut self) {
         while let Some((_, (tag, job))) = self.order.pop_ready() {
             self.begin(tag, job);
+        }
+    }
+
+    /// Gives up the requests that wait for locks, because the connection ends.
+    pub(super) fn give_up_waits(&mut self) {
+        for tag in self.work.give_up_waits() {
+            self.order.release(&tag.claim);
+            self.refuse_tagged(&tag, waits_no_longer());
         }
     }
 
@@ -229,4 +251,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.outbox.ok(id, |out| json::serialized(out, &result));
         Ok(())
     }
+}
+
+/// The lock may have been granted already. Asking again is harmless, so the client does that at another node.
+fn waits_no_longer() -> ErrorBody {
+    let message = "the connection ends, so this node waits for the lock no longer";
+    ErrorBody::new(Code::NoLeader, message)
+        .with_details(serde_json::json!({ "outcome": "unknown" }))
 }

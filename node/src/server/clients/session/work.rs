@@ -18,6 +18,8 @@ pub(crate) struct Tag {
     pub(crate) op: Op,
     pub(crate) began: Instant,
     pub(crate) deadline: Instant,
+    /// It waits for a lock: for as long as its client is there, and the node runs.
+    pub(crate) waits: bool,
     pub(crate) claim: Claim,
     pub(crate) effect: Effect,
     /// The bytes of the request, and of the answer to be expected.
@@ -90,20 +92,38 @@ impl InWork {
         works.into_iter().filter_map(|work| work.tag).collect()
     }
 
+    /// How many of them wait for locks.
+    pub(crate) fn waits(&self) -> usize {
+        let tags = self.running.iter().filter_map(|work| work.tag.as_ref());
+        tags.filter(|tag| tag.waits).count()
+    }
+
+    /// Takes out the requests that wait for locks.
+    pub(crate) fn give_up_waits(&mut self) -> Vec<Tag> {
+        match self.waits() {
+            0 => Vec::new(),
+            _ => self.take_out(|tag| tag.waits),
+        }
+    }
+
     /// Takes out the requests whose deadline has passed. Their futures are dropped: that gives up the answer, not the
     /// command.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<Tag> {
-        let mut expired = Vec::new();
         if self.earliest_deadline().is_none_or(|at| at > now) {
-            return expired;
+            return Vec::new();
         }
+        self.take_out(|tag| tag.deadline <= now)
+    }
+
+    fn take_out(&mut self, is_over: impl Fn(&Tag) -> bool) -> Vec<Tag> {
+        let mut over = Vec::new();
         // A set of futures cannot give up one in its middle; this is rare enough to rebuild it.
         for work in std::mem::take(&mut self.running) {
             match work.tag {
-                Some(tag) if tag.deadline <= now => expired.push(tag),
+                Some(tag) if is_over(&tag) => over.push(tag),
                 tag => self.running.push(Work { tag, ..work }),
             }
         }
-        expired
+        over
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::open;
 use crate::replica::{ArchiveError, ArchiveOptions};
 use crate::server::config::Config;
+use crate::server::logging;
 
 /// What an object may have at most; the same as for a node.
 const OBJECT_BYTES_MAX: u64 = 512 << 20;
@@ -74,20 +75,39 @@ impl ArchiveReader {
         Ok(Some(reader))
     }
 
-    /// The object with this entry that leads farthest.
-    pub(in crate::server) fn object_with(&self, offset: u64) -> Option<&ArchivedName> {
-        let holds = |name: &&ArchivedName| (name.first..=name.last).contains(&offset);
-        self.names.iter().filter(holds).max_by_key(|name| name.last)
-    }
-
-    /// All entries of an object.
+    /// The entries of the whole object that has this one and leads farthest; `None` if no object has it. An object that
+    /// cannot be read, or is not what was put there, is named on standard error and passed over.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what was put there.
-    pub(in crate::server) async fn entries(
+    /// When every object with this entry is such an object; the error is that of the first.
+    pub(in crate::server) async fn object_with(
         &self,
-        name: &ArchivedName,
-    ) -> Result<Vec<Entry>, ReadError> {
+        offset: u64,
+    ) -> Result<Option<(&ArchivedName, Vec<Entry>)>, ReadError> {
+        let holds = |name: &&ArchivedName| (name.first..=name.last).contains(&offset);
+        let mut names: Vec<_> = self.names.iter().filter(holds).collect();
+        names.sort_by_key(|name| std::cmp::Reverse(name.last));
+        let mut faults = Vec::new();
+        for name in names {
+            match self.entries(name).await {
+                Ok(entries) => {
+                    for (name, fault) in faults {
+                        logging::say(&format_args!(
+                            "warning: the object {name} of the archive is passed over: {fault}"
+                        ));
+                    }
+                    return Ok(Some((name, entries)));
+                }
+                Err(fault) => faults.push((name, fault)),
+            }
+        }
+        match faults.into_iter().next() {
+            Some((_, fault)) => Err(fault),
+            None => Ok(None),
+        }
+    }
+
+    async fn entries(&self, name: &ArchivedName) -> Result<Vec<Entry>, ReadError> {
         let text = name.to_string();
         let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
         let doing = format!("read {text} from the archive");

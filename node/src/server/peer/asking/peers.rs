@@ -73,6 +73,11 @@ impl<T: Types> Peers for Connections<T> {
         async move { introduce(&connections, &addr).await }.boxed()
     }
 
+    fn other_places(&self, of: &Peer) -> Vec<String> {
+        let mut places = self.members().places_of(of.id, &of.node.peer_addr);
+        places.split_off(1)
+    }
+
     fn sent(&self, to: u64) -> Sent {
         let path = self.path(to);
         Sent {

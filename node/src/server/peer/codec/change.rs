@@ -62,7 +62,9 @@ impl From<ChangeError> for wire::ChangeError {
         let text = error.to_string();
         let kind = match error {
             // The node that asked looks for the leader itself.
-            ChangeError::NotLeader | ChangeError::NoLeader => Kind::NotLeader(wire::Blank {}),
+            ChangeError::NotLeader | ChangeError::NoLeader | ChangeError::Removed(_) => {
+                Kind::NotLeader(wire::Blank {})
+            }
             ChangeError::UnknownNode { node_id } => Kind::UnknownNode(node_id),
             ChangeError::Refused { reason } => Kind::Refused(reason),
             ChangeError::Lagging { node_id, lag } => Kind::Lagging(wire::Lagging { node_id, lag }),

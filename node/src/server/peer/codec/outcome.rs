@@ -135,7 +135,8 @@ impl From<Error> for wire::Error {
             }
             Error::NotLeader => Kind::NotLeader(blank),
             Error::Diverged => Kind::Diverged(blank),
-            Error::NoLeader => Kind::NoLeader(blank),
+            // To the node that asked, a leader that was removed is none.
+            Error::NoLeader | Error::Removed(_) => Kind::NoLeader(blank),
             Error::OutcomeUnknown => Kind::UnknownOutcome(blank),
             Error::LostTwice => Kind::LostTwice(blank),
             Error::DecisionFailed => Kind::DecisionFailed(blank),

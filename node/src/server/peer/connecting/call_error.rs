@@ -22,6 +22,14 @@ pub(crate) enum CallError {
     /// One of the two sides refuses to talk to the other.
     #[error("{0}")]
     Refused(String),
+    /// The other side refuses to talk to this node, because this node is not in its committed membership.
+    #[error("{reason}")]
+    NotMember {
+        /// The log index of that membership.
+        membership: u64,
+        /// For people.
+        reason: String,
+    },
     /// The other side answered that it failed, or gave an answer that no node gives.
     #[error("{0}")]
     Failed(String),
@@ -59,6 +67,7 @@ impl From<CallError> for PeerError {
                 Self::Unreachable(error.to_string())
             }
             CallError::Refused(reason) => Self::Refused(reason),
+            CallError::NotMember { membership, reason } => Self::NotMember { membership, reason },
             CallError::Failed(reason) => Self::Failed(reason),
         }
     }

@@ -15,23 +15,27 @@ use tower::util::BoxCloneService;
 
 /// A connection to another node, which opens itself when it is first used, and again after it broke. Clones share it.
 ///
-/// A call makes one allocation more than a call on the connection itself. The messages of a stream make none, because
+/// A call makes a few allocations more than a call on the connection itself. The messages of a stream make none, because
 /// they are in the bodies.
 pub type Channel = BoxCloneService<Request<Body>, Response<Body>, Status>;
 
 /// Called for each new connection: whether that connection must send small TCP segments.
 pub type SmallSegments = Arc<dyn Fn() -> bool + Send + Sync>;
 
+/// Called for each new connection: the addresses to try after the first one does not answer.
+pub type Others = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// Makes channels to other nodes.
 pub trait Dial: Send + Sync + 'static {
-    /// A channel to the node that listens at `addr`. Opens nothing yet.
+    /// A channel to the node that listens at `addr`, or at one of the others. Opens nothing yet.
     ///
     /// A call ends with an error when the connection cannot be opened, when it breaks, or when the other side gives no
     /// sign of life for a few seconds. If the caller gives up a call, the handler of the call learns it.
     ///
     /// # Errors
     /// When this is no address.
-    fn dial(&self, addr: &str, small: SmallSegments) -> Result<Channel, BadAddress>;
+    fn dial(&self, addr: &str, others: Others, small: SmallSegments)
+    -> Result<Channel, BadAddress>;
 }
 
 /// A text that is no address of a node.

@@ -12,10 +12,13 @@ use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use parking_lot::Mutex;
+use tonic::body::Body;
+use tonic::codegen::http;
 use tonic::{Request, Response, Status};
+use tower::ServiceExt;
 
 use super::CallError;
-use super::channel::{Channel, Dial, SmallSegments};
+use super::channel::{Channel, Dial, Others, SmallSegments};
 use super::dial::{self, Http2, Open};
 use crate::replica::{Peer, Types};
 use crate::server::peer::identity::gate::PeerGate;
@@ -57,10 +60,18 @@ struct SharedConnections<T: Types> {
     dial: Box<dyn Dial>,
     rpc_timeout: Duration,
     silence_timeout: Duration,
-    /// By the node's id; with the address it was opened for, which a node may change.
-    channels: Mutex<BTreeMap<(u64, Lane), (String, Channel)>>,
+    /// By the node's id.
+    channels: Mutex<BTreeMap<(u64, Lane), Opened>>,
     /// By the node's id.
     paths: Mutex<BTreeMap<u64, Arc<Path<T>>>>,
+}
+
+/// A channel to a node, and for which of its addresses it was opened: a node may move.
+struct Opened {
+    /// The address in the membership.
+    addr: String,
+    turn: u64,
+    channel: Channel,
 }
 
 impl Connections {
@@ -146,13 +157,12 @@ impl<T: Types> Connections<T> {
         &self,
         addr: &str,
     ) -> Result<IntroductionClient<Channel>, CallError> {
-        Ok(IntroductionClient::new(
-            self.dial(addr, Arc::new(|| false))?,
-        ))
+        let channel = self.dial(addr, Arc::new(Vec::new), Arc::new(|| false))?;
+        Ok(IntroductionClient::new(channel))
     }
 
-    fn dial(&self, addr: &str, small: SmallSegments) -> Result<Channel, CallError> {
-        let dialed = self.shared.dial.dial(addr, small);
+    fn dial(&self, addr: &str, others: Others, small: SmallSegments) -> Result<Channel, CallError> {
+        let dialed = self.shared.dial.dial(addr, others, small);
         dialed.map_err(|bad| CallError::Unreachable(bad.to_string()))
     }
 }
@@ -171,18 +181,56 @@ impl<T: Types> Link<T> {
         // openraft keeps the way to a node that it has once made, but a member's address may change.
         let known = self.connections.members().own_addr(self.peer.id);
         let addr = known.unwrap_or_else(|| self.peer.node.peer_addr.clone());
+        let turn = self.path.turn();
         let mut channels = self.connections.shared.channels.lock();
-        if let Some((at, channel)) = channels.get(&(self.peer.id, lane))
-            && *at == addr
+        if let Some(opened) = channels.get(&(self.peer.id, lane))
+            && (&opened.addr, opened.turn) == (&addr, turn)
         {
-            return Ok(channel.clone());
+            return Ok(opened.channel.clone());
         }
+        let channel = self.open(&addr, turn)?;
+        let opened = Opened {
+            addr,
+            turn,
+            channel: channel.clone(),
+        };
+        channels.insert((self.peer.id, lane), opened);
+        Ok(channel)
+    }
+
+    /// The node may be at several addresses. With each turn another one is tried first: a turn ends when another node
+    /// answers there.
+    fn open(&self, recorded: &str, turn: u64) -> Result<Channel, CallError> {
+        let gate = self.connections.shared.gate.clone();
+        let (id, at) = (self.peer.id, recorded.to_owned());
+        let places = move || {
+            let mut places = gate.members.places_of(id, &at);
+            let first = usize::try_from(turn).unwrap_or(0) % places.len().max(1);
+            places.rotate_left(first);
+            places
+        };
+        let first = places().into_iter().next();
+        let first = first.unwrap_or_else(|| recorded.to_owned());
+        let (gate, path) = (self.connections.shared.gate.clone(), self.path.clone());
+        let has_others = places.clone();
+        let look = move |response: http::Response<Body>| {
+            if gate.is_of_another(id, response.headers()) && has_others().len() > 1 {
+                path.misdirected(turn);
+            }
+            response
+        };
+        let tried = first.clone();
+        let others = move || {
+            let mut places = places();
+            places.retain(|addr| *addr != tried);
+            places
+        };
         let path = self.path.clone();
+        let small = move || path.small_segments();
         let channel = self
             .connections
-            .dial(&addr, Arc::new(move || path.small_segments()))?;
-        channels.insert((self.peer.id, lane), (addr, channel.clone()));
-        Ok(channel)
+            .dial(&first, Arc::new(others), Arc::new(small))?;
+        Ok(Channel::new(channel.map_response(look)))
     }
 
     pub(crate) fn raft(&self, lane: Lane) -> Result<RaftClient<Channel>, CallError> {
@@ -279,9 +327,15 @@ impl<T: Types> Link<T> {
 
     /// What a status means; a refusal is logged.
     pub(crate) fn failure(&self, status: Status) -> CallError {
-        let failure = CallError::from(status);
-        if let CallError::Refused(reason) = &failure {
-            let gate = self.connections.gate();
+        let gate = self.connections.gate();
+        let excluded = gate.excluded_by(self.peer.id, status.metadata().as_ref());
+        let failure = match (CallError::from(status), excluded) {
+            (CallError::Refused(reason), Some(membership)) => {
+                CallError::NotMember { membership, reason }
+            }
+            (failure, _) => failure,
+        };
+        if let CallError::Refused(reason) | CallError::NotMember { reason, .. } = &failure {
             gate.warn(
                 &self.peer.to_string(),
                 "another node refuses to talk to this one",

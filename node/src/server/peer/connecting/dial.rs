@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::transport::{Endpoint, Uri};
 use tower::ServiceExt;
 
-use super::channel::{BadAddress, Channel, Dial, SmallSegments};
+use super::channel::{BadAddress, Channel, Dial, Others, SmallSegments};
 use crate::server::peer::handshake::Beginning;
 use crate::server::peer::handshake::credentials::{Connection, Credentials};
 use crate::server::peer::identity::gate::PeerGate;
@@ -36,7 +36,8 @@ const SMALL_SEGMENT_BYTES: u32 = 536;
 
 /// Turns an address, with all that is set for a connection to it, into a channel that connects when it
 /// is first used.
-pub type Open = Arc<dyn Fn(&Endpoint, SmallSegments) -> tonic::transport::Channel + Send + Sync>;
+pub type Open =
+    Arc<dyn Fn(&Endpoint, Others, SmallSegments) -> tonic::transport::Channel + Send + Sync>;
 
 /// Channels of HTTP/2.
 pub(crate) struct Http2(Open);
@@ -49,7 +50,12 @@ impl Http2 {
 }
 
 impl Dial for Http2 {
-    fn dial(&self, addr: &str, small: SmallSegments) -> Result<Channel, BadAddress> {
+    fn dial(
+        &self,
+        addr: &str,
+        others: Others,
+        small: SmallSegments,
+    ) -> Result<Channel, BadAddress> {
         // Also with TLS, which tonic does not see: the opener adds it.
         let endpoint = Endpoint::from_shared(format!("http://{addr}"));
         let endpoint = endpoint.map_err(|error| BadAddress {
@@ -65,7 +71,7 @@ impl Dial for Http2 {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
-        let channel = (self.0)(&endpoint, small);
+        let channel = (self.0)(&endpoint, others, small);
         let failed = |error: tonic::transport::Error| Status::from_error(error.into());
         Ok(Channel::new(channel.map_err(failed)))
     }
@@ -78,14 +84,16 @@ pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open
         gate,
         holes: Arc::default(),
     };
-    Arc::new(move |endpoint: &Endpoint, small: SmallSegments| {
-        let dialer = dialer.clone();
-        endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+    Arc::new(
+        move |endpoint: &Endpoint, others: Others, small: SmallSegments| {
             let dialer = dialer.clone();
-            let small = small();
-            async move { dialer.dial(&uri, small).await.map(TokioIo::new) }
-        }))
-    })
+            endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+                let dialer = dialer.clone();
+                let (others, small) = (others(), small());
+                async move { dialer.dial(&uri, others, small).await.map(TokioIo::new) }
+            }))
+        },
+    )
 }
 
 #[derive(Clone)]
@@ -96,14 +104,12 @@ struct Dialer {
 }
 
 impl Dialer {
-    /// If the configuration lists the member at another address, or the member itself has said another one, it may have
-    /// moved. Then the node tries those addresses too.
-    async fn dial(&self, uri: &Uri, small: bool) -> io::Result<Connection> {
+    /// The node may have moved. If it does not answer at the first address, the others are tried too.
+    async fn dial(&self, uri: &Uri, others: Vec<String>, small: bool) -> io::Result<Connection> {
         let mut addr = uri
             .authority()
             .map_or("", |authority| authority.as_str())
             .to_owned();
-        let others = self.gate.members.other_addresses(&addr);
         // The machine at the old address may not answer at all, and all attempts share the time limit of the connector.
         let attempts = u32::try_from(others.len() + 1).unwrap_or(u32::MAX);
         for other in others {

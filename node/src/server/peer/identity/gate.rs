@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::members::Members;
 use super::protocol::{PROTOCOL, Protocol};
-use super::refusal::IdentityRefusal;
+use super::refusal::{IdentityRefusal, MEMBERSHIP_HEADER};
 use crate::replica::Types;
 use crate::server::config::address;
 use crate::server::peer::handshake::credentials::{Caller, Credentials};
@@ -167,7 +167,11 @@ impl PeerGate {
     ) -> Result<(), IdentityRefusal> {
         let our_id = self.local.node_id;
         let Some(addr) = self.members.address_of(node_id) else {
-            return Err(IdentityRefusal::NoMember { node_id, our_id });
+            return Err(IdentityRefusal::NoMember {
+                node_id,
+                our_id,
+                membership: self.members.committed_without(node_id),
+            });
         };
         let all = self.members.addresses_of(node_id);
         let is_the_members =
@@ -231,6 +235,26 @@ impl PeerGate {
         }
         self.must_understand(headers, speaker.node_id)?;
         self.meet::<T>(speaker.node_id, incarnation).await
+    }
+
+    /// The log index of the committed membership of node `by`, if that node has refused this one because its membership
+    /// does not have it. `None` if the refusal names another cluster or another node.
+    pub(crate) fn excluded_by(&self, by: u64, headers: &HeaderMap) -> Option<u64> {
+        let (speaker, _) = self.same_cluster(headers).ok()?;
+        let text = headers.get(MEMBERSHIP_HEADER)?.to_str().ok()?;
+        text.parse().ok().filter(|_| speaker.node_id == by)
+    }
+
+    /// Whether an answer names another node than this one as its sender, or a node of another cluster.
+    pub(crate) fn is_of_another(&self, node_id: u64, headers: &HeaderMap) -> bool {
+        let sender = value(headers, NODE_HEADER, |text| text.parse::<u64>().ok());
+        let cluster = value(headers, CLUSTER_HEADER, hexadecimal);
+        match (sender, cluster) {
+            (Ok(sender), Ok(cluster)) => {
+                sender != node_id || self.local.cluster_id.get() != Some(&cluster)
+            }
+            _ => false,
+        }
     }
 
     /// A node that understands less than the cluster's feature level could not read the log.

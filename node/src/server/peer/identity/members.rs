@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::metrics::RaftServerMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::type_config::alias::WatchReceiverOf;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -31,13 +31,19 @@ trait Log: Send + Sync {
 
     /// A member's address for peers. Every call to another node asks for it.
     fn peer_addr(&self, id: u64) -> Option<String>;
+
+    /// The log index of the newest membership, if that is committed and does not have this node.
+    fn committed_without(&self, id: u64) -> Option<u64>;
 }
 
-struct Metrics<T: Types>(WatchReceiverOf<T, RaftServerMetrics<T>>);
+struct Metrics<T: Types> {
+    members: WatchReceiverOf<T, RaftServerMetrics<T>>,
+    commits: WatchReceiverOf<T, RaftMetrics<T>>,
+}
 
 impl<T: Types> Log for Metrics<T> {
     fn membership(&self) -> Membership {
-        let metrics = self.0.borrow_watched();
+        let metrics = self.members.borrow_watched();
         let stored = &metrics.membership_config;
         let nodes = stored.membership().nodes();
         Membership {
@@ -49,9 +55,18 @@ impl<T: Types> Log for Metrics<T> {
     }
 
     fn peer_addr(&self, id: u64) -> Option<String> {
-        let metrics = self.0.borrow_watched();
+        let metrics = self.members.borrow_watched();
         let node = metrics.membership_config.membership().get_node(&id);
         node.map(|node| node.peer_addr.clone())
+    }
+
+    fn committed_without(&self, id: u64) -> Option<u64> {
+        let metrics = self.commits.borrow_watched();
+        let stored = &metrics.membership_config;
+        let index = stored.log_id().as_ref()?.index;
+        let is_committed = metrics.local_committed.is_some_and(|at| at.index >= index);
+        let has_it = stored.membership().get_node(&id).is_some();
+        (is_committed && !has_it).then_some(index)
     }
 }
 
@@ -85,7 +100,10 @@ impl Members {
     }
 
     pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
-        let metrics = Metrics::<T>(replica.raft().server_metrics());
+        let metrics = Metrics::<T> {
+            members: replica.raft().server_metrics(),
+            commits: replica.raft().metrics(),
+        };
         *self.log.write() = Some(Box::new(metrics));
     }
 
@@ -104,6 +122,11 @@ impl Members {
     /// A member's address for peers in this node's log.
     pub(crate) fn own_addr(&self, id: u64) -> Option<String> {
         self.log.read().as_ref()?.peer_addr(id)
+    }
+
+    /// The log index of the committed membership of this node's log, if that does not have this node.
+    pub(crate) fn committed_without(&self, id: u64) -> Option<u64> {
+        self.log.read().as_ref()?.committed_without(id)
     }
 
     /// The members, as far as this node knows.
@@ -143,23 +166,21 @@ impl Members {
         all
     }
 
-    /// Other addresses of the member that is at `addr` according to the membership: where it has said that it is, and
+    /// Where a member may be that is at `recorded` according to the membership: there, where it has said that it is, and
     /// where the configuration has it.
-    #[must_use]
-    pub fn other_addresses(&self, addr: &str) -> Vec<String> {
-        let known = self.known();
-        let Some((id, _)) = known.iter().find(|(_, at)| address::is_same(at, addr)) else {
-            return Vec::new();
-        };
-        let said = self.said.read().get(id).cloned();
-        let listed = self.listed.get(id).cloned();
-        let mut all = vec![addr.to_owned()];
+    pub(crate) fn places_of(&self, node_id: u64, recorded: &str) -> Vec<String> {
+        let mut all = vec![recorded.to_owned()];
+        if !self.known().contains_key(&node_id) {
+            return all;
+        }
+        let said = self.said.read().get(&node_id).cloned();
+        let listed = self.listed.get(&node_id).cloned();
         for other in said.into_iter().chain(listed) {
             if !all.iter().any(|at| address::is_same(at, &other)) {
                 all.push(other);
             }
         }
-        all.split_off(1)
+        all
     }
 
     /// Takes in where a member says that it is. Returns whether that was news.
@@ -208,7 +229,9 @@ impl Members {
     /// Every address at which a member might be asked.
     pub(crate) fn addresses(&self) -> Vec<String> {
         let listed = self.listed.values().cloned();
-        let mut all: Vec<String> = self.known().into_values().chain(listed).collect();
+        let said: Vec<String> = self.said.read().values().cloned().collect();
+        let known = self.known().into_values();
+        let mut all: Vec<String> = known.chain(listed).chain(said).collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -241,9 +264,10 @@ mod tests {
         assert_eq!(members.addresses_of(3), ["db3:7402"]);
         // The configuration lists it, but it is not a member.
         assert_eq!(members.addresses_of(4), Vec::<String>::new());
-        assert_eq!(members.other_addresses("db2:7402"), ["new2:7402"]);
-        assert_eq!(members.other_addresses("db1:7402"), [""; 0]);
-        assert_eq!(members.other_addresses("new2:7402"), [""; 0]);
+        assert_eq!(members.places_of(2, "db2:7402"), ["db2:7402", "new2:7402"]);
+        assert_eq!(members.places_of(1, "db1:7402"), ["db1:7402"]);
+        assert_eq!(members.places_of(2, "new2:7402"), ["new2:7402"]);
+        assert_eq!(members.places_of(4, "here:7402"), ["here:7402"]);
         assert!(members.is_at(2, "new2:7402") && members.is_at(2, "db2:7402"));
         assert!(!members.is_at(4, "db4:7402") && !members.is_at(1, "new2:7402"));
         assert!(members.any_address(|addr| addr == "new2:7402"));
@@ -258,11 +282,14 @@ mod tests {
         assert!(members.hear_address(2, "said2:7402"));
         assert!(!members.hear_address(2, "said2:7402"), "no news");
         assert_eq!(
-            members.other_addresses("db2:7402"),
-            ["said2:7402", "listed2:7402"]
+            members.places_of(2, "db2:7402"),
+            ["db2:7402", "said2:7402", "listed2:7402"]
         );
         assert!(members.hear_address(2, "listed2:7402"));
-        assert_eq!(members.other_addresses("db2:7402"), ["listed2:7402"]);
+        assert_eq!(
+            members.places_of(2, "db2:7402"),
+            ["db2:7402", "listed2:7402"]
+        );
         // It proves nothing: neither whose address this is, nor whose name.
         assert!(!members.is_at(3, "said3:7402"));
         assert!(members.hear_address(3, "said3:7402"));
@@ -270,7 +297,7 @@ mod tests {
         assert!(!members.any_address(|addr| addr == "said3:7402"));
         // It is where the membership has it, and a stranger is nowhere.
         assert!(!members.hear_address(3, "db3:7402"));
-        assert_eq!(members.other_addresses("db3:7402"), [""; 0]);
+        assert_eq!(members.places_of(3, "db3:7402"), ["db3:7402"]);
         assert!(!members.hear_address(9, "db9:7402"));
     }
 

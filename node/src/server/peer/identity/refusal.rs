@@ -6,6 +6,9 @@ use uuid::Uuid;
 
 use super::protocol::{PROTOCOL, Protocol};
 
+/// In a refusal of a node that is no member: the log index of the committed membership that does not have it.
+pub(super) const MEMBERSHIP_HEADER: &str = "rstmdb-membership";
+
 /// Why the two sides refuse to talk to each other. Operators read these texts in the logs of both nodes, far from where
 /// they were made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,9 +64,14 @@ pub(crate) enum IdentityRefusal {
     #[error(
         "node {node_id} is not a member of this cluster as far as node {our_id} knows: add it with `rstmdb-cli \
          cluster add`. If it is a member already, name a present member in cluster.join of node {our_id} and restart \
-         node {our_id}"
+         node {our_id}. If it was removed, stop it"
     )]
-    NoMember { node_id: u64, our_id: u64 },
+    NoMember {
+        node_id: u64,
+        our_id: u64,
+        /// The log index of the committed membership that does not have it, if there is one.
+        membership: Option<u64>,
+    },
     #[error(
         "the caller says that it is node {node_id}, whose address is {addr}, but its certificate is for {names}: give \
          node {node_id} a certificate for its address, or list a name of this one in cluster.tls.allowed_names of node \
@@ -84,6 +92,16 @@ pub(crate) enum IdentityRefusal {
 
 impl From<IdentityRefusal> for Status {
     fn from(refusal: IdentityRefusal) -> Self {
-        Self::failed_precondition(refusal.to_string())
+        let mut status = Self::failed_precondition(refusal.to_string());
+        if let IdentityRefusal::NoMember {
+            membership: Some(index),
+            ..
+        } = refusal
+        {
+            status
+                .metadata_mut()
+                .insert(MEMBERSHIP_HEADER, index.into());
+        }
+        status
     }
 }

@@ -1,5 +1,7 @@
 //! Decoding gives the value that was encoded. An unknown field or kind is refused by its name.
 
+mod locks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -18,7 +18,9 @@ use super::replica_calls::{create, put};
 use super::replicas::{replica_options, store};
 use super::support::{eventually, options};
 use crate::replica::Formation;
-use crate::server::peer::{BadAddress, Channel, Connections, Dial, PeerServer, SmallSegments};
+use crate::server::peer::{
+    BadAddress, Channel, Connections, Dial, Others, PeerServer, SmallSegments,
+};
 use crate::server::product::{Replica, TokioHost};
 
 /// Larger than any message of appends: it goes in pieces.
@@ -32,7 +34,12 @@ struct Memory {
 }
 
 impl Dial for Memory {
-    fn dial(&self, addr: &str, _small: SmallSegments) -> Result<Channel, BadAddress> {
+    fn dial(
+        &self,
+        addr: &str,
+        _others: Others,
+        _small: SmallSegments,
+    ) -> Result<Channel, BadAddress> {
         let (memory, addr) = (self.clone(), addr.to_owned());
         let call = move |request: Request<Body>| {
             memory.calls.lock().insert(request.uri().path().to_owned());

@@ -32,6 +32,8 @@ pub(crate) struct Path<T: Types> {
     progress: AtomicU64,
     /// How often nothing arrived although heartbeats or other small calls were answered.
     stalls: AtomicU64,
+    /// How often another node has answered in place of this one.
+    turn: AtomicU64,
     known: Mutex<PathFacts<T>>,
 }
 
@@ -48,6 +50,21 @@ struct PathFacts<T: Types> {
 }
 
 impl<T: Types> Path<T> {
+    /// Which of the node's addresses is tried first.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Relaxed)
+    }
+
+    /// Another node has answered over a connection that was opened in this turn. Such a connection may have carried
+    /// several calls, but only one turn ends.
+    pub(crate) fn misdirected(&self, turn: u64) {
+        let ended =
+            self.turn
+                .compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
+        // Another call was faster.
+        let _ = ended;
+    }
+
     pub(crate) fn beat(&self) {
         self.known.lock().beat = Some(T::now());
     }
@@ -149,6 +166,15 @@ mod tests {
             log_id: Some(wire::LogId { term: 1, index }),
             entry: None,
             bytes,
+        }
+    }
+
+    #[test]
+    fn the_calls_of_one_connection_end_one_turn() {
+        let path = Path::<Product>::default();
+        for (turn, next) in [(0, 1), (0, 1), (1, 2), (0, 2), (1, 2), (2, 3)] {
+            path.misdirected(turn);
+            assert_eq!(path.turn(), next);
         }
     }
 

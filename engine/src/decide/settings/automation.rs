@@ -11,7 +11,10 @@ use crate::fact::{self, Body};
 use crate::limits::REASON_BYTES_MAX;
 
 impl Decider<'_> {
-    pub(super) fn set_automation(self, set: &SetAutomation) -> Result<OpDecision, Refusal> {
+    pub(in crate::decide) fn set_automation(
+        self,
+        set: &SetAutomation,
+    ) -> Result<OpDecision, Refusal> {
         check(set)?;
         self.require(Feature::Automation)?;
         let present = self.view.automation();

@@ -37,7 +37,8 @@ impl<'a> Scope<'a> {
             | Body::SetLevel(_)
             | Body::TimerSpent(_)
             | Body::SetTimers(_)
-            | Body::SetAutomation(_) => None,
+            | Body::SetAutomation(_)
+            | Body::LockChanged(_) => None,
         }
     }
 }

@@ -8,16 +8,16 @@ use crate::fact::{Body, SetLevel};
 
 impl Decider<'_> {
     /// Refuses what needs more than the level that the cluster has once all facts in flight are applied.
-    pub(super) fn require(self, feature: Feature) -> Result<(), Refusal> {
+    pub(in crate::decide) fn require(self, feature: Feature) -> Result<(), Refusal> {
         Refusal::unless_reached(self.view.level(), feature)
     }
 
     /// Whether the cluster has that level.
-    pub(super) fn reaches(self, feature: Feature) -> bool {
+    pub(in crate::decide) fn reaches(self, feature: Feature) -> bool {
         self.require(feature).is_ok()
     }
 
-    pub(super) fn set_level(self, level: u32) -> Result<OpDecision, Refusal> {
+    pub(in crate::decide) fn set_level(self, level: u32) -> Result<OpDecision, Refusal> {
         let understood = self.view.state.understands();
         if !(FIRST..=understood).contains(&level) {
             let problem = format!(

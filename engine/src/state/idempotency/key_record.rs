@@ -4,7 +4,7 @@ pub(crate) mod key_name;
 
 use std::sync::Arc;
 
-use super::table::Keyed;
+use crate::state::table::Keyed;
 use key_name::{instance_in, is_of_delete};
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.
@@ -55,7 +55,7 @@ pub(crate) struct KeyParts<'a> {
 
 impl KeyRecord {
     /// `place` is where it stands in the order of all keys of this node.
-    pub(super) fn new(parts: &KeyParts<'_>, place: u64, buffer: &mut Vec<u8>) -> Self {
+    pub(in crate::state) fn new(parts: &KeyParts<'_>, place: u64, buffer: &mut Vec<u8>) -> Self {
         buffer.clear();
         buffer.extend_from_slice(&parts.params_hash.to_le_bytes());
         buffer.extend_from_slice(&parts.time_ms.to_le_bytes());
@@ -87,7 +87,7 @@ impl KeyRecord {
         u64::from_le_bytes(self.number(at::OFFSET))
     }
 
-    pub(super) fn place(&self) -> u64 {
+    pub(in crate::state) fn place(&self) -> u64 {
         u64::from_le_bytes(self.number(at::PLACE))
     }
 

@@ -1,0 +1,26 @@
+//! The arguments of `clock`.
+
+use clap::{Args, Subcommand};
+
+/// `clock`.
+#[derive(Debug, Args)]
+pub struct Clock {
+    /// What to do. Without it, the command shows the time.
+    #[command(subcommand)]
+    pub command: Option<ClockCommand>,
+}
+
+/// The subcommands of `clock`.
+#[derive(Debug, Subcommand)]
+pub enum ClockCommand {
+    /// Let time pass, and wait until everything that is due by then was done.
+    Advance(ClockAdvance),
+}
+
+/// `clock advance`.
+#[derive(Debug, Args)]
+pub struct ClockAdvance {
+    /// How much: 30m, 1h30m, 90d.
+    #[arg(value_name = "DURATION")]
+    pub by: String,
+}

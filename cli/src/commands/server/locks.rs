@@ -1,0 +1,82 @@
+//! lock acquire, lock renew, lock release, lock get, lock list, lock run.
+
+mod run;
+
+use std::time::Duration;
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
+use rstmdb_rcp::message::op;
+
+use crate::Error;
+use crate::args::{self, LockCommand};
+use crate::session::Session;
+
+pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Result<(), Error> {
+    match args.command {
+        LockCommand::Acquire(args) => acquire(session, args).await,
+        LockCommand::Renew(args) => {
+            let params = LockRenew {
+                name: args.name.into(),
+                token: args.token,
+                ttl_ms: args.ttl.map(millis),
+                meta: args.about.meta(),
+            };
+            session.show(op::LOCK_RENEW, &params).await
+        }
+        LockCommand::Release(args) => {
+            let params = LockRelease {
+                name: args.name.into(),
+                token: args.token,
+                meta: args.about.meta(),
+            };
+            session.show(op::LOCK_RELEASE, &params).await
+        }
+        LockCommand::Get(args) => {
+            let params = LockGet {
+                name: args.name.into(),
+                read: args.freshness.options(),
+            };
+            session.show(op::LOCK_GET, &params).await
+        }
+        LockCommand::List(args) => {
+            let params = LockList {
+                prefix: args.prefix.map(Into::into),
+                limit: Some(args.limit),
+                after: args.after.map(Into::into),
+                read: args.freshness.options(),
+            };
+            session.show(op::LOCK_LIST, &params).await
+        }
+        LockCommand::Run(args) => run::run(session, args).await,
+    }
+    .map_err(of_lock)
+}
+
+async fn acquire(session: &Session, args: args::LockAcquire) -> Result<(), Error> {
+    let owner = args.owner.unwrap_or_else(|| {
+        let unique = uuid::Uuid::new_v4().simple();
+        format!("rstmdb-cli-{unique}")
+    });
+    let params = LockAcquire {
+        name: args.how.name.into(),
+        owner: owner.into(),
+        ttl_ms: millis(args.how.ttl),
+        wait_ms: args.how.wait.map(millis),
+        meta: args.how.about.meta(),
+    };
+    session.show(op::LOCK_ACQUIRE, &params).await
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The errors of locks have exit codes of their own.
+fn of_lock(error: Error) -> Error {
+    match error {
+        Error::Refused(body) if body.code == Code::LockHeld => Error::LockHeld(body),
+        Error::Refused(body) if body.code == Code::LockLost => Error::LockLost(body.to_string()),
+        error => error,
+    }
+}

@@ -1,0 +1,148 @@
+//! A change of a lock in the making.
+
+use std::sync::Arc;
+
+use crate::api::command::AcquireLock;
+use crate::api::reply::LockView;
+use crate::fact::{LockChanged, LockEnded, LockHolder, LockWaiter};
+use crate::limits::LOCK_CLAIM_MS_MAX;
+use crate::state::locks::{Lock, Waiter};
+
+pub(super) struct LockChange<'l> {
+    lock: Option<&'l Lock>,
+    name: &'l str,
+    now_ms: u64,
+    ended: Option<LockEnded>,
+    /// Who holds the lock after the change; token 0 if it is granted now.
+    pub(super) holder: Option<LockHolder>,
+    /// Those that are in the queue after the change, by place, also those that have lost their place.
+    queue: Vec<(u64, &'l Waiter)>,
+    gone: Vec<u64>,
+    waiter: Option<LockWaiter>,
+}
+
+impl<'l> LockChange<'l> {
+    /// No change yet.
+    pub(super) fn begin(lock: Option<&'l Lock>, name: &'l str, now_ms: u64) -> Self {
+        let queue = lock.iter().flat_map(|lock| lock.waiters.iter());
+        Self {
+            lock,
+            name,
+            now_ms,
+            ended: None,
+            holder: lock.map(|lock| LockHolder {
+                owner: lock.owner.to_string(),
+                token: lock.token,
+                expires_ms: lock.expires_ms,
+                ttl_ms: lock.ttl_ms,
+            }),
+            queue: queue.map(|(place, waiter)| (*place, &**waiter)).collect(),
+            gone: Vec::new(),
+            waiter: None,
+        }
+    }
+
+    /// Ends the holding, and gives the lock to the first that waits. `asks` is there to ask, so it has not lost its
+    /// place.
+    pub(super) fn end(&mut self, expired: bool, asks: Option<&str>) {
+        let Some(held) = self.holder.take() else {
+            return;
+        };
+        self.ended = Some(LockEnded {
+            owner: held.owner,
+            token: held.token,
+            expired,
+        });
+        let now_ms = self.now_ms;
+        let waits = |waiter: &Waiter| now_ms < waiter.until_ms || asks == Some(&*waiter.owner);
+        let first = self.queue.iter().position(|(_, waiter)| waits(waiter));
+        // If no owner waits any more, the lock is free, and nobody's place is left.
+        let passed = first.map_or(self.queue.len(), |first| first + 1);
+        let mut passed: Vec<(u64, &Waiter)> = self.queue.drain(..passed).collect();
+        self.gone.extend(passed.iter().map(|(place, _)| *place));
+        if let Some((_, waiter)) = passed.pop().filter(|_| first.is_some()) {
+            self.holder = Some(LockHolder {
+                owner: waiter.owner.to_string(),
+                token: 0,
+                expires_ms: now_ms.saturating_add(waiter.ttl_ms.min(LOCK_CLAIM_MS_MAX)),
+                ttl_ms: waiter.ttl_ms,
+            });
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// The place of an owner.
+    pub(super) fn place_of(&self, owner: &str) -> Option<(u64, &'l Waiter)> {
+        let mut queue = self.queue.iter();
+        queue.find(|(_, waiter)| *waiter.owner == *owner).copied()
+    }
+
+    /// If there are so many, those go that have lost their place.
+    pub(super) fn make_room(&mut self, most: usize) {
+        if self.queue.len() < most {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(|(_, waiter)| now_ms < waiter.until_ms);
+        self.queue = stay;
+        self.gone.extend(go.iter().map(|(place, _)| *place));
+    }
+
+    /// How many are in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many wait before a place; 0: the place that is given now.
+    pub(super) fn ahead(&self, place: u64) -> u64 {
+        let before = self.queue.iter().filter(|(other, waiter)| {
+            (place == 0 || *other < place) && self.now_ms < waiter.until_ms
+        });
+        before.count() as u64
+    }
+
+    /// Gives the owner a place, or prolongs the one that it has.
+    pub(super) fn wait(&mut self, acquire: &AcquireLock, place: u64, until_ms: u64) {
+        self.waiter = Some(LockWaiter {
+            owner: acquire.owner.clone(),
+            place,
+            ttl_ms: acquire.ttl_ms,
+            until_ms,
+        });
+    }
+
+    /// The lock after the change.
+    pub(super) fn shown(&self, now_ms: u64) -> LockView {
+        let asks = self.waiter.as_ref();
+        let others = self.queue.iter().filter(|(place, waiter)| {
+            now_ms < waiter.until_ms && asks.is_none_or(|asks| asks.place != *place)
+        });
+        let waiting = others.count() as u64 + u64::from(asks.is_some());
+        let holder = self.holder.clone().unwrap_or_default();
+        LockView {
+            name: Arc::from(self.name),
+            owner: Arc::from(holder.owner),
+            token: holder.token,
+            expires_ms: holder.expires_ms,
+            ttl_ms: holder.ttl_ms,
+            waiting,
+        }
+    }
+
+    pub(super) fn fact(mut self) -> LockChanged {
+        self.gone.sort_unstable();
+        LockChanged {
+            name: self.name.to_owned(),
+            prev_offset: self.lock.map_or(0, |lock| lock.last_offset),
+            ended: self.ended,
+            holder: self.holder,
+            waiter: self.waiter,
+            gone: self.gone,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The locks in a snapshot.
+
+use std::sync::Arc;
+
+use super::StateLoader;
+use super::proto;
+use crate::state::locks::{Lock, Waiter};
+
+impl StateLoader {
+    pub(super) fn lock(&mut self, message: proto::Lock) -> Result<(), String> {
+        let name = message.name;
+        if self.state.locks.get(&name).is_some() {
+            return Err(format!("lock {name:?} is there twice"));
+        }
+        self.check_offset(message.last_offset)?;
+        let places = message.waiters.windows(2);
+        let ascend = places.into_iter().all(|it| it[0].place < it[1].place);
+        let last_place = message.waiters.last().map_or(0, |waiter| waiter.place);
+        if !ascend || message.token.max(last_place) > message.last_offset {
+            return Err(format!(
+                "the places at lock {name:?} do not ascend, or are behind its last change"
+            ));
+        }
+        let waiters = message.waiters.into_iter().map(|waiter| {
+            let of_place = Waiter {
+                owner: Arc::from(waiter.owner),
+                ttl_ms: waiter.ttl_ms,
+                until_ms: waiter.until_ms,
+            };
+            (waiter.place, Arc::new(of_place))
+        });
+        let lock = Lock {
+            name: Arc::from(name.as_str()),
+            last_offset: message.last_offset,
+            owner: Arc::from(message.owner),
+            token: message.token,
+            expires_ms: message.expires_ms,
+            ttl_ms: message.ttl_ms,
+            waiters: waiters.collect(),
+        };
+        if let (_, Some(digest)) = self.state.locks.put(&name, Some(lock)) {
+            self.state.add_digest(digest);
+        }
+        Ok(())
+    }
+}

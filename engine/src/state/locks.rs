@@ -1,0 +1,274 @@
+//! The locks that are held: by name, and in the order in which they expire.
+//!
+//! A lock that nobody holds is not here. An owner that waits has a place, the offset of the fact that gave it, and lower
+//! places get the lock first. A place is lost at its time unless the owner asks again; until another owner gets the lock
+//! it stays where it is, so that an owner that asks late still finds it.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::invariants::{BrokenInvariant, ensure};
+use crate::fact::{LockChanged, LockWaiter};
+
+/// All locks that are held.
+#[derive(Clone, Default)]
+pub(crate) struct Locks {
+    by_name: OrdMap<Arc<str>, Arc<Lock>>,
+    expiries: OrdSet<(u64, Arc<str>)>,
+    waiting: usize,
+}
+
+/// A lock that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lock {
+    pub(crate) name: Arc<str>,
+    /// The offset of its last fact.
+    pub(crate) last_offset: u64,
+    pub(crate) owner: Arc<str>,
+    pub(crate) token: u64,
+    /// Exclusive.
+    pub(crate) expires_ms: u64,
+    pub(crate) ttl_ms: u64,
+    /// By place.
+    pub(crate) waiters: OrdMap<u64, Arc<Waiter>>,
+}
+
+/// An owner that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) owner: Arc<str>,
+    pub(crate) ttl_ms: u64,
+    /// Exclusive.
+    pub(crate) until_ms: u64,
+}
+
+impl Lock {
+    /// Whether this token holds the lock at this time.
+    pub(crate) fn is_held_with(&self, token: u64, now_ms: u64) -> bool {
+        self.token == token && !self.has_expired(now_ms)
+    }
+
+    pub(crate) fn has_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms <= now_ms
+    }
+
+    /// How many owners wait at this time.
+    pub(crate) fn waiting(&self, now_ms: u64) -> u64 {
+        let waiters = self.waiters.values();
+        waiters.filter(|waiter| now_ms < waiter.until_ms).count() as u64
+    }
+
+    /// The lock after a fact; `None` if it is free then.
+    ///
+    /// # Errors
+    /// What in the fact does not fit the lock.
+    pub(crate) fn after(
+        before: Option<&Self>,
+        fact: &LockChanged,
+        offset: u64,
+        time_ms: u64,
+    ) -> Result<Option<Self>, &'static str> {
+        let mut waiters = before.map_or_else(OrdMap::new, |lock| lock.waiters.clone());
+        for place in &fact.gone {
+            if waiters.remove(place).is_none() {
+                return Err("an owner waits no longer that has not waited");
+            }
+        }
+        let kept = Self::kept(before, fact, time_ms)?;
+        let Some(holder) = &fact.holder else {
+            let is_free = kept.is_none() && waiters.is_empty() && fact.waiter.is_none();
+            return match is_free {
+                true => Ok(None),
+                false => Err("a lock becomes free that is held, or that owners wait for"),
+            };
+        };
+        let fits = kept.is_none_or(|lock| {
+            lock.token == holder.token
+                && *lock.owner == *holder.owner
+                && lock.expires_ms <= holder.expires_ms
+        });
+        if !fits || kept.is_none() != (holder.token == 0) {
+            return Err(
+                "a lock is held by one owner and goes to another, or its expiry moves back",
+            );
+        }
+        let mut lock = Self {
+            name: before.map_or_else(|| fact.name.as_str().into(), |lock| lock.name.clone()),
+            last_offset: offset,
+            owner: kept.map_or_else(|| holder.owner.as_str().into(), |lock| lock.owner.clone()),
+            token: kept.map_or(offset, |lock| lock.token),
+            expires_ms: holder.expires_ms,
+            ttl_ms: holder.ttl_ms,
+            waiters,
+        };
+        if let Some(asked) = &fact.waiter {
+            lock.queue(asked)?;
+        }
+        if kept.is_none() && lock.waits(&lock.owner) {
+            return Err("an owner holds a lock and waits for it");
+        }
+        Ok(Some(lock))
+    }
+
+    /// The lock, if its holding goes on.
+    fn kept<'l>(
+        before: Option<&'l Self>,
+        fact: &LockChanged,
+        time_ms: u64,
+    ) -> Result<Option<&'l Self>, &'static str> {
+        let Some(ended) = &fact.ended else {
+            return Ok(before);
+        };
+        match before {
+            Some(lock) if lock.token == ended.token => match ended.expired {
+                true if !lock.has_expired(time_ms) => Err("a lock expires before its time"),
+                _ => Ok(None),
+            },
+            _ => Err("a lock ends that was not held with this token"),
+        }
+    }
+
+    /// Whether an owner has a place.
+    pub(crate) fn waits(&self, owner: &str) -> bool {
+        let mut waiters = self.waiters.values();
+        waiters.any(|waiter| *waiter.owner == *owner)
+    }
+
+    /// Gives an owner a place, or prolongs the one that it has.
+    fn queue(&mut self, asked: &LockWaiter) -> Result<(), &'static str> {
+        let waiter = Waiter {
+            owner: Arc::from(asked.owner.as_str()),
+            ttl_ms: asked.ttl_ms,
+            until_ms: asked.until_ms,
+        };
+        let fits = match asked.place {
+            0 => waiter.owner != self.owner && !self.waits(&waiter.owner),
+            place => {
+                let there = self.waiters.get(&place);
+                there.is_some_and(|there| there.owner == waiter.owner)
+            }
+        };
+        if !fits {
+            return Err(
+                "an owner gets a second place, or asks again at a place that is not its own",
+            );
+        }
+        let place = match asked.place {
+            0 => self.last_offset,
+            place => place,
+        };
+        self.waiters.insert(place, Arc::new(waiter));
+        Ok(())
+    }
+
+    pub(in crate::state) fn digest(&self) -> u128 {
+        let mut text = vec![b'L'];
+        let put = |text: &mut Vec<u8>, numbers: [u64; 3], name: &str| {
+            for number in numbers {
+                text.extend_from_slice(&number.to_le_bytes());
+            }
+            text.extend_from_slice(&(name.len() as u64).to_le_bytes());
+            text.extend_from_slice(name.as_bytes());
+        };
+        put(&mut text, [self.last_offset, self.token, 0], &self.name);
+        put(&mut text, [self.expires_ms, self.ttl_ms, 0], &self.owner);
+        for (place, waiter) in &self.waiters {
+            let numbers = [*place, waiter.ttl_ms, waiter.until_ms];
+            put(&mut text, numbers, &waiter.owner);
+        }
+        xxh3_128(&text)
+    }
+}
+
+impl Locks {
+    /// How many are held.
+    pub(crate) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// How many owners wait, also those that have lost their place and may yet find it.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Lock>> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Lock>> {
+        self.by_name.values()
+    }
+
+    /// By name, from the first that is not below `name`.
+    pub(crate) fn since<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Arc<Lock>> + use<'a> {
+        let from: Arc<str> = Arc::from(name);
+        self.by_name.range(from..).map(|(_, lock)| lock)
+    }
+
+    /// In the order in which they expire.
+    pub(crate) fn by_expiry(&self) -> impl Iterator<Item = &Arc<Lock>> {
+        let expiries = self.expiries.iter();
+        expiries.filter_map(|(_, name)| self.by_name.get(name))
+    }
+
+    /// When the first of them expires.
+    pub(crate) fn first_expiry_ms(&self) -> Option<u64> {
+        self.expiries.get_min().map(|(expires_ms, _)| *expires_ms)
+    }
+
+    /// Puts a lock in place of the earlier one; gives the digests of what went and what came.
+    pub(super) fn put(&mut self, name: &str, lock: Option<Lock>) -> (Option<u128>, Option<u128>) {
+        let gone = self.by_name.remove(name).map(|gone| {
+            self.expiries.remove(&(gone.expires_ms, gone.name.clone()));
+            self.waiting -= gone.waiters.len();
+            gone.digest()
+        });
+        let come = lock.map(|lock| {
+            let digest = lock.digest();
+            self.expiries.insert((lock.expires_ms, lock.name.clone()));
+            self.waiting += lock.waiters.len();
+            self.by_name.insert(lock.name.clone(), Arc::new(lock));
+            digest
+        });
+        (gone, come)
+    }
+
+    /// Checks that the order of expiry holds exactly the locks, that nothing is newer than what was applied, and that no
+    /// owner has two places.
+    pub(super) fn check(&self, last_applied: u64) -> Result<(), BrokenInvariant> {
+        let mut waiting = 0;
+        for (name, lock) in &self.by_name {
+            let place = (lock.expires_ms, name.clone());
+            ensure(*name == lock.name && self.expiries.contains(&place), || {
+                format!("lock {name:?} says {:?}, or does not expire", lock.name)
+            })?;
+            let last_place = lock.waiters.get_max().map_or(0, |(place, _)| *place);
+            let newest = lock.token.max(last_place);
+            ensure(
+                newest <= lock.last_offset && lock.last_offset <= last_applied,
+                || {
+                    format!(
+                        "lock {name:?} was changed at {newest} and last at {}, {last_applied} was applied last",
+                        lock.last_offset
+                    )
+                },
+            )?;
+            let mut owners: Vec<&str> = lock.waiters.values().map(|it| &*it.owner).collect();
+            owners.push(&lock.owner);
+            owners.sort_unstable();
+            ensure(owners.windows(2).all(|it| it[0] != it[1]), || {
+                format!("an owner has two places at lock {name:?}")
+            })?;
+            waiting += lock.waiters.len();
+        }
+        let (kept, found) = (
+            (self.expiries.len(), self.waiting),
+            (self.by_name.len(), waiting),
+        );
+        ensure(kept == found, || {
+            format!("locks and waiters count {kept:?} and are {found:?}")
+        })
+    }
+}

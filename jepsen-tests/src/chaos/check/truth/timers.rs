@@ -1,0 +1,124 @@
+//! An account of the timers of a log: the simulation's, fed with the entries that took effect.
+
+use std::collections::BTreeMap;
+
+use rstmdb_engine::fact::{self, Body};
+use rstmdb_sim::check::facts::MOVES;
+use rstmdb_sim::check::timers::{Armed, Change, WantedTimers};
+use serde_json::{Map, Value};
+
+use crate::load::machines::Machine;
+
+/// Why the suite pauses automation at the end.
+pub const AT_THE_END: &str = "the end of the run";
+
+/// What the log says of timers.
+#[derive(Debug, Default)]
+pub struct TimersOfLog {
+    /// Those that are armed at the end.
+    pub armed: Armed,
+    /// The states of the gates.
+    states: BTreeMap<String, String>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+    /// By how much the first timer was overdue when the suite paused automation at the end.
+    pub overdue_ms: Option<u64>,
+}
+
+impl TimersOfLog {
+    /// Takes an entry that took effect.
+    pub fn take(&mut self, offset: u64, entry: &fact::Entry) {
+        for body in entry.facts.iter().filter_map(|fact| fact.body.as_ref()) {
+            if let Err(problem) = self.take_fact(body, offset, entry) {
+                self.problems.push(format!("at {offset}: {problem}"));
+            }
+        }
+    }
+
+    fn take_fact(&mut self, body: &Body, offset: u64, entry: &fact::Entry) -> Result<(), String> {
+        let time_ms = entry.time_ms;
+        let none = WantedTimers::default();
+        let change = Change {
+            id: "",
+            machine: Machine::Gate,
+            entered: None,
+            fired: None,
+            moves: &none,
+            timers: None,
+            offset,
+            time_ms,
+        };
+        match body {
+            Body::CreateInstance(create) if is_gate(&create.machine) => {
+                let (id, state) = (create.instance_id.clone(), create.state.clone());
+                self.states.insert(id, state);
+                self.armed.take(Change {
+                    id: &create.instance_id,
+                    entered: Some(&create.state),
+                    timers: create.timers.as_ref(),
+                    ..change
+                })
+            }
+            Body::ApplyEvent(apply) if is_gate(&apply.machine) => {
+                let moves = moves_of(apply.payload.as_deref());
+                let is_anew = Machine::Gate.reenters(&apply.event);
+                let entered = apply.to_state != apply.from_state || is_anew;
+                let (id, state) = (apply.instance_id.clone(), apply.to_state.clone());
+                self.states.insert(id, state);
+                self.armed.take(Change {
+                    id: &apply.instance_id,
+                    entered: entered.then_some(&*apply.to_state),
+                    fired: apply.fired.as_ref(),
+                    moves: &moves,
+                    timers: apply.timers.as_ref(),
+                    ..change
+                })
+            }
+            Body::DeleteInstance(delete) if is_gate(&delete.machine) => {
+                let (id, fired) = (&delete.instance_id, delete.fired.as_ref());
+                self.states.remove(id);
+                self.armed.delete(id, Machine::Gate, fired, time_ms)
+            }
+            Body::TimerSpent(spent) => {
+                let state = self.states.get(&spent.instance_id);
+                let state = state.ok_or("a timer of nothing is spent")?;
+                let refused = Machine::Gate.next(state, &spent.event, &Map::new()).err();
+                let refused = refused.filter(|_| !spent.event.is_empty());
+                let refused = refused.map(|refusal| refusal.code());
+                self.armed
+                    .take_spent(spent, Machine::Gate, refused, offset, time_ms)
+            }
+            Body::SetTimers(set) => {
+                let reason = entry.meta.as_ref().and_then(|meta| meta.reason.clone());
+                let wanted: Value = serde_json::from_str(&reason.unwrap_or_default())
+                    .map_err(|_| "its client says nothing of timers")?;
+                self.armed.take(Change {
+                    id: &set.instance_id,
+                    moves: &WantedTimers::read(Some(&wanted)),
+                    timers: set.timers.as_ref(),
+                    ..change
+                })
+            }
+            Body::SetAutomation(set) => {
+                if set.paused && set.reason == AT_THE_END {
+                    let first_ms = self.armed.first_ms();
+                    let overdue_ms =
+                        first_ms.map_or(0, |first_ms| time_ms.saturating_sub(first_ms));
+                    self.overdue_ms = Some(overdue_ms);
+                }
+                self.armed.set_automation(set, time_ms);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_gate(machine: &str) -> bool {
+    machine == Machine::Gate.name()
+}
+
+fn moves_of(payload: Option<&[u8]>) -> WantedTimers {
+    let payload: Option<Value> = payload.and_then(|text| serde_json::from_slice(text).ok());
+    WantedTimers::read(payload.as_ref().map(|payload| &payload[MOVES]))
+}

@@ -1,0 +1,62 @@
+//! CLOCK_ADVANCE.
+
+use std::sync::Arc;
+
+use rstmdb_rcp::Code;
+use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
+use serde_json::value::RawValue;
+
+use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::clients::shared::ServerShared;
+use crate::server::messages::failure::{self, Effect};
+
+pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+    let ClockAdvance { by } = read_params(params)?;
+    let by_ms = match by.as_deref() {
+        None => None,
+        Some(text) => Some(rstmdb_engine::span::parse(text).ok_or_else(|| {
+            let shown: String = text.chars().take(64).collect();
+            let problem = format!(
+                "expected a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), found {shown:?}"
+            );
+            failure::bad_request("params.by", &problem)
+        })?),
+    };
+    let access = match by_ms {
+        // What comes behind it finds everything decided that was due.
+        Some(_) => Access::Exclusive,
+        None => Access::Read,
+    };
+    Ok(RequestPlan {
+        claim: Claim {
+            touch: Touch::Everything,
+            access,
+        },
+        effect: match by_ms {
+            Some(_) => Effect::Write { keyed: false },
+            None => Effect::None,
+        },
+        job: Job::Clock { by_ms },
+    })
+}
+
+/// Advances the clock, or only says what it shows.
+pub(super) fn start(shared: Arc<ServerShared>, by_ms: Option<u64>) -> Running {
+    Running::boxed(async move {
+        let now = match by_ms {
+            Some(by_ms) => shared.replica.advance_clock(by_ms).await,
+            None => shared.replica.manual_now_ms(),
+        };
+        let now = now.ok_or_else(|| {
+            let message = "the clock of this server goes by itself: only a server that was started with `rstmdb --dev \
+                           --clock manual` can advance it";
+            ErrorBody::new(Code::Forbidden, message)
+        })?;
+        Ok(Answer {
+            body: Body::json(&ClockAdvanceResult { now }),
+            wal_offset: None,
+        })
+    })
+}
