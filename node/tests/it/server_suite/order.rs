@@ -8,7 +8,8 @@ use super::support::{Conn, TestNode, outcome};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pipelined_requests_of_one_instance_take_effect_in_their_order() {
-    let node = TestNode::start(&[]).await;
+    // They all come at once and wait for each other: 420 answers, one after the other, on a machine that may be busy.
+    let node = TestNode::start(&[("RSTMDB_REQUEST_TIMEOUT_MS", "60000")]).await;
     let mut conn = Conn::open(node.addr).await;
     let (_, id) = conn.order().await;
     let mut asked = HashMap::new();
