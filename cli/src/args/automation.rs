@@ -32,10 +32,10 @@ pub struct Pause {
 /// `automation resume`.
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// Actions that became due during the pause do not happen. Has no effect yet: nothing is automatic.
+    /// Timers that became due during the pause do not fire any more.
     #[arg(long, conflicts_with = "shift_timers")]
     pub skip_overdue: bool,
-    /// Move all future times by the length of the pause. Has no effect yet: nothing is automatic.
+    /// Move the timers by the length of the pause, so that the pause does not count.
     #[arg(long)]
     pub shift_timers: bool,
     /// What is said about it.

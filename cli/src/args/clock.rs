@@ -13,7 +13,8 @@ pub struct Clock {
 /// The subcommands of `clock`.
 #[derive(Debug, Subcommand)]
 pub enum ClockCommand {
-    /// Let time pass, and wait until everything that is due by then was done.
+    /// Let time pass, and wait until everything that is due by then was done: up to 610 s, or --timeout if that is longer.
+    /// Do not repeat it after a timeout: the clock goes on, and a repetition would advance it twice.
     Advance(ClockAdvance),
 }
 

@@ -143,7 +143,9 @@ pub struct InstanceId {
 #[derive(Debug, Args)]
 pub struct HashToken {
     /// The token; read from standard input when absent.
-    pub token: Option<String>,
+    // A name of its own: `token` is the global option.
+    #[arg(value_name = "TOKEN")]
+    pub plain_token: Option<String>,
 }
 
 /// `put-machine`.

@@ -242,3 +242,31 @@ fn naming_a_certificate_asks_for_tls() {
         assert!(cli.global.wants_tls(), "for {option}");
     }
 }
+
+/// clap would hand the value of one to the other.
+#[test]
+fn no_argument_of_a_command_has_the_name_of_a_global_option() {
+    fn look(command: &clap::Command, globals: &[String], clashes: &mut Vec<String>) {
+        for sub in command.get_subcommands() {
+            let own = sub
+                .get_arguments()
+                .filter(|argument| !argument.is_global_set());
+            let own = own.map(|argument| argument.get_id().to_string());
+            let taken = own.filter(|id| globals.contains(id));
+            clashes.extend(taken.map(|id| format!("{} {id}", sub.get_name())));
+            look(sub, globals, clashes);
+        }
+    }
+    let command = Cli::command();
+    let globals = command
+        .get_arguments()
+        .filter(|argument| argument.is_global_set());
+    let globals: Vec<String> = globals
+        .map(|argument| argument.get_id().to_string())
+        .collect();
+    assert!(globals.len() > 10);
+    let mut clashes = Vec::new();
+    look(&command, &globals, &mut clashes);
+    // There -v is the version, so the global option has no short form.
+    assert_eq!(clashes, ["put-machine verbose", "get-machine verbose"]);
+}

@@ -41,7 +41,7 @@ pub(super) async fn replication_status(session: &Session) -> Result<(), Error> {
 }
 
 pub(super) fn hash_token(session: &Session, args: HashToken) -> Result<(), Error> {
-    let token = match args.token {
+    let token = match args.plain_token {
         Some(token) => token,
         None => input::read_to_string(STDIN)?,
     };

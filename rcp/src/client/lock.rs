@@ -255,8 +255,9 @@ impl Lock {
     /// Releases the lock: the first that waits gets it at once.
     ///
     /// # Errors
-    /// [`Error::LockLost`] when it was lost before. After any other error the lock may be held until it expires.
+    /// [`Error::LockLost`] when it was lost before, at once. After any other error the lock may be held until it expires.
     pub async fn release(mut self) -> Result<(), Error> {
+        self.check()?;
         self.stop();
         self.over = true;
         let (client, name) = (self.client.clone(), self.name.clone());

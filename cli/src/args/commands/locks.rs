@@ -76,7 +76,9 @@ pub struct LockRenew {
     /// The lock's name.
     pub name: String,
     /// The token that `lock acquire` has printed.
-    pub token: u64,
+    // A name of its own: `token` is the global option.
+    #[arg(value_name = "TOKEN")]
+    pub lock_token: u64,
     /// For how long from now; as before when absent.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
@@ -91,7 +93,9 @@ pub struct LockRelease {
     /// The lock's name.
     pub name: String,
     /// The token that `lock acquire` has printed.
-    pub token: u64,
+    // A name of its own: `token` is the global option.
+    #[arg(value_name = "TOKEN")]
+    pub lock_token: u64,
     /// Its metadata.
     #[command(flatten)]
     pub about: About,

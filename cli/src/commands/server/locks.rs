@@ -14,23 +14,26 @@ use crate::session::Session;
 
 pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Result<(), Error> {
     match args.command {
-        LockCommand::Acquire(args) => acquire(session, args).await,
+        LockCommand::Acquire(args) => acquire(session, args).await.map_err(if_held),
         LockCommand::Renew(args) => {
             let params = LockRenew {
                 name: args.name.into(),
-                token: args.token,
+                token: args.lock_token,
                 ttl_ms: args.ttl.map(millis),
                 meta: args.about.meta(),
             };
-            session.show(op::LOCK_RENEW, &params).await
+            session.show(op::LOCK_RENEW, &params).await.map_err(if_lost)
         }
         LockCommand::Release(args) => {
             let params = LockRelease {
                 name: args.name.into(),
-                token: args.token,
+                token: args.lock_token,
                 meta: args.about.meta(),
             };
-            session.show(op::LOCK_RELEASE, &params).await
+            session
+                .show(op::LOCK_RELEASE, &params)
+                .await
+                .map_err(if_lost)
         }
         LockCommand::Get(args) => {
             let params = LockGet {
@@ -48,9 +51,8 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Res
             };
             session.show(op::LOCK_LIST, &params).await
         }
-        LockCommand::Run(args) => run::run(session, args).await,
+        LockCommand::Run(args) => run::run(session, args).await.map_err(if_held),
     }
-    .map_err(of_lock)
 }
 
 async fn acquire(session: &Session, args: args::LockAcquire) -> Result<(), Error> {
@@ -72,10 +74,17 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The errors of locks have exit codes of their own.
-fn of_lock(error: Error) -> Error {
+/// That another owner holds the lock has an exit code of its own.
+fn if_held(error: Error) -> Error {
     match error {
         Error::Refused(body) if body.code == Code::LockHeld => Error::LockHeld(body),
+        error => error,
+    }
+}
+
+/// That the lock is lost has an exit code of its own.
+fn if_lost(error: Error) -> Error {
+    match error {
         Error::Refused(body) if body.code == Code::LockLost => Error::LockLost(body.to_string()),
         error => error,
     }

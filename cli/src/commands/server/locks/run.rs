@@ -31,12 +31,18 @@ pub(super) async fn run(session: &Session, args: LockRun) -> Result<(), Error> {
     if let Some(owner) = args.owner {
         asked = asked.owner(owner);
     }
-    let lock = asked.acquire().await.map_err(from_lock)?;
+    // If the lock of an outer fence is lost, or this one before the command is started, nothing has run.
+    let lock = asked.acquire().await.map_err(not_acquired)?;
     let ended = match LockedCommand::start(&lock, &args.command) {
         Ok(running) => running.supervise(&lock, args.grace).await,
         Err(error) => Err(error),
     };
-    match (ended, lock.release().await) {
+    let released = match lock.check() {
+        Ok(()) => lock.release().await,
+        // There is nothing to release, and perhaps no cluster that would answer.
+        Err(lost) => Err(lost),
+    };
+    match (ended, released) {
         (Err(error), _) => Err(error),
         // The command has ended, but it was not alone until then.
         (Ok(_), Err(error)) if error.is_lock_lost() => Err(from_lock(error)),
@@ -46,6 +52,13 @@ pub(super) async fn run(session: &Session, args: LockRun) -> Result<(), Error> {
             }
             exit_of(status)
         }
+    }
+}
+
+fn not_acquired(error: ClientError) -> Error {
+    match error {
+        error @ ClientError::LockLost { .. } => Error::Failed(error.to_string()),
+        error => from_client(error),
     }
 }
 
