@@ -59,20 +59,25 @@ impl ManualClock {
     /// come further.
     pub(crate) fn raised_ms(&self, least_ms: u64) -> u64 {
         let mut hands = self.hands.lock();
-        hands.shows_ms = hands.shows_ms.max(least_ms);
-        hands.goal_ms = hands.goal_ms.max(hands.shows_ms);
+        let behind_ms = least_ms.saturating_sub(hands.shows_ms);
+        hands.shows_ms += behind_ms;
+        // An advance that was asked for before goes as far as it was to go.
+        hands.goal_ms = hands.goal_ms.saturating_add(behind_ms);
         hands.shows_ms
     }
 
-    /// Advances it, waits until everything that is due by then was decided, and gives the time that it then shows.
+    /// Advances it, waits until everything that is due by then was decided, and gives the time that it then shows;
+    /// `None` if that is behind the last time that there is.
     ///
     /// If the caller stops waiting, the clock still goes to where the advance ends.
-    pub(crate) async fn advance(&self, by_ms: u64) -> u64 {
+    pub(crate) async fn advance(&self, by_ms: u64) -> Option<u64> {
         let number = {
             let mut hands = self.hands.lock();
-            hands.goal_ms = hands.goal_ms.saturating_add(by_ms);
-            // A log that has come further than that is not put back.
-            hands.goal_ms = hands.goal_ms.min(LATEST_MS.max(hands.shows_ms));
+            let goal_ms = hands.goal_ms.checked_add(by_ms)?;
+            if by_ms > 0 && goal_ms > LATEST_MS {
+                return None;
+            }
+            hands.goal_ms = goal_ms;
             hands.asked += 1;
             hands.asked
         };
@@ -82,7 +87,7 @@ impl ManualClock {
             {
                 let hands = self.hands.lock();
                 if hands.arrived >= number {
-                    return hands.shows_ms;
+                    return Some(hands.shows_ms);
                 }
             }
             self.arrived.notified().await;
@@ -128,26 +133,36 @@ mod tests {
     fn it_steps_from_one_due_time_to_the_next_and_answers_at_its_goal() {
         let clock = ManualClock::new(1_000);
         let mut advance = Box::pin(clock.advance(500));
-        assert_eq!(advance.as_mut().now_or_never(), None);
+        assert!(advance.as_mut().now_or_never().is_none());
         let (goal_ms, asked) = clock.goal();
         assert_eq!((goal_ms, asked, clock.now_ms()), (1_500, 1, 1_000));
         assert!(clock.step(Some(1_200), asked));
         assert_eq!(clock.now_ms(), 1_200);
         assert!(clock.step(Some(1_900), asked));
-        assert_eq!(advance.as_mut().now_or_never(), None);
+        assert!(advance.as_mut().now_or_never().is_none());
         assert!(!clock.step(Some(1_900), asked));
-        assert_eq!(advance.as_mut().now_or_never(), Some(1_500));
+        assert_eq!(advance.as_mut().now_or_never(), Some(Some(1_500)));
     }
 
     #[test]
     fn advances_add_up_and_an_abandoned_one_still_counts() {
         let clock = ManualClock::new(1_000);
-        assert_eq!(clock.advance(500).now_or_never(), None);
+        assert!(clock.advance(500).now_or_never().is_none());
         let mut second = Box::pin(clock.advance(100));
-        assert_eq!(second.as_mut().now_or_never(), None);
+        assert!(second.as_mut().now_or_never().is_none());
         let (_, asked) = clock.goal();
         assert!(clock.step(None, asked) && !clock.step(None, asked));
-        assert_eq!(second.as_mut().now_or_never(), Some(1_600));
+        assert_eq!(second.as_mut().now_or_never(), Some(Some(1_600)));
+    }
+
+    #[test]
+    fn an_advance_that_comes_before_the_log_is_read_goes_on_from_the_log() {
+        let clock = ManualClock::new(1_000);
+        let mut advance = Box::pin(clock.advance(500));
+        assert!(advance.as_mut().now_or_never().is_none());
+        assert_eq!(clock.raised_ms(4_000), 4_000);
+        assert!(clock.step(None, 1) && !clock.step(None, 1));
+        assert_eq!(advance.as_mut().now_or_never(), Some(Some(4_500)));
     }
 
     #[test]
@@ -157,8 +172,9 @@ mod tests {
         assert_eq!(clock.raised_ms(2_000), 4_000);
         assert!(!clock.step(Some(5_000), 0));
         assert_eq!(clock.now_ms(), 4_000);
-        assert_eq!(clock.advance(u64::MAX).now_or_never(), None);
-        assert!(clock.step(None, 1));
-        assert_eq!(clock.now_ms(), LATEST_MS);
+        for beyond_ms in [LATEST_MS - 3_999, u64::MAX] {
+            assert_eq!(clock.advance(beyond_ms).now_or_never(), Some(None));
+        }
+        assert_eq!((clock.now_ms(), clock.goal()), (4_000, (4_000, 0)));
     }
 }

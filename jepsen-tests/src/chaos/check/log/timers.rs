@@ -2,7 +2,7 @@
 //! time, spent with a reason, and none forgotten. The account is the simulation's; see `rstmdb_sim::check::timers`.
 
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
-use crate::chaos::check::truth::Truth;
+use crate::chaos::check::truth::{Fact, Truth};
 use crate::chaos::history::{Entry, Workload};
 
 /// The name of the checker.
@@ -26,8 +26,11 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<Ch
     if tally.operations == 0 {
         return Vec::new();
     }
-    for problem in &timers.problems {
-        tally.violation(Violation::new(problem.clone(), None, [], []));
+    for (offset, problem) in &timers.problems {
+        let at = |fact: &&Fact| fact.offset == *offset;
+        let facts = truth.facts().iter().filter(at);
+        let what = format!("at {offset}: {problem}");
+        tally.violation(Violation::new(what, None, [], facts));
     }
     if let Some(overdue_ms) = timers.overdue_ms.filter(|late| *late > OVERDUE_MS_MAX) {
         let problem = format!(

@@ -75,6 +75,12 @@ fn end(log: &mut TimersOfLog, time_ms: u64) {
     log.take(9, &entry(time_ms, Body::SetAutomation(set)));
 }
 
+/// What is wrong is in the log alone, so the window may be without requests.
+fn assert_says(found: &CheckerResult, what: &str) {
+    let says = |violation: &Violation| violation.message.contains(what);
+    assert!(found.violations().iter().any(says), "{found}");
+}
+
 fn judge(log: TimersOfLog) -> CheckerResult {
     let mut history = History::of(Workload::Timer);
     let listed = Outcome::Ok(json!({"timers": []}));
@@ -97,13 +103,13 @@ fn what_fires_in_time_is_valid() {
 fn firing_early_or_twice_and_a_forgotten_timer_are_found() {
     let mut early = opened();
     nudge(&mut early, 6, 10_990);
-    assert_finds(&judge(early), "before its time");
+    assert_says(&judge(early), "before its time");
     let mut twice = opened();
     nudge(&mut twice, 6, 11_000);
     nudge(&mut twice, 7, 11_010);
-    assert_finds(&judge(twice), "armed was None");
+    assert_says(&judge(twice), "armed was None");
     let mut forgotten = opened();
     nudge(&mut forgotten, 6, 11_000);
     end(&mut forgotten, 15_000);
-    assert_finds(&judge(forgotten), "overdue had not fired");
+    assert_says(&judge(forgotten), "overdue had not fired");
 }

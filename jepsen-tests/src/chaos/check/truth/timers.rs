@@ -22,7 +22,7 @@ pub struct TimersOfLog {
     /// The states of the gates.
     states: BTreeMap<String, String>,
     /// What is wrong.
-    pub problems: Vec<String>,
+    pub problems: Vec<(u64, String)>,
     /// By how much the first timer was overdue when the suite paused automation at the end.
     pub overdue_ms: Option<u64>,
 }
@@ -32,7 +32,7 @@ impl TimersOfLog {
     pub fn take(&mut self, offset: u64, entry: &fact::Entry) {
         for body in entry.facts.iter().filter_map(|fact| fact.body.as_ref()) {
             if let Err(problem) = self.take_fact(body, offset, entry) {
-                self.problems.push(format!("at {offset}: {problem}"));
+                self.problems.push((offset, problem));
             }
         }
     }

@@ -48,15 +48,18 @@ pub(in crate::server::clients::ops) fn start(
     by_ms: Option<u64>,
 ) -> Running {
     Running::boxed(async move {
-        let now = match by_ms {
-            Some(by_ms) => shared.replica.advance_clock(by_ms).await,
-            None => shared.replica.manual_now_ms(),
-        };
-        let now = now.ok_or_else(|| {
+        let shown = shared.replica.manual_now_ms().ok_or_else(|| {
             let message = "the clock of this server goes by itself: only a server that was started with `rstmdb --dev \
                            --clock manual` can advance it";
             ErrorBody::new(Code::Forbidden, message)
         })?;
+        let now = match by_ms {
+            None => shown,
+            Some(by_ms) => shared.replica.advance_clock(by_ms).await.ok_or_else(|| {
+                let problem = "the clock would go beyond the year 9999; it was not advanced";
+                failure::bad_request("params.by", problem)
+            })?,
+        };
         Ok(Answer {
             body: Body::json(&ClockAdvanceResult { now }),
             wal_offset: None,
