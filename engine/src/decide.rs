@@ -46,6 +46,10 @@ pub struct DecideAt<'a> {
 
 /// What was decided.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each command, and most write; a box would cost more"
+)]
 pub enum Decision {
     /// To be written to the log.
     Write {

@@ -1,8 +1,8 @@
 //! The server itself: ping, info, replication-status; and hash-token, which needs no server.
 
 pub(super) mod automation;
-pub(super) mod locks;
 pub(super) mod clock;
+pub(super) mod locks;
 pub(super) mod reload;
 pub(super) mod timers;
 

@@ -45,8 +45,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..OWNERS.len(), ttl.clone(), prop_oneof![Just(0_u64), 1_u64..50_000])
             .prop_map(|(owner, ttl_ms, wait_ms)| Step::Acquire { owner, ttl_ms, wait_ms }),
-        3 => (newest.clone(), ttl).prop_map(|(newest, ttl_ms)| Step::Renew { newest, ttl_ms }),
-        3 => newest.clone().prop_map(|newest| Step::Release { newest }),
+        3 => (newest, ttl).prop_map(|(newest, ttl_ms)| Step::Renew { newest, ttl_ms }),
+        3 => newest.prop_map(|newest| Step::Release { newest }),
         4 => newest.prop_map(|newest| Step::Write { newest }),
         5 => (1_u64..9_000).prop_map(Step::Pass),
         2 => Just(Step::Expire),

@@ -115,14 +115,7 @@ impl Plan {
         let ms = Duration::from_millis;
         let drawn_nodes = *rng.pick(&[3, 3, 5]);
         let heartbeat = rng.between(10, 40);
-        let faults = loop {
-            let share = rng.between(20, 70);
-            let chosen = Fault::ALL.into_iter().filter(|_| rng.percent(share));
-            let chosen: Vec<_> = chosen.collect();
-            if !chosen.is_empty() {
-                break chosen;
-            }
-        };
+        let faults = drawn_faults(&mut rng);
         let latency = [
             Duration::from_micros(rng.between(50, 2_000)),
             Duration::from_micros(*rng.pick(&[0, 500, 5_000, 20_000])),
@@ -173,6 +166,18 @@ impl Plan {
                 costly_bytes: *rng.pick(&[Options::COSTLY_BYTES, 2_100, 0]),
                 ..timers.allowing(settings)
             },
+        }
+    }
+}
+
+/// One kind of fault at least.
+fn drawn_faults(rng: &mut Rng) -> Vec<Fault> {
+    loop {
+        let share = rng.between(20, 70);
+        let chosen = Fault::ALL.into_iter().filter(|_| rng.percent(share));
+        let chosen: Vec<_> = chosen.collect();
+        if !chosen.is_empty() {
+            return chosen;
         }
     }
 }

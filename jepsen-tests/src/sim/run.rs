@@ -11,9 +11,9 @@ use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace::{self, Record};
 use rstmdb_sim::world::World;
 
-use super::clients::lockers::Locker;
 use super::clients::Client;
 use super::clients::fuses::{self, Keeper};
+use super::clients::lockers::Locker;
 use super::clients::readers::Reader;
 use super::clients::watchers::Watcher;
 use super::nemesis::Nemesis;

@@ -3,7 +3,6 @@
 mod forming;
 mod tasks;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use openraft::Raft;
@@ -56,7 +55,7 @@ use super::write::submit::Inbox;
 
 pub use forming::StartError;
 
-use forming::{form, raft_config, recovery};
+use forming::{form, formed_with, raft_config, recovery};
 use tasks::{Tasks, detach};
 
 /// What the handles of one replica share. When the last of them is dropped, the background tasks end.
@@ -388,14 +387,5 @@ impl<T: Types> Parts<T> {
             proposer,
             forwarder: Forwarder::new(raft.clone(), peers.clone(), counters.clone()),
         }
-    }
-}
-
-/// The members with which this node has formed its cluster.
-fn formed_with(options: &Options) -> BTreeSet<u64> {
-    match &options.formation {
-        Formation::Alone => BTreeSet::from([options.node_id]),
-        Formation::Together(members) => members.keys().copied().collect(),
-        Formation::Join => BTreeSet::new(),
     }
 }

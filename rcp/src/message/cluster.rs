@@ -342,6 +342,7 @@ mod tests {
             cluster_id: "c".into(),
             cluster_name: "orders".into(),
             leader: None,
+            removed: None,
             term: 7,
             feature_level: None,
             automation: None,

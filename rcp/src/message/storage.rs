@@ -6,6 +6,7 @@
 //! | [`automation`] | AUTOMATION |
 //! | [`ancestors`] | ANCESTORS |
 //! | [`clock`] | CLOCK_ADVANCE |
+//! | `compaction` | COMPACT |
 //! | [`backup`] | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | [`keys`] | ROTATE_KEY |
 //! | [`locks`] | LOCK_ACQUIRE, LOCK_RENEW, LOCK_RELEASE, LOCK_GET, LOCK_LIST |
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod automation;
 pub mod backup;
 pub mod clock;
+mod compaction;
 pub mod keys;
 pub mod locks;
 pub mod reload;
@@ -30,6 +32,7 @@ use serde_json::value::RawValue;
 use super::fields::Fields;
 use super::meta::{Meta, names_of_write};
 use super::{ParamFault, Params};
+pub use compaction::{Compact, CompactResult};
 use timers::{ArmedTimer, FiredTimer, Timed};
 
 /// Parameters of SNAPSHOT_INSTANCE.
@@ -369,36 +372,4 @@ pub struct ReplicaStatus<'a> {
     pub last_acked_sequence: u64,
     /// How far it is behind.
     pub lag_entries: u64,
-}
-
-/// Parameters of COMPACT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Compact {
-    /// Take a snapshot even if the thresholds do not ask for one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub force_snapshot: Option<bool>,
-}
-
-impl Params<'_> for Compact {
-    fn read(params: &RawValue) -> Result<Self, ParamFault> {
-        let fields = Fields::of_params(params, ["force_snapshot"])?;
-        Ok(Self {
-            force_snapshot: fields.optional_bool("force_snapshot")?,
-        })
-    }
-}
-
-/// Result of COMPACT.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct CompactResult {
-    /// Snapshots taken now.
-    pub snapshots_created: u64,
-    /// Segments deleted now.
-    pub segments_deleted: u64,
-    /// Bytes freed now.
-    pub bytes_reclaimed: u64,
-    /// Snapshots there are.
-    pub total_snapshots: u64,
-    /// Segments there are.
-    pub wal_segments: u64,
 }

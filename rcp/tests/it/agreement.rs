@@ -29,6 +29,9 @@ use rstmdb_rcp::message::instance::{
     ApplyEvent, ApplyEventResult, CreateInstance, CreateInstanceResult, DeleteInstance,
     DeleteInstanceResult, GetInstance, GetInstanceResult, ListInstances, ListInstancesResult,
 };
+use rstmdb_rcp::message::locks::{
+    LockAcquire, LockGet, LockHeld, LockList, LockRelease, LockReleased, LockRenew, Locks,
+};
 use rstmdb_rcp::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
 };
@@ -41,6 +44,7 @@ use rstmdb_rcp::message::storage::automation::{Automation, AutomationResult};
 use rstmdb_rcp::message::storage::backup::{
     BackupDescribeResult, BackupLog, BackupLogResult, BackupSnapshot, BackupSnapshotResult,
 };
+use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use rstmdb_rcp::message::storage::keys::{RotateKey, RotateKeyResult};
 use rstmdb_rcp::message::storage::reload::ReloadResult;
 use rstmdb_rcp::message::storage::{
@@ -135,7 +139,7 @@ rows! {
     BYE (NoParams) -> ByeResult: "{}";
     PUT_MACHINE (PutMachine<'_>) -> PutMachineResult<'_>:
         r#"{"machine":"m","version":1,"definition":{"states":["a"],"initial":"a","transitions":[]},"checksum":"ab",
-            "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","dry_run":true}"#,
+            "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"machine":"m","version":1,"definition":{},"checksum":"ab"}"#;
     GET_MACHINE (GetMachine<'_>) -> GetMachineResult<'_>:
         r#"{"machine":"m","version":2,"consistency":"local","min_wal_offset":7}"#;
@@ -143,7 +147,7 @@ rows! {
         r#"{"limit":5,"offset":6,"consistency":"lease","min_wal_offset":7}"#;
     CREATE_INSTANCE (CreateInstance<'_>) -> CreateInstanceResult<'_>, dry run CreateInstanceDryRun<'_>:
         r#"{"instance_id":"i","machine":"m","version":1,"initial_ctx":{"a":1.50},"idempotency_key":"k",
-            "headers":{"a":"b","c":""},"reason":"r","correlation_id":"w","causation_id":"17","dry_run":true}"#,
+            "headers":{"a":"b","c":""},"reason":"r","correlation_id":"w","causation_id":"17","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"machine":"m","version":1,"idempotency_key":"k"}"#;
     GET_INSTANCE (GetInstance<'_>) -> GetInstanceResult<'_>:
         r#"{"instance_id":"i","include":["meta"],"consistency":"linearizable","min_wal_offset":7}"#;
@@ -153,24 +157,39 @@ rows! {
         r#"{"instance_id":"i","payloads":{"PAY":{"n":1}},"headers":{"a":"b"},"consistency":"local","min_wal_offset":7}"#;
     DELETE_INSTANCE (DeleteInstance<'_>) -> DeleteInstanceResult<'_>, dry run DeleteInstanceDryRun<'_>:
         r#"{"instance_id":"i","idempotency_key":"k","headers":{"a":"b"},"reason":"r","correlation_id":"w",
-            "causation_id":"x","dry_run":true}"#,
+            "causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"instance_id":"i"}"#;
     APPLY_EVENT (ApplyEvent<'_>) -> ApplyEventResult<'_>, dry run ApplyEventDryRun<'_>:
         r#"{"instance_id":"i","event":"E","payload":{"n":null},"expected_state":"s","expected_wal_offset":9,
             "event_id":"e","timers":{"t":{"after":"1h"}},"idempotency_key":"k","headers":{"a":"b"},"reason":"r",
-            "correlation_id":"w","causation_id":"x","dry_run":true}"#,
+            "correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"instance_id":"i","event":"E"}"#;
     TIMER_SET (TimerSet<'_>) -> TimerSetResult<'_>, dry run TimerSetDryRun<'_>:
         r#"{"instance_id":"i","timers":{"t":null},"resume":true,"expected_state":"s","expected_wal_offset":9,
-            "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","dry_run":true}"#,
+            "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"instance_id":"i","timers":{"t":{"at":5}}}"#;
     TIMER_LIST (TimerList<'_>) -> TimerListResult<'_>:
         r#"{"machine":"m","due_before":9,"suspended":true,"limit":5,
             "after":{"due_at":3,"instance_id":"i","name":"t"},"consistency":"local","min_wal_offset":7}"#;
+    LOCK_ACQUIRE (LockAcquire<'_>) -> LockHeld<'_>:
+        r#"{"name":"n","owner":"o","ttl_ms":5000,"wait_ms":100,"headers":{"a":"b"},"reason":"r","correlation_id":"w",
+            "causation_id":"x","fence":{"lock":"l","token":7}}"#,
+        r#"{"name":"n","owner":"o","ttl_ms":5000}"#;
+    LOCK_RENEW (LockRenew<'_>) -> LockHeld<'_>:
+        r#"{"name":"n","token":3,"ttl_ms":5000,"headers":{"a":"b"},"reason":"r","correlation_id":"w",
+            "causation_id":"x","fence":{"lock":"l","token":7}}"#,
+        r#"{"name":"n","token":3}"#;
+    LOCK_RELEASE (LockRelease<'_>) -> LockReleased<'_>:
+        r#"{"name":"n","token":3,"headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x",
+            "fence":{"lock":"l","token":7}}"#,
+        r#"{"name":"n","token":3}"#;
+    LOCK_GET (LockGet<'_>) -> Locks<'_>: r#"{"name":"n","consistency":"local","min_wal_offset":7}"#;
+    LOCK_LIST (LockList<'_>) -> Locks<'_>:
+        r#"{"prefix":"n","limit":5,"after":"n1","consistency":"local","min_wal_offset":7}"#;
     BATCH (Batch<'_>) -> BatchResult<'_>:
         r#"{"mode":"atomic","ops":[{"op":"DELETE_INSTANCE","params":{"instance_id":"i","idempotency_key":"k"}},
             {"op":"GET_INSTANCE","params":{"instance_id":"i"}}],"headers":{"a":"b"},"reason":"r","correlation_id":"w",
-            "causation_id":"x"}"#,
+            "causation_id":"x","fence":{"lock":"l","token":7}}"#,
         r#"{"mode":"atomic","ops":[{"op":"GET_MACHINE","params":{"machine":"m"}}],"dry_run":true}"#;
     WATCH_INSTANCE (WatchInstance<'_>) -> WatchInstanceResult<'_>:
         r#"{"instance_id":"i","include_ctx":false,"from_offset":0,"cluster_id":"c","include":[],"include_meta":true}"#;
@@ -183,15 +202,16 @@ rows! {
     ANCESTORS (Ancestors) -> AncestorsResult<Box<RawValue>>: r#"{"offset":7,"limit":2}"#;
     WAL_STATS (NoParams) -> WalStatsResult: "{}";
     FLUSH_ALL (FlushAll<'_>) -> FlushAllResult:
-        r#"{"headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","dry_run":true}"#,
+        r#"{"headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         "{}";
     REPLICATION_STATUS (NoParams) -> ReplicationStatusResult<'_>: "{}";
     COMPACT (Compact) -> CompactResult: r#"{"force_snapshot":true}"#;
     AUTOMATION (Automation<'_>) -> AutomationResult<'_>:
         r#"{"set":"running","skip_overdue":true,"shift_timers":true,"headers":{"a":"b"},"reason":"r",
-            "correlation_id":"w","causation_id":"x"}"#,
+            "correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7}}"#,
         r#"{"set":"paused","reason":"r"}"#,
         "{}";
+    CLOCK_ADVANCE (ClockAdvance<'_>) -> ClockAdvanceResult: r#"{"by":"30m"}"#, "{}";
     CLUSTER_STATUS (NoParams) -> ClusterStatusResult<'_>: "{}";
     CLUSTER_ADD (ClusterAdd<'_>) -> ClusterAddResult<'_>: r#"{"peer_addr":"db4:7402","node_id":4}"#;
     CLUSTER_PROMOTE (ClusterPromote) -> ClusterPromoteResult: r#"{"node_id":3}"#;

@@ -7,6 +7,16 @@ use crate::base::cel;
 use crate::base::json::kind;
 use crate::model::Act;
 
+/// How the payload is merged.
+fn merge(json: &Json, act: &mut Act) {
+    let how = match json["params"]["deep"] == Json::Bool(true) {
+        true => Json::Text("deep".to_owned()),
+        false => Json::Bool(true),
+    };
+    act.other.retain(|(key, _)| key != "merge");
+    act.other.push(("merge".to_owned(), how));
+}
+
 impl Reader<'_> {
     pub(super) fn actions(&mut self, json: &Json, place: &str, act: &mut Act) {
         match json {
@@ -63,14 +73,7 @@ impl Reader<'_> {
                 act.unset
                     .extend(paths.filter_map(|path| path.as_str().map(str::to_owned)));
             }
-            "rstmdb.merge" => {
-                let how = match json["params"]["deep"] == Json::Bool(true) {
-                    true => Json::Text("deep".to_owned()),
-                    false => Json::Bool(true),
-                };
-                act.other.retain(|(key, _)| key != "merge");
-                act.other.push(("merge".to_owned(), how));
-            }
+            "rstmdb.merge" => merge(json, act),
             "xstate.assign" | "assign" => self.assign(json, place, act),
             "xstate.raise" | "raise" => {
                 let what = "an event that the machine sends to itself has no equal";

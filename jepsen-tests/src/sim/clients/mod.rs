@@ -1,8 +1,8 @@
 //! Clients. Each writes and reads through changing nodes, and compares every answer with the log.
 
 mod commands;
-pub mod lockers;
 pub mod fuses;
+pub mod lockers;
 pub mod readers;
 pub mod watchers;
 

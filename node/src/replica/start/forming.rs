@@ -88,3 +88,12 @@ pub(super) fn raft_config(options: &Options) -> Result<Config, openraft::ConfigE
     };
     config.validate()
 }
+
+/// The members with which this node has formed its cluster.
+pub(super) fn formed_with(options: &Options) -> BTreeSet<u64> {
+    match &options.formation {
+        Formation::Alone => BTreeSet::from([options.node_id]),
+        Formation::Together(members) => members.keys().copied().collect(),
+        Formation::Join => BTreeSet::new(),
+    }
+}

@@ -249,7 +249,16 @@ pub(super) fn write_query(out: &mut BytesMut, query: &Query) -> Op {
             Op::ListInstances
         }
         Query::ListTimers(list) => write_timer_list(&mut params, list),
-        Query::GetLock { .. } | Query::ListLocks(_) => unreachable!("not allowed in a batch"),
+        Query::GetLock { name, now_ms: _ } => {
+            params.str("name", name);
+            Op::LockGet
+        }
+        Query::ListLocks(list) => {
+            optional_str(&mut params, "prefix", list.prefix.as_deref());
+            optional_int(&mut params, "limit", list.limit);
+            optional_str(&mut params, "after", list.after.as_deref());
+            Op::LockList
+        }
         Query::GetMachine { machine, version } => {
             params.str("machine", machine);
             optional_int(&mut params, "version", version.map(u64::from));

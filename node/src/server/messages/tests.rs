@@ -14,7 +14,7 @@ use rstmdb_engine::reply::{
     AllowedEvent, AllowedEvents, AlwaysTried, InstanceSummary, MachineSummary, TimerListed,
     TimerPlace, TimerView, Trial, Would,
 };
-use rstmdb_engine::{InstanceView, Refusal, Reply};
+use rstmdb_engine::{InstanceView, LockReply, LockView, Refusal, Reply};
 use rstmdb_rcp::json;
 use serde_json::{Value, json};
 
@@ -41,6 +41,9 @@ fn understood(op: Op) -> Understood {
         | Op::DeleteInstance
         | Op::ApplyEvent
         | Op::TimerSet
+        | Op::LockAcquire
+        | Op::LockRenew
+        | Op::LockRelease
         | Op::Batch
         | Op::FlushAll
         | Op::Automation => Understood::Command,
@@ -49,7 +52,9 @@ fn understood(op: Op) -> Understood {
         | Op::GetInstance
         | Op::ListInstances
         | Op::AllowedEvents
-        | Op::TimerList => Understood::Query,
+        | Op::TimerList
+        | Op::LockGet
+        | Op::LockList => Understood::Query,
         Op::Hello
         | Op::Auth
         | Op::Ping
@@ -64,6 +69,7 @@ fn understood(op: Op) -> Understood {
         | Op::WalStats
         | Op::ReplicationStatus
         | Op::Compact
+        | Op::ClockAdvance
         | Op::ClusterStatus
         | Op::ClusterAdd
         | Op::ClusterPromote
@@ -141,7 +147,20 @@ fn op_of(reply: &Reply) -> Option<Op> {
         Reply::AllowedEvents(_) => Op::AllowedEvents,
         Reply::Batch(_) => Op::Batch,
         Reply::DryRun(trial) => return op_of(&trial.reply),
+        Reply::Lock(reply) => return op_of_lock(reply),
         Reply::Fired(_) | Reply::Refused(_) => return None,
+    })
+}
+
+/// Each of the two operations that hold a lock answers as the other does.
+fn op_of_lock(reply: &LockReply) -> Option<Op> {
+    Some(match reply {
+        LockReply::Held { wal_offset, .. } if wal_offset.is_some() => Op::LockRenew,
+        LockReply::Held { .. } => Op::LockAcquire,
+        LockReply::Released { .. } => Op::LockRelease,
+        LockReply::Found { .. } => Op::LockGet,
+        LockReply::Listed { .. } => Op::LockList,
+        LockReply::Waits { .. } | LockReply::Expired(_) => return None,
     })
 }
 
@@ -313,6 +332,8 @@ fn allowed() -> Reply {
             state: "checking".to_owned(),
             guards: vec![tried(None)],
         }],
+        armed: vec!["EXPIRE".to_owned()],
+        disarmed: vec!["REMIND".to_owned()],
     };
     Reply::AllowedEvents(AllowedEvents {
         state: "created".into(),
@@ -364,10 +385,14 @@ fn listings() -> Vec<Reply> {
                 instance_id: "order-1".to_owned(),
                 name: "EXPIRE".to_owned(),
             }),
+            armed: 5,
+            overdue: 2,
         },
         Reply::Timers {
             items: Vec::new(),
             next: None,
+            armed: 0,
+            overdue: 0,
         },
         Reply::Instances {
             items: vec![summary],
@@ -378,6 +403,44 @@ fn listings() -> Vec<Reply> {
             items: vec![machine(1, 0), machine(2, 3)],
         },
     ]
+}
+
+fn locks() -> Vec<Reply> {
+    let lock = || LockView {
+        name: "n".into(),
+        owner: "o".into(),
+        token: 7,
+        expires_ms: 5,
+        ttl_ms: 5_000,
+        waiting: 2,
+    };
+    let held = |wal_offset| LockReply::Held {
+        lock: lock(),
+        wal_offset,
+    };
+    let released = |next: Option<&str>| LockReply::Released {
+        name: "n".into(),
+        owner: "o".into(),
+        token: 7,
+        next: next.map(Into::into),
+        wal_offset: 9,
+    };
+    let found = |lock| LockReply::Found {
+        name: "n".into(),
+        lock,
+    };
+    let listed = |items, next| LockReply::Listed { items, next };
+    let replies = [
+        held(None),
+        held(Some(9)),
+        released(None),
+        released(Some("p")),
+        found(None),
+        found(Some(lock())),
+        listed(vec![lock(), lock()], Some("n".to_owned())),
+        listed(Vec::new(), None),
+    ];
+    replies.map(Reply::Lock).into()
 }
 
 /// With every optional field, and without.
@@ -408,6 +471,7 @@ fn alone() -> Vec<Reply> {
         ]),
     ];
     replies.extend(listings());
+    replies.extend(locks());
     replies
 }
 

@@ -101,10 +101,7 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
                 wal_offset: set.wal_offset,
             }
         }
-        Command::SetTimers(_) => {
-            let set: TimerSetResult<'_> = read(text)?;
-            timers_set(set)
-        }
+        Command::SetTimers(_) => timers_set(read(text)?),
         Command::Lock(command) => Reply::Lock(locks::reply(command, text)?),
         // The leader submits them to itself.
         Command::SetLevel { .. } | Command::FireTimer(_) => return None,

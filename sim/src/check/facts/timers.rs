@@ -71,7 +71,7 @@ impl Facts {
         let id = &set.instance_id;
         let stand = self.stand(id)?;
         let wanted = self.reason.as_deref().unwrap_or_default();
-        let wanted = serde_json::from_str::<Value>(wanted);
+        let wanted = rstmdb_rcp::json::value(wanted);
         let wanted = wanted.map_err(|_| "its client says nothing of timers")?;
         self.timers.take(Change {
             id,

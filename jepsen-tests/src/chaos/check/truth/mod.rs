@@ -314,17 +314,8 @@ pub(super) fn of_engine(
             key: delete.key.as_ref().map(|key| key.key.clone()),
             ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
         },
-        Some(fact::Body::TimerSpent(spent)) => Fact {
-            machine: spent.machine.clone(),
-            event: spent.event.clone(),
-            to: spent.state.clone(),
-            ..Fact::bare(offset, FactKind::Spent, &spent.instance_id)
-        },
-        Some(fact::Body::SetTimers(set)) => Fact {
-            machine: set.machine.clone(),
-            to: set.state.clone(),
-            ..Fact::bare(offset, FactKind::Moved, &set.instance_id)
-        },
+        Some(fact::Body::TimerSpent(spent)) => timers::spent(offset, spent),
+        Some(fact::Body::SetTimers(set)) => timers::moved(offset, set),
         Some(fact::Body::FlushAll(_)) | None => {
             return Err(Error::Entry {
                 offset,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{self, Body};
+use rstmdb_engine::fact::{self, Body, SetAutomation, SetTimers, TimerSpent};
+use rstmdb_rcp::json;
 use rstmdb_sim::check::facts::MOVES;
 use rstmdb_sim::check::timers::{Armed, Change, WantedTimers};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
+use super::{Fact, FactKind};
 use crate::load::machines::Machine;
 
 /// Why the suite pauses automation at the end.
@@ -50,8 +52,7 @@ impl TimersOfLog {
         };
         match body {
             Body::CreateInstance(create) if is_gate(&create.machine) => {
-                let (id, state) = (create.instance_id.clone(), create.state.clone());
-                self.states.insert(id, state);
+                self.stands_in(&create.instance_id, &create.state);
                 self.armed.take(Change {
                     id: &create.instance_id,
                     entered: Some(&create.state),
@@ -60,16 +61,14 @@ impl TimersOfLog {
                 })
             }
             Body::ApplyEvent(apply) if is_gate(&apply.machine) => {
-                let moves = moves_of(apply.payload.as_deref());
                 let is_anew = Machine::Gate.reenters(&apply.event);
                 let entered = apply.to_state != apply.from_state || is_anew;
-                let (id, state) = (apply.instance_id.clone(), apply.to_state.clone());
-                self.states.insert(id, state);
+                self.stands_in(&apply.instance_id, &apply.to_state);
                 self.armed.take(Change {
                     id: &apply.instance_id,
                     entered: entered.then_some(&*apply.to_state),
                     fired: apply.fired.as_ref(),
-                    moves: &moves,
+                    moves: &moves_of(apply.payload.as_deref()),
                     timers: apply.timers.as_ref(),
                     ..change
                 })
@@ -79,38 +78,43 @@ impl TimersOfLog {
                 self.states.remove(id);
                 self.armed.delete(id, Machine::Gate, fired, time_ms)
             }
-            Body::TimerSpent(spent) => {
-                let state = self.states.get(&spent.instance_id);
-                let state = state.ok_or("a timer of nothing is spent")?;
-                let refused = Machine::Gate.next(state, &spent.event, &Map::new()).err();
-                let refused = refused.filter(|_| !spent.event.is_empty());
-                let refused = refused.map(|refusal| refusal.code());
-                self.armed
-                    .take_spent(spent, Machine::Gate, refused, offset, time_ms)
-            }
-            Body::SetTimers(set) => {
-                let reason = entry.meta.as_ref().and_then(|meta| meta.reason.clone());
-                let wanted: Value = serde_json::from_str(&reason.unwrap_or_default())
-                    .map_err(|_| "its client says nothing of timers")?;
-                self.armed.take(Change {
-                    id: &set.instance_id,
-                    moves: &WantedTimers::read(Some(&wanted)),
-                    timers: set.timers.as_ref(),
-                    ..change
-                })
-            }
+            Body::TimerSpent(spent) => self.spend(spent, offset, time_ms),
+            Body::SetTimers(set) => self.armed.take(Change {
+                id: &set.instance_id,
+                moves: &said_by(entry)?,
+                timers: set.timers.as_ref(),
+                ..change
+            }),
             Body::SetAutomation(set) => {
-                if set.paused && set.reason == AT_THE_END {
-                    let first_ms = self.armed.first_ms();
-                    let overdue_ms =
-                        first_ms.map_or(0, |first_ms| time_ms.saturating_sub(first_ms));
-                    self.overdue_ms = Some(overdue_ms);
-                }
-                self.armed.set_automation(set, time_ms);
+                self.set_automation(set, time_ms);
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    fn stands_in(&mut self, id: &str, state: &str) {
+        self.states.insert(id.to_owned(), state.to_owned());
+    }
+
+    fn spend(&mut self, spent: &TimerSpent, offset: u64, time_ms: u64) -> Result<(), String> {
+        let state = self.states.get(&spent.instance_id);
+        let state = state.ok_or("a timer of nothing is spent")?;
+        let refused = Machine::Gate.next(state, &spent.event, &Map::new()).err();
+        // A timer that would have deleted the instance has no event.
+        let refused = refused.filter(|_| !spent.event.is_empty());
+        let refused = refused.map(|refusal| refusal.code());
+        self.armed
+            .take_spent(spent, Machine::Gate, refused, offset, time_ms)
+    }
+
+    fn set_automation(&mut self, set: &SetAutomation, time_ms: u64) {
+        if set.paused && set.reason == AT_THE_END {
+            let first_ms = self.armed.first_ms();
+            let overdue_ms = first_ms.map(|first_ms| time_ms.saturating_sub(first_ms));
+            self.overdue_ms = Some(overdue_ms.unwrap_or(0));
+        }
+        self.armed.set_automation(set, time_ms);
     }
 }
 
@@ -119,6 +123,33 @@ fn is_gate(machine: &str) -> bool {
 }
 
 fn moves_of(payload: Option<&[u8]>) -> WantedTimers {
-    let payload: Option<Value> = payload.and_then(|text| serde_json::from_slice(text).ok());
+    let payload = payload.and_then(|text| json::value_of_bytes(text).ok());
     WantedTimers::read(payload.as_ref().map(|payload| &payload[MOVES]))
+}
+
+/// What the client of a move without an event wants.
+fn said_by(entry: &fact::Entry) -> Result<WantedTimers, String> {
+    let reason = entry.meta.as_ref().and_then(|meta| meta.reason.as_deref());
+    let wanted = json::value(reason.unwrap_or_default());
+    let wanted = wanted.map_err(|_| "its client says nothing of timers")?;
+    Ok(WantedTimers::read(Some(&wanted)))
+}
+
+/// A timer that had no effect, as a fact about its instance.
+pub(super) fn spent(offset: u64, spent: &TimerSpent) -> Fact {
+    Fact {
+        machine: spent.machine.clone(),
+        event: spent.event.clone(),
+        to: spent.state.clone(),
+        ..Fact::bare(offset, FactKind::Spent, &spent.instance_id)
+    }
+}
+
+/// Timers that were moved without an event, as a fact about their instance.
+pub(super) fn moved(offset: u64, set: &SetTimers) -> Fact {
+    Fact {
+        machine: set.machine.clone(),
+        to: set.state.clone(),
+        ..Fact::bare(offset, FactKind::Moved, &set.instance_id)
+    }
 }

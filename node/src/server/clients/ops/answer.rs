@@ -1,13 +1,17 @@
 //! The answers of the operations, and their JSON.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::Reply;
+use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::ErrorBody;
 use serde::Serialize;
 
-use crate::replica::{Replied, Watch};
+use super::JobOutcome;
+use crate::replica::{self, Done, Replied, Watch};
+use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::json::{self, Object};
 use crate::server::messages::reply;
@@ -150,4 +154,28 @@ fn write_item(out: &mut BytesMut, item: &Item) {
         }
     }
     object.end();
+}
+
+/// The answer to a write.
+pub(super) fn answer_of(done: Done) -> Answer {
+    Answer {
+        body: Body::Reply(done.reply),
+        wal_offset: done.offset,
+    }
+}
+
+/// The answer to a write, with the context that a replayed one has lost.
+pub(super) async fn completed(shared: Arc<ServerShared>, mut done: Done) -> JobOutcome {
+    let mut room = PAYLOAD_BYTES_MAX;
+    shared.replica.complete(&mut done.reply, &mut room).await;
+    Ok(answer_of(done))
+}
+
+/// The answer to a read.
+pub(super) fn of_read(read: Result<Reply, replica::Error>) -> JobOutcome {
+    let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
+    read.map(|reply| Answer {
+        body: Body::Reply(reply.into()),
+        wal_offset: None,
+    })
 }

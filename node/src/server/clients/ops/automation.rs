@@ -1,5 +1,7 @@
 //! AUTOMATION, and what INFO and CLUSTER_STATUS say of it.
 
+pub(super) mod clock;
+
 use std::sync::Arc;
 
 use rstmdb_engine::Automation;

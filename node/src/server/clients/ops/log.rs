@@ -207,17 +207,17 @@ fn write_fact(out: &mut Object<'_>, (offset, entry): (u64, &Entry), fact: &Fact)
                 .int("level", u64::from(set.level));
             write_origin(out, entry, 0, None);
         }
+        other => write_other(out, (offset, entry), other.as_ref()),
+    }
+}
+
+/// A fact that no client has asked for as such, or one about timers or a lock alone.
+fn write_other(out: &mut Object<'_>, (offset, entry): (u64, &Entry), body: Option<&FactBody>) {
+    match body {
         Some(FactBody::LockChanged(change)) => {
             locks::write(out, offset, change);
             write_origin(out, entry, change.prev_offset, None);
         }
-        other => write_other(out, entry, other.as_ref()),
-    }
-}
-
-/// A fact that no client has asked for as such, or one about timers alone.
-fn write_other(out: &mut Object<'_>, entry: &Entry, body: Option<&FactBody>) {
-    match body {
         Some(FactBody::TimerSpent(spent)) => {
             timers::write_spent(out, spent);
             write_origin(out, entry, spent.prev_offset, None);

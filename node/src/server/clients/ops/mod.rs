@@ -14,7 +14,7 @@
 //! | `log` | WAL_READ, WAL_STATS |
 //! | `admin` | INFO, REPLICATION_STATUS, COMPACT, RELOAD |
 //! | `cluster` | CLUSTER_STATUS and what changes the membership |
-//! | `clock` | CLOCK_ADVANCE |
+//! | `automation` | AUTOMATION, CLOCK_ADVANCE |
 //! | `keys` | ROTATE_KEY |
 //! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | `answer` | what was answered |
@@ -27,7 +27,6 @@ mod audit;
 mod automation;
 mod backup;
 mod batch;
-mod clock;
 mod cluster;
 mod keys;
 mod log;
@@ -40,17 +39,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rstmdb_engine::{Command, Query, Reply};
-use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
 pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
 pub(crate) use answer::{Shown, Watching};
+use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
 
 use super::order::{Access, Claim, Touch};
 use super::shared::ServerShared;
-use crate::replica::{self, Done, Submission, Submitted};
+use crate::replica::{self, Submission, Submitted};
 use crate::server::messages::command::read as read_params;
 use crate::server::messages::failure::{self, Effect};
 use crate::server::messages::op::Op;
@@ -214,7 +213,7 @@ pub(crate) fn plan(
         Op::ReplicationStatus => Ok(admin::replication_status(shared)),
         Op::Compact => admin::compact(params),
         Op::Automation => automation::plan(params),
-        Op::ClockAdvance => clock::plan(params),
+        Op::ClockAdvance => automation::clock::plan(params),
         Op::ClusterStatus => Ok(cluster::status()),
         Op::ClusterAdd => cluster::add(params),
         Op::ClusterPromote => cluster::promote(params),
@@ -283,14 +282,14 @@ impl Job {
                 Started::Running(state::locks::start(shared, *wait, actor))
             }
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
-                Started::Done(answer(shared.replica.query(&query)))
+                Started::Done(of_read(shared.replica.query(&query)))
             }
             Self::Read(mut query, options) => {
                 let (shared, actor) = (shared.clone(), actor.clone());
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, options).await?;
                     query.ask_as(&actor, || shared.replica.now_ms());
-                    answer(shared.replica.look_up(&query).await)
+                    of_read(shared.replica.look_up(&query).await)
                 }))
             }
             Self::ReadWithMeta(query, options) => {
@@ -301,7 +300,7 @@ impl Job {
                 Started::Running(Running::boxed(async move {
                     fresh(&shared, ReadOptions::default()).await?;
                     let replies = shared.replica.look_up_all(&queries).await;
-                    answer(replies.map(Reply::Batch))
+                    of_read(replies.map(Reply::Batch))
                 }))
             }
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
@@ -314,7 +313,9 @@ impl Job {
                 Started::Running(snapshot_instance::start(shared.clone(), id))
             }
             Self::Automation => Started::Running(automation::start(shared.clone())),
-            Self::Clock { by_ms } => Started::Running(clock::start(shared.clone(), by_ms)),
+            Self::Clock { by_ms } => {
+                Started::Running(automation::clock::start(shared.clone(), by_ms))
+            }
             Self::Cluster(request) => Started::Running(cluster::start(shared.clone(), request)),
             Self::RotateKey { switch } => Started::Running(keys::start(shared.clone(), switch)),
             Self::Reload => Started::Running(admin::start_reload(shared.clone())),
@@ -338,19 +339,6 @@ fn submit(
         effect,
         completer: Some(shared.clone()),
     }
-}
-
-fn answer_of(done: Done) -> Answer {
-    Answer {
-        body: Body::Reply(done.reply),
-        wal_offset: done.offset,
-    }
-}
-
-async fn completed(shared: Arc<ServerShared>, mut done: Done) -> JobOutcome {
-    let mut room = PAYLOAD_BYTES_MAX;
-    shared.replica.complete(&mut done.reply, &mut room).await;
-    Ok(answer_of(done))
 }
 
 fn effect_of(command: &Command) -> Effect {
@@ -382,14 +370,6 @@ async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorB
         .barrier(level(&options), options.min_wal_offset)
         .await;
     barrier.map_err(|error| failure::of_replica(&error, Effect::None))
-}
-
-fn answer(read: Result<Reply, replica::Error>) -> JobOutcome {
-    let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
-    read.map(|reply| Answer {
-        body: Body::Reply(reply.into()),
-        wal_offset: None,
-    })
 }
 
 /// The lane of an instance in the order of its connection.

@@ -7,12 +7,12 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use crate::server::clients::ops::{Answer, Body, Job, RequestPlan, Running, read_params};
 use crate::server::clients::order::{Access, Claim, Touch};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, Effect};
 
-pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClockAdvance { by } = read_params(params)?;
     let by_ms = match by.as_deref() {
         None => None,
@@ -43,7 +43,10 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 }
 
 /// Advances the clock, or only says what it shows.
-pub(super) fn start(shared: Arc<ServerShared>, by_ms: Option<u64>) -> Running {
+pub(in crate::server::clients::ops) fn start(
+    shared: Arc<ServerShared>,
+    by_ms: Option<u64>,
+) -> Running {
     Running::boxed(async move {
         let now = match by_ms {
             Some(by_ms) => shared.replica.advance_clock(by_ms).await,
