@@ -107,21 +107,23 @@ fn decide_early(
         return dry_run::decide(decider, asked, fenced);
     }
     match (decider.decision(command, at), fenced) {
-        // What writes nothing needs no fence: it may be the answer to what was written before.
-        (answer @ Ok(Decision::Answer { .. }), _) => answer,
+        // What was done before is answered as it was.
+        (Ok((answer, true)), _) => Ok(answer),
         // An owner must learn first that its lock is lost.
         (_, Err(lost)) => Err(lost),
-        (decision, Ok(())) => decision,
+        (decision, Ok(())) => decision.map(|(decision, _)| decision),
     }
 }
 
 impl Decider<'_> {
-    fn decision(self, command: &Command, at: &DecideAt<'_>) -> Result<Decision, Refusal> {
+    /// The decision, and whether all of it was done before.
+    fn decision(self, command: &Command, at: &DecideAt<'_>) -> Result<(Decision, bool), Refusal> {
         let mut compiled = Compiled::default();
-        let (facts, reply, offset) = match command {
+        let (facts, reply, offset, is_replay) = match command {
             Command::Batch(ops) => {
-                let (facts, replies) = batch::decide(self, ops, &mut compiled)?;
-                (facts, Reply::Batch(replies), None)
+                let decided = batch::decide(self, ops, &mut compiled)?;
+                let reply = Reply::Batch(decided.replies);
+                (decided.facts, reply, None, decided.is_replay)
             }
             single => match self.single(single)? {
                 OpDecision::Write {
@@ -130,20 +132,23 @@ impl Decider<'_> {
                     machine,
                 } => {
                     compiled.extend(machine);
-                    (vec![body.into()], reply, None)
+                    (vec![body.into()], reply, None, false)
                 }
-                OpDecision::Answer { reply, offset } => (Vec::new(), reply, offset),
+                OpDecision::Answer { reply, offset } => {
+                    (Vec::new(), reply, offset, offset.is_some())
+                }
             },
         };
         if facts.is_empty() {
-            return Ok(Decision::Answer { reply, offset });
+            return Ok((Decision::Answer { reply, offset }, is_replay));
         }
         let entry = self.entry(facts, at);
-        Ok(Decision::Write {
+        let write = Decision::Write {
             entry,
             reply,
             compiled,
-        })
+        };
+        Ok((write, false))
     }
 }
 
@@ -169,6 +174,17 @@ enum OpDecision {
 type Written = Option<(Body, Option<Arc<Machine>>)>;
 
 impl OpDecision {
+    /// Whether it is the answer to what was done before.
+    fn is_replay(&self) -> bool {
+        matches!(
+            self,
+            Self::Answer {
+                offset: Some(_),
+                ..
+            }
+        )
+    }
+
     /// The answer, and what is written.
     fn split(self) -> (Reply, Written) {
         match self {

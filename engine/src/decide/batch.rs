@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::prepare::cost;
-use super::{Decider, OpDecision, trial};
+use super::{Decider, trial};
 use crate::api::check_ops;
 use crate::api::command::{BatchOp, Command, Part, Query};
 use crate::api::reply::Reply;
@@ -24,11 +24,19 @@ pub(super) enum OnRefusal {
     GoOn,
 }
 
+/// What was decided on a batch.
+pub(super) struct Decided {
+    pub(super) facts: Vec<Fact>,
+    pub(super) replies: Vec<Reply>,
+    /// It writes, and all that it writes was written before.
+    pub(super) is_replay: bool,
+}
+
 pub(super) fn decide(
     decider: Decider<'_>,
     ops: &[BatchOp],
     compiled: &mut Compiled,
-) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
+) -> Result<Decided, Refusal> {
     check_ops(ops.len())?;
     check_listing(decider.view, || ops.iter().map(Part::from))?;
     let mut batch = Batch::new(compiled, fact_bytes(decider.meta));
@@ -36,7 +44,11 @@ pub(super) fn decide(
         let step = batch.step(decider, op);
         step.map_err(|refusal| in_batch(index, refusal))?;
     }
-    Ok((batch.facts, batch.replies))
+    Ok(Decided {
+        is_replay: batch.is_replay(),
+        facts: batch.facts,
+        replies: batch.replies,
+    })
 }
 
 /// Decides as for a write, and tells of each operation what it would do.
@@ -79,7 +91,7 @@ pub(super) fn try_out(
             Err(refusal) => batch.replies.push(Reply::Refused(Box::new(refusal))),
         }
     }
-    if on_refusal == OnRefusal::End && !batch.facts.is_empty() {
+    if on_refusal == OnRefusal::End && !batch.is_replay() {
         fenced?;
     }
     Ok((batch.facts, batch.replies))
@@ -134,8 +146,11 @@ struct Batch<'a> {
     compiled: &'a mut Compiled,
     /// Nothing is written: each operation tells what it would do.
     only_tried: bool,
-    /// Each operation that would write needs this to hold.
+    /// Each operation that was not done before needs this to hold.
     fenced: Result<(), Refusal>,
+    /// How many operations are writes, and how many of them were done before.
+    writes: usize,
+    replays: usize,
 }
 
 impl<'a> Batch<'a> {
@@ -152,7 +167,14 @@ impl<'a> Batch<'a> {
             compiled,
             only_tried: false,
             fenced: Ok(()),
+            writes: 0,
+            replays: 0,
         }
+    }
+
+    /// Whether it writes, and all that it writes was written before.
+    fn is_replay(&self) -> bool {
+        self.writes > 0 && self.writes == self.replays
     }
 
     fn step(&mut self, decider: Decider<'_>, op: &BatchOp) -> Result<(), Refusal> {
@@ -170,9 +192,11 @@ impl<'a> Batch<'a> {
             BatchOp::Write(command) => may_be_in_batch(command)?,
         };
         let decision = over.single(command)?;
-        if matches!(decision, OpDecision::Write { .. }) {
-            self.fenced.clone()?;
+        match decision.is_replay() {
+            true => self.replays += 1,
+            false => self.fenced.clone()?,
         }
+        self.writes += 1;
         let (reply, written) = match self.only_tried {
             true => trial::told(over.view, command, decision),
             false => decision.split(),

@@ -31,7 +31,7 @@ pub(super) fn decide(
         }
         DryRun::Whole(command) => {
             let decision = match (decider.single(command), fenced) {
-                (answer @ Ok(OpDecision::Answer { .. }), _) => answer?,
+                (Ok(answer), _) if answer.is_replay() => answer,
                 (_, Err(lost)) => return Err(lost),
                 (decision, Ok(())) => decision?,
             };

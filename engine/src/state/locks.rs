@@ -31,8 +31,7 @@ pub(crate) struct Lock {
     /// Exclusive.
     pub(crate) expires_ms: u64,
     pub(crate) ttl_ms: u64,
-    /// By place.
-    pub(crate) waiters: OrdMap<u64, Arc<Waiter>>,
+    pub(crate) waiters: WaitQueue,
 }
 
 /// An owner that waits.
@@ -42,6 +41,79 @@ pub(crate) struct Waiter {
     pub(crate) ttl_ms: u64,
     /// Exclusive.
     pub(crate) until_ms: u64,
+}
+
+/// Those that wait for a lock. One that comes or goes costs the same whether there are few or many others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WaitQueue {
+    by_place: OrdMap<u64, Arc<Waiter>>,
+    places: OrdMap<Arc<str>, u64>,
+    /// The sum of the digests of all of them.
+    digest: u128,
+}
+
+impl WaitQueue {
+    pub(crate) fn len(&self) -> usize {
+        self.by_place.len()
+    }
+
+    /// By place.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Waiter)> {
+        let waiters = self.by_place.iter();
+        waiters.map(|(place, waiter)| (*place, &**waiter))
+    }
+
+    pub(crate) fn get(&self, place: u64) -> Option<&Waiter> {
+        self.by_place.get(&place).map(|waiter| &**waiter)
+    }
+
+    pub(crate) fn place_of(&self, owner: &str) -> Option<u64> {
+        self.places.get(owner).copied()
+    }
+
+    fn last_place(&self) -> u64 {
+        self.by_place.get_max().map_or(0, |(place, _)| *place)
+    }
+
+    /// Puts an owner at a place, in place of what is there.
+    pub(super) fn insert(&mut self, place: u64, waiter: Waiter) {
+        self.remove(place);
+        self.digest = self.digest.wrapping_add(waiter.digest(place));
+        self.places.insert(waiter.owner.clone(), place);
+        self.by_place.insert(place, Arc::new(waiter));
+    }
+
+    /// Whether an owner was there.
+    fn remove(&mut self, place: u64) -> bool {
+        let Some(waiter) = self.by_place.remove(&place) else {
+            return false;
+        };
+        self.digest = self.digest.wrapping_sub(waiter.digest(place));
+        self.places.remove(&waiter.owner);
+        true
+    }
+
+    /// Checks that each owner leads to its place, and the digest.
+    fn check(&self) -> bool {
+        let sum = self.iter().fold(0_u128, |sum, (place, waiter)| {
+            sum.wrapping_add(waiter.digest(place))
+        });
+        let mut waiters = self.iter();
+        self.places.len() == self.len()
+            && sum == self.digest
+            && waiters.all(|(place, waiter)| self.place_of(&waiter.owner) == Some(place))
+    }
+}
+
+impl Waiter {
+    fn digest(&self, place: u64) -> u128 {
+        let mut text = vec![b'w'];
+        for number in [place, self.ttl_ms, self.until_ms] {
+            text.extend_from_slice(&number.to_le_bytes());
+        }
+        text.extend_from_slice(self.owner.as_bytes());
+        xxh3_128(&text)
+    }
 }
 
 impl Lock {
@@ -56,8 +128,10 @@ impl Lock {
 
     /// How many owners wait at this time.
     pub(crate) fn waiting(&self, now_ms: u64) -> u64 {
-        let waiters = self.waiters.values();
-        waiters.filter(|waiter| now_ms < waiter.until_ms).count() as u64
+        let waiters = self.waiters.iter();
+        waiters
+            .filter(|(_, waiter)| now_ms < waiter.until_ms)
+            .count() as u64
     }
 
     /// The lock after a fact; `None` if it is free then.
@@ -70,15 +144,15 @@ impl Lock {
         offset: u64,
         time_ms: u64,
     ) -> Result<Option<Self>, &'static str> {
-        let mut waiters = before.map_or_else(OrdMap::new, |lock| lock.waiters.clone());
+        let mut waiters = before.map_or_else(WaitQueue::default, |lock| lock.waiters.clone());
         for place in &fact.gone {
-            if waiters.remove(place).is_none() {
+            if !waiters.remove(*place) {
                 return Err("an owner waits no longer that has not waited");
             }
         }
         let kept = Self::kept(before, fact, time_ms)?;
         let Some(holder) = &fact.holder else {
-            let is_free = kept.is_none() && waiters.is_empty() && fact.waiter.is_none();
+            let is_free = kept.is_none() && waiters.len() == 0 && fact.waiter.is_none();
             return match is_free {
                 true => Ok(None),
                 false => Err("a lock becomes free that is held, or that owners wait for"),
@@ -132,8 +206,7 @@ impl Lock {
 
     /// Whether an owner has a place.
     pub(crate) fn waits(&self, owner: &str) -> bool {
-        let mut waiters = self.waiters.values();
-        waiters.any(|waiter| *waiter.owner == *owner)
+        self.waiters.place_of(owner).is_some()
     }
 
     /// Gives an owner a place, or prolongs the one that it has.
@@ -146,7 +219,7 @@ impl Lock {
         let fits = match asked.place {
             0 => waiter.owner != self.owner && !self.waits(&waiter.owner),
             place => {
-                let there = self.waiters.get(&place);
+                let there = self.waiters.get(place);
                 there.is_some_and(|there| there.owner == waiter.owner)
             }
         };
@@ -159,25 +232,19 @@ impl Lock {
             0 => self.last_offset,
             place => place,
         };
-        self.waiters.insert(place, Arc::new(waiter));
+        self.waiters.insert(place, waiter);
         Ok(())
     }
 
     pub(in crate::state) fn digest(&self) -> u128 {
         let mut text = vec![b'L'];
-        let put = |text: &mut Vec<u8>, numbers: [u64; 3], name: &str| {
-            for number in numbers {
-                text.extend_from_slice(&number.to_le_bytes());
-            }
-            text.extend_from_slice(&(name.len() as u64).to_le_bytes());
-            text.extend_from_slice(name.as_bytes());
-        };
-        put(&mut text, [self.last_offset, self.token, 0], &self.name);
-        put(&mut text, [self.expires_ms, self.ttl_ms, 0], &self.owner);
-        for (place, waiter) in &self.waiters {
-            let numbers = [*place, waiter.ttl_ms, waiter.until_ms];
-            put(&mut text, numbers, &waiter.owner);
+        for number in [self.last_offset, self.token, self.expires_ms, self.ttl_ms] {
+            text.extend_from_slice(&number.to_le_bytes());
         }
+        text.extend_from_slice(&(self.name.len() as u64).to_le_bytes());
+        text.extend_from_slice(self.name.as_bytes());
+        text.extend_from_slice(self.owner.as_bytes());
+        text.extend_from_slice(&self.waiters.digest.to_le_bytes());
         xxh3_128(&text)
     }
 }
@@ -244,8 +311,7 @@ impl Locks {
             ensure(*name == lock.name && self.expiries.contains(&place), || {
                 format!("lock {name:?} says {:?}, or does not expire", lock.name)
             })?;
-            let last_place = lock.waiters.get_max().map_or(0, |(place, _)| *place);
-            let newest = lock.token.max(last_place);
+            let newest = lock.token.max(lock.waiters.last_place());
             ensure(
                 newest <= lock.last_offset && lock.last_offset <= last_applied,
                 || {
@@ -255,10 +321,7 @@ impl Locks {
                     )
                 },
             )?;
-            let mut owners: Vec<&str> = lock.waiters.values().map(|it| &*it.owner).collect();
-            owners.push(&lock.owner);
-            owners.sort_unstable();
-            ensure(owners.windows(2).all(|it| it[0] != it[1]), || {
+            ensure(lock.waiters.check() && !lock.waits(&lock.owner), || {
                 format!("an owner has two places at lock {name:?}")
             })?;
             waiting += lock.waiters.len();

@@ -315,7 +315,7 @@ fn lock_message(lock: &Lock) -> proto::Lock {
         .iter()
         .map(|(place, waiter)| proto::LockWaiter {
             owner: waiter.owner.to_string(),
-            place: *place,
+            place,
             ttl_ms: waiter.ttl_ms,
             until_ms: waiter.until_ms,
         });

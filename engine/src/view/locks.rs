@@ -3,26 +3,37 @@
 use std::sync::Arc;
 
 use super::overlay::Overlay;
+use super::overlay::locks::LockInFlight;
 use super::{View, planted};
 use crate::fact::Fence;
 use crate::state::locks::Lock;
 
 impl View<'_> {
     /// A lock, if one holds it. Its time may be over.
+    ///
+    /// Facts in flight come in order and stay what they are, so each of them is looked at once.
     pub(crate) fn lock(self, name: &str) -> Option<Arc<Lock>> {
-        let mut lock = match self.state_shows() {
-            true => self.state.locks.get(name).cloned(),
-            false => None,
-        };
         let mut layers: Vec<&Overlay> = self.layers().collect();
         layers.reverse();
         let facts = layers.into_iter().filter_map(|layer| layer.locks.get(name));
-        for fact in facts.flatten().filter(|fact| self.ahead(fact.offset)) {
+        let facts: Vec<&LockInFlight> = facts
+            .flatten()
+            .filter(|fact| self.ahead(fact.offset))
+            .collect();
+        let known = facts.iter().rposition(|fact| fact.after.get().is_some());
+        let mut lock = match known.and_then(|known| facts[known].after.get()) {
+            Some(lock) => lock.clone(),
+            None if self.state_shows() => self.state.locks.get(name).cloned(),
+            None => None,
+        };
+        let rest = known.map_or(0, |known| known + 1);
+        for fact in facts.into_iter().skip(rest) {
             let after = Lock::after(lock.as_deref(), &fact.changed, fact.offset, fact.time_ms);
             // A fact that does not fit is stale, and the decision that sees it is made again.
             if let Ok(after) = after {
                 lock = after.map(Arc::new);
             }
+            let _ = fact.after.set(lock.clone());
         }
         lock
     }

@@ -7,7 +7,7 @@
 //! An overlay does not know which keys an entry in flight will push out of a full idempotency table. Such a
 //! key is remembered slightly longer, never shorter.
 
-mod locks;
+pub(super) mod locks;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -489,8 +489,11 @@ fn every_write_and_a_whole_batch_obey_the_fence() {
     };
     let is_lost = |reply: &Reply| *reply == Reply::Refused(Box::new(lost(token, None)));
     assert!(replies.iter().all(is_lost), "{replies:?}");
-    // What is there already needs no fence.
-    world.fenced(&put("order", 1, ORDER), token).unwrap();
+    // Also what would change nothing.
+    for command in [put("order", 1, ORDER), Command::Batch(Vec::new())] {
+        let refusal = world.fenced(&command, token);
+        assert_eq!(refusal, Err(lost(token, None)), "{command}");
+    }
     assert_eq!(world.state.last_applied(), end);
 }
 

@@ -108,7 +108,8 @@ impl LockAccount {
         match (&fact.holder, lock.holder.clone()) {
             (Some(holder), Some(held)) => lock.go_on(held, holder, time_ms)?,
             (Some(holder), None) => {
-                self.queued += in_turn(&lock, &gone, &holder.owner, time_ms)?;
+                let place = fact.gone.last().copied().unwrap_or_default();
+                self.queued += in_turn(&lock, &gone, (&holder.owner, place), time_ms)?;
                 self.granted += 1;
                 lock.grant(holder, offset)?;
                 let grant = (fact.name.clone(), offset);
@@ -201,21 +202,29 @@ impl Lock {
     }
 }
 
-/// Checks that an owner gets the lock in its turn; 1 if it has waited.
-fn in_turn(lock: &Lock, gone: &[(String, u64)], owner: &str, time_ms: u64) -> Result<u64, Wrong> {
+/// Checks that an owner gets the lock in its turn; 1 if it has waited, then at this place.
+fn in_turn(
+    lock: &Lock,
+    gone: &[(String, u64)],
+    (owner, place): (&str, u64),
+    time_ms: u64,
+) -> Result<u64, Wrong> {
     let has_waited = gone.last().is_some_and(|(last, _)| last == owner);
     // An owner that has lost its place does not count.
-    let earlier = match has_waited {
-        true => gone.len() - 1,
-        false => gone.len(),
-    };
     let live = |(_, until_ms): &&(String, u64)| time_ms < *until_ms;
+    let (earlier, before) = match has_waited {
+        true => (gone.len() - 1, place),
+        false => (gone.len(), u64::MAX),
+    };
     let passed = gone.iter().take(earlier).find(live);
-    let left = lock.queue.values().find(live);
-    match (passed, has_waited, left) {
-        (Some(passed), _, _) => Err(format!("{owner} gets the lock before {passed:?}")),
-        (None, false, Some(left)) => Err(format!("{owner} gets the lock, and {left:?} waits")),
-        _ => Ok(u64::from(has_waited)),
+    let left = lock
+        .queue
+        .range(..before)
+        .map(|(_, waits)| waits)
+        .find(live);
+    match passed.or(left) {
+        Some(passed) => Err(format!("{owner} gets the lock before {passed:?}")),
+        None => Ok(u64::from(has_waited)),
     }
 }
 

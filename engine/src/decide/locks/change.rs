@@ -36,7 +36,7 @@ impl<'l> LockChange<'l> {
                 expires_ms: lock.expires_ms,
                 ttl_ms: lock.ttl_ms,
             }),
-            queue: queue.map(|(place, waiter)| (*place, &**waiter)).collect(),
+            queue: queue.collect(),
             gone: Vec::new(),
             waiter: None,
         }

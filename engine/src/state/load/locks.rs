@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StateLoader;
 use super::proto;
-use crate::state::locks::{Lock, Waiter};
+use crate::state::locks::{Lock, WaitQueue, Waiter};
 
 impl StateLoader {
     pub(super) fn lock(&mut self, message: proto::Lock) -> Result<(), String> {
@@ -21,14 +21,18 @@ impl StateLoader {
                 "the places at lock {name:?} do not ascend, or are behind its last change"
             ));
         }
-        let waiters = message.waiters.into_iter().map(|waiter| {
+        let mut waiters = WaitQueue::default();
+        for waiter in message.waiters {
             let of_place = Waiter {
                 owner: Arc::from(waiter.owner),
                 ttl_ms: waiter.ttl_ms,
                 until_ms: waiter.until_ms,
             };
-            (waiter.place, Arc::new(of_place))
-        });
+            if waiters.place_of(&of_place.owner).is_some() {
+                return Err(format!("an owner has two places at lock {name:?}"));
+            }
+            waiters.insert(waiter.place, of_place);
+        }
         let lock = Lock {
             name: Arc::from(name.as_str()),
             last_offset: message.last_offset,
@@ -36,7 +40,7 @@ impl StateLoader {
             token: message.token,
             expires_ms: message.expires_ms,
             ttl_ms: message.ttl_ms,
-            waiters: waiters.collect(),
+            waiters,
         };
         if let (_, Some(digest)) = self.state.locks.put(&name, Some(lock)) {
             self.state.add_digest(digest);

@@ -1,16 +1,19 @@
 //! Facts in flight about locks.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::{Overlay, Touched};
 use crate::fact::LockChanged;
+use crate::state::locks::Lock;
 
 /// A fact in flight of one lock.
 pub(crate) struct LockInFlight {
     pub(in crate::view) offset: u64,
     pub(in crate::view) time_ms: u64,
     pub(in crate::view) changed: LockChanged,
+    /// The lock behind this fact, once it was asked for.
+    pub(in crate::view) after: OnceLock<Option<Arc<Lock>>>,
 }
 
 /// The facts in flight of one lock, in their order.
@@ -24,6 +27,7 @@ impl Overlay {
             offset,
             time_ms,
             changed: changed.clone(),
+            after: OnceLock::new(),
         });
         self.touched.push_back((offset, Touched::Lock(name)));
     }
