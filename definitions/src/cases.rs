@@ -59,10 +59,6 @@ struct Given {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a test has few steps, and nearly all of them are events"
-)]
 enum When {
     Event {
         event: String,
@@ -74,6 +70,7 @@ enum When {
     },
     Wait {
         ms: u64,
+        then: Then,
     },
 }
 

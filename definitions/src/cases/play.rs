@@ -43,10 +43,18 @@ impl Play<'_> {
         for (position, step) in self.test.when.iter().enumerate() {
             let is_last = position + 1 == self.test.when.len();
             match step {
-                When::Wait { ms } => {
+                When::Wait { ms, then } => {
+                    let before = self.emits.len();
                     let fired = runner.pass(*ms).map_err(|refusal| refusal.to_string())?;
                     fired.into_iter().for_each(|timer| self.fired(timer));
                     self.trace.push(format!("{} ms later", ms));
+                    let place = format!("when[{position}] wait");
+                    let emits = &self.emits[before..];
+                    let found = compare::emits(&place, then.emits.as_deref(), emits);
+                    self.failures.extend(found);
+                    if *then != Then::default() {
+                        self.look(&place, &runner, then)?;
+                    }
                 }
                 When::Event {
                     event,

@@ -197,9 +197,14 @@ impl Reader {
             };
         }
         if let Some(wait) = json.get("wait") {
-            self.keys(place, json, &["wait"]);
+            self.keys(place, json, &["wait", "then"]);
             let ms = self.duration(&join(place, "wait"), wait);
-            return When::Wait { ms };
+            let then = self.then(&join(place, "then"), &json["then"]);
+            if then.refused.is_some() {
+                let text = "says nothing at a `wait`: a timer that is refused is spent";
+                self.fault(&join(place, "then.refused"), text);
+            }
+            return When::Wait { ms, then };
         }
         self.keys(place, json, &EVENT_KEYS);
         let name = self.text(&join(place, "event"), &json["event"]);

@@ -83,6 +83,40 @@ tests:
 }
 
 #[test]
+fn what_must_hold_after_a_time_is_said_at_the_time() {
+    const OPEN: &str = r#"{"format": 2, "states": [{"name": "open", "timers": {"event": "END", "after": "2d"}},
+        {"name": "done", "final": true, "emit": "tell", "delete_after": "1d"}],
+        "initial": "open", "transitions": [{"from": "open", "event": "END", "to": "done"}]}"#;
+    let tests = "machine: m.json
+tests:
+  - name: in time
+    when:
+      - {wait: 47h, then: {state: open, emits: []}}
+      - {wait: 1h, then: {state: done, emits: [tell]}}
+      - {wait: 1d, then: {deleted: true}}
+    then: {deleted: true}
+  - name: too early
+    when: [{wait: 47h, then: {state: done, emits: [tell]}}]
+";
+    let found = Suite::read(tests).unwrap().run(OPEN);
+    assert_eq!(found[0].failures, [""; 0]);
+    assert_eq!(
+        found[1].failures,
+        [
+            "when[0] wait: emits: expected [tell], found []",
+            "when[0] wait: state: expected \"done\", found \"open\"",
+        ]
+    );
+    let wrong = "machine: m\ntests: [{name: a, when: [{wait: 1h, then: {refused: LATE}}]}]";
+    let places: Vec<String> = Suite::read(wrong)
+        .unwrap_err()
+        .into_iter()
+        .map(|it| it.place)
+        .collect();
+    assert_eq!(places, ["tests[0].when[0].then.refused"]);
+}
+
+#[test]
 fn what_is_not_as_expected_is_told_by_path() {
     let found = failures(
         "

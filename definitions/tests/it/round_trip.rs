@@ -9,6 +9,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use rstmdb_definitions::cases::Suite;
+use rstmdb_definitions::diff::diff;
 use rstmdb_definitions::document::read_definition;
 use rstmdb_definitions::export::{Language as To, export};
 use rstmdb_definitions::import::{Language, import};
@@ -338,10 +339,15 @@ fn comes_back(says: Says, bytes: Vec<u8>, steps: &[Step]) {
         course(says, &definition, steps),
         "{definition}\n{exported}\n{again}"
     );
-    // From here on nothing changes any more.
+    // From here on nothing changes any more but the order of transitions for different events.
     let exported = export(says.to, &read, false).unwrap().result;
     let third = import(says.from, &exported, false).unwrap().result;
-    assert_eq!(third.to_string(), again.to_string());
+    let third = crate::common::machine(&third.to_string());
+    let changes: Vec<String> = diff(&read, &third)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(changes, [""; 0], "{exported}");
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
