@@ -107,7 +107,7 @@ impl<F: FileSystem> LogReader<F> {
         let here = self.earliest_here();
         match &self.archived {
             // Below the first offset of all there is nothing to know.
-            Some(archived) if offset < here && here > 1 => archived.wait_for_names(offset).await,
+            Some(archived) if offset < here && here > 1 => archived.wait_for_names(offset, here).await,
             _ => Ok(()),
         }
     }

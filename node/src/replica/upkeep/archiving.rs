@@ -173,6 +173,7 @@ impl<T: Types> Archiving<T> {
         let mut pending = self.pending();
         // Another node may have put there what is damaged.
         let interval = match pending.is_empty() && !self.archived.wants_damaged() {
+            _ if self.archived.is_behind(self.log.earliest_here()) => Duration::ZERO,
             true => LIST_INTERVAL,
             false => LIST_INTERVAL_BUSY,
         };
@@ -226,6 +227,7 @@ impl<T: Types> Archiving<T> {
         if listed.is_some_and(|at| T::now() - at < interval) {
             return Ok(false);
         }
+        let here = self.log.earliest_here();
         let names = self.call("list the archive", self.options.archive.list());
         match names.await {
             Ok(names) => {
@@ -237,7 +239,7 @@ impl<T: Types> Archiving<T> {
                     self.archived.not_listed(failure.to_string());
                     return Err(failure);
                 }
-                self.archived.listed(names.into_iter());
+                self.archived.listed(names.into_iter(), here);
                 self.show_damaged();
                 self.progress.lock().listed = Some(T::now());
                 Ok(true)

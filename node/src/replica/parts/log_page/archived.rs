@@ -46,6 +46,8 @@ pub(crate) enum Safety {
 struct Known<F: FileSystem> {
     /// The objects, by their first entry; `None` until the archive was listed once.
     names: Option<BTreeSet<ArchivedName>>,
+    /// Where this node's own log began when it was listed last.
+    listed_for: u64,
     /// Why the last attempt to list it has failed.
     unlisted: Option<String>,
     /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
@@ -65,6 +67,7 @@ impl<F: FileSystem> ArchivedLog<F> {
         let (wanted, names) = mpsc::unbounded_channel();
         let known = Known {
             names: None,
+            listed_for: 0,
             unlisted: None,
             covered: BTreeMap::new(),
             damaged: Damaged::default(),
@@ -110,14 +113,21 @@ impl<F: FileSystem> ArchivedLog<F> {
         self.known.lock().verified.len()
     }
 
-    /// The archive was listed.
-    pub(crate) fn listed(&self, found: impl Iterator<Item = ArchivedName>) {
+    /// Whether the list is too old: this node's own log begins at `here` since it was made, and it does not lead there. A
+    /// snapshot has taken the place of entries that other nodes have put into the archive meanwhile.
+    pub(crate) fn is_behind(&self, here: u64) -> bool {
+        self.known.lock().is_behind(here)
+    }
+
+    /// The archive was listed, when this node's own log began at `here`.
+    pub(crate) fn listed(&self, found: impl Iterator<Item = ArchivedName>, here: u64) {
         let mut known = self.known.lock();
         let mut names: BTreeSet<_> = found.collect();
         known.damaged.retain_listed(&names);
         names.retain(|name| !known.damaged.contains(name));
         known.verified.retain(|name| names.contains(name));
         known.names = Some(names);
+        known.listed_for = here;
         known.unlisted = None;
         known.cover();
         drop(known);
@@ -145,20 +155,24 @@ impl<F: FileSystem> ArchivedLog<F> {
         is_mended
     }
 
-    /// Waits until it is known what the archive has, for one attempt to list it.
+    /// Waits until it is known what the archive has, for one attempt to list it. This node's own log begins at `here`.
     ///
     /// # Errors
     /// [`Error::ArchiveUnavailable`] when it still is not known.
-    pub(crate) async fn wait_for_names(&self, wanted: u64) -> Result<(), Error> {
+    pub(crate) async fn wait_for_names(&self, wanted: u64, here: u64) -> Result<(), Error> {
         let attempts = self.attempts.count();
-        if self.known.lock().names.is_some() {
-            return Ok(());
-        }
-        if attempts == 0 {
-            self.attempts.past(0).await;
+        let fails = {
+            let known = self.known.lock();
+            if known.names.is_some() && !known.is_behind(here) {
+                return Ok(());
+            }
+            known.unlisted.is_some()
+        };
+        if attempts == 0 || !fails {
+            self.attempts.past(attempts).await;
         }
         let known = self.known.lock();
-        if known.names.is_some() {
+        if known.names.is_some() && (known.unlisted.is_none() || !known.is_behind(here)) {
             return Ok(());
         }
         let reason = known.unlisted.clone().unwrap_or_default();
@@ -319,6 +333,11 @@ impl<F: FileSystem> Known<F> {
     }
 
     /// The range without a gap that holds this entry.
+    fn is_behind(&self, here: u64) -> bool {
+        let leads_here = here < 2 || self.range_of(here - 1).is_some();
+        self.names.is_some() && !leads_here && self.listed_for != here
+    }
+
     fn range_of(&self, offset: u64) -> Option<(u64, u64)> {
         let (first, last) = self.covered.range(..=offset).next_back()?;
         (*last >= offset).then_some((*first, *last))
