@@ -332,12 +332,12 @@ impl<F: FileSystem> Known<F> {
         })
     }
 
-    /// The range without a gap that holds this entry.
     fn is_behind(&self, here: u64) -> bool {
         let leads_here = here < 2 || self.range_of(here - 1).is_some();
         self.names.is_some() && !leads_here && self.listed_for != here
     }
 
+    /// The range without a gap that holds this entry.
     fn range_of(&self, offset: u64) -> Option<(u64, u64)> {
         let (first, last) = self.covered.range(..=offset).next_back()?;
         (*last >= offset).then_some((*first, *last))
