@@ -21,7 +21,7 @@
 //! *.tmp                          unfinished; removed by the next backup
 //! ```
 //!
-//! A backup is one or more [`Run`]s of the log without a gap. A run that begins at offset 1 needs no
+//! A backup is one or more [`BackupRun`]s of the log without a gap. A run that begins at offset 1 needs no
 //! snapshot. Any other has one, and can be restored from the snapshot's offset on.
 //!
 //! | module | subject |
@@ -38,7 +38,7 @@ pub mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub use manifest::{LogFile, Manifest, Run, SnapshotFile};
+pub use manifest::{BackupRun, LogFile, Manifest, SnapshotFile};
 pub use stream::LogEntry;
 pub use writer::FileInfo;
 

@@ -33,12 +33,12 @@ pub struct Manifest {
     /// The program that wrote it last.
     pub written_by: String,
     /// Ascending, with gaps between them.
-    pub runs: Vec<Run>,
+    pub runs: Vec<BackupRun>,
 }
 
 /// A part of the log without a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
+pub struct BackupRun {
     /// The first offset of the log.
     pub first_offset: u64,
     /// The snapshot from which a restore begins, unless the run begins at offset 1.
@@ -95,7 +95,7 @@ pub struct LogFile {
     pub chain_head: Option<String>,
 }
 
-impl Run {
+impl BackupRun {
     /// The last offset of the log; one below the first when there is none.
     pub fn last_offset(&self) -> u64 {
         match self.log.last() {
@@ -126,7 +126,7 @@ impl Run {
 
 impl Manifest {
     /// The runs that can be restored.
-    pub fn restorable(&self) -> impl Iterator<Item = &Run> {
+    pub fn restorable(&self) -> impl Iterator<Item = &BackupRun> {
         self.runs.iter().filter(|run| run.restorable().is_some())
     }
 
@@ -152,13 +152,13 @@ impl Manifest {
             read => read.map_err(Error::io("read", &path))?,
         };
         let bad = |what: String| Error::damaged(&path, what);
-        let outer: Checked<'_> =
+        let outer: CheckedManifest<'_> =
             serde_json::from_str(&text).map_err(|error| bad(format!("it is not JSON: {error}")))?;
         let inner = outer.manifest.get();
         if hex::encode(Sha256::digest(inner)) != outer.sha256 {
             return Err(bad("its checksum does not match".to_owned()));
         }
-        let version: Version =
+        let version: ManifestVersion =
             serde_json::from_str(inner).map_err(|error| bad(error.to_string()))?;
         if version.format_version != FORMAT_VERSION {
             return Err(Error::Unsupported {
@@ -180,7 +180,7 @@ impl Manifest {
         let encode = || -> serde_json::Result<String> {
             let manifest = RawValue::from_string(serde_json::to_string_pretty(self)?)?;
             let sha256 = hex::encode(Sha256::digest(manifest.get()));
-            serde_json::to_string(&Checked {
+            serde_json::to_string(&CheckedManifest {
                 sha256: &sha256,
                 manifest: &manifest,
             })
@@ -234,13 +234,13 @@ impl Manifest {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Checked<'a> {
+struct CheckedManifest<'a> {
     sha256: &'a str,
     #[serde(borrow)]
     manifest: &'a RawValue,
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct ManifestVersion {
     format_version: u32,
 }

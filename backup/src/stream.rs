@@ -22,7 +22,7 @@ pub const BODY_BYTES_MAX: usize = (256 << 20) + ENTRY_HEAD_BYTES;
 
 /// What an entry holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// Nothing: a leader's first entry.
     Blank,
     /// Facts.
@@ -35,7 +35,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogEntry {
     /// What it holds.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Raft's term.
     pub term: u64,
     /// Its place in the log.
@@ -51,9 +51,9 @@ impl LogEntry {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32_le((ENTRY_HEAD_BYTES + self.payload.len()) as u32);
         out.put_u8(match self.kind {
-            Kind::Blank => 0,
-            Kind::Normal => 1,
-            Kind::Membership => 2,
+            EntryKind::Blank => 0,
+            EntryKind::Normal => 1,
+            EntryKind::Membership => 2,
         });
         out.put_u64_le(self.term);
         out.put_u64_le(self.offset);
@@ -70,9 +70,9 @@ impl LogEntry {
             return Err(format!("an entry of {} bytes", body.len()));
         }
         let kind = match body.get_u8() {
-            0 => Kind::Blank,
-            1 => Kind::Normal,
-            2 => Kind::Membership,
+            0 => EntryKind::Blank,
+            1 => EntryKind::Normal,
+            2 => EntryKind::Membership,
             other => return Err(format!("an entry of the unknown kind {other}")),
         };
         Ok(Self {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn entries_survive_whatever_pieces_they_come_in() {
-        let entries: Vec<LogEntry> = [Kind::Blank, Kind::Normal, Kind::Membership]
+        let entries: Vec<LogEntry> = [EntryKind::Blank, EntryKind::Normal, EntryKind::Membership]
             .into_iter()
             .zip(1..)
             .map(|(kind, n)| LogEntry {

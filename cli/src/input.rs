@@ -67,7 +67,7 @@ pub fn cannot_read(path: &str, error: &io::Error) -> Error {
 }
 
 /// A file that is being read, and the position in it.
-pub struct Source {
+pub struct InputFile {
     /// The content, unpacked.
     pub reader: Box<dyn BufRead + Send>,
     /// The file's size, where it has one.
@@ -78,7 +78,7 @@ pub struct Source {
 
 /// A reader of a file or of standard input. Content that begins like gzip is unpacked, whatever the file's
 /// name, also when several gzip files were joined.
-pub fn open_counted(path: &str) -> Result<Source, Error> {
+pub fn open_counted(path: &str) -> Result<InputFile, Error> {
     const PACKED_BUFFER_BYTES: usize = 32 * 1024;
     const BUFFER_BYTES: usize = 256 * 1024;
     let (raw, size): (Box<dyn Read + Send>, _) = if path == STDIN {
@@ -103,7 +103,7 @@ pub fn open_counted(path: &str) -> Result<Source, Error> {
     } else {
         Box::new(packed)
     };
-    Ok(Source { reader, size, read })
+    Ok(InputFile { reader, size, read })
 }
 
 struct Counted {
@@ -121,7 +121,7 @@ impl Read for Counted {
 
 /// One operation of a batch or a load file.
 #[derive(Debug, Deserialize)]
-pub struct Operation {
+pub struct InputOperation {
     /// The operation's name.
     pub op: String,
     /// Its parameters, as written.
@@ -145,7 +145,7 @@ pub fn no_params() -> Box<RawValue> {
 
 /// The operations of a file: a JSON array or one object a line. Like other arguments, the file may be written as
 /// `@file`.
-pub fn operations(argument: &str) -> Result<Vec<Operation>, Error> {
+pub fn operations(argument: &str) -> Result<Vec<InputOperation>, Error> {
     let path = argument.strip_prefix('@').unwrap_or(argument);
     let text = read_to_string(path)?;
     let operations: Result<Vec<BatchOperation>, _> = match text.trim_start().starts_with('[') {
@@ -160,7 +160,7 @@ pub fn operations(argument: &str) -> Result<Vec<Operation>, Error> {
     })?;
     let operations = operations.into_iter();
     Ok(operations
-        .map(|BatchOperation { op, params }| Operation { op, params })
+        .map(|BatchOperation { op, params }| InputOperation { op, params })
         .collect())
 }
 

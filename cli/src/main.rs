@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use rstmdb_cli::args::{Cli, Command};
-use rstmdb_cli::session::Session;
+use rstmdb_cli::args::{Cli, CliCommand};
+use rstmdb_cli::session::CliSession;
 use rstmdb_cli::{Error, commands, repl};
 
 #[global_allocator]
@@ -28,9 +28,9 @@ fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let session = Session::new(&cli.global);
+        let session = CliSession::new(&cli.global);
         let outcome = match cli.command {
-            None | Some(Command::Repl) => repl::run(&session).await,
+            None | Some(CliCommand::Repl) => repl::run(&session).await,
             Some(command) => commands::run(&session, command).await,
         };
         session.close().await;

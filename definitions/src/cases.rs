@@ -20,14 +20,14 @@ pub use junit::report;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Suite {
     /// The machine under test.
-    pub machine: Source,
+    pub machine: MachineSource,
     /// In the order written.
-    pub tests: Vec<Test>,
+    pub tests: Vec<CaseTest>,
 }
 
 /// Where the machine under test is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Source {
+pub enum MachineSource {
     /// In another file, whose path is relative to the file of tests.
     File(String),
     /// In the file itself.
@@ -36,11 +36,11 @@ pub enum Source {
 
 /// One test.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Test {
+pub struct CaseTest {
     /// What it shows.
     pub name: String,
     given: Given,
-    when: Vec<When>,
+    when: Vec<CaseWhen>,
     then: Then,
 }
 
@@ -59,7 +59,7 @@ struct Given {
 
 /// One step.
 #[derive(Clone, Debug, PartialEq)]
-enum When {
+enum CaseWhen {
     Event {
         event: String,
         payload: Option<Json>,
@@ -99,7 +99,7 @@ struct Refused {
 
 /// What came of one test.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TestOutcome {
     /// The test's name.
     pub name: String,
     /// The differences from what was expected; none if the test passed.
@@ -108,7 +108,7 @@ pub struct Outcome {
     pub trace: Vec<String>,
 }
 
-impl Outcome {
+impl TestOutcome {
     /// Whether all was as expected.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
@@ -121,7 +121,7 @@ pub struct Results {
     /// The file.
     pub file: String,
     /// In its order.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<TestOutcome>,
 }
 
 impl Suite {
@@ -134,7 +134,7 @@ impl Suite {
     }
 
     /// Runs every test against a definition.
-    pub fn run(&self, definition: &str) -> Vec<Outcome> {
+    pub fn run(&self, definition: &str) -> Vec<TestOutcome> {
         let tests = self.tests.iter();
         tests.map(|test| play::run(test, definition)).collect()
     }

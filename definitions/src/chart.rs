@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use rstmdb_engine::limits::{STATES_MAX, TRANSITIONS_MAX};
 use rstmdb_rcp::json::Json;
 
-use crate::base::problem::Findings;
-use crate::model::{Act, Machine};
+use crate::base::problem::TranslationFindings;
+use crate::model::{Act, MachineModel};
 
 /// The outermost node, which is the machine itself.
 pub(crate) const ROOT: usize = 0;
@@ -22,13 +22,13 @@ pub(crate) const ROOT: usize = 0;
 /// A statechart.
 #[derive(Debug)]
 pub(crate) struct Chart {
-    pub(crate) nodes: Vec<Node>,
+    pub(crate) nodes: Vec<ChartNode>,
     arrows: usize,
 }
 
 /// A state, or the machine itself.
 #[derive(Debug, Default)]
-pub(crate) struct Node {
+pub(crate) struct ChartNode {
     pub(crate) name: String,
     pub(crate) parent: Option<usize>,
     pub(crate) children: Vec<usize>,
@@ -40,10 +40,10 @@ pub(crate) struct Node {
     pub(crate) entry: Act,
     pub(crate) exit: Act,
     /// In the order in which they are tried.
-    pub(crate) on: Vec<Arrow>,
-    pub(crate) always: Vec<Arrow>,
+    pub(crate) on: Vec<ChartArrow>,
+    pub(crate) always: Vec<ChartArrow>,
     /// Taken when a final child is entered.
-    pub(crate) done: Vec<Arrow>,
+    pub(crate) done: Vec<ChartArrow>,
     /// Its timers as format 2 writes them, with their places in the file. Only an innermost state has some: those of a
     /// state around others would go on while the inner states change.
     pub(crate) timers: Vec<(String, Json)>,
@@ -55,7 +55,7 @@ pub(crate) struct Node {
 
 /// A transition of a state and of all states inside it.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrow {
+pub(crate) struct ChartArrow {
     /// Empty where it needs no event.
     pub(crate) event: String,
     /// None: it stays, and neither leaves nor enters anything.
@@ -68,7 +68,7 @@ pub(crate) struct Arrow {
 
 /// A transition from one innermost state.
 #[derive(Clone, Debug, PartialEq)]
-struct Way {
+struct InnerTransition {
     event: String,
     to: String,
     act: Act,
@@ -76,9 +76,9 @@ struct Way {
 
 impl Chart {
     pub(crate) fn new(place: &str) -> Self {
-        let root = Node {
+        let root = ChartNode {
             place: place.to_owned(),
-            ..Node::default()
+            ..ChartNode::default()
         };
         Self {
             nodes: vec![root],
@@ -95,11 +95,11 @@ impl Chart {
         let around = &mut self.nodes[parent];
         around.children.push(new);
         around.by_name.entry(name.to_owned()).or_insert(new);
-        self.nodes.push(Node {
+        self.nodes.push(ChartNode {
             name: name.to_owned(),
             parent: Some(parent),
             place: place.to_owned(),
-            ..Node::default()
+            ..ChartNode::default()
         });
         Some(new)
     }
@@ -127,7 +127,7 @@ impl Chart {
     }
 
     /// The machine that does the same with one level of states.
-    pub(crate) fn flatten(&self, findings: &mut Findings) -> Machine {
+    pub(crate) fn flatten(&self, findings: &mut TranslationFindings) -> MachineModel {
         flatten::machine(self, findings)
     }
 }

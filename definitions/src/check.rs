@@ -7,7 +7,7 @@ use rstmdb_rcp::json::Json;
 
 use crate::base::json::{object, text};
 use crate::base::problem::Problem;
-use crate::model::Machine;
+use crate::model::MachineModel;
 use crate::model::graph::{Graph, Reach};
 
 /// Most errors of one definition that are looked for.
@@ -15,7 +15,7 @@ const ERRORS_MAX: usize = 50;
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckedDefinition {
     /// What a server refuses.
     pub errors: Vec<Problem>,
     /// What is allowed and probably a mistake.
@@ -23,8 +23,8 @@ pub struct Checked {
 }
 
 /// Checks the text of a definition as a server does, but goes on behind the first error.
-pub fn check(definition: &str) -> Checked {
-    let mut checked = Checked::default();
+pub fn check(definition: &str) -> CheckedDefinition {
+    let mut checked = CheckedDefinition::default();
     let json = Json::parse(definition).ok();
     match Definition::parse(definition.as_bytes()) {
         Ok(definition) => {
@@ -41,7 +41,7 @@ pub fn check(definition: &str) -> Checked {
             };
         }
     }
-    let machine = json.as_ref().and_then(|json| Machine::read(json).ok());
+    let machine = json.as_ref().and_then(|json| MachineModel::read(json).ok());
     // What a broken definition leads to is not known.
     if let Some(machine) = machine.filter(|_| checked.errors.is_empty()) {
         checked.warnings.extend(warnings(&machine));
@@ -150,7 +150,7 @@ fn mend(json: &mut Json, place: &str) -> bool {
 }
 
 /// What the engine does not warn of.
-fn warnings(machine: &Machine) -> Vec<Problem> {
+fn warnings(machine: &MachineModel) -> Vec<Problem> {
     let graph = Graph::new(machine);
     let reach = graph.reach();
     let (ending, _) = graph.ending();
@@ -167,7 +167,7 @@ fn warnings(machine: &Machine) -> Vec<Problem> {
 }
 
 /// Events that no state which can be reached answers to.
-fn idle_events(machine: &Machine, reach: &Reach) -> Vec<Problem> {
+fn idle_events(machine: &MachineModel, reach: &Reach) -> Vec<Problem> {
     // The first transition of each event, and whether one of them can be taken.
     let mut answered: HashMap<&str, bool> = HashMap::new();
     let mut firsts = Vec::new();

@@ -11,9 +11,9 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::guard::Guard;
 use rstmdb_rcp::json::Json;
 
-use crate::base::problem::{Findings, Problem, Translated};
+use crate::base::problem::{Problem, Translated, TranslationFindings};
 use crate::check;
-use crate::model::Machine;
+use crate::model::MachineModel;
 use crate::model::graph::Graph;
 
 /// Converts a definition.
@@ -21,14 +21,14 @@ use crate::model::graph::Graph;
 /// # Errors
 /// All places that format 2 cannot say.
 pub fn convert(json: &Json) -> Result<Translated<Json>, Vec<Problem>> {
-    let mut machine = Machine::read(json)?;
+    let mut machine = MachineModel::read(json)?;
     if machine.format != 1 {
         return Err(vec![Problem::new(
             "format",
             "the definition has format 2 already",
         )]);
     }
-    let mut findings = Findings::new(false);
+    let mut findings = TranslationFindings::new(false);
     machine.format = 2;
     let graph = Graph::new(&machine);
     let ends = 0..machine.states.len();
@@ -84,7 +84,7 @@ fn kept(
     unknown: Vec<(String, Json)>,
     meta: Option<Json>,
     place: &str,
-    findings: &mut Findings,
+    findings: &mut TranslationFindings,
 ) -> Option<(String, Json)> {
     let mut fields = match meta {
         None if unknown.is_empty() => return None,

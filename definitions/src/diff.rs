@@ -8,12 +8,12 @@ use std::fmt;
 use rstmdb_rcp::json::Json;
 
 use crate::model::graph::Graph;
-use crate::model::{Act, Choice, Machine, State};
+use crate::model::{Act, Choice, MachineModel, ModelState};
 use meaning::{Meaning, in_one_format, without_meta};
 
 /// What a change means for an instance of the older definition that goes on under the newer one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Effect {
+pub enum ChangeEffect {
     /// Nothing: it can do all that it could.
     None,
     /// The instance goes on, but some events may be refused or lead to another state.
@@ -24,16 +24,16 @@ pub enum Effect {
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct DefinitionChange {
     /// What changed, like `state "paid"` or `"PAY" from cart`.
     pub subject: String,
     /// In which way.
     pub text: String,
     /// What it means for instances in flight.
-    pub effect: Effect,
+    pub effect: ChangeEffect,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for DefinitionChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.subject, self.text)
     }
@@ -41,7 +41,7 @@ impl fmt::Display for Change {
 
 /// All changes from one definition to another. What means the same is no change, however it is written: a definition of
 /// format 1 is compared as the one of format 2 that it converts to.
-pub fn diff(old: &Machine, new: &Machine) -> Vec<Change> {
+pub fn diff(old: &MachineModel, new: &MachineModel) -> Vec<DefinitionChange> {
     let (old, new, is_converted) = in_one_format(old, new);
     let sides = Sides {
         old: &old,
@@ -60,8 +60,8 @@ pub fn diff(old: &Machine, new: &Machine) -> Vec<Change> {
 
 /// Two definitions that are compared.
 struct Sides<'a> {
-    old: &'a Machine,
-    new: &'a Machine,
+    old: &'a MachineModel,
+    new: &'a MachineModel,
     before: Graph<'a>,
     after: Graph<'a>,
     /// One of them was of format 1.
@@ -70,30 +70,34 @@ struct Sides<'a> {
 }
 
 /// The gravest effect of all changes.
-pub fn gravest(changes: &[Change]) -> Effect {
+pub fn gravest(changes: &[DefinitionChange]) -> ChangeEffect {
     let effects = changes.iter().map(|change| change.effect);
-    effects.max().unwrap_or(Effect::None)
+    effects.max().unwrap_or(ChangeEffect::None)
 }
 
-fn change(subject: impl Into<String>, text: impl Into<String>, effect: Effect) -> Change {
-    Change {
+fn change(
+    subject: impl Into<String>,
+    text: impl Into<String>,
+    effect: ChangeEffect,
+) -> DefinitionChange {
+    DefinitionChange {
         subject: subject.into(),
         text: text.into(),
         effect,
     }
 }
 
-fn whole(old: &Machine, new: &Machine, changes: &mut Vec<Change>) {
+fn whole(old: &MachineModel, new: &MachineModel, changes: &mut Vec<DefinitionChange>) {
     if old.format != new.format {
         let text = format!(
             "was {}, is {}: conditions are read differently",
             old.format, new.format
         );
-        changes.push(change("format", text, Effect::Different));
+        changes.push(change("format", text, ChangeEffect::Different));
     }
     if old.initial != new.initial {
         let text = format!("was {:?}, is {:?}", old.initial, new.initial);
-        changes.push(change("initial state", text, Effect::None));
+        changes.push(change("initial state", text, ChangeEffect::None));
     }
     let mut keys: Vec<&str> = old.other.iter().map(|(key, _)| key.as_str()).collect();
     keys.extend(new.other.iter().map(|(key, _)| key.as_str()));
@@ -101,8 +105,8 @@ fn whole(old: &Machine, new: &Machine, changes: &mut Vec<Change>) {
     keys.dedup();
     for key in keys {
         let effect = match key {
-            "context" | "events" | "merge" => Effect::Different,
-            _ => Effect::None,
+            "context" | "events" | "merge" => ChangeEffect::Different,
+            _ => ChangeEffect::None,
         };
         if let Some(text) = value_change(old.other(key), new.other(key)) {
             changes.push(change(format!("`{key}`"), text, effect));
@@ -133,22 +137,22 @@ fn value_change(old: &Json, new: &Json) -> Option<String> {
 }
 
 impl<'a> Sides<'a> {
-    fn states(&self, changes: &mut Vec<Change>) {
+    fn states(&self, changes: &mut Vec<DefinitionChange>) {
         for state in &self.old.states {
             if self.after.number(&state.name).is_none() {
                 let text = "removed: an instance in it needs a mapping to another state";
-                changes.push(change(subject(state), text, Effect::Stranded));
+                changes.push(change(subject(state), text, ChangeEffect::Stranded));
             }
         }
         for (number, state) in self.new.states.iter().enumerate() {
             match self.before.number(&state.name) {
                 Some(before) => self.state(before, number, changes),
-                None => changes.push(change(subject(state), "added", Effect::None)),
+                None => changes.push(change(subject(state), "added", ChangeEffect::None)),
             }
         }
     }
 
-    fn state(&self, before: usize, after: usize, changes: &mut Vec<Change>) {
+    fn state(&self, before: usize, after: usize, changes: &mut Vec<DefinitionChange>) {
         let (old, new) = (&self.old.states[before], &self.new.states[after]);
         let both_end = || self.before.is_end(before) && self.after.is_end(after);
         if old.is_final != new.is_final && !(self.is_converted && both_end()) {
@@ -157,22 +161,22 @@ impl<'a> Sides<'a> {
             } else {
                 "is no longer final"
             };
-            changes.push(change(subject(new), text, Effect::None));
+            changes.push(change(subject(new), text, ChangeEffect::None));
         }
         if old.emit != new.emit {
             let text = list_change("emits", &old.emit, &new.emit);
-            changes.push(change(subject(new), text, Effect::None));
+            changes.push(change(subject(new), text, ChangeEffect::None));
         }
         if !self.meaning.same_choices(&old.always, &new.always) {
             let (left, right) = (choices(&old.always), choices(&new.always));
             let text = list_change("always", &left, &right);
-            changes.push(change(subject(new), text, Effect::Different));
+            changes.push(change(subject(new), text, ChangeEffect::Different));
         }
-        let other = |state: &State| Json::Object(state.other.clone());
+        let other = |state: &ModelState| Json::Object(state.other.clone());
         if let Some(text) = value_change(&other(old), &other(new)) {
             let effect = match without_meta(&old.other).eq(without_meta(&new.other)) {
-                true => Effect::None,
-                false => Effect::Different,
+                true => ChangeEffect::None,
+                false => ChangeEffect::Different,
             };
             changes.push(change(subject(new), text, effect));
         }
@@ -206,8 +210,12 @@ impl<'a> Sides<'a> {
     }
 
     /// What changed about one event in one state.
-    fn event(&self, left: &[Way<'a>], right: &[Way<'a>]) -> Option<(String, Effect)> {
-        let shown = |ways: &[Way<'_>]| {
+    fn event(
+        &self,
+        left: &[DiffedTransition<'a>],
+        right: &[DiffedTransition<'a>],
+    ) -> Option<(String, ChangeEffect)> {
+        let shown = |ways: &[DiffedTransition<'_>]| {
             let ways: Vec<String> = ways.iter().map(|(to, act)| way(to, act)).collect();
             ways.join("; ")
         };
@@ -220,23 +228,26 @@ impl<'a> Sides<'a> {
                 .zip(right)
                 .all(|(left, right)| self.meaning.same_way(*left, *right));
         if begins_the_same && left.len() == right.len() {
-            let meta = |ways: &[Way<'_>]| -> Vec<Json> {
+            let meta = |ways: &[DiffedTransition<'_>]| -> Vec<Json> {
                 let other = ways.iter().flat_map(|(_, act)| &act.other);
                 let meta = other.filter(|(key, _)| key == "meta");
                 meta.map(|(_, value)| value.clone()).collect()
             };
             let text = value_change(&Json::List(meta(left)), &Json::List(meta(right)))?;
-            return Some((format!("`meta` {text}"), Effect::None));
+            return Some((format!("`meta` {text}"), ChangeEffect::None));
         }
         Some(match (left, right) {
-            ([], _) => (format!("added: {}", shown(right)), Effect::None),
-            (_, []) => (format!("removed: was {}", shown(left)), Effect::Different),
+            ([], _) => (format!("added: {}", shown(right)), ChangeEffect::None),
+            (_, []) => (
+                format!("removed: was {}", shown(left)),
+                ChangeEffect::Different,
+            ),
             _ => {
                 let text = format!("was {}, is {}", shown(left), shown(right));
                 // What comes later is tried only where nothing was taken before.
                 let effect = match begins_the_same {
-                    true => Effect::None,
-                    false => Effect::Different,
+                    true => ChangeEffect::None,
+                    false => ChangeEffect::Different,
                 };
                 (text, effect)
             }
@@ -244,7 +255,7 @@ impl<'a> Sides<'a> {
     }
 }
 
-fn subject(state: &State) -> String {
+fn subject(state: &ModelState) -> String {
     format!("state {:?}", state.name)
 }
 
@@ -283,15 +294,15 @@ fn way(to: &str, act: &Act) -> String {
 }
 
 /// Where a transition leads, and what it does.
-type Way<'a> = (&'a str, &'a Act);
+type DiffedTransition<'a> = (&'a str, &'a Act);
 
 /// What a state answers to each event, in the order in which it is tried.
 fn ways<'a>(
-    machine: &'a Machine,
+    machine: &'a MachineModel,
     graph: &Graph<'a>,
     state: usize,
-) -> HashMap<&'a str, Vec<Way<'a>>> {
-    let mut ways: HashMap<&str, Vec<Way<'a>>> = HashMap::new();
+) -> HashMap<&'a str, Vec<DiffedTransition<'a>>> {
+    let mut ways: HashMap<&str, Vec<DiffedTransition<'a>>> = HashMap::new();
     for number in graph.leaving(state) {
         let it = &machine.transitions[number];
         let of_event = ways.entry(&it.event).or_default();
@@ -301,12 +312,12 @@ fn ways<'a>(
 }
 
 /// A change of one event from one state, before those of several states are joined.
-type OfState = (String, String, String, Effect);
+type OfState = (String, String, String, ChangeEffect);
 
 /// One line for a change that is the same in several states.
-fn joined(changes: Vec<OfState>) -> Vec<Change> {
-    let mut numbers: HashMap<(String, String, Effect), usize> = HashMap::new();
-    let mut groups: Vec<(String, Vec<String>, String, Effect)> = Vec::new();
+fn joined(changes: Vec<OfState>) -> Vec<DefinitionChange> {
+    let mut numbers: HashMap<(String, String, ChangeEffect), usize> = HashMap::new();
+    let mut groups: Vec<(String, Vec<String>, String, ChangeEffect)> = Vec::new();
     for (event, state, text, effect) in changes {
         let group = numbers
             .entry((event.clone(), text.clone(), effect))
@@ -316,7 +327,7 @@ fn joined(changes: Vec<OfState>) -> Vec<Change> {
             None => groups.push((event, vec![state], text, effect)),
         }
     }
-    let line = |(event, states, text, effect): (String, Vec<String>, String, Effect)| {
+    let line = |(event, states, text, effect): (String, Vec<String>, String, ChangeEffect)| {
         change(
             format!("{event:?} from {}", states.join(", ")),
             text,

@@ -51,7 +51,7 @@ fn yaml(text: &str) -> Result<Json, Problem> {
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,
     };
-    match serde_saphyr::from_str_with_options::<Tree>(text, options) {
+    match serde_saphyr::from_str_with_options::<YamlTree>(text, options) {
         Ok(tree) => Ok(tree.0),
         Err(error) => Err(yaml_problem(error.without_snippet())),
     }
@@ -84,13 +84,13 @@ fn yaml_problem(error: &Error) -> Problem {
 }
 
 /// A tree from YAML.
-struct Tree(Json);
+struct YamlTree(Json);
 
-impl<'de> Deserialize<'de> for Tree {
+impl<'de> Deserialize<'de> for YamlTree {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_any(TreeVisitor { depth: 0 })
-            .map(Tree)
+            .map(YamlTree)
     }
 }
 
@@ -189,7 +189,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
 
 /// A definition with the name and the version that its file gives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Named {
+pub struct NamedDefinition {
     /// The machine's name, where the file says one.
     pub name: Option<String>,
     /// Its version, where the file says one.
@@ -205,7 +205,7 @@ pub struct Named {
 ///
 /// # Errors
 /// The text cannot be read, or the wrapper has the wrong form.
-pub fn read_definition(text: &str) -> Result<Named, Problem> {
+pub fn read_definition(text: &str) -> Result<NamedDefinition, Problem> {
     let whole = read(text)?;
     let is_wrapper =
         whole.get("definition").is_some_and(Json::is_object) && whole.get("states").is_none();
@@ -251,7 +251,7 @@ pub fn read_definition(text: &str) -> Result<Named, Problem> {
         true => as_written.to_owned(),
         false => definition.to_string(),
     };
-    Ok(Named {
+    Ok(NamedDefinition {
         name,
         version,
         definition,

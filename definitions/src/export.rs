@@ -19,13 +19,13 @@ mod xstate;
 
 use rstmdb_rcp::json::Json;
 
-use crate::base::problem::{Findings, Problem, Translated};
+use crate::base::problem::{Problem, Translated, TranslationFindings};
 use crate::convert::convert;
-use crate::model::{Act, Machine, Merge};
+use crate::model::{Act, MachineModel, Merge};
 
 /// A language that definitions are written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
+pub enum ExportLanguage {
     /// XState's machines as JSON, version 5.
     Xstate,
     /// SCXML with the data model `x-cel`.
@@ -43,33 +43,33 @@ pub enum Language {
 /// # Errors
 /// All places that have no equal.
 pub fn export(
-    language: Language,
-    machine: &Machine,
+    language: ExportLanguage,
+    machine: &MachineModel,
     lossy: bool,
 ) -> Result<Translated<String>, Vec<Problem>> {
-    let mut findings = Findings::new(lossy);
+    let mut findings = TranslationFindings::new(lossy);
     // A drawing shows conditions as they are written; everything else has one language of conditions.
-    let is_drawing = matches!(language, Language::Mermaid | Language::Dot);
+    let is_drawing = matches!(language, ExportLanguage::Mermaid | ExportLanguage::Dot);
     let converted;
     let machine = match machine.format == 1 && !is_drawing {
         true => {
-            converted = Machine::read(&convert(&machine.to_json())?.result)?;
+            converted = MachineModel::read(&convert(&machine.to_json())?.result)?;
             &converted
         }
         false => machine,
     };
     let text = match language {
-        Language::Xstate => xstate::write(machine, &mut findings),
-        Language::Scxml => scxml::write(machine, &mut findings),
-        Language::Asl => asl::write(machine, &mut findings),
-        Language::Mermaid => drawing::mermaid(machine, &mut findings),
-        Language::Dot => drawing::dot(machine, &mut findings),
+        ExportLanguage::Xstate => xstate::write(machine, &mut findings),
+        ExportLanguage::Scxml => scxml::write(machine, &mut findings),
+        ExportLanguage::Asl => asl::write(machine, &mut findings),
+        ExportLanguage::Mermaid => drawing::mermaid(machine, &mut findings),
+        ExportLanguage::Dot => drawing::dot(machine, &mut findings),
     };
     findings.finish(text)
 }
 
 /// The machine's name, where the definition has one.
-fn name(machine: &Machine) -> Option<&str> {
+fn name(machine: &MachineModel) -> Option<&str> {
     machine.other("meta")["name"].as_str()
 }
 
@@ -92,7 +92,7 @@ struct Says {
 const LEFT_OUT: &str = "it is left out";
 
 /// Reports all keys of the definition, its states and its transitions that a language does not have.
-fn lose_other(machine: &Machine, says: Says, findings: &mut Findings) {
+fn lose_other(machine: &MachineModel, says: Says, findings: &mut TranslationFindings) {
     for (key, value) in &machine.other {
         match key.as_str() {
             "meta" => {
@@ -151,7 +151,7 @@ fn is_about(meta: &Json) -> bool {
     fields.all(|(key, _)| xstate::ABOUT.contains(&key.as_str()))
 }
 
-fn lose_of_act(place: &str, act: &Act, says: Says, findings: &mut Findings) {
+fn lose_of_act(place: &str, act: &Act, says: Says, findings: &mut TranslationFindings) {
     for (key, value) in &act.other {
         let is_said = match key.as_str() {
             // A transition of XState has no tags.
@@ -167,7 +167,7 @@ fn lose_of_act(place: &str, act: &Act, says: Says, findings: &mut Findings) {
 }
 
 /// Says that the other system does not merge payloads by itself.
-fn note_merging(machine: &Machine, how: &str, findings: &mut Findings) {
+fn note_merging(machine: &MachineModel, how: &str, findings: &mut TranslationFindings) {
     let mut transitions = machine.transitions.iter();
     if transitions.any(|it| machine.merge(&it.act) != Merge::Not) {
         let text = format!(

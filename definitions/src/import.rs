@@ -21,14 +21,14 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_rcp::json::Json;
 
 use crate::base::json::{object, text};
-use crate::base::problem::{Findings, Problem, Translated};
+use crate::base::problem::{Problem, Translated, TranslationFindings};
 use crate::check;
 use crate::document;
-use crate::model::{Act, Machine};
+use crate::model::{Act, MachineModel};
 
 /// A language that definitions are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Language {
+pub enum ImportLanguage {
     /// XState's machines as JSON, versions 4 and 5.
     Xstate,
     /// SCXML.
@@ -45,17 +45,17 @@ pub enum Language {
 /// # Errors
 /// All places that have no equal, or why the text cannot be read.
 pub fn import(
-    language: Language,
+    language: ImportLanguage,
     source: &str,
     lossy: bool,
 ) -> Result<Translated<Json>, Vec<Problem>> {
     document::check_length(source).map_err(|problem| vec![problem])?;
-    let mut findings = Findings::new(lossy);
+    let mut findings = TranslationFindings::new(lossy);
     let machine = match language {
-        Language::Xstate => xstate::read(source, &mut findings),
-        Language::Scxml => scxml::read(source, &mut findings),
-        Language::Asl => asl::read(source, &mut findings),
-        Language::Mermaid => mermaid::read(source, &mut findings),
+        ImportLanguage::Xstate => xstate::read(source, &mut findings),
+        ImportLanguage::Scxml => scxml::read(source, &mut findings),
+        ImportLanguage::Asl => asl::read(source, &mut findings),
+        ImportLanguage::Mermaid => mermaid::read(source, &mut findings),
     };
     let definition = match machine {
         Ok(machine) => machine.to_json(),
@@ -80,7 +80,7 @@ pub fn import(
 
 /// In a language where the data of an event stays outside of the context, a payload is merged only where a transition
 /// says so, as `export` writes it.
-fn keep_payloads_apart(machine: &mut Machine) {
+fn keep_payloads_apart(machine: &mut MachineModel) {
     let merges = |act: &Act| *act.other("merge") == Json::Bool(true);
     if machine.transitions.is_empty() {
         return;
@@ -110,7 +110,7 @@ struct Extras {
 
 impl Extras {
     /// Puts them where format 2 has a place for them.
-    fn add_to(self, machine: &mut Machine) {
+    fn add_to(self, machine: &mut MachineModel) {
         if !self.context.is_empty() {
             let context = object([("default", Json::Object(self.context))]);
             machine.other.push(("context".to_owned(), context));

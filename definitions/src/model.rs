@@ -12,22 +12,22 @@ use rstmdb_rcp::json::Json;
 
 /// A definition of format 1 or 2.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
+pub struct MachineModel {
     /// 1 or 2.
     pub format: u8,
     /// The state of a new instance.
     pub initial: String,
     /// In the order written.
-    pub states: Vec<State>,
+    pub states: Vec<ModelState>,
     /// In the order in which they are tried.
-    pub transitions: Vec<Transition>,
+    pub transitions: Vec<ModelTransition>,
     /// All other keys of the definition: `context`, `events`, `merge`, `meta`, and what format 1 ignores.
     pub other: Vec<(String, Json)>,
 }
 
 /// A state.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
+pub struct ModelState {
     /// Its name.
     pub name: String,
     /// Whether it says that nothing leads out of it.
@@ -51,7 +51,7 @@ pub struct Choice {
 
 /// A transition.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Transition {
+pub struct ModelTransition {
     /// The states it leads out of.
     pub from: From,
     /// The event it answers to.
@@ -100,9 +100,9 @@ pub enum Merge {
     Not,
 }
 
-impl Machine {
+impl MachineModel {
     /// The state of this name.
-    pub fn state(&self, name: &str) -> Option<&State> {
+    pub fn state(&self, name: &str) -> Option<&ModelState> {
         self.states.iter().find(|state| state.name == name)
     }
 
@@ -129,14 +129,14 @@ impl Machine {
 
     /// The positions of the transitions out of a state, in the order in which they are tried. For many states there is
     /// a [`graph::Graph`].
-    pub fn leaving<'a>(&'a self, state: &'a State) -> impl Iterator<Item = usize> + 'a {
+    pub fn leaving<'a>(&'a self, state: &'a ModelState) -> impl Iterator<Item = usize> + 'a {
         let all = self.transitions.iter().enumerate();
         all.filter(|(_, transition)| transition.leaves(state))
             .map(|(position, _)| position)
     }
 
     /// Whether nothing leads out of a state.
-    pub fn is_end(&self, state: &State) -> bool {
+    pub fn is_end(&self, state: &ModelState) -> bool {
         state.always.is_empty() && self.leaving(state).next().is_none()
     }
 
@@ -161,7 +161,7 @@ impl Machine {
     }
 }
 
-impl State {
+impl ModelState {
     /// Its timers; one alone need not stand in a list.
     pub fn timers(&self) -> &[Json] {
         match self.other.iter().find(|(key, _)| key == "timers") {
@@ -177,9 +177,9 @@ impl State {
     }
 }
 
-impl Transition {
+impl ModelTransition {
     /// Whether it leads out of a state.
-    pub fn leaves(&self, state: &State) -> bool {
+    pub fn leaves(&self, state: &ModelState) -> bool {
         match &self.from {
             From::States(names) => names.contains(&state.name),
             From::Any { except } => !state.is_final && !except.contains(&state.name),

@@ -9,7 +9,7 @@ use rstmdb_engine::fact::level::CURRENT;
 use rstmdb_engine::fact::{self, Body, Header, Meta};
 use rstmdb_engine::{
     ApplyEvent, Command, CreateInstance, DecideAt, Decision, DeleteInstance, Entry, Limits,
-    Pending, PutMachine, Query, Refusal, Reply, State, decide,
+    PendingEntries, PutMachine, Query, Refusal, Reply, State, decide,
 };
 
 pub use time::{Fired, FiredTimer};
@@ -72,7 +72,7 @@ impl By {
 
 /// What an event or the creation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct RunStep {
     /// The state before; none for the creation.
     pub from: Option<String>,
     /// The state after.
@@ -114,7 +114,11 @@ impl Runner {
     ///
     /// # Errors
     /// The engine refuses it.
-    pub fn create(&mut self, ctx: Option<&str>, by: impl Into<By>) -> Result<Step, Box<Refusal>> {
+    pub fn create(
+        &mut self,
+        ctx: Option<&str>,
+        by: impl Into<By>,
+    ) -> Result<RunStep, Box<Refusal>> {
         self.leave()?;
         self.instances += 1;
         let create = CreateInstance {
@@ -174,7 +178,7 @@ impl Runner {
         event: &str,
         payload: Option<&str>,
         by: impl Into<By>,
-    ) -> Result<Step, Box<Refusal>> {
+    ) -> Result<RunStep, Box<Refusal>> {
         let apply = ApplyEvent {
             instance_id: self.id(),
             event: event.to_owned(),
@@ -193,7 +197,7 @@ impl Runner {
         event: &str,
         payload: Option<&str>,
         by: impl Into<By>,
-    ) -> Result<Step, Box<Refusal>> {
+    ) -> Result<RunStep, Box<Refusal>> {
         self.clone().apply(event, payload, by)
     }
 
@@ -231,7 +235,7 @@ impl Runner {
         format!("instance-{}", self.instances)
     }
 
-    fn write(&mut self, command: &Command, by: &By) -> Result<Step, Box<Refusal>> {
+    fn write(&mut self, command: &Command, by: &By) -> Result<RunStep, Box<Refusal>> {
         let meta = by.meta();
         let at = DecideAt {
             offset: self.state.last_applied() + 1,
@@ -240,7 +244,7 @@ impl Runner {
             limits: &self.limits,
             meta: meta.as_ref(),
         };
-        match decide(&self.state, &Pending::new(), command, &at)? {
+        match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Write { entry, .. } => {
                 self.install(&entry)?;
                 Ok(step(&entry))
@@ -252,15 +256,15 @@ impl Runner {
     fn install(&mut self, entry: &Entry) -> Result<(), Box<Refusal>> {
         let offset = self.state.last_applied() + 1;
         match self.state.apply(entry, offset) {
-            Ok(rstmdb_engine::Outcome::Applied) => Ok(()),
+            Ok(rstmdb_engine::EntryOutcome::Applied) => Ok(()),
             Ok(_) => Err(strange("the entry is stale")),
             Err(error) => Err(strange(&error.to_string())),
         }
     }
 }
 
-fn step(entry: &Entry) -> Step {
-    let mut step = Step {
+fn step(entry: &Entry) -> RunStep {
+    let mut step = RunStep {
         from: None,
         to: String::new(),
         via: Vec::new(),

@@ -7,11 +7,11 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rstmdb_engine::expression::{Expression, Names, Scope, Steps};
+use rstmdb_engine::expression::{EvalScope, EvalSteps, Expression, ScopeNames};
 use rstmdb_engine::fact::{Body, Message};
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Pending, PutMachine,
-    State, decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, PendingEntries,
+    PutMachine, State, decide,
 };
 
 /// Bytes of the payload and of the context before it, about.
@@ -117,7 +117,7 @@ impl Order {
             meta: None,
             limits: &self.limits,
         };
-        decide(&self.state, &Pending::new(), command, &at).unwrap()
+        decide(&self.state, &PendingEntries::new(), command, &at).unwrap()
     }
 
     fn entry(&self, command: &Command) -> Entry {
@@ -224,8 +224,9 @@ fn expressions(criterion: &mut Criterion) {
             format!("ctx {}, field at the {place}", ctx.len()),
             |bencher| {
                 bencher.iter(|| {
-                    let mut scope = Scope::new(black_box(&ctx), "{}", "{}", Names::default());
-                    guard.holds(&mut scope, &mut Steps::default()).unwrap()
+                    let mut scope =
+                        EvalScope::new(black_box(&ctx), "{}", "{}", ScopeNames::default());
+                    guard.holds(&mut scope, &mut EvalSteps::default()).unwrap()
                 });
             },
         );
@@ -310,8 +311,8 @@ fn worst_expressions(criterion: &mut Criterion) {
         let guard = Expression::parse(guard).unwrap();
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let mut scope = Scope::new(black_box(ctx), "{}", "{}", Names::default());
-                guard.holds(&mut scope, &mut Steps::default())
+                let mut scope = EvalScope::new(black_box(ctx), "{}", "{}", ScopeNames::default());
+                guard.holds(&mut scope, &mut EvalSteps::default())
             });
         });
     }

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use rstmdb_engine::{Pending, State, StateLoader};
+use rstmdb_engine::{PendingEntries, State, StateLoader};
 
 #[path = "../tests/it/common/mod.rs"]
 mod common;
@@ -33,7 +33,7 @@ fn context(number: u64) -> String {
 fn events(state: &mut State, instances: u64, event: &str, payload: Option<&str>) {
     let limits = Limits::default();
     let count = 200_000.min(instances);
-    let pending = Pending::new();
+    let pending = PendingEntries::new();
     let (mut deciding, mut applying) = (0, 0);
     for number in 0..count {
         let id = format!("instance-{:011}", number * 7919 % instances);
@@ -104,7 +104,7 @@ fn keys_and_definitions(keys: u64) {
 fn in_flight(state: &State, instances: u64) {
     let limits = Limits::default();
     let count = 100_000.min(instances);
-    let mut pending = Pending::new();
+    let mut pending = PendingEntries::new();
     let start = Instant::now();
     for number in 0..count {
         let id = format!("instance-{:011}", number * 7919 % instances);

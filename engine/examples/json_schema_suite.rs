@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::{env, fs};
 
 use rstmdb_engine::definition::Definition;
-use rstmdb_engine::expression::Steps;
+use rstmdb_engine::expression::EvalSteps;
 use rstmdb_engine::schema::{Misfit, Schema};
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
                 }
             };
             for case in cases {
-                let found = schema.check(&case["data"].to_string(), &mut Steps::default());
+                let found = schema.check(&case["data"].to_string(), &mut EvalSteps::default());
                 let is_same = match &found {
                     Ok(()) => case["valid"] == true,
                     Err(Misfit::Broken { .. }) => case["valid"] == false,

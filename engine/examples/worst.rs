@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use rstmdb_engine::{Command, Decision, Limits, Pending, State, cost, decide};
+use rstmdb_engine::{Command, Decision, Limits, PendingEntries, State, cost, decide};
 use serde_json::{Value, json};
 
 #[path = "../tests/it/common/mod.rs"]
@@ -111,7 +111,7 @@ struct Measured {
 
 fn measure(case: &mut Case) -> Measured {
     let limits = Limits::default();
-    let pending = Pending::new();
+    let pending = PendingEntries::new();
     let mut measured = Measured {
         cost: cost(&case.state, &pending, &case.command),
         outcome: String::new(),

@@ -17,7 +17,7 @@ pub use planted::apply_stale_events;
 
 /// What an entry did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum EntryOutcome {
     /// It took effect, whole.
     Applied,
     /// Its decision rested on a state that has changed meanwhile, so it changed nothing.
@@ -29,7 +29,7 @@ impl State {
     ///
     /// An error means that the log does not fit this state, so the node must stop. The state is then
     /// unchanged.
-    pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<Outcome, Error> {
+    pub fn apply(&mut self, entry: &Entry, offset: u64) -> Result<EntryOutcome, Error> {
         self.apply_compiled(entry, offset, &Compiled::of(entry))
     }
 
@@ -39,7 +39,7 @@ impl State {
         entry: &Entry,
         offset: u64,
         compiled: &Compiled,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<EntryOutcome, Error> {
         if offset <= self.last_applied() {
             return Err(Error::OutOfOrder {
                 offset,
@@ -57,14 +57,14 @@ impl State {
         let landed = entry.index == offset || planted::applies_stale_events();
         if !landed || !admits(self, entry, at, compiled)? {
             self.end_stale_entry(offset);
-            return Ok(Outcome::Stale);
+            return Ok(EntryOutcome::Stale);
         }
         for (place, fact) in entry.facts.iter().enumerate() {
             self.install(fact, at.fact(&entry.facts, place), compiled)?;
         }
         self.end_entry(at);
         debug_assert_eq!(self.check_sizes(), Ok(()));
-        Ok(Outcome::Applied)
+        Ok(EntryOutcome::Applied)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::fact::{Body, Entry, Fact, FlushAll, Meta, NO_OFFSET};
 use crate::machine::Compiled;
 use crate::machine::Machine;
 use crate::view::{Current, View};
-use crate::{Limits, Pending, Refusal, State, query};
+use crate::{Limits, PendingEntries, Refusal, State, query};
 
 pub use prepare::cost::{cost, lists};
 pub use prepare::{Prepared, is_settled, prepare};
@@ -72,7 +72,7 @@ pub enum Decision {
 /// Decides a command.
 pub fn decide(
     state: &State,
-    pending: &Pending,
+    pending: &PendingEntries,
     command: &Command,
     at: &DecideAt<'_>,
 ) -> Result<Decision, Refusal> {
@@ -82,7 +82,7 @@ pub fn decide(
 /// Decides a command whose entry will be up to `slack_ms` later than `at`.
 fn decide_early(
     state: &State,
-    pending: &Pending,
+    pending: &PendingEntries,
     command: &Command,
     at: &DecideAt<'_>,
     slack_ms: u64,
@@ -171,7 +171,7 @@ enum OpDecision {
 }
 
 /// What an operation writes, with the machine that it defines.
-type Written = Option<(Body, Option<Arc<Machine>>)>;
+type DecidedWrite = Option<(Body, Option<Arc<Machine>>)>;
 
 impl OpDecision {
     /// Whether it is the answer to what was done before.
@@ -186,7 +186,7 @@ impl OpDecision {
     }
 
     /// The answer, and what is written.
-    fn split(self) -> (Reply, Written) {
+    fn split(self) -> (Reply, DecidedWrite) {
         match self {
             Self::Write {
                 body,

@@ -144,7 +144,7 @@ impl fmt::Display for Fact {
                     create.state,
                     create.machine,
                     create.version,
-                    Text(&create.ctx)
+                    LossyText(&create.ctx)
                 )?;
                 course(f, &create.via, &create.emits)?;
                 timers(f, create.timers.as_ref())?;
@@ -158,7 +158,7 @@ impl fmt::Display for Fact {
                     apply.event,
                     apply.from_state,
                     apply.to_state,
-                    Text(&apply.ctx)
+                    LossyText(&apply.ctx)
                 )?;
                 course(f, &apply.via, &apply.emits)?;
                 fired(f, apply.fired.as_ref())?;
@@ -279,9 +279,9 @@ fn after(f: &mut fmt::Formatter<'_>, prev_offset: u64, key: Option<&Key>) -> fmt
     }
 }
 
-struct Text<'a>(&'a [u8]);
+struct LossyText<'a>(&'a [u8]);
 
-impl fmt::Display for Text<'_> {
+impl fmt::Display for LossyText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&String::from_utf8_lossy(self.0))
     }

@@ -13,14 +13,14 @@ mod shown;
 mod tree;
 
 pub(crate) use check::check;
-pub(crate) use context::{Context, Found};
+pub(crate) use context::{Context, FoundJson};
 pub(crate) use edit::{Edits, Stuck, depth, merge_patch};
 pub(crate) use equal::{ReadBudget, Stopped, equal};
-pub(crate) use number::Decimal;
-pub(crate) use object::{Object, compact};
-pub(crate) use reader::{Fault, Kind, Reader};
+pub(crate) use number::JsonDecimal;
+pub(crate) use object::{JsonObject, compact};
+pub(crate) use reader::{JsonFault, JsonKind, JsonReader};
 pub(crate) use shown::shown;
-pub(crate) use tree::{Node, Tree};
+pub(crate) use tree::{JsonNode, JsonTree};
 
 #[cfg(test)]
 mod tests;

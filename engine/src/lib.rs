@@ -17,7 +17,7 @@
 //! | `decide` | command to facts, on the leader: one file per operation, timers, batches, decisions made ahead |
 //! | `query` | reads: one instance, one machine, pages of both and of timers, what events would do |
 //! | `apply` | entries to state: an admissible entry is installed, any other is stale; a planted bug for tests |
-//! | `view` | the state with facts in flight over it, and these facts ([`Pending`]) |
+//! | `view` | the state with facts in flight over it, and these facts ([`PendingEntries`]) |
 //! | `state` | what is applied: its tables, armed timers, digest, snapshot records and invariants |
 //! | `api` | what callers and the engine exchange: [`command`], [`reply`], [`Refusal`] |
 //! | `machine` | machines as users write them ([`definition`], [`guard`], [`expression`]), and compiled for deciding |
@@ -43,13 +43,13 @@ mod state;
 mod view;
 
 pub use api::command::{
-    AcquireLock, ApplyEvent, Asker, BatchOp, Command, CreateInstance, DeleteInstance, DryRun,
-    ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, Part, PutMachine,
+    AcquireLock, ApplyEvent, AskedPart, Asker, BatchOp, Command, CreateInstance, DeleteInstance,
+    DryRun, ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, PutMachine,
     Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
 pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
 pub use api::{LockRefusal, Refusal, TRIED, command, reply};
-pub use apply::Outcome;
+pub use apply::EntryOutcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;
 pub use decide::{DecideAt, Decision, Prepared, cost, decide, is_settled, lists, prepare};
@@ -63,6 +63,6 @@ pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, nearest, schema, span};
 pub use query::LockTurn;
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
-pub use view::Pending;
+pub use view::PendingEntries;
 #[cfg(feature = "planted-bugs")]
 pub use view::ignore_fences;

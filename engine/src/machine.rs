@@ -11,4 +11,4 @@ pub mod span;
 mod version;
 
 pub use compiled::Compiled;
-pub(crate) use version::{Choices, Machine, Rule, checksum};
+pub(crate) use version::{Choices, Machine, TransitionRule, checksum};

@@ -67,7 +67,7 @@ pub(crate) fn answer(
             headers,
             asker,
         } => {
-            let asked = allowed::Asked {
+            let asked = allowed::AskedEvents {
                 payloads: payloads.as_ref(),
                 headers,
                 asker,

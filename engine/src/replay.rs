@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::apply::Outcome;
-use crate::chain::{Chain, Kind, Logged};
+use crate::apply::EntryOutcome;
+use crate::chain::{Chain, EntryKind, Logged};
 use crate::fact::Entry;
 use crate::state::{self, State, StateLoader};
 
@@ -75,7 +75,7 @@ pub enum Until {
 
 /// What a replay did with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ReplayedEntry {
     /// The snapshot has it already.
     Covered,
     /// It was applied.
@@ -85,13 +85,13 @@ pub enum Step {
 }
 
 /// A snapshot that is being read.
-pub struct Beginning {
+pub struct SnapshotBeginning {
     loader: StateLoader,
     offset: u64,
     digest: String,
 }
 
-impl Beginning {
+impl SnapshotBeginning {
     /// A snapshot of the state at `offset`, which had this digest, in hex.
     pub fn new(offset: u64, digest: &str) -> Self {
         Self {
@@ -145,25 +145,25 @@ impl Replay {
     ///
     /// # Errors
     /// When it does not fit; the replay is over then.
-    pub fn entry(&mut self, logged: &Logged<'_>) -> Result<Step, Error> {
+    pub fn entry(&mut self, logged: &Logged<'_>) -> Result<ReplayedEntry, Error> {
         let step = self.apply(logged)?;
-        if step == Step::Applied {
+        if step == ReplayedEntry::Applied {
             self.state.link(logged.offset, &logged.hash())?;
         }
         Ok(step)
     }
 
-    fn apply(&mut self, logged: &Logged<'_>) -> Result<Step, Error> {
+    fn apply(&mut self, logged: &Logged<'_>) -> Result<ReplayedEntry, Error> {
         let offset = logged.offset;
         if offset <= self.state.last_applied() {
-            return Ok(Step::Covered);
+            return Ok(ReplayedEntry::Covered);
         }
         if matches!(self.until, Until::Offset(last) if offset > last) {
-            return Ok(Step::Beyond);
+            return Ok(ReplayedEntry::Beyond);
         }
-        if logged.kind != Kind::Normal {
+        if logged.kind != EntryKind::Normal {
             self.state.skip(offset);
-            return Ok(Step::Applied);
+            return Ok(ReplayedEntry::Applied);
         }
         let entry = Entry::decode(logged.payload).map_err(|error| Error::Undecodable {
             offset,
@@ -171,15 +171,15 @@ impl Replay {
         })?;
         if self.is_in_time(&entry) {
             self.state.apply(&entry, offset)?;
-            return Ok(Step::Applied);
+            return Ok(ReplayedEntry::Applied);
         }
         // A stale entry has no effect at any time. Entries within the requested time may still follow it.
         let mut ahead = self.state.clone();
-        if ahead.apply(&entry, offset)? == Outcome::Applied {
-            return Ok(Step::Beyond);
+        if ahead.apply(&entry, offset)? == EntryOutcome::Applied {
+            return Ok(ReplayedEntry::Beyond);
         }
         self.state = ahead;
-        Ok(Step::Applied)
+        Ok(ReplayedEntry::Applied)
     }
 
     fn is_in_time(&self, entry: &Entry) -> bool {

@@ -35,7 +35,7 @@ use crate::fact::level;
 
 use idempotency::IdempotencyKeys;
 use idempotency::key_record::{self, KeyRecord};
-use locks::Locks;
+use locks::LockTable;
 use machines::Machines;
 use table::{Keyed, Table};
 use timers::Timers;
@@ -59,7 +59,7 @@ pub struct State {
     pub(crate) ids: OrdSet<Box<str>>,
     used_ids: Table<UsedId>,
     pub(crate) timers: Timers,
-    pub(crate) locks: Locks,
+    pub(crate) locks: LockTable,
     pub(crate) keys: IdempotencyKeys,
     stale: OrdSet<u64>,
     stale_known_from: u64,
@@ -137,7 +137,7 @@ impl State {
             ids: OrdSet::new(),
             used_ids: Table::new(),
             timers: Timers::new(),
-            locks: Locks::default(),
+            locks: LockTable::default(),
             keys: IdempotencyKeys::new(),
             stale: OrdSet::new(),
             stale_known_from: 0,

@@ -6,7 +6,7 @@ mod pending;
 mod planted;
 
 pub(crate) use overlay::Overlay;
-pub use pending::Pending;
+pub use pending::PendingEntries;
 #[cfg(feature = "planted-bugs")]
 pub use planted::ignore_fences;
 
@@ -19,7 +19,7 @@ use crate::api::reply::{InstanceView, TimerView};
 use crate::fact;
 use crate::machine::Machine;
 use crate::state::{Automation, Instance, KeyFound, Last, Scope, State, ctx_bytes, key_name};
-use overlay::{Change, Created, InFlight, Live};
+use overlay::{Created, InstanceInFlight, LiveInFlight, OverlayChange};
 
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
@@ -35,16 +35,16 @@ pub(crate) struct Current<'a> {
     pub(crate) created_ms: u64,
     pub(crate) updated_ms: u64,
     pub(crate) last_offset: u64,
-    source: Source<'a>,
+    source: ViewSource<'a>,
 }
 
-enum Source<'a> {
+enum ViewSource<'a> {
     Applied(&'a Instance),
-    InFlight(&'a Arc<str>, &'a Live),
+    InFlight(&'a Arc<str>, &'a LiveInFlight),
 }
 
-enum Seen<'a> {
-    InFlight(&'a Arc<str>, &'a InFlight),
+enum OverlaySight<'a> {
+    InFlight(&'a Arc<str>, &'a InstanceInFlight),
     Removed,
     Below,
 }
@@ -111,40 +111,40 @@ impl<'a> View<'a> {
         offset > self.state.last_applied()
     }
 
-    fn seen(self, id: &str) -> Seen<'a> {
+    fn seen(self, id: &str) -> OverlaySight<'a> {
         for layer in self.layers() {
             if let Some((id, item)) = layer.instances.get_key_value(id)
                 && self.ahead(item.offset)
             {
-                return Seen::InFlight(id, item);
+                return OverlaySight::InFlight(id, item);
             }
         }
         match self.state_shows() {
-            true => Seen::Below,
-            false => Seen::Removed,
+            true => OverlaySight::Below,
+            false => OverlaySight::Removed,
         }
     }
 
     pub(crate) fn last(self, id: &str) -> Last {
         match self.seen(id) {
-            Seen::Removed => Last::Never,
-            Seen::Below => self.state.last(id),
-            Seen::InFlight(_, item) => match item.change {
-                Change::Live(_) | Change::Touched(_) => Last::Live(item.offset),
-                Change::Deleted { keep_id: true } => Last::Used(item.offset),
-                Change::Deleted { keep_id: false } => Last::Never,
+            OverlaySight::Removed => Last::Never,
+            OverlaySight::Below => self.state.last(id),
+            OverlaySight::InFlight(_, item) => match item.change {
+                OverlayChange::Live(_) | OverlayChange::Touched(_) => Last::Live(item.offset),
+                OverlayChange::Deleted { keep_id: true } => Last::Used(item.offset),
+                OverlayChange::Deleted { keep_id: false } => Last::Never,
             },
         }
     }
 
     pub(crate) fn instance(self, id: &str) -> Option<Current<'a>> {
         match self.seen(id) {
-            Seen::Removed => None,
-            Seen::Below => self.applied(id),
-            Seen::InFlight(id, item) => {
+            OverlaySight::Removed => None,
+            OverlaySight::Below => self.applied(id),
+            OverlaySight::InFlight(id, item) => {
                 let live = match &item.change {
-                    Change::Live(live) => live,
-                    Change::Touched(touch) => {
+                    OverlayChange::Live(live) => live,
+                    OverlayChange::Touched(touch) => {
                         let below = self.below_touch(id).instance(id)?;
                         return Some(Current {
                             updated_ms: touch.updated_ms,
@@ -152,7 +152,7 @@ impl<'a> View<'a> {
                             ..below
                         });
                     }
-                    Change::Deleted { .. } => return None,
+                    OverlayChange::Deleted { .. } => return None,
                 };
                 let machine = self.machine(&live.machine, live.version)?;
                 Some(Current {
@@ -161,7 +161,7 @@ impl<'a> View<'a> {
                     created_ms: self.created_ms(id),
                     updated_ms: live.updated_ms,
                     last_offset: item.offset,
-                    source: Source::InFlight(id, live),
+                    source: ViewSource::InFlight(id, live),
                 })
             }
         }
@@ -185,9 +185,9 @@ impl<'a> View<'a> {
                 continue;
             };
             let in_flight = match &item.change {
-                Change::Live(live) => &live.timers,
-                Change::Touched(touch) => &touch.timers,
-                Change::Deleted { .. } => return None,
+                OverlayChange::Live(live) => &live.timers,
+                OverlayChange::Touched(touch) => &touch.timers,
+                OverlayChange::Deleted { .. } => return None,
             };
             if let Some(timers) = in_flight {
                 return Some(timers.clone()).filter(|timers| !timers.armed.is_empty());
@@ -214,25 +214,22 @@ impl<'a> View<'a> {
             created_ms: instance.created_ms(),
             updated_ms: instance.updated_ms(),
             last_offset: instance.last_offset(),
-            source: Source::Applied(instance),
+            source: ViewSource::Applied(instance),
         })
     }
 
     fn created_ms(self, id: &str) -> u64 {
         let applied = || Some(self.state.instances.get(id.as_bytes())?.created_ms());
-        let in_flight = self.creation_in_flight(id);
-        in_flight
-            .map(|created| created.time_ms)
-            .or_else(applied)
-            .unwrap_or_default()
+        let in_flight = self.creation_in_flight(id).map(|created| created.time_ms);
+        in_flight.or_else(applied).unwrap_or_default()
     }
 
     /// From the newest layer that saw the creation.
     fn creation_in_flight(self, id: &str) -> Option<Created> {
         self.layers()
             .find_map(|layer| match layer.instances.get(id) {
-                Some(InFlight {
-                    change: Change::Live(live),
+                Some(InstanceInFlight {
+                    change: OverlayChange::Live(live),
                     ..
                 }) => live.created,
                 _ => None,
@@ -243,10 +240,12 @@ impl<'a> View<'a> {
     fn life_began(self, id: &str) -> Option<u64> {
         let applied = || Some(self.state.instances.get(id.as_bytes())?.created_offset());
         match self.seen(id) {
-            Seen::Removed => None,
-            Seen::Below => applied(),
-            Seen::InFlight(_, item) if matches!(item.change, Change::Deleted { .. }) => None,
-            Seen::InFlight(..) => {
+            OverlaySight::Removed => None,
+            OverlaySight::Below => applied(),
+            OverlaySight::InFlight(_, item) => {
+                if let OverlayChange::Deleted { .. } = item.change {
+                    return None;
+                }
                 let in_flight = self.creation_in_flight(id);
                 in_flight.map(|created| created.offset).or_else(applied)
             }
@@ -355,29 +354,29 @@ impl Current<'_> {
 
     pub(crate) fn id(&self) -> Arc<str> {
         match self.source {
-            Source::Applied(instance) => Arc::from(instance.id()),
-            Source::InFlight(id, _) => id.clone(),
+            ViewSource::Applied(instance) => Arc::from(instance.id()),
+            ViewSource::InFlight(id, _) => id.clone(),
         }
     }
 
     pub(crate) fn ctx(&self) -> &[u8] {
         match self.source {
-            Source::Applied(instance) => instance.ctx(),
-            Source::InFlight(_, live) => &live.ctx,
+            ViewSource::Applied(instance) => instance.ctx(),
+            ViewSource::InFlight(_, live) => &live.ctx,
         }
     }
 
     pub(crate) fn ctx_bytes(&self) -> Bytes {
         match self.source {
-            Source::Applied(instance) => ctx_bytes(instance),
-            Source::InFlight(_, live) => live.ctx.clone(),
+            ViewSource::Applied(instance) => ctx_bytes(instance),
+            ViewSource::InFlight(_, live) => live.ctx.clone(),
         }
     }
 
     fn event_id(&self) -> Option<Arc<str>> {
         match self.source {
-            Source::Applied(instance) => instance.event_id().map(Arc::from),
-            Source::InFlight(_, live) => live.event_id.clone(),
+            ViewSource::Applied(instance) => instance.event_id().map(Arc::from),
+            ViewSource::InFlight(_, live) => live.event_id.clone(),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use rstmdb_instructions::record::{self, Record};
+use rstmdb_instructions::record::{self, CountRecord};
 use rstmdb_instructions::{steps, valgrind};
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn check(file: &Path) -> Result<bool, record::Error> {
-    let recorded = Record::read(file)?;
+    let recorded = CountRecord::read(file)?;
     let now = valgrind::measure()?;
     recorded.is_comparable(&now)?;
     let mut passes = true;

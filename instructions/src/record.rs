@@ -48,7 +48,7 @@ pub enum Error {
 
 /// The instructions of each step, by its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct CountRecord {
     /// What `rustc --version` prints.
     pub compiler: String,
     /// One repetition of each step.
@@ -57,14 +57,14 @@ pub struct Record {
 
 /// How a step compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct StepVerdict {
     /// What is recorded; none for a new step.
     pub recorded: Option<u64>,
     /// The count; `None` for a step that no longer exists.
     pub now: Option<u64>,
 }
 
-impl Verdict {
+impl StepVerdict {
     /// Whether the step is recorded and counted, and takes no more than is allowed.
     pub fn passes(&self) -> bool {
         match (self.recorded, self.now) {
@@ -76,7 +76,7 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for StepVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (recorded, now) = match (self.recorded, self.now) {
             (Some(recorded), Some(now)) => (recorded, now),
@@ -93,7 +93,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl Record {
+impl CountRecord {
     /// Reads the file.
     ///
     /// # Errors
@@ -161,9 +161,9 @@ impl Record {
     }
 
     /// Each step of either, in the order of their names.
-    pub fn compare(&self, now: &Self) -> BTreeMap<String, Verdict> {
+    pub fn compare(&self, now: &Self) -> BTreeMap<String, StepVerdict> {
         let names = self.steps.keys().chain(now.steps.keys());
-        let verdict = |name: &String| Verdict {
+        let verdict = |name: &String| StepVerdict {
             recorded: self.steps.get(name).copied(),
             now: now.steps.get(name).copied(),
         };
@@ -171,7 +171,7 @@ impl Record {
     }
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for CountRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.compiler)?;
         let mut steps = self.steps.iter();
@@ -184,10 +184,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn record(calibration: u64, decide: u64) -> Record {
+    fn record(calibration: u64, decide: u64) -> CountRecord {
         let steps = [(CALIBRATION, calibration), ("decide", decide)];
         let steps = steps.map(|(name, count)| (name.to_owned(), count));
-        Record {
+        CountRecord {
             compiler: "rustc 1.0.0".to_owned(),
             steps: steps.into(),
         }
@@ -196,9 +196,9 @@ mod tests {
     #[test]
     fn three_percent_more_pass_and_no_more() {
         let recorded = record(5, 1000);
-        let passes = |now: &Record| {
+        let passes = |now: &CountRecord| {
             let verdicts = recorded.compare(now);
-            verdicts.values().all(Verdict::passes)
+            verdicts.values().all(StepVerdict::passes)
         };
         assert!(passes(&record(5, 1030)));
         assert!(!passes(&record(5, 1031)));
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_short_step_may_take_some_instructions_more() {
-        let verdict = |recorded, now| Verdict {
+        let verdict = |recorded, now| StepVerdict {
             recorded: Some(recorded),
             now: Some(now),
         };
@@ -237,7 +237,10 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let written = record(5, 1000);
-        assert_eq!(Record::parse("f", &written.to_string()).unwrap(), written);
-        assert!(Record::parse("f", "rustc\ndecide many\n").is_err());
+        assert_eq!(
+            CountRecord::parse("f", &written.to_string()).unwrap(),
+            written
+        );
+        assert!(CountRecord::parse("f", "rustc\ndecide many\n").is_err());
     }
 }

@@ -12,10 +12,10 @@ use crate::count;
 pub const CALIBRATION: &str = "calibration";
 
 /// A step's name, and what sets it up and counts it.
-type Step = (&'static str, fn());
+type CountedStep = (&'static str, fn());
 
 /// All steps.
-pub const STEPS: [Step; 20] = [
+pub const STEPS: [CountedStep; 20] = [
     (CALIBRATION, calibration),
     ("frame_decode", rcp::frame_decode),
     ("request_parse", rcp::request_parse),

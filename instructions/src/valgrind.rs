@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::ROUNDS;
-use crate::record::{Error, Record};
+use crate::record::{CountRecord, Error};
 use crate::steps::{CHAIN, EVENT, LOG, LOG_ENTRIES, STEPS};
 
 /// What the line with the count begins with.
@@ -13,12 +13,12 @@ const COLLECTED: &str = "Collected : ";
 ///
 /// # Errors
 /// [`Error::CannotCount`] without valgrind or a compiler, [`Error::Step`] when a step fails.
-pub fn measure() -> Result<Record, Error> {
+pub fn measure() -> Result<CountRecord, Error> {
     let compiler = output_of(Command::new("rustc").arg("--version"))?;
     let counts = STEPS
         .iter()
         .map(|(name, _)| Ok((String::from(*name), count(name)?)));
-    Ok(Record {
+    Ok(CountRecord {
         compiler: compiler.trim().to_owned(),
         steps: counts.collect::<Result<_, Error>>()?,
     })

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rstmdb::planted::LEVEL_VARIABLE;
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
 
 /// Each kind of node is measured this often, unless the first argument says otherwise.
@@ -54,7 +54,8 @@ fn main() -> Result<(), Error> {
 }
 
 fn measure(level: Option<u64>, seconds: &str) -> Result<Cost, Error> {
-    let mut node = Node::prepare(&Config::for_tests().with("storage.wal_segment_size_mb", "64"))?;
+    let mut node =
+        Node::prepare(&NodeConfig::for_tests().with("storage.wal_segment_size_mb", "64"))?;
     let mut under = Command::new("env");
     if let Some(level) = level {
         under.arg(format!("{LEVEL_VARIABLE}={level}"));

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use rstmdb_jepsen::Error;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::{admin, crowd};
 
@@ -23,7 +23,7 @@ fn main() -> Result<(), Error> {
         .unwrap_or(1_000_000);
     let secs = given.next().and_then(|n| n.parse().ok()).unwrap_or(30);
     println!("{instances} instances, {secs} s of load each");
-    let product = Config::default().with("storage.min_free_mb", "16");
+    let product = NodeConfig::default().with("storage.min_free_mb", "16");
     let cases = [
         (
             "no compaction",
@@ -43,7 +43,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-fn measure(config: &Config, instances: usize, time: Duration) -> Result<(), Error> {
+fn measure(config: &NodeConfig, instances: usize, time: Duration) -> Result<(), Error> {
     let node = Node::start(config)?;
     crowd::create(&node, instances)?;
     let metric =

@@ -9,10 +9,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::Error;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::crowd::{self, longest_pause};
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use serde_json::json;
 
 /// A snapshot of a million instances may take this long.
@@ -21,7 +21,7 @@ const COMPACT_TIMEOUT: Duration = Duration::from_secs(120);
 fn main() -> Result<(), Error> {
     let given = std::env::args().nth(1);
     let instances: usize = given.and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-    let config = Config::for_tests().with("compaction.enabled", "false");
+    let config = NodeConfig::for_tests().with("compaction.enabled", "false");
     let mut node = Node::start(&config)?;
     let empty = node.resident_bytes()?;
     let began = Instant::now();
@@ -66,7 +66,7 @@ fn snapshot_under_load(node: &Node) -> Result<(Duration, Duration), Error> {
     let longest_us = Arc::new(AtomicU64::new(0));
     let writer = thread::spawn({
         let (done, longest_us) = (done.clone(), longest_us.clone());
-        let mut connection = Connection::connect(node.addr())?;
+        let mut connection = RawConnection::connect(node.addr())?;
         move || -> Result<(), Error> {
             let mut n = 0;
             while !done.load(Ordering::Relaxed) {
@@ -77,7 +77,7 @@ fn snapshot_under_load(node: &Node) -> Result<(Duration, Duration), Error> {
             Ok(())
         }
     });
-    let mut connection = Connection::connect(node.addr())?;
+    let mut connection = RawConnection::connect(node.addr())?;
     connection.set_timeout(COMPACT_TIMEOUT)?;
     let began = Instant::now();
     connection.call("COMPACT", &json!({ "force_snapshot": true }))?;

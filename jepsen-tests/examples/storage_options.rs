@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::process::node::Node;
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), Error> {
     let Some(incidents) = Incidents::find()? else {
         return Ok(());
     };
-    let plain = Config::for_tests().with("storage.wal_segment_size_mb", "64");
+    let plain = NodeConfig::for_tests().with("storage.wal_segment_size_mb", "64");
     let lz4 = plain.clone().with("storage.compression", "lz4");
     let cases = [
         ("none", plain.with("storage.compression", "none")),
@@ -46,7 +46,7 @@ fn main() -> Result<(), Error> {
 }
 
 fn measure(
-    config: &Config,
+    config: &NodeConfig,
     incidents: &Incidents,
 ) -> Result<(u64, u64, Duration, Duration), Error> {
     let node = Node::start(config)?;

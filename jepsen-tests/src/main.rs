@@ -14,11 +14,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(name = "rstmdb-jepsen", version)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: TestCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum TestCommand {
     /// Real nodes, real faults, recorded histories.
     Chaos(chaos::Args),
     /// The same against nodes with a known bug each: finds it, or fails.
@@ -29,8 +29,8 @@ enum Command {
 
 fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Chaos(args) => chaos::main(&args),
-        Command::Planted(args) => chaos::planted::main(&args),
-        Command::Sim(args) => sim::main(&args),
+        TestCommand::Chaos(args) => chaos::main(&args),
+        TestCommand::Planted(args) => chaos::planted::main(&args),
+        TestCommand::Sim(args) => sim::main(&args),
     }
 }

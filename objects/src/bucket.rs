@@ -42,7 +42,7 @@ pub struct BucketOptions {
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
+pub struct BucketObject {
     /// Its name below the location.
     pub name: String,
     /// Its size.
@@ -51,7 +51,7 @@ pub struct Object {
 
 /// A version of an object, for [`Bucket::replace`].
 #[derive(Debug, Clone)]
-pub struct Version(UpdateVersion);
+pub struct ObjectVersion(UpdateVersion);
 
 /// The part of a bucket below a location.
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::Bucket`].
-    pub async fn list(&self) -> Result<Vec<Object>, Error> {
+    pub async fn list(&self) -> Result<Vec<BucketObject>, Error> {
         let prefix = Path::from(self.location.prefix.as_str());
         let mut found = Vec::new();
         let mut objects = self.store.list(Some(&prefix));
@@ -158,7 +158,7 @@ impl Bucket {
                 continue;
             };
             if let (Some(name), None) = (rest.next(), rest.next()) {
-                found.push(Object {
+                found.push(BucketObject {
                     name: name.as_ref().to_owned(),
                     bytes: object.size,
                 });
@@ -172,7 +172,7 @@ impl Bucket {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::TooLarge`], [`Error::CutOff`], [`Error::Bucket`].
-    pub async fn get(&self, name: &str, bytes_max: u64) -> Result<(Bytes, Version), Error> {
+    pub async fn get(&self, name: &str, bytes_max: u64) -> Result<(Bytes, ObjectVersion), Error> {
         let mut content = BytesMut::new();
         let take = |piece: Bytes| {
             content.extend_from_slice(&piece);
@@ -191,7 +191,7 @@ impl Bucket {
         name: &str,
         bytes_max: u64,
         mut take: impl FnMut(Bytes) -> std::io::Result<()>,
-    ) -> Result<Version, Error> {
+    ) -> Result<ObjectVersion, Error> {
         let found = self.store.get(&self.path(name)).await;
         let found = found.map_err(|error| of_object(name, error))?;
         let (bytes, name) = (found.meta.size, name.to_owned());
@@ -202,7 +202,7 @@ impl Bucket {
                 bytes_max,
             });
         }
-        let version = Version(UpdateVersion {
+        let version = ObjectVersion(UpdateVersion {
             e_tag: found.meta.e_tag.clone(),
             version: found.meta.version.clone(),
         });
@@ -277,8 +277,8 @@ impl Bucket {
         &self,
         name: &str,
         content: Bytes,
-        read: Option<&Version>,
-    ) -> Result<Version, Error> {
+        read: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion, Error> {
         let mode = match read {
             Some(version) => PutMode::Update(version.0.clone()),
             None => PutMode::Create,
@@ -290,7 +290,7 @@ impl Bucket {
         let path = self.path(name);
         let put = self.store.put_opts(&path, content.into(), options).await;
         let put = put.map_err(|error| of_object(name, error))?;
-        Ok(Version(UpdateVersion {
+        Ok(ObjectVersion(UpdateVersion {
             e_tag: put.e_tag,
             version: put.version,
         }))

@@ -18,7 +18,7 @@ mod credentials;
 pub mod double;
 mod location;
 
-pub use bucket::{Bucket, BucketOptions, Object, Version};
+pub use bucket::{Bucket, BucketObject, BucketOptions, ObjectVersion};
 pub use credentials::read_key_file;
 pub use location::{BucketLocation, Location};
 

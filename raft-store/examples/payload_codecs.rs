@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use openraft::EntryPayload;
-use rstmdb_raft_store::replay::{self, Visitor};
-use rstmdb_raft_store::{Keyring, Position, RealFs, Record};
+use rstmdb_raft_store::replay::{self, RecordVisitor};
+use rstmdb_raft_store::{Keyring, LogPosition, LogRecord, RealFs};
 
 /// As in the log: shorter ones are stored as they are.
 const COMPRESS_BYTES_MIN: usize = 256;
@@ -15,9 +15,9 @@ const COMPRESS_BYTES_MIN: usize = 256;
 #[derive(Default)]
 struct Payloads(Vec<Vec<u8>>);
 
-impl Visitor for Payloads {
-    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
-        if let Record::Entry(entry) = record
+impl RecordVisitor for Payloads {
+    fn record(&mut self, _at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
+        if let LogRecord::Entry(entry) = record
             && let EntryPayload::Normal(data) = entry.to_entry()?.payload
         {
             self.0.push(data.0.to_vec());

@@ -28,11 +28,11 @@ use crate::error::Error;
 const KEY_BYTES: usize = 32;
 const SALT_BYTES: usize = 32;
 const CHECK_BYTES: usize = 16;
-/// Length of a [`Session`].
+/// Length of a [`NonceSession`].
 pub(crate) const SESSION_BYTES: usize = 8;
 
 /// The random part of a file's nonces. A file gets a new one each time it is opened for writing.
-pub(crate) type Session = [u8; SESSION_BYTES];
+pub(crate) type NonceSession = [u8; SESSION_BYTES];
 
 /// How a file's key is made from a configured one; in the file's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl KeyTag {
 }
 
 #[derive(Clone, Default)]
-struct Keys {
+struct CryptoKeys {
     known: BTreeMap<u32, [u8; KEY_BYTES]>,
     /// New files are encrypted with this one; 0 for not at all.
     current: u32,
@@ -78,7 +78,7 @@ struct Keys {
 /// The keys a data folder is encrypted with. Clones share them; the default has none, and new
 /// files are then not encrypted.
 #[derive(Clone, Default)]
-pub struct Keyring(Arc<RwLock<Keys>>);
+pub struct Keyring(Arc<RwLock<CryptoKeys>>);
 
 impl fmt::Debug for Keyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,7 +98,7 @@ impl Keyring {
     /// # Errors
     /// [`Error::Keys`], which never repeats a key.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let mut keys = Keys::default();
+        let mut keys = CryptoKeys::default();
         let lines = text
             .lines()
             .map(|line| line.split('#').next().unwrap_or(""));
@@ -286,7 +286,7 @@ impl Cipher {
     /// have been used in this session before.
     pub(crate) fn seal(
         &self,
-        (session, place): (Session, u32),
+        (session, place): (NonceSession, u32),
         context: &[u8],
         data: &mut Vec<u8>,
         from: usize,
@@ -308,7 +308,7 @@ impl Cipher {
     /// place.
     pub(crate) fn open(
         &self,
-        (session, place): (Session, u32),
+        (session, place): (NonceSession, u32),
         context: &[u8],
         sealed: &[u8],
     ) -> Option<Vec<u8>> {
@@ -323,7 +323,7 @@ impl Cipher {
     }
 }
 
-fn nonce(session: Session, place: u32) -> Nonce {
+fn nonce(session: NonceSession, place: u32) -> Nonce {
     let mut bytes = [0; aead::NONCE_LEN];
     bytes[..SESSION_BYTES].copy_from_slice(&session);
     bytes[SESSION_BYTES..].copy_from_slice(&place.to_le_bytes());

@@ -55,7 +55,7 @@ pub use format::membership::{
     decode_membership, decode_snapshot_meta, decode_stored_membership, encode_membership,
     encode_snapshot_meta, encode_stored_membership,
 };
-pub use format::{EntryRecord, HardState, Mark, Position, Record, SegmentHeader};
+pub use format::{EntryRecord, HardState, LogPosition, LogRecord, Mark, SegmentHeader};
 #[cfg(feature = "testing")]
 pub use fs::MemFs;
 pub use fs::{FileSystem, RealFs};
@@ -75,4 +75,4 @@ pub use types::{
     CommittedLeaderId, Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta,
     StoreConfig, StoredMembership, Vote, log_id,
 };
-pub use verify::{Damage, Owner, Report, owner_of, verify};
+pub use verify::{Damage, Owner, VerifyReport, owner_of, verify};

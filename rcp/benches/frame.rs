@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rstmdb_rcp::frame::{Decoded, Flags, Limits, decode, encode};
+use rstmdb_rcp::frame::{DecodedFrame, Flags, FrameLimits, decode, encode};
 use rstmdb_rcp::message::RequestHead;
 
 /// Bytes of the event's payload inside the request.
@@ -44,7 +44,7 @@ fn decode_frames(criterion: &mut Criterion) {
     for payload_bytes in SIZES {
         let mut bytes = BytesMut::new();
         encode(&mut bytes, Flags::NONE, &request(payload_bytes)).unwrap();
-        let limits = Limits::default();
+        let limits = FrameLimits::default();
         group.throughput(Throughput::Bytes(bytes.len() as u64));
         group.bench_function(format!("payload {payload_bytes}"), |bencher| {
             bencher.iter(|| payload_of(black_box(&bytes), &limits).len());
@@ -63,9 +63,9 @@ fn decode_frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn payload_of<'a>(bytes: &'a [u8], limits: &Limits) -> &'a [u8] {
+fn payload_of<'a>(bytes: &'a [u8], limits: &FrameLimits) -> &'a [u8] {
     match decode(bytes, limits) {
-        Decoded::Frame(frame) => frame.payload,
+        DecodedFrame::Frame(frame) => frame.payload,
         other => panic!("a whole frame was written, {other:?} was read"),
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use futures_util::future::join_all;
 use rstmdb_rcp::client::{Client, ClientOptions};
-use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::frame::FrameLimits;
 use rstmdb_rcp::message::instance::ApplyEvent;
 use rstmdb_rcp::message::session::HelloResult;
 use rstmdb_rcp::message::{RequestHead, op, response};
@@ -109,7 +109,7 @@ async fn echo(mut socket: TcpStream) -> Result<(), Failure> {
         server_version: "0".into(),
         features: Vec::new(),
     };
-    let mut decoder = Decoder::new(WireMode::Binary, Limits::default());
+    let mut decoder = Decoder::new(WireMode::Binary, FrameLimits::default());
     let (mut buf, mut out) = (BytesMut::new(), BytesMut::new());
     loop {
         while let Some(message) = decoder.take(&mut buf)? {

@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rstmdb_rcp::frame::{self, Flags, Limits};
+use rstmdb_rcp::frame::{self, Flags, FrameLimits};
 use rstmdb_rcp::wire::{Decoder, WireMode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -120,7 +120,7 @@ impl Connection {
         let mut connection = Self {
             socket: TcpStream::connect(addr).await?,
             received: BytesMut::new(),
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
         };
         connection
             .call("HELLO", json!({ "protocol_version": 1 }))

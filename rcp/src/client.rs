@@ -86,12 +86,12 @@ pub use watch::{Watch, WatchItem};
 
 use crate::message::{ErrorBody, ResponseMeta, op};
 use dial::Dialer;
-use session::Session;
+use session::ClientSession;
 
 /// A client of a cluster; cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    session: Arc<Session>,
+    session: Arc<ClientSession>,
 }
 
 /// The answer to a call.
@@ -113,7 +113,7 @@ pub struct RawResponse {
 }
 
 /// The answer to one request as the connection hands it over.
-pub(crate) struct Reply {
+pub(crate) struct ClientReply {
     outcome: Result<Bytes, ErrorBody>,
     meta: Option<Bytes>,
 }
@@ -125,7 +125,7 @@ impl Client {
     /// [`Error::Options`] for options that cannot be used, [`Error::Refused`] when the server refuses
     /// the credentials, [`Error::Tls`] and [`Error::Connect`] when no address can be reached.
     pub async fn connect(options: ClientOptions) -> Result<Client, Error> {
-        let session = Session::connect(Dialer::new(options)?).await?;
+        let session = ClientSession::connect(Dialer::new(options)?).await?;
         Ok(Client {
             session: Arc::new(session),
         })

@@ -2,7 +2,7 @@
 //!
 //! [`decode`] is pure: it classifies the bytes that have arrived. It checks the whole header before any byte
 //! of the payload must have arrived, so what a caller buffers for one
-//! frame is bounded by [`Limits`] plus 65,535 bytes of extension.
+//! frame is bounded by [`FrameLimits`] plus 65,535 bytes of extension.
 //!
 //! | what is wrong | code | answered |
 //! |---|---|---|
@@ -60,12 +60,12 @@ impl std::ops::BitOr for Flags {
 
 /// What a decoder accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FrameLimits {
     /// The longest payload in bytes, inclusive.
     pub payload_bytes_max: usize,
 }
 
-impl Default for Limits {
+impl Default for FrameLimits {
     fn default() -> Self {
         Self {
             payload_bytes_max: PAYLOAD_BYTES_MAX,
@@ -86,7 +86,7 @@ pub struct Frame<'a> {
 
 /// What the start of a buffer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decoded<'a> {
+pub enum DecodedFrame<'a> {
     /// A whole frame.
     Frame(Frame<'a>),
     /// The beginning of a frame; at least this many more bytes are needed (never 0).
@@ -103,35 +103,35 @@ struct Header {
 }
 
 /// Decodes the frame `buf` starts with.
-pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Decoded<'a> {
+pub fn decode<'a>(buf: &'a [u8], limits: &FrameLimits) -> DecodedFrame<'a> {
     // Reject another protocol at its first wrong byte, because such a peer may never send 18 bytes.
     let magic_bytes = buf.len().min(MAGIC.len());
     if buf[..magic_bytes] != MAGIC[..magic_bytes] {
-        return Decoded::Reject(bad_magic(&buf[..magic_bytes]));
+        return DecodedFrame::Reject(bad_magic(&buf[..magic_bytes]));
     }
     let Some((header, rest)) = buf.split_first_chunk::<HEADER_BYTES>() else {
-        return Decoded::NeedMore(HEADER_BYTES - buf.len());
+        return DecodedFrame::NeedMore(HEADER_BYTES - buf.len());
     };
     let header = match check_header(header, limits) {
         Ok(header) => header,
-        Err(reject) => return Decoded::Reject(reject),
+        Err(reject) => return DecodedFrame::Reject(reject),
     };
     // Cannot overflow: 65,535 plus at most the limit.
     let body_bytes = header.extension_bytes + header.payload_bytes;
     let Some(body) = rest.get(..body_bytes) else {
-        return Decoded::NeedMore(body_bytes - rest.len());
+        return DecodedFrame::NeedMore(body_bytes - rest.len());
     };
     let payload = &body[header.extension_bytes..];
     if header.flags.contains(Flags::CRC) {
         let found = crc32c::crc32c(payload);
         if found != header.crc {
-            return Decoded::Reject(Reject::bad(format!(
+            return DecodedFrame::Reject(Reject::bad(format!(
                 "crc32c: the header says {:#010x}, the payload's is {found:#010x}",
                 header.crc
             )));
         }
     }
-    Decoded::Frame(Frame {
+    DecodedFrame::Frame(Frame {
         flags: header.flags,
         payload,
         frame_bytes: HEADER_BYTES + body_bytes,
@@ -139,7 +139,7 @@ pub fn decode<'a>(buf: &'a [u8], limits: &Limits) -> Decoded<'a> {
 }
 
 /// The length of the whole frame at the start of `buf`, from its header; `None` without a valid header.
-pub fn announced_bytes(buf: &[u8], limits: &Limits) -> Option<usize> {
+pub fn announced_bytes(buf: &[u8], limits: &FrameLimits) -> Option<usize> {
     let header = buf.first_chunk::<HEADER_BYTES>()?;
     let header = check_header(header, limits).ok()?;
     Some(HEADER_BYTES + header.extension_bytes + header.payload_bytes)
@@ -155,7 +155,7 @@ fn bad_magic(found: &[u8]) -> Reject {
     }
 }
 
-fn check_header(header: &[u8; HEADER_BYTES], limits: &Limits) -> Result<Header, Reject> {
+fn check_header(header: &[u8; HEADER_BYTES], limits: &FrameLimits) -> Result<Header, Reject> {
     let [
         _,
         _,

@@ -94,7 +94,7 @@ impl Json {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let raw: &RawValue = serde_json::from_str(text)?;
         depth::check(text.as_bytes(), DEPTH_MAX).map_err(Error::custom)?;
-        Walk { rest: raw.get() }.value()
+        JsonWalk { rest: raw.get() }.value()
     }
 
     /// A field of an object.
@@ -205,11 +205,11 @@ impl From<Json> for Value {
 }
 
 /// Walks over text that is JSON and not nested too deep.
-struct Walk<'a> {
+struct JsonWalk<'a> {
     rest: &'a str,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> JsonWalk<'a> {
     fn value(&mut self) -> Result<Json, Error> {
         self.rest = self.rest.trim_ascii_start();
         match self.rest.as_bytes().first() {

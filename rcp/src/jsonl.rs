@@ -4,11 +4,11 @@ use bytes::{BufMut, BytesMut};
 
 use crate::PAYLOAD_BYTES_MAX;
 use crate::Reject;
-use crate::frame::{EncodeError, Limits};
+use crate::frame::{EncodeError, FrameLimits};
 
 /// What the start of a buffer is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decoded<'a> {
+pub enum DecodedLine<'a> {
     /// A whole line.
     Line {
         /// Without its end.
@@ -23,22 +23,22 @@ pub enum Decoded<'a> {
 }
 
 /// Decodes the line `buf` starts with. The first `scanned` bytes are known to hold no line end: a
-/// caller that passes the length it last got [`Decoded::NeedMore`] for looks at every byte once.
-pub fn decode<'a>(buf: &'a [u8], scanned: usize, limits: &Limits) -> Decoded<'a> {
+/// caller that passes the length it last got [`DecodedLine::NeedMore`] for looks at every byte once.
+pub fn decode<'a>(buf: &'a [u8], scanned: usize, limits: &FrameLimits) -> DecodedLine<'a> {
     let scanned = scanned.min(buf.len());
     let end = memchr::memchr(b'\n', &buf[scanned..]).map(|at| scanned + at);
     let line_bytes = end.unwrap_or(buf.len());
     if line_bytes > limits.payload_bytes_max {
-        return Decoded::Reject(Reject::bad(format!(
+        return DecodedLine::Reject(Reject::bad(format!(
             "line: at most {} bytes, got more",
             limits.payload_bytes_max
         )));
     }
     match end {
-        None => Decoded::NeedMore,
+        None => DecodedLine::NeedMore,
         Some(end) => {
             let line = &buf[..end];
-            Decoded::Line {
+            DecodedLine::Line {
                 payload: line.strip_suffix(b"\r").unwrap_or(line),
                 line_bytes: end + 1,
             }
@@ -79,14 +79,14 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: FrameLimits = FrameLimits {
         payload_bytes_max: 10,
     };
 
     #[test]
     fn lines_come_out_one_by_one() {
         let buf = b"{\"a\":1}\r\n{}\n{";
-        let Decoded::Line {
+        let DecodedLine::Line {
             payload,
             line_bytes,
         } = decode(buf, 0, &LIMITS)
@@ -96,30 +96,30 @@ mod tests {
         assert_eq!((payload, line_bytes), (&b"{\"a\":1}"[..], 9));
         assert_eq!(
             decode(&buf[9..], 0, &LIMITS),
-            Decoded::Line {
+            DecodedLine::Line {
                 payload: b"{}",
                 line_bytes: 3
             }
         );
-        assert_eq!(decode(&buf[12..], 0, &LIMITS), Decoded::NeedMore);
+        assert_eq!(decode(&buf[12..], 0, &LIMITS), DecodedLine::NeedMore);
     }
 
     #[test]
     fn the_longest_line_passes_and_one_byte_more_is_rejected_before_its_end_is_seen() {
         assert!(matches!(
             decode(b"0123456789\n", 10, &LIMITS),
-            Decoded::Line { line_bytes: 11, .. }
+            DecodedLine::Line { line_bytes: 11, .. }
         ));
-        assert_eq!(decode(b"0123456789", 3, &LIMITS), Decoded::NeedMore);
+        assert_eq!(decode(b"0123456789", 3, &LIMITS), DecodedLine::NeedMore);
         for scanned in [0, 11, 99] {
             assert!(matches!(
                 decode(b"0123456789a", scanned, &LIMITS),
-                Decoded::Reject(_)
+                DecodedLine::Reject(_)
             ));
         }
         assert!(matches!(
             decode(b"0123456789a\n", 0, &LIMITS),
-            Decoded::Reject(_)
+            DecodedLine::Reject(_)
         ));
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::frame::{self, EncodeError, Flags, Limits};
+use crate::frame::{self, EncodeError, Flags, FrameLimits};
 use crate::{Reject, jsonl};
 
 /// How messages follow each other on a connection, once HELLO is done.
@@ -44,7 +44,7 @@ impl WireMode {
 
 /// One message as it came off the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct WireMessage {
     /// The frame's flags; none in JSONL mode.
     pub flags: Flags,
     /// The payload, not yet known to be JSON.
@@ -61,13 +61,13 @@ const LINE_BYTES_FREE: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Decoder {
     mode: WireMode,
-    limits: Limits,
+    limits: FrameLimits,
     scanned_bytes: usize,
 }
 
 impl Decoder {
     /// A decoder for this mode.
-    pub fn new(mode: WireMode, limits: Limits) -> Self {
+    pub fn new(mode: WireMode, limits: FrameLimits) -> Self {
         Self {
             mode,
             limits,
@@ -82,7 +82,7 @@ impl Decoder {
     }
 
     /// Accepts this much from the next message on.
-    pub fn set_limits(&mut self, limits: Limits) {
+    pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
     }
 
@@ -95,7 +95,7 @@ impl Decoder {
     ///
     /// # Errors
     /// A [`Reject`]: what `buf` starts with is not a message and the connection has to be closed.
-    pub fn take(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+    pub fn take(&mut self, buf: &mut BytesMut) -> Result<Option<WireMessage>, Reject> {
         match self.mode {
             WireMode::Binary => self.take_frame(buf),
             WireMode::Jsonl => self.take_line(buf),
@@ -113,19 +113,19 @@ impl Decoder {
         }
     }
 
-    fn take_frame(&self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+    fn take_frame(&self, buf: &mut BytesMut) -> Result<Option<WireMessage>, Reject> {
         match frame::decode(buf, &self.limits) {
-            frame::Decoded::Reject(reject) => Err(reject),
-            frame::Decoded::NeedMore(more_bytes) => {
+            frame::DecodedFrame::Reject(reject) => Err(reject),
+            frame::DecodedFrame::NeedMore(more_bytes) => {
                 // Avoids the first reallocations of a large frame. More is reserved only as bytes arrive.
                 buf.reserve(more_bytes.min(RESERVE_BYTES_MAX));
                 Ok(None)
             }
-            frame::Decoded::Frame(frame) => {
+            frame::DecodedFrame::Frame(frame) => {
                 let (flags, payload_bytes) = (frame.flags, frame.payload.len());
                 let mut payload = buf.split_to(frame.frame_bytes);
                 payload.advance(payload.len() - payload_bytes);
-                Ok(Some(Message {
+                Ok(Some(WireMessage {
                     flags,
                     payload: payload.freeze(),
                 }))
@@ -133,14 +133,14 @@ impl Decoder {
         }
     }
 
-    fn take_line(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, Reject> {
+    fn take_line(&mut self, buf: &mut BytesMut) -> Result<Option<WireMessage>, Reject> {
         match jsonl::decode(buf, self.scanned_bytes, &self.limits) {
-            jsonl::Decoded::Reject(reject) => Err(reject),
-            jsonl::Decoded::NeedMore => {
+            jsonl::DecodedLine::Reject(reject) => Err(reject),
+            jsonl::DecodedLine::NeedMore => {
                 self.scanned_bytes = buf.len();
                 Ok(None)
             }
-            jsonl::Decoded::Line {
+            jsonl::DecodedLine::Line {
                 payload,
                 line_bytes,
             } => {
@@ -148,7 +148,7 @@ impl Decoder {
                 self.scanned_bytes = 0;
                 let mut line = buf.split_to(line_bytes);
                 line.truncate(payload_bytes);
-                Ok(Some(Message {
+                Ok(Some(WireMessage {
                     flags: Flags::NONE,
                     payload: line.freeze(),
                 }))
@@ -221,7 +221,7 @@ mod tests {
                     Ok(())
                 }).unwrap();
             }
-            let mut decoder = Decoder::new(mode, Limits::default());
+            let mut decoder = Decoder::new(mode, FrameLimits::default());
             let (mut buf, mut got) = (BytesMut::new(), Vec::new());
             let mut cuts = cuts.into_iter().cycle();
             while !stream.is_empty() {

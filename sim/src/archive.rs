@@ -16,13 +16,13 @@ use crate::rng::Rng;
 /// An archive in memory. It outlives the nodes.
 #[derive(Debug)]
 pub struct SimArchive {
-    state: Mutex<Kept>,
+    state: Mutex<SimStore>,
     /// The longest that a call takes.
     slowest: Duration,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct SimStore {
     objects: BTreeMap<String, Bytes>,
     rng: Rng,
     /// How many calls of 100 fail.
@@ -35,7 +35,7 @@ impl SimArchive {
     #[must_use]
     pub fn new(seed: u64, slowest: Duration, fails_percent: u64) -> Self {
         Self {
-            state: Mutex::new(Kept {
+            state: Mutex::new(SimStore {
                 objects: BTreeMap::new(),
                 rng: Rng::new(seed),
                 fails_percent,

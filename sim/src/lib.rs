@@ -27,14 +27,14 @@ pub mod trace;
 pub mod world;
 
 use rstmdb::replica::Types;
-use rstmdb_engine::Outcome;
+use rstmdb_engine::EntryOutcome;
 use rstmdb_raft_store::{Data, MemFs, NodeInfo};
 
 openraft::declare_raft_types!(
     /// The openraft types of a simulated node.
     pub Sim:
         D = Data,
-        R = Outcome,
+        R = EntryOutcome,
         Node = NodeInfo,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
         AsyncRuntime = runtime::NodeRuntime,

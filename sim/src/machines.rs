@@ -1,5 +1,5 @@
 //! The machines that the tests use, and an independent model of them. The node gets the definitions.
-//! [`Machine::next`] says what the node must then do.
+//! [`TestMachine::next`] says what the node must then do.
 
 mod fuse;
 mod gate;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 /// A machine of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Machine {
+pub enum TestMachine {
     /// Has one state, in which it always takes SET. It counts the events that took effect.
     Counter,
     /// An order that is paid, shipped and delivered, or cancelled, over and over.
@@ -26,7 +26,7 @@ pub enum Machine {
 
 /// Why an event is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ModelRefusal {
     /// No transition for this event leaves the state.
     InvalidTransition,
     /// There is one, and its guard does not hold.
@@ -37,24 +37,24 @@ pub enum Refusal {
     ExpressionFailed,
 }
 
-impl Refusal {
+impl ModelRefusal {
     /// The code of the protocol.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
-            Refusal::InvalidTransition => "INVALID_TRANSITION",
-            Refusal::GuardFailed => "GUARD_FAILED",
-            Refusal::SchemaFailed => "SCHEMA_FAILED",
-            Refusal::ExpressionFailed => "EXPRESSION_FAILED",
+            ModelRefusal::InvalidTransition => "INVALID_TRANSITION",
+            ModelRefusal::GuardFailed => "GUARD_FAILED",
+            ModelRefusal::SchemaFailed => "SCHEMA_FAILED",
+            ModelRefusal::ExpressionFailed => "EXPRESSION_FAILED",
         }
     }
 }
 
 /// An instance as the model has it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Instance {
+pub struct ModelInstance {
     /// Its machine.
-    pub machine: Machine,
+    pub machine: TestMachine,
     /// Its state.
     pub state: String,
     /// Its context.
@@ -76,45 +76,46 @@ pub struct Moved {
     pub emits: &'static [&'static str],
 }
 
-impl Machine {
+impl TestMachine {
     /// Every machine, of format 2 as well.
-    pub const SIMULATED: [Machine; 3] = [Machine::Counter, Machine::Order, Machine::Tally];
-    /// Every event of [`Machine::Tally`].
+    pub const SIMULATED: [TestMachine; 3] =
+        [TestMachine::Counter, TestMachine::Order, TestMachine::Tally];
+    /// Every event of [`TestMachine::Tally`].
     pub const TALLY_EVENTS: [&'static str; 2] = ["ADD", "EMPTY"];
     /// Every machine of format 1.
-    pub const ALL: [Machine; 2] = [Machine::Counter, Machine::Order];
+    pub const ALL: [TestMachine; 2] = [TestMachine::Counter, TestMachine::Order];
     /// Every machine.
-    pub const KNOWN: [Machine; 6] = [
-        Machine::Counter,
-        Machine::Order,
-        Machine::Tally,
-        Machine::Parcel,
-        Machine::Gate,
-        Machine::Fuse,
+    pub const KNOWN: [TestMachine; 6] = [
+        TestMachine::Counter,
+        TestMachine::Order,
+        TestMachine::Tally,
+        TestMachine::Parcel,
+        TestMachine::Gate,
+        TestMachine::Fuse,
     ];
-    /// Every event of [`Machine::Parcel`].
+    /// Every event of [`TestMachine::Parcel`].
     pub const PARCEL_EVENTS: [&'static str; 4] = parcel::EVENTS;
-    /// Every event of [`Machine::Gate`] that clients have.
+    /// Every event of [`TestMachine::Gate`] that clients have.
     pub const GATE_EVENTS: [&'static str; 5] = gate::EVENTS;
-    /// Every event of [`Machine::Fuse`] that clients have.
+    /// Every event of [`TestMachine::Fuse`] that clients have.
     pub const FUSE_EVENTS: [&'static str; 5] = fuse::EVENTS;
-    /// Every event of [`Machine::Order`].
+    /// Every event of [`TestMachine::Order`].
     pub const ORDER_EVENTS: [&'static str; 5] = ["PAY", "SHIP", "DELIVER", "CANCEL", "REOPEN"];
 
     /// The name it is put under, as version 1.
     pub fn name(self) -> &'static str {
         match self {
-            Machine::Counter => "counter",
-            Machine::Order => "order",
-            Machine::Tally => "tally",
-            Machine::Parcel => "parcel",
-            Machine::Gate => "gate",
-            Machine::Fuse => "fuse",
+            TestMachine::Counter => "counter",
+            TestMachine::Order => "order",
+            TestMachine::Tally => "tally",
+            TestMachine::Parcel => "parcel",
+            TestMachine::Gate => "gate",
+            TestMachine::Fuse => "fuse",
         }
     }
 
     /// The machine of this name.
-    pub fn from_name(name: &str) -> Option<Machine> {
+    pub fn from_name(name: &str) -> Option<TestMachine> {
         let mut all = Self::KNOWN.into_iter();
         all.find(|machine| machine.name() == name)
     }
@@ -122,23 +123,23 @@ impl Machine {
     /// The state instances begin in.
     pub fn initial(self) -> &'static str {
         match self {
-            Machine::Counter => "on",
-            Machine::Order => "created",
-            Machine::Tally | Machine::Gate => "open",
-            Machine::Parcel => "packed",
-            Machine::Fuse => "lit",
+            TestMachine::Counter => "on",
+            TestMachine::Order => "created",
+            TestMachine::Tally | TestMachine::Gate => "open",
+            TestMachine::Parcel => "packed",
+            TestMachine::Fuse => "lit",
         }
     }
 
     /// What PUT_MACHINE is given.
     pub fn definition(self) -> Value {
         match self {
-            Machine::Counter => json!({
+            TestMachine::Counter => json!({
                 "states": ["on"],
                 "initial": "on",
                 "transitions": [{"from": "on", "event": "SET", "to": "on"}],
             }),
-            Machine::Order => json!({
+            TestMachine::Order => json!({
                 "states": ["created", "paid", "shipped", "delivered", "cancelled"],
                 "initial": "created",
                 "transitions": [
@@ -150,8 +151,8 @@ impl Machine {
                     {"from": ["delivered", "cancelled"], "event": "REOPEN", "to": "created"},
                 ],
             }),
-            Machine::Parcel => parcel::definition(),
-            Machine::Tally => json!({
+            TestMachine::Parcel => parcel::definition(),
+            TestMachine::Tally => json!({
                 "format": 2,
                 "initial": "open",
                 "context": {"default": {"sum": 0, "rounds": 0}},
@@ -171,16 +172,16 @@ impl Machine {
                      "merge": false, "set": {"sum": "0"}},
                 ],
             }),
-            Machine::Gate => gate::definition(),
-            Machine::Fuse => fuse::definition(),
+            TestMachine::Gate => gate::definition(),
+            TestMachine::Fuse => fuse::definition(),
         }
     }
 
     /// The timers of a state: each name, and after how many milliseconds it fires.
     pub fn timers(self, state: &str) -> &'static [(&'static str, u64)] {
         match self {
-            Machine::Gate => gate::timers(state),
-            Machine::Fuse => fuse::timers(state),
+            TestMachine::Gate => gate::timers(state),
+            TestMachine::Fuse => fuse::timers(state),
             _ => &[],
         }
     }
@@ -189,20 +190,20 @@ impl Machine {
     pub fn reenters(self, event: &str) -> bool {
         matches!(
             (self, event),
-            (Machine::Gate, "HOLD") | (Machine::Fuse, "RELIGHT")
+            (TestMachine::Gate, "HOLD") | (TestMachine::Fuse, "RELIGHT")
         )
     }
 
     /// By how many milliseconds a timer may be late and still happen; `None`: by any time.
     pub fn late_max_ms(self, timer: &str) -> Option<u64> {
-        (self == Machine::Fuse)
+        (self == TestMachine::Fuse)
             .then(|| fuse::late_max_ms(timer))
             .flatten()
     }
 
     /// After how many milliseconds a timer that was refused is tried again, and how often.
     pub fn retry(self, timer: &str) -> Option<(u64, u32)> {
-        (self == Machine::Fuse)
+        (self == TestMachine::Fuse)
             .then(|| fuse::retry(timer))
             .flatten()
     }
@@ -216,28 +217,30 @@ impl Machine {
         state: &str,
         event: &str,
         ctx: &Map<String, Value>,
-    ) -> Result<&'static str, Refusal> {
+    ) -> Result<&'static str, ModelRefusal> {
         match (self, state, event) {
-            (Machine::Counter, "on", "SET") => Ok("on"),
-            (Machine::Order, "created", "PAY") => Ok("paid"),
-            (Machine::Order, "paid", "SHIP") if covers(ctx) => Ok("shipped"),
-            (Machine::Order, "paid", "SHIP") => Err(Refusal::GuardFailed),
-            (Machine::Order, "shipped", "DELIVER") => Ok("delivered"),
-            (Machine::Order, "created" | "paid", "CANCEL") => Ok("cancelled"),
-            (Machine::Order, "delivered" | "cancelled", "REOPEN") => Ok("created"),
-            (Machine::Tally, "open", "ADD") if number(ctx, "sum") + 1 >= 3 => Ok("full"),
-            (Machine::Tally, "open", "ADD") => Ok("open"),
-            (Machine::Tally, "full", "ADD") => Err(Refusal::GuardFailed),
-            (Machine::Tally, "full", "EMPTY") => Ok("open"),
-            (Machine::Parcel, _, _) => self.event(state, event, ctx, None).map(|moved| moved.state),
-            (Machine::Gate, _, _) => gate::next(state, event),
-            (Machine::Fuse, _, _) => fuse::next(state, event),
-            _ => Err(Refusal::InvalidTransition),
+            (TestMachine::Counter, "on", "SET") => Ok("on"),
+            (TestMachine::Order, "created", "PAY") => Ok("paid"),
+            (TestMachine::Order, "paid", "SHIP") if covers(ctx) => Ok("shipped"),
+            (TestMachine::Order, "paid", "SHIP") => Err(ModelRefusal::GuardFailed),
+            (TestMachine::Order, "shipped", "DELIVER") => Ok("delivered"),
+            (TestMachine::Order, "created" | "paid", "CANCEL") => Ok("cancelled"),
+            (TestMachine::Order, "delivered" | "cancelled", "REOPEN") => Ok("created"),
+            (TestMachine::Tally, "open", "ADD") if number(ctx, "sum") + 1 >= 3 => Ok("full"),
+            (TestMachine::Tally, "open", "ADD") => Ok("open"),
+            (TestMachine::Tally, "full", "ADD") => Err(ModelRefusal::GuardFailed),
+            (TestMachine::Tally, "full", "EMPTY") => Ok("open"),
+            (TestMachine::Parcel, _, _) => {
+                self.event(state, event, ctx, None).map(|moved| moved.state)
+            }
+            (TestMachine::Gate, _, _) => gate::next(state, event),
+            (TestMachine::Fuse, _, _) => fuse::next(state, event),
+            _ => Err(ModelRefusal::InvalidTransition),
         }
     }
 }
 
-impl Machine {
+impl TestMachine {
     /// What an event does; `ctx` is the context before it.
     ///
     /// # Errors
@@ -248,8 +251,8 @@ impl Machine {
         event: &str,
         ctx: &Map<String, Value>,
         payload: Option<Map<String, Value>>,
-    ) -> Result<Moved, Refusal> {
-        if self == Machine::Parcel {
+    ) -> Result<Moved, ModelRefusal> {
+        if self == TestMachine::Parcel {
             return parcel::event(state, event, ctx, payload);
         }
         let to = self.next(state, event, ctx)?;
@@ -263,7 +266,7 @@ impl Machine {
             moved.ctx.extend(payload.unwrap_or_default());
         }
         match (self, event) {
-            (Machine::Tally, "ADD") => {
+            (TestMachine::Tally, "ADD") => {
                 moved.ctx.remove("by");
                 moved
                     .ctx
@@ -276,7 +279,7 @@ impl Machine {
                     moved.emits = &["added", "filled", "alarm"];
                 }
             }
-            (Machine::Tally, _) => drop(moved.ctx.insert("sum".to_owned(), json!(0))),
+            (TestMachine::Tally, _) => drop(moved.ctx.insert("sum".to_owned(), json!(0))),
             _ => {}
         }
         Ok(moved)
@@ -295,9 +298,9 @@ fn covers(ctx: &Map<String, Value>) -> bool {
     }
 }
 
-impl Instance {
+impl ModelInstance {
     /// A new instance.
-    pub fn new(machine: Machine, ctx: Map<String, Value>, offset: u64) -> Self {
+    pub fn new(machine: TestMachine, ctx: Map<String, Value>, offset: u64) -> Self {
         Self {
             machine,
             state: machine.initial().to_owned(),
@@ -310,7 +313,7 @@ impl Instance {
     ///
     /// # Errors
     /// When the event is refused; nothing has changed then.
-    pub fn apply(&mut self, event: &str, payload: &Value, offset: u64) -> Result<(), Refusal> {
+    pub fn apply(&mut self, event: &str, payload: &Value, offset: u64) -> Result<(), ModelRefusal> {
         let state = self.machine.next(&self.state, event, &self.ctx)?;
         self.state = state.to_owned();
         for (key, value) in payload.as_object().into_iter().flatten() {
@@ -326,8 +329,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn order(ctx: Value) -> Instance {
-        Instance::new(Machine::Order, ctx.as_object().unwrap().clone(), 1)
+    fn order(ctx: Value) -> ModelInstance {
+        ModelInstance::new(TestMachine::Order, ctx.as_object().unwrap().clone(), 1)
     }
 
     #[test]
@@ -335,12 +338,12 @@ mod tests {
         let mut order = order(json!({"total_cents": 100}));
         assert_eq!(
             order.apply("SHIP", &Value::Null, 2),
-            Err(Refusal::InvalidTransition)
+            Err(ModelRefusal::InvalidTransition)
         );
         order.apply("PAY", &json!({"paid_cents": 99}), 3).unwrap();
         assert_eq!(
             order.apply("SHIP", &Value::Null, 4),
-            Err(Refusal::GuardFailed)
+            Err(ModelRefusal::GuardFailed)
         );
         assert_eq!((order.state.as_str(), order.last_offset), ("paid", 3));
         order.ctx.insert("paid_cents".to_owned(), json!(100));
@@ -353,7 +356,10 @@ mod tests {
         let mut order = order(json!({"total_cents": 100}));
         order.apply("PAY", &json!({}), 2).unwrap();
         let generous = json!({"paid_cents": 100});
-        assert_eq!(order.apply("SHIP", &generous, 3), Err(Refusal::GuardFailed));
+        assert_eq!(
+            order.apply("SHIP", &generous, 3),
+            Err(ModelRefusal::GuardFailed)
+        );
     }
 
     #[test]
@@ -368,7 +374,7 @@ mod tests {
             ("open", &["weighing"], &["added"]),
             ("full", &["weighing"], &["added", "filled", "alarm"]),
         ] {
-            let moved = Machine::Tally
+            let moved = TestMachine::Tally
                 .event("open", "ADD", &ctx, Some(payload.clone()))
                 .unwrap();
             assert_eq!((moved.state, moved.via, moved.emits), (state, via, emits));
@@ -378,9 +384,9 @@ mod tests {
             Value::Object(ctx.clone()),
             json!({"sum": 3, "rounds": 1, "x": 1})
         );
-        let refused = Machine::Tally.event("full", "ADD", &ctx, None);
-        assert_eq!(refused, Err(Refusal::GuardFailed));
-        let emptied = Machine::Tally
+        let refused = TestMachine::Tally.event("full", "ADD", &ctx, None);
+        assert_eq!(refused, Err(ModelRefusal::GuardFailed));
+        let emptied = TestMachine::Tally
             .event("full", "EMPTY", &ctx, Some(payload))
             .unwrap();
         assert_eq!(
@@ -393,7 +399,7 @@ mod tests {
     fn every_transition_of_the_definition_is_in_the_model_and_no_other() {
         let ctx = json!({"paid_cents": 1, "total_cents": 1});
         let ctx = ctx.as_object().unwrap();
-        for machine in Machine::ALL {
+        for machine in TestMachine::ALL {
             let definition = machine.definition();
             let states = definition["states"].as_array().unwrap();
             let transitions = definition["transitions"].as_array().unwrap();

@@ -14,7 +14,7 @@ const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// One thing that happened.
 #[derive(Debug, Clone, Copy)]
-struct Event {
+struct TraceEvent {
     at: Duration,
     node: u64,
     what: &'static str,
@@ -23,7 +23,7 @@ struct Event {
 
 /// A violated invariant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub struct InvariantViolation {
     /// Which invariant does not hold.
     pub invariant: &'static str,
     /// What was seen instead.
@@ -34,10 +34,10 @@ pub struct Violation {
 
 #[derive(Default)]
 struct Trace {
-    events: VecDeque<Event>,
+    events: VecDeque<TraceEvent>,
     hash: u64,
     counts: BTreeMap<&'static str, u64>,
-    violation: Option<Violation>,
+    violation: Option<InvariantViolation>,
     /// Events are printed as they come.
     spoken: bool,
 }
@@ -73,7 +73,7 @@ pub fn note(node: u64, what: &'static str, numbers: [u64; 2]) {
             trace.hash = (trace.hash ^ part).wrapping_mul(FNV_PRIME);
         }
         *trace.counts.entry(what).or_default() += 1;
-        let event = Event {
+        let event = TraceEvent {
             at,
             node,
             what,
@@ -96,7 +96,7 @@ pub fn violated(invariant: &'static str, seen: String) {
         if trace.spoken {
             println!("{:>12?}  VIOLATED: {invariant}: {seen}", at);
         }
-        trace.violation.get_or_insert(Violation {
+        trace.violation.get_or_insert(InvariantViolation {
             invariant,
             seen,
             at,
@@ -112,9 +112,9 @@ pub fn is_violated() -> bool {
 
 /// The trace of a finished run.
 #[derive(Debug, Clone, Default)]
-pub struct Record {
+pub struct RunTrace {
     /// The violation, if there is one.
-    pub violation: Option<Violation>,
+    pub violation: Option<InvariantViolation>,
     /// How often each thing happened.
     pub counts: BTreeMap<&'static str, u64>,
     /// The last events, as text.
@@ -125,13 +125,13 @@ pub struct Record {
 
 /// Ends the trace; the events are put in words only where there is a violation.
 #[must_use]
-pub fn end() -> Record {
+pub fn end() -> RunTrace {
     let trace = TRACE.with_borrow_mut(std::mem::take);
     let tail = match &trace.violation {
         Some(_) => trace.events.iter().map(line).collect(),
         None => Vec::new(),
     };
-    Record {
+    RunTrace {
         violation: trace.violation,
         counts: trace.counts,
         tail,
@@ -139,7 +139,7 @@ pub fn end() -> Record {
     }
 }
 
-fn line(event: &Event) -> String {
+fn line(event: &TraceEvent) -> String {
     let [first, second] = event.numbers;
     let node = match event.node {
         0 => "-".to_owned(),

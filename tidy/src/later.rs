@@ -1,6 +1,6 @@
 //! Nothing is left for later.
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Written in two parts, or this file would find itself.
 const MARKERS: &[&str] = &[
@@ -14,9 +14,9 @@ const MARKERS: &[&str] = &[
 
 /// Every line with a marker.
 #[must_use]
-pub fn left(files: &[File]) -> Vec<String> {
+pub fn left(files: &[TreeFile]) -> Vec<String> {
     let mut left = Vec::new();
-    for File { path, text } in files {
+    for TreeFile { path, text } in files {
         for (at, line) in text.lines().enumerate() {
             if MARKERS.iter().any(|marker| line.contains(marker)) {
                 left.push(format!("{path}:{}: {}", at + 1, line.trim()));

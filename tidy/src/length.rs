@@ -1,6 +1,6 @@
 //! Files and functions stay short.
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Lines of a file without its tests, inclusive.
 const FILE_LINES_MAX: usize = 400;
@@ -13,11 +13,11 @@ const LONGER_FILES: &[(&str, usize)] = &[];
 const LONGER_FUNCTIONS: &[(&str, usize)] = &[];
 
 /// Something that has a length: its name and its lines.
-pub type Measured = (String, usize);
+pub type MeasuredLength = (String, usize);
 
 /// The files of the product with their lengths.
 #[must_use]
-pub fn of_files(files: &[File]) -> Vec<Measured> {
+pub fn of_files(files: &[TreeFile]) -> Vec<MeasuredLength> {
     let product = files.iter().filter(|file| file.is_product());
     product
         .map(|file| (file.path.clone(), file.product_lines().len()))
@@ -26,7 +26,7 @@ pub fn of_files(files: &[File]) -> Vec<Measured> {
 
 /// The functions of the product with their lengths.
 #[must_use]
-pub fn of_functions(files: &[File]) -> Vec<Measured> {
+pub fn of_functions(files: &[TreeFile]) -> Vec<MeasuredLength> {
     let mut lengths = Vec::new();
     for file in files.iter().filter(|file| file.is_product()) {
         for (name, length) in functions(&file.product_lines()) {
@@ -38,13 +38,13 @@ pub fn of_functions(files: &[File]) -> Vec<Measured> {
 
 /// The files that are too long.
 #[must_use]
-pub fn long_files(files: &[Measured]) -> Vec<String> {
+pub fn long_files(files: &[MeasuredLength]) -> Vec<String> {
     judge(files, FILE_LINES_MAX, LONGER_FILES)
 }
 
 /// The functions that are too long.
 #[must_use]
-pub fn long_functions(functions: &[Measured]) -> Vec<String> {
+pub fn long_functions(functions: &[MeasuredLength]) -> Vec<String> {
     judge(functions, FUNCTION_LINES_MAX, LONGER_FUNCTIONS)
 }
 
@@ -82,7 +82,7 @@ fn function_name(line: &str) -> Option<&str> {
 }
 
 /// Compares lengths with the allowed ones. Also finds allowances that are larger than necessary by now.
-fn judge(found: &[Measured], max: usize, longer: &[(&str, usize)]) -> Vec<String> {
+fn judge(found: &[MeasuredLength], max: usize, longer: &[(&str, usize)]) -> Vec<String> {
     let allowed = |name: &str| {
         longer
             .iter()

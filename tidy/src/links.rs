@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Every link to a file or a heading that does not exist.
 #[must_use]
-pub fn broken(root: &Path, files: &[File]) -> Vec<String> {
+pub fn broken(root: &Path, files: &[TreeFile]) -> Vec<String> {
     let mut broken = Vec::new();
-    for File { path, text } in files.iter().filter(|file| file.path.ends_with(".md")) {
+    for TreeFile { path, text } in files.iter().filter(|file| file.path.ends_with(".md")) {
         for target in links(text) {
             if let Err(reason) = follow(&root.join(path), text, &target) {
                 broken.push(format!("{path}: {target}: {reason}"));

@@ -1,6 +1,6 @@
 //! Source files that documents name are there.
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Every path in backticks that ends like one of these and is no file of the tree. Documents shorten a path by leaving
 /// out its first folders.
@@ -8,13 +8,13 @@ const KINDS: [&str; 2] = [".rs", ".proto"];
 
 /// Every source file that a document names and that is not there.
 #[must_use]
-pub fn missing(files: &[File]) -> Vec<String> {
+pub fn missing(files: &[TreeFile]) -> Vec<String> {
     let mut missing = Vec::new();
-    for File { path, text } in files.iter().filter(|file| file.path.ends_with(".md")) {
+    for TreeFile { path, text } in files.iter().filter(|file| file.path.ends_with(".md")) {
         for (at, line) in text.lines().enumerate() {
             for name in named(line) {
                 let end = format!("/{name}");
-                let is_there = |file: &File| file.path == name || file.path.ends_with(&end);
+                let is_there = |file: &TreeFile| file.path == name || file.path.ends_with(&end);
                 if !files.iter().any(is_there) {
                     missing.push(format!("{path}:{}: {name}", at + 1));
                 }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_gone_is_named_with_its_line() {
-        let file = |path: &str, text: &str| File {
+        let file = |path: &str, text: &str| TreeFile {
             path: path.to_owned(),
             text: text.to_owned(),
         };

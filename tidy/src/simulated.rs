@@ -1,6 +1,6 @@
 //! Code that a simulation runs takes its time, tasks and randomness from the simulation only.
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Folders and files that a simulation runs.
 const SIMULATED: [&str; 11] = [
@@ -19,7 +19,7 @@ const SIMULATED: [&str; 11] = [
 
 /// Every place of such code that would make two runs of one seed differ.
 #[must_use]
-pub fn beside_the_simulation(files: &[File]) -> Vec<String> {
+pub fn beside_the_simulation(files: &[TreeFile]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| is_simulated(file)) {
         let lines = places(&file.product_lines());
@@ -30,7 +30,7 @@ pub fn beside_the_simulation(files: &[File]) -> Vec<String> {
 
 /// Whether a simulation runs this file.
 #[must_use]
-pub fn is_simulated(file: &File) -> bool {
+pub fn is_simulated(file: &TreeFile) -> bool {
     file.is_product() && SIMULATED.iter().any(|path| file.path.starts_with(path))
 }
 

@@ -7,7 +7,7 @@ use crate::{Error, Result};
 
 /// A text file: its path from the root of the tree, and what is in it.
 #[derive(Debug)]
-pub struct File {
+pub struct TreeFile {
     /// With `/` between folders.
     pub path: String,
     /// Its content.
@@ -24,7 +24,7 @@ pub fn root() -> PathBuf {
 ///
 /// # Errors
 /// When a folder or a file cannot be read.
-pub fn files(root: &Path) -> Result<Vec<File>> {
+pub fn files(root: &Path) -> Result<Vec<TreeFile>> {
     const KINDS: [&str; 8] = ["rs", "md", "toml", "proto", "yaml", "yml", "sh", "txt"];
     const SKIPPED: [&str; 4] = ["target", ".git", "data", "corpus"];
     let mut found = Vec::new();
@@ -39,7 +39,7 @@ pub fn files(root: &Path) -> Result<Vec<File>> {
                 }
             } else if KINDS.contains(&extension.as_ref()) {
                 let shown = path.strip_prefix(root).unwrap_or(&path).display();
-                found.push(File {
+                found.push(TreeFile {
                     path: shown.to_string(),
                     text: read(&path)?,
                 });
@@ -65,7 +65,7 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Error::read(path))
 }
 
-impl File {
+impl TreeFile {
     /// Whether the file is source of the product or of a tool, and not of tests.
     #[must_use]
     pub fn is_product(&self) -> bool {
@@ -96,11 +96,11 @@ impl File {
 
 #[cfg(test)]
 mod tests {
-    use super::File;
+    use super::TreeFile;
 
     #[test]
     fn what_tests_need_is_not_counted() {
-        let file = File {
+        let file = TreeFile {
             path: "a/src/b.rs".to_owned(),
             text: "fn a() {}\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n    fn b() {}\n}\n"
                 .to_owned(),

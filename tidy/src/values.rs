@@ -1,10 +1,10 @@
 //! No text of users becomes a `Value` in which keys have a meaning.
 
-use crate::tree::File;
+use crate::tree::TreeFile;
 
 /// Every place of the product that reads such a value by other means than `rstmdb_rcp::json`.
 #[must_use]
-pub fn read_from_text(files: &[File]) -> Vec<String> {
+pub fn read_from_text(files: &[TreeFile]) -> Vec<String> {
     let mut wrong = Vec::new();
     for file in files.iter().filter(|file| file.is_product()) {
         let lines = values_from_text(&file.product_lines());

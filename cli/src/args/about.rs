@@ -6,7 +6,7 @@ use rstmdb_rcp::message::meta::{Fence, Headers, Meta};
 /// The options that every write takes.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "About the write")]
-pub struct About {
+pub struct WriteArgs {
     /// Keep this pair with the write; may be given more than once.
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
@@ -24,7 +24,7 @@ pub struct About {
     fence: Option<FenceOption>,
 }
 
-impl About {
+impl WriteArgs {
     /// As the protocol carries it.
     pub fn meta(self) -> Meta<'static> {
         let headers = self.headers.into_iter();

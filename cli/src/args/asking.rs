@@ -10,12 +10,12 @@ use super::about::WouldSay;
 pub struct Freshness {
     /// How fresh the answer has to be; linearizable when absent.
     #[arg(long, value_name = "LEVEL")]
-    consistency: Option<Consistency>,
+    consistency: Option<ConsistencyArg>,
 }
 
 /// The levels of `--consistency`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Consistency {
+pub enum ConsistencyArg {
     /// Includes every write that was acknowledged before the request.
     Linearizable,
     /// Like linearizable, provided that the nodes' clocks run at about the same speed.
@@ -28,9 +28,9 @@ impl Freshness {
     /// What the request says of it.
     pub fn options(self) -> ReadOptions {
         let consistency = self.consistency.map(|level| match level {
-            Consistency::Linearizable => message::Consistency::Linearizable,
-            Consistency::Lease => message::Consistency::Lease,
-            Consistency::Local => message::Consistency::Local,
+            ConsistencyArg::Linearizable => message::Consistency::Linearizable,
+            ConsistencyArg::Lease => message::Consistency::Lease,
+            ConsistencyArg::Local => message::Consistency::Local,
         });
         ReadOptions {
             consistency,
@@ -41,7 +41,7 @@ impl Freshness {
 
 /// Whether the server does the command, or only answers what it would do.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct DryRun {
+pub struct DryRunArgs {
     /// Only show what would happen: the server writes nothing and takes no idempotency key.
     #[arg(long)]
     pub dry_run: bool,
@@ -67,7 +67,7 @@ pub struct Allowed {
 
 /// `explain`.
 #[derive(Debug, Args)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 
-use super::about::About;
+use super::about::WriteArgs;
 
 /// `automation`.
 #[derive(Debug, Args)]
-pub struct Automation {
+pub struct AutomationArgs {
     /// What to do. Without it, the command shows whether automation is paused.
     #[command(subcommand)]
     pub command: Option<AutomationCommand>,
@@ -16,22 +16,22 @@ pub struct Automation {
 #[derive(Debug, Subcommand)]
 pub enum AutomationCommand {
     /// Pause automation: the database does nothing by itself.
-    Pause(Pause),
+    Pause(PauseArgs),
     /// Let automation run again.
-    Resume(Resume),
+    Resume(ResumeArgs),
 }
 
 /// `automation pause`.
 #[derive(Debug, Args)]
-pub struct Pause {
+pub struct PauseArgs {
     /// Its reason is told to those who find it paused.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }
 
 /// `automation resume`.
 #[derive(Debug, Args)]
-pub struct Resume {
+pub struct ResumeArgs {
     /// Timers that became due during the pause do not fire any more.
     #[arg(long, conflicts_with = "shift_timers")]
     pub skip_overdue: bool,
@@ -40,5 +40,5 @@ pub struct Resume {
     pub shift_timers: bool,
     /// What is said about it.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }

@@ -23,7 +23,7 @@ only later.\n\n\
 says and measures the time from sending an event until the last watch has it, one event at\n\
 a time. --watches opens watches beside the load instead. `--op guard` sends events without a\n\
 guard and with one by turns of 100 ms, and says what the guard costs.")]
-pub struct Bench {
+pub struct BenchArgs {
     /// What to measure.
     #[arg(long, default_value = "apply", conflicts_with = "mix")]
     pub op: BenchOp,
@@ -42,7 +42,7 @@ pub struct Bench {
     /// Which instance a request is for: own (each request in flight has an instance that no other uses), uniform,
     /// sequential (one after the other, over and over), zipf or zipf:THETA (few instances get most requests).
     #[arg(long, default_value = "own")]
-    pub keys: Keys,
+    pub keys: BenchKeys,
     /// How many instances there are; not with --keys own [default: 10000].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub instances: Option<u32>,
@@ -110,7 +110,7 @@ impl WatchKind {
 
 /// An operation of a mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum MixedOp {
     /// APPLY_EVENT.
     Apply,
     /// CREATE_INSTANCE.
@@ -121,56 +121,56 @@ pub enum Kind {
     Guarded,
 }
 
-impl Kind {
+impl MixedOp {
     /// Those that can be a part of a mix.
-    const ALL: [Kind; 3] = [Kind::Apply, Kind::Create, Kind::Get];
+    const ALL: [MixedOp; 3] = [MixedOp::Apply, MixedOp::Create, MixedOp::Get];
 
     /// The name as typed.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Apply => "apply",
-            Kind::Create => "create",
-            Kind::Get => "get",
-            Kind::Guarded => "guarded",
+            MixedOp::Apply => "apply",
+            MixedOp::Create => "create",
+            MixedOp::Get => "get",
+            MixedOp::Guarded => "guarded",
         }
     }
 }
 
 /// Operations and their shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mix(Vec<(Kind, u32)>);
+pub struct Mix(Vec<(MixedOp, u32)>);
 
 impl Mix {
     const SHARE_MAX: u32 = 1_000_000;
 
     /// Only one operation.
-    pub fn only(kind: Kind) -> Mix {
+    pub fn only(kind: MixedOp) -> Mix {
         Mix(vec![(kind, 1)])
     }
 
     /// What an operation of `--op` stands for.
     pub fn of(op: BenchOp) -> Mix {
         match op {
-            BenchOp::Apply | BenchOp::Watch => Mix::only(Kind::Apply),
-            BenchOp::Create => Mix::only(Kind::Create),
-            BenchOp::Get => Mix::only(Kind::Get),
-            BenchOp::Mixed => Mix(vec![(Kind::Get, 50), (Kind::Apply, 50)]),
-            BenchOp::Guard => Mix(vec![(Kind::Apply, 50), (Kind::Guarded, 50)]),
+            BenchOp::Apply | BenchOp::Watch => Mix::only(MixedOp::Apply),
+            BenchOp::Create => Mix::only(MixedOp::Create),
+            BenchOp::Get => Mix::only(MixedOp::Get),
+            BenchOp::Mixed => Mix(vec![(MixedOp::Get, 50), (MixedOp::Apply, 50)]),
+            BenchOp::Guard => Mix(vec![(MixedOp::Apply, 50), (MixedOp::Guarded, 50)]),
         }
     }
 
     /// Each operation with its share; at least one, no share is 0.
-    pub fn shares(&self) -> &[(Kind, u32)] {
+    pub fn shares(&self) -> &[(MixedOp, u32)] {
         &self.0
     }
 
     /// Whether it has this operation.
-    pub fn has(&self, kind: Kind) -> bool {
+    pub fn has(&self, kind: MixedOp) -> bool {
         self.0.iter().any(|(other, _)| *other == kind)
     }
 
     /// The operation at `point`, which is below the sum of all shares.
-    pub fn at(&self, mut point: u32) -> Kind {
+    pub fn at(&self, mut point: u32) -> MixedOp {
         for (kind, share) in &self.0 {
             match point.checked_sub(*share) {
                 Some(rest) => point = rest,
@@ -190,7 +190,7 @@ impl FromStr for Mix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut shares: Vec<(Kind, u32)> = Vec::new();
+        let mut shares: Vec<(MixedOp, u32)> = Vec::new();
         for part in text.split(',') {
             let refused = || {
                 format!(
@@ -199,7 +199,7 @@ impl FromStr for Mix {
                 )
             };
             let (name, share) = part.split_once('=').ok_or_else(refused)?;
-            let mut kinds = Kind::ALL.into_iter();
+            let mut kinds = MixedOp::ALL.into_iter();
             let kind = kinds.find(|kind| kind.name() == name.trim());
             let kind = kind.ok_or_else(refused)?;
             let share = share.trim().parse().ok();
@@ -215,7 +215,7 @@ impl FromStr for Mix {
 
 /// Which instance a request is for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Keys {
+pub enum BenchKeys {
     /// Each request in flight has an instance that no other uses.
     Own,
     /// Each instance as often as any other.
@@ -229,43 +229,43 @@ pub enum Keys {
     },
 }
 
-impl Keys {
+impl BenchKeys {
     /// The theta of `zipf` alone, which is that of the YCSB benchmark.
     const THETA: f64 = 0.99;
     const THETA_MAX: f64 = 10.0;
 }
 
-impl FromStr for Keys {
+impl FromStr for BenchKeys {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let theta = match text {
-            "own" => return Ok(Keys::Own),
-            "uniform" => return Ok(Keys::Uniform),
-            "sequential" => return Ok(Keys::Sequential),
-            "zipf" => Some(Keys::THETA),
+            "own" => return Ok(BenchKeys::Own),
+            "uniform" => return Ok(BenchKeys::Uniform),
+            "sequential" => return Ok(BenchKeys::Sequential),
+            "zipf" => Some(BenchKeys::THETA),
             _ => text
                 .strip_prefix("zipf:")
                 .and_then(|theta| theta.parse().ok())
-                .filter(|theta: &f64| *theta > 0.0 && *theta <= Keys::THETA_MAX),
+                .filter(|theta: &f64| *theta > 0.0 && *theta <= BenchKeys::THETA_MAX),
         };
         let theta = theta.ok_or_else(|| {
             format!(
                 "expected own, uniform, sequential, zipf, or zipf:THETA with a theta above 0 and at most {}",
-                Keys::THETA_MAX
+                BenchKeys::THETA_MAX
             )
         })?;
-        Ok(Keys::Zipf { theta })
+        Ok(BenchKeys::Zipf { theta })
     }
 }
 
-impl fmt::Display for Keys {
+impl fmt::Display for BenchKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Keys::Own => f.write_str("own"),
-            Keys::Uniform => f.write_str("uniform"),
-            Keys::Sequential => f.write_str("sequential"),
-            Keys::Zipf { theta } => write!(f, "zipf:{theta}"),
+            BenchKeys::Own => f.write_str("own"),
+            BenchKeys::Uniform => f.write_str("uniform"),
+            BenchKeys::Sequential => f.write_str("sequential"),
+            BenchKeys::Zipf { theta } => write!(f, "zipf:{theta}"),
         }
     }
 }
@@ -281,7 +281,11 @@ mod tests {
         let mix: Mix = "apply=70,get=25,create=5".parse().unwrap();
         assert_eq!(
             mix.shares(),
-            [(Kind::Apply, 70), (Kind::Get, 25), (Kind::Create, 5)]
+            [
+                (MixedOp::Apply, 70),
+                (MixedOp::Get, 25),
+                (MixedOp::Create, 5)
+            ]
         );
         assert_eq!(mix.sum(), 100);
         let kinds = [0, 69, 70, 94, 95, 99].map(|point| mix.at(point).name());
@@ -310,13 +314,16 @@ mod tests {
     #[test]
     fn keys_are_read_as_they_are_written() {
         for text in ["own", "uniform", "sequential", "zipf:0.5", "zipf:1.2"] {
-            assert_eq!(text.parse::<Keys>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<BenchKeys>().unwrap().to_string(), text);
         }
-        assert_eq!("zipf".parse::<Keys>().unwrap().to_string(), "zipf:0.99");
+        assert_eq!(
+            "zipf".parse::<BenchKeys>().unwrap().to_string(),
+            "zipf:0.99"
+        );
         for wrong in [
             "", "zipf:", "zipf:0", "zipf:-1", "zipf:nan", "zipf:11", "random",
         ] {
-            let error = wrong.parse::<Keys>().expect_err(wrong);
+            let error = wrong.parse::<BenchKeys>().expect_err(wrong);
             assert!(error.contains("zipf:THETA"), "{wrong}: {error}");
         }
     }

@@ -12,7 +12,7 @@ cannot, and a node with an older version cannot join. Asking again is harmless."
 
 /// `cluster`.
 #[derive(Debug, Args)]
-pub struct Cluster {
+pub struct ClusterArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: ClusterCommand,
@@ -24,7 +24,7 @@ pub enum ClusterCommand {
     /// Show every node: its role, how far behind it is, and whether its state agrees with the others.
     Status,
     /// Add a node that was started with `cluster.join`. It gets a vote once it has caught up.
-    Add(ClusterAdd),
+    Add(ClusterAddArgs),
     /// Give a learner a vote.
     Promote(NodeId),
     /// Remove a node, also one that is down.
@@ -37,7 +37,7 @@ pub enum ClusterCommand {
     #[command(after_help = FINALIZE_HELP)]
     FinalizeUpgrade,
     /// Start a cluster on this machine, to try things out.
-    Demo(Demo),
+    Demo(DemoArgs),
 }
 
 /// `cluster add`.
@@ -47,7 +47,7 @@ The node first copies the log as a learner. The command shows on standard error 
 behind, and gives it a vote when it is close. After Ctrl-C the node stays a learner: run\n\
 `cluster promote ID` later. After 60 s without progress, or 20 s without an answer of the node,\n\
 the command gives up with exit code 4.")]
-pub struct ClusterAdd {
+pub struct ClusterAddArgs {
     /// Where the node listens for its peers, HOST:PORT.
     #[arg(value_name = "PEER_ADDR")]
     pub peer_addr: String,
@@ -97,7 +97,7 @@ listens on 127.0.0.1 only. Ctrl-C ends them all. Without --dir everything is in 
 folder that is removed then; with --dir it is kept, and a later demo in the same folder goes\n\
 on with the same cluster at the same addresses. Variables named RSTMDB_… are not handed down.\n\
 Should this program be killed with SIGKILL, a shell that waits beside it kills the nodes.")]
-pub struct Demo {
+pub struct DemoArgs {
     /// How many nodes, 1 to 9. A new folder gets 3 when absent.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: Option<u8>,

@@ -5,23 +5,27 @@ mod locks;
 use clap::{Args, Subcommand};
 
 pub use locks::{
-    Acquiring, Lock, LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun,
+    Acquiring, LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs,
+    LockReleaseArgs, LockRenewArgs, LockRun,
 };
 
-use super::about::About;
-use super::asking::{Allowed, DryRun, Explain, Freshness};
-use super::automation::Automation;
-use super::bench::Bench;
-use super::clock::Clock;
-use super::cluster::Cluster;
+use super::about::WriteArgs;
+use super::asking::{Allowed, DryRunArgs, ExplainArgs, Freshness};
+use super::automation::AutomationArgs;
+use super::bench::BenchArgs;
+use super::clock::ClockArgs;
+use super::cluster::ClusterArgs;
 use super::offline::Offline;
-use super::timers::Timers;
-use super::tools::{AuditHead, AuditProof, Backup, Completions, Diagram, Export, History, Load};
-use super::watches::{Unwatch, WatchAll, WatchInstance};
+use super::timers::TimersArgs;
+use super::tools::{
+    AuditHeadArgs, AuditProofArgs, BackupArgs, CompletionsArgs, DiagramArgs, ExportArgs,
+    HistoryArgs, LoadArgs,
+};
+use super::watches::{UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
 
 /// What can be asked for, on the command line and in the REPL.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Read commands interactively. This also happens when no command is given.
     Repl,
     /// Check that the server answers.
@@ -29,89 +33,89 @@ pub enum Command {
     /// Show the server, its role and its limits.
     Info,
     /// Print a token's SHA-256, for auth.token_hashes in the server's configuration.
-    HashToken(HashToken),
+    HashToken(HashTokenArgs),
     /// Register a version of a machine.
-    PutMachine(PutMachine),
+    PutMachine(PutMachineArgs),
     /// Show a machine's definition.
-    GetMachine(GetMachine),
+    GetMachine(GetMachineArgs),
     /// List the machines and their versions.
-    ListMachines(ListMachines),
+    ListMachines(ListMachinesArgs),
     /// Create an instance of a machine.
-    CreateInstance(CreateInstance),
+    CreateInstance(CreateInstanceArgs),
     /// Show an instance.
-    GetInstance(GetInstance),
+    GetInstance(GetInstanceArgs),
     /// List instances, by id.
-    ListInstances(ListInstances),
+    ListInstances(ListInstancesArgs),
     /// Delete an instance.
-    DeleteInstance(DeleteInstance),
+    DeleteInstance(DeleteInstanceArgs),
     /// Apply an event to an instance.
-    ApplyEvent(ApplyEvent),
+    ApplyEvent(ApplyEventArgs),
     /// Show what each event of an instance's state would do, and why.
     Allowed(Allowed),
     /// Show what one event would do, and why.
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// Run several operations in one request.
-    Batch(Batch),
+    Batch(BatchArgs),
     /// Print an instance's events as they happen, one JSON object a line; Ctrl-C ends.
-    WatchInstance(WatchInstance),
+    WatchInstance(WatchInstanceArgs),
     /// Print all matching events as they happen, one JSON object a line; Ctrl-C ends.
-    WatchAll(WatchAll),
+    WatchAll(WatchAllArgs),
     /// Stop a watch of this REPL.
-    Unwatch(Unwatch),
+    Unwatch(UnwatchArgs),
     /// Show whether the server leads or follows, and how far followers are behind.
     ReplicationStatus,
     /// Show, add and remove nodes, move the leadership, or start a cluster to try out.
-    Cluster(Cluster),
+    Cluster(ClusterArgs),
     /// Show whether the database does something by itself, pause that, or let it run again.
-    Automation(Automation),
+    Automation(AutomationArgs),
     /// List timers, move one, or let an instance's timers fire again.
-    Timers(Timers),
+    Timers(TimersArgs),
     /// Acquire, renew and release locks, or run a command while holding one.
-    Lock(Lock),
+    Lock(LockArgs),
     /// Show the time of a server for tests whose clock stands still, or let time pass.
-    Clock(Clock),
+    Clock(ClockArgs),
     /// Remove every machine and instance. Asks first.
-    FlushAll(FlushAll),
+    FlushAll(FlushAllArgs),
     /// Read the log.
-    WalRead(WalRead),
+    WalRead(WalReadArgs),
     /// Show what caused a write: its cause, the cause of that cause, and so on.
-    Ancestors(Ancestors),
+    Ancestors(AncestorsArgs),
     /// Show the log's size, and how much was read, written and synced.
     WalStats,
     /// Snapshot an instance.
-    SnapshotInstance(InstanceId),
+    SnapshotInstance(InstanceIdArgs),
     /// Take a snapshot if one is due, and delete the log that the retention settings no longer keep.
-    Compact(Compact),
+    Compact(CompactArgs),
     /// Let every node encrypt new files with the last key of its key file.
     RotateKey,
     /// Have every node read its configuration, tokens, certificates and keys again, and say what needs a restart.
     Reload,
     /// Run a file of operations, one JSON object {"op", "params"} a line.
-    Load(Load),
+    Load(LoadArgs),
     /// Print definitions and live instances in the form that `load` reads.
-    Export(Export),
+    Export(ExportArgs),
     /// Back up the log, and a snapshot where it needs one, into a folder. Later runs add what is new.
-    Backup(Backup),
+    Backup(BackupArgs),
     /// Draw a machine.
-    Diagram(Diagram),
+    Diagram(DiagramArgs),
     /// Show what happened to an instance, newest first.
-    History(History),
+    History(HistoryArgs),
     /// Print the head of the chain over the log, to be kept outside of the cluster.
-    AuditHead(AuditHead),
+    AuditHead(AuditHeadArgs),
     /// Prove an instance's history against a head that was kept, or check such a proof.
-    AuditProof(AuditProof),
+    AuditProof(AuditProofArgs),
     /// Measure throughput and latency.
-    Bench(Bench),
+    Bench(BenchArgs),
     /// A command that needs no server.
     #[command(flatten)]
     Offline(Offline),
     /// Print a completion script for a shell.
-    Completions(Completions),
+    Completions(CompletionsArgs),
 }
 
 /// `get-instance`.
 #[derive(Debug, Args)]
-pub struct GetInstance {
+pub struct GetInstanceArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
@@ -125,7 +129,7 @@ pub struct GetInstance {
 
 /// `list-machines`.
 #[derive(Debug, Args)]
-pub struct ListMachines {
+pub struct ListMachinesArgs {
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,
@@ -133,7 +137,7 @@ pub struct ListMachines {
 
 /// `snapshot-instance`.
 #[derive(Debug, Args)]
-pub struct InstanceId {
+pub struct InstanceIdArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
@@ -141,7 +145,7 @@ pub struct InstanceId {
 
 /// `hash-token`.
 #[derive(Debug, Args)]
-pub struct HashToken {
+pub struct HashTokenArgs {
     /// The token; read from standard input when absent.
     // A name of its own: `token` is the global option.
     #[arg(value_name = "TOKEN")]
@@ -150,7 +154,7 @@ pub struct HashToken {
 
 /// `put-machine`.
 #[derive(Debug, Args)]
-pub struct PutMachine {
+pub struct PutMachineArgs {
     /// The machine's name; the file's own when absent.
     #[arg(short, long)]
     pub name: Option<String>,
@@ -162,10 +166,10 @@ pub struct PutMachine {
     pub definition: String,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
     // Takes the global option's place, because -v is the version here.
     #[arg(long = "verbose", hide = true)]
     verbose: bool,
@@ -173,7 +177,7 @@ pub struct PutMachine {
 
 /// `get-machine`.
 #[derive(Debug, Args)]
-pub struct GetMachine {
+pub struct GetMachineArgs {
     /// The machine's name.
     #[arg(required_unless_present = "name_option")]
     name: Option<String>,
@@ -203,7 +207,7 @@ pub struct GetMachine {
     verbose: bool,
 }
 
-impl GetMachine {
+impl GetMachineArgs {
     /// The name, however it was given. clap requires one of the two.
     pub fn name(&self) -> &str {
         self.name
@@ -220,7 +224,7 @@ impl GetMachine {
 
 /// `create-instance`.
 #[derive(Debug, Args)]
-pub struct CreateInstance {
+pub struct CreateInstanceArgs {
     /// The machine.
     #[arg(short, long)]
     pub machine: String,
@@ -238,15 +242,15 @@ pub struct CreateInstance {
     pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `list-instances`.
 #[derive(Debug, Args)]
-pub struct ListInstances {
+pub struct ListInstancesArgs {
     /// Only instances of this machine.
     #[arg(short, long)]
     pub machine: Option<String>,
@@ -266,7 +270,7 @@ pub struct ListInstances {
 
 /// `delete-instance`.
 #[derive(Debug, Args)]
-pub struct DeleteInstance {
+pub struct DeleteInstanceArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
@@ -275,15 +279,15 @@ pub struct DeleteInstance {
     pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `apply-event`.
 #[derive(Debug, Args)]
-pub struct ApplyEvent {
+pub struct ApplyEventArgs {
     /// The instance.
     #[arg(short = 'i', long = "id", alias = "instance-id", value_name = "ID")]
     pub instance_id: String,
@@ -311,15 +315,15 @@ pub struct ApplyEvent {
     pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `batch`.
 #[derive(Debug, Args)]
-pub struct Batch {
+pub struct BatchArgs {
     /// All operations take effect, or none.
     #[arg(long)]
     pub atomic: bool,
@@ -328,29 +332,29 @@ pub struct Batch {
     pub file: String,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `flush-all`.
 #[derive(Debug, Args)]
-pub struct FlushAll {
+pub struct FlushAllArgs {
     /// Do not ask.
     #[arg(long)]
     pub yes: bool,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `wal-read`.
 #[derive(Debug, Args)]
-pub struct WalRead {
+pub struct WalReadArgs {
     /// The first offset to read.
     #[arg(long, value_name = "OFFSET", default_value_t = 0)]
     pub from_offset: u64,
@@ -364,7 +368,7 @@ pub struct WalRead {
 
 /// `ancestors`.
 #[derive(Debug, Args)]
-pub struct Ancestors {
+pub struct AncestorsArgs {
     /// The offset of a write.
     pub offset: u64,
     /// How many writes at most (the server allows 1000).
@@ -374,7 +378,7 @@ pub struct Ancestors {
 
 /// `compact`.
 #[derive(Debug, Args)]
-pub struct Compact {
+pub struct CompactArgs {
     /// Take a snapshot first, whatever the thresholds say.
     #[arg(long)]
     pub force: bool,

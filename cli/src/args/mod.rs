@@ -1,6 +1,6 @@
 //! The command line's syntax. What the commands do is elsewhere.
 //!
-//! `Cli` is the shell's command line, `Line` one line of the REPL. Both hold the same `Command`,
+//! `Cli` is the shell's command line, `LineArgs` one line of the REPL. Both hold the same `CliCommand`,
 //! so a command is spelled the same in both places.
 
 mod about;
@@ -16,30 +16,33 @@ mod tools;
 mod values;
 mod watches;
 
-pub use about::About;
+pub use about::WriteArgs;
 pub(crate) use about::header;
-pub use asking::{Allowed, Consistency, DryRun, Explain, Freshness};
-pub use automation::{Automation, AutomationCommand, Pause, Resume};
-pub use bench::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
-pub use clock::{Clock, ClockAdvance, ClockCommand};
-pub use cluster::{Cluster, ClusterAdd, ClusterCommand, Demo, NodeId, SetAddress, TransferLeader};
+pub use asking::{Allowed, ConsistencyArg, DryRunArgs, ExplainArgs, Freshness};
+pub use automation::{AutomationArgs, AutomationCommand, PauseArgs, ResumeArgs};
+pub use bench::{BenchArgs, BenchKeys, BenchOp, Mix, MixedOp, WatchKind};
+pub use clock::{ClockAdvanceArgs, ClockArgs, ClockCommand};
+pub use cluster::{
+    ClusterAddArgs, ClusterArgs, ClusterCommand, DemoArgs, NodeId, SetAddress, TransferLeader,
+};
 pub use commands::{
-    Acquiring, Ancestors, ApplyEvent, Batch, Command, Compact, CreateInstance, DeleteInstance,
-    FlushAll, GetInstance, GetMachine, HashToken, InstanceId, ListInstances, ListMachines, Lock,
-    LockAcquire, LockCommand, LockGet, LockList, LockRelease, LockRenew, LockRun, PutMachine,
-    WalRead,
+    Acquiring, AncestorsArgs, ApplyEventArgs, BatchArgs, CliCommand, CompactArgs,
+    CreateInstanceArgs, DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs,
+    HashTokenArgs, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs, LockAcquireArgs, LockArgs,
+    LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun,
+    PutMachineArgs, WalReadArgs,
 };
 pub use offline::{
-    Convert, Diff, ExportMachine, ExportTo, ImportFrom, ImportMachine, Offline, Simulate, Test,
-    Validate,
+    ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,
+    SimulateArgs, TestArgs, ValidateArgs,
 };
-pub use timers::{Timers, TimersCommand, TimersList, TimersResume, TimersSet};
+pub use timers::{TimersArgs, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use tools::{
-    AuditHead, AuditProof, Backup, BucketArgs, Completions, Diagram, DiagramFormat, Export,
-    History, Load,
+    AuditHeadArgs, AuditProofArgs, BackupArgs, BucketArgs, CompletionsArgs, DiagramArgs,
+    DiagramFormat, ExportArgs, HistoryArgs, LoadArgs,
 };
 pub use values::duration;
-pub use watches::{Kind as WatchedKind, Unwatch, WatchAll, WatchInstance};
+pub use watches::{IncludedKind as WatchedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -66,7 +69,7 @@ pub struct Cli {
     pub global: Global,
     /// What to do; the REPL when absent.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<CliCommand>,
 }
 
 /// One line typed in the REPL.
@@ -78,7 +81,7 @@ pub struct Cli {
     about = "Commands are those of the command line; Ctrl-C ends one, Ctrl-D the REPL.",
     override_usage = "COMMAND [ARGUMENTS]"
 )]
-pub struct Line {
+pub struct LineArgs {
     /// Print RCP's JSON unchanged.
     #[arg(long, global = true)]
     pub json: bool,
@@ -95,7 +98,7 @@ pub struct Line {
 pub enum LineCommand {
     /// A command of the command line.
     #[command(flatten)]
-    Command(Box<Command>),
+    Command(Box<CliCommand>),
     /// Leave the REPL (also quit, Ctrl-D).
     #[command(alias = "quit")]
     Exit,

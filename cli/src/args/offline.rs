@@ -8,19 +8,19 @@ use rstmdb_definitions::import;
 #[derive(Debug, Subcommand)]
 pub enum Offline {
     /// Check definitions without a server.
-    Validate(Validate),
+    Validate(ValidateArgs),
     /// Run a machine without a server: type events, see the state, the context and what is allowed.
-    Simulate(Simulate),
+    Simulate(SimulateArgs),
     /// Run tests of machines without a server.
-    Test(Test),
+    Test(TestArgs),
     /// Show what changed between two definitions, and what that means for instances in flight.
-    Diff(Diff),
+    Diff(DiffArgs),
     /// Turn a machine of XState, SCXML, the Amazon States Language or Mermaid into a definition.
-    ImportMachine(ImportMachine),
+    ImportMachine(ImportMachineArgs),
     /// Write a definition in the language of another system.
-    ExportMachine(ExportMachine),
+    ExportMachine(ExportMachineArgs),
     /// Write a definition of format 1 in format 2, with the same meaning.
-    Convert(Convert),
+    Convert(ConvertArgs),
 }
 
 /// `validate`.
@@ -29,7 +29,7 @@ pub enum Offline {
 The command checks a definition as a server would, but shows all errors, not only the first.\n\
 Warnings name parts that are allowed and probably a mistake: states that cannot be reached,\n\
 dead ends, events that no transition handles. The exit code is 1 if there is an error.")]
-pub struct Validate {
+pub struct ValidateArgs {
     /// Definitions: JSON or YAML, - for standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
@@ -45,7 +45,7 @@ Type an event and, if it has one, its payload: PAY {\"amount\": 3}, or PAY amoun
 Lines that begin with a dot are commands: .help lists them. Where standard input is not a\n\
 terminal, the events are read from it, one a line, and the exit code is 1 if one of them was\n\
 refused. Where standard output is not a terminal, each answer is a JSON object on a line.")]
-pub struct Simulate {
+pub struct SimulateArgs {
     /// The definition: JSON or YAML.
     pub file: String,
     /// The initial context: a JSON object, @file.json, or NAME=VALUE, repeated.
@@ -66,7 +66,7 @@ pub struct Simulate {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 docs/testing-machines.md describes the files. The exit code is 1 if a test fails.")]
-pub struct Test {
+pub struct TestArgs {
     /// Files of tests, in YAML or JSON.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
@@ -84,7 +84,7 @@ pub struct Test {
 Signs: + harmless for instances of the older definition, ~ some of their events may be\n\
 refused or lead elsewhere, ! they may be in a state that is no longer there. The exit code is\n\
 1 if there is a ~ or a !.")]
-pub struct Diff {
+pub struct DiffArgs {
     /// The older definition.
     pub old: String,
     /// The newer definition.
@@ -97,7 +97,7 @@ pub struct Diff {
 The definition goes to standard output, notes and losses to standard error. A file with parts\n\
 that have no equal is refused, and the message lists all of them. docs/import-export.md says\n\
 what becomes of each part.")]
-pub struct ImportMachine {
+pub struct ImportMachineArgs {
     /// The language of the file.
     #[arg(long, value_name = "LANGUAGE")]
     pub from: ImportFrom,
@@ -121,7 +121,7 @@ pub enum ImportFrom {
     Mermaid,
 }
 
-impl From<ImportFrom> for import::Language {
+impl From<ImportFrom> for import::ImportLanguage {
     fn from(from: ImportFrom) -> Self {
         match from {
             ImportFrom::Xstate => Self::Xstate,
@@ -134,7 +134,7 @@ impl From<ImportFrom> for import::Language {
 
 /// `export-machine`.
 #[derive(Debug, Args)]
-pub struct ExportMachine {
+pub struct ExportMachineArgs {
     /// The language to write.
     #[arg(long, value_name = "LANGUAGE")]
     pub to: ExportTo,
@@ -160,7 +160,7 @@ pub enum ExportTo {
     Dot,
 }
 
-impl From<ExportTo> for export::Language {
+impl From<ExportTo> for export::ExportLanguage {
     fn from(to: ExportTo) -> Self {
         match to {
             ExportTo::Xstate => Self::Xstate,
@@ -177,7 +177,7 @@ impl From<ExportTo> for export::Language {
 #[command(after_help = "\
 The definition goes to standard output, a list of what is written in another way to standard\n\
 error.")]
-pub struct Convert {
+pub struct ConvertArgs {
     /// The definition in format 1: JSON or YAML, - for standard input.
     pub file: String,
 }

@@ -129,7 +129,7 @@ const ACCEPTED: &[&str] = &[
 #[test]
 fn the_definition_of_the_command_line_is_consistent() {
     Cli::command().debug_assert();
-    Line::command().debug_assert();
+    LineArgs::command().debug_assert();
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
         .filter(|line| !["-s", "-k", "--wire-mode"].iter().any(|o| line.contains(o)))
     {
         let words = shell_words::split(line).unwrap();
-        if let Err(error) = Line::try_parse_from(words) {
+        if let Err(error) = LineArgs::try_parse_from(words) {
             panic!("refused in the REPL: {line}\n{error}");
         }
     }
@@ -158,7 +158,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
 #[test]
 fn the_repl_is_left_with_exit_or_quit() {
     for word in ["exit", "quit"] {
-        let line = Line::try_parse_from([word]).unwrap();
+        let line = LineArgs::try_parse_from([word]).unwrap();
         assert!(matches!(line.command, LineCommand::Exit));
     }
 }
@@ -204,7 +204,7 @@ fn short_v_is_verbose_unless_the_command_has_a_version() {
     assert!(parse("ping --verbose").unwrap().global.verbose);
     let cli = parse("-v put-machine -n m -v 3 {}").unwrap();
     assert!(cli.global.verbose);
-    let Some(Command::PutMachine(put)) = cli.command else {
+    let Some(CliCommand::PutMachine(put)) = cli.command else {
         panic!("not put-machine");
     };
     assert_eq!(put.version, Some(3));
@@ -217,7 +217,7 @@ fn short_v_is_verbose_unless_the_command_has_a_version() {
 #[test]
 fn get_machine_takes_its_arguments_either_way() {
     for line in ["get-machine m 3", "get-machine -n m -v 3"] {
-        let Some(Command::GetMachine(get)) = parse(line).unwrap().command else {
+        let Some(CliCommand::GetMachine(get)) = parse(line).unwrap().command else {
             panic!("not get-machine");
         };
         assert_eq!((get.name(), get.version()), ("m", Some(3)));
@@ -228,7 +228,7 @@ fn get_machine_takes_its_arguments_either_way() {
 fn lists_are_split_at_commas() {
     let cli = parse("-s a:1,b:2 watch-all --events PAY,SHIP").unwrap();
     assert_eq!(cli.global.server, ["a:1", "b:2"]);
-    let Some(Command::WatchAll(watch)) = cli.command else {
+    let Some(CliCommand::WatchAll(watch)) = cli.command else {
         panic!("not watch-all");
     };
     assert_eq!(watch.events, ["PAY", "SHIP"]);

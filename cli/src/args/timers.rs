@@ -2,12 +2,12 @@
 
 use clap::{Args, Subcommand};
 
-use super::about::About;
-use super::asking::{DryRun, Freshness};
+use super::about::WriteArgs;
+use super::asking::{DryRunArgs, Freshness};
 
 /// `timers`.
 #[derive(Debug, Args)]
-pub struct Timers {
+pub struct TimersArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: TimersCommand,
@@ -67,10 +67,10 @@ pub struct TimersSet {
     pub expected_state: Option<String>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
     /// Whether it is done, or only asked.
     #[command(flatten)]
-    pub ask: DryRun,
+    pub ask: DryRunArgs,
 }
 
 /// `timers resume`.
@@ -81,5 +81,5 @@ pub struct TimersResume {
     pub instance_id: String,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }

@@ -12,7 +12,7 @@ use super::duration;
 
 /// `load`.
 #[derive(Debug, Args)]
-pub struct Load {
+pub struct LoadArgs {
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
     /// Go on after an operation that the server refuses for good. The exit code is still 1. The load still ends when
@@ -39,7 +39,7 @@ Each gets an idempotency key from its offset, so loading the output twice change
 contexts, payloads, event ids, states and the order of events. Not kept: offsets, times,\n\
 who asked, idempotency keys, deleted instances. Instances whose history the log no\n\
 longer holds in full cannot be exported; their number is reported and the exit code is 1.")]
-pub struct Export {
+pub struct ExportArgs {
     /// Only this machine and its instances.
     #[arg(short, long)]
     pub machine: Option<String>,
@@ -53,7 +53,7 @@ a backup of the same cluster, only new entries are copied. If the cluster still 
 the backup is that log, and every offset can be restored. Otherwise the backup is the newest\n\
 snapshot and the log after it. The backup is not encrypted.\n\
 Restore with `rstmdb restore --from DIR --data DIR`.")]
-pub struct Backup {
+pub struct BackupArgs {
     /// The folder of the backup, created if it does not exist; or s3://BUCKET/PREFIX.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
@@ -65,7 +65,7 @@ pub struct Backup {
     pub s3: BucketArgs,
 }
 
-impl Backup {
+impl BackupArgs {
     /// The bucket, where the backup is in one.
     pub(crate) fn bucket(&self) -> Result<Option<BucketLocation>, crate::Error> {
         let Some(text) = self.dir.to_str().filter(|text| Location::is_bucket(text)) else {
@@ -119,7 +119,7 @@ impl BucketArgs {
 
 /// `diagram`.
 #[derive(Debug, Args)]
-pub struct Diagram {
+pub struct DiagramArgs {
     /// The machine.
     pub name: String,
     /// The version; the highest when absent, or the instance's with -i.
@@ -147,7 +147,7 @@ pub enum DiagramFormat {
 
 /// `history`.
 #[derive(Debug, Args)]
-pub struct History {
+pub struct HistoryArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
@@ -162,7 +162,7 @@ pub struct History {
 Keep what it prints outside of the cluster, where people who can write to the nodes' disks\n\
 cannot write. As long as the cluster shows the same head at that offset, the log up to there\n\
 was not changed. `rstmdb-cli audit-proof` proves an instance's history against the head.")]
-pub struct AuditHead {
+pub struct AuditHeadArgs {
     /// The head at this offset; at the last one that the answering node has applied when absent.
     #[arg(long, value_name = "OFFSET")]
     pub at: Option<u64>,
@@ -177,7 +177,7 @@ creates or deletes. An entry of an atomic batch is shown with all of its facts. 
 that these facts, and no others between the first and the last of them, are in the log that\n\
 had this head, and that the instance was not created or deleted at any other offset that the\n\
 proof covers. It cannot prove that no event came after the last fact.")]
-pub struct AuditProof {
+pub struct AuditProofArgs {
     /// The instance.
     #[arg(
         value_name = "ID",
@@ -209,7 +209,7 @@ pub struct AuditProof {
 
 /// `completions`.
 #[derive(Debug, Args)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// The shell.
     pub shell: Shell,
 }

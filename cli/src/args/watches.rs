@@ -5,7 +5,7 @@ use rstmdb_rcp::message::watch::Include;
 
 /// What `--include` may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Kind {
+pub enum IncludedKind {
     /// Creations.
     Created,
     /// Deletions, and that everything was removed.
@@ -15,7 +15,7 @@ pub enum Kind {
     TimerSpent,
 }
 
-impl Kind {
+impl IncludedKind {
     /// As the protocol calls it.
     pub fn include(self) -> Include {
         match self {
@@ -40,7 +40,7 @@ pub struct HowToWatch {
     pub no_ctx: bool,
     /// Also print creations, deletions or spent timers, and name the kind of each line.
     #[arg(long, value_delimiter = ',', value_name = "KIND[,KIND…]")]
-    pub include: Vec<Kind>,
+    pub include: Vec<IncludedKind>,
     /// Also print who wrote each line's entry, when, and why.
     #[arg(long)]
     pub meta: bool,
@@ -52,7 +52,7 @@ pub struct HowToWatch {
 
 /// `watch-instance`.
 #[derive(Debug, Args)]
-pub struct WatchInstance {
+pub struct WatchInstanceArgs {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
@@ -63,7 +63,7 @@ pub struct WatchInstance {
 
 /// `watch-all`.
 #[derive(Debug, Args)]
-pub struct WatchAll {
+pub struct WatchAllArgs {
     /// Only these machines.
     #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
     pub machines: Vec<String>,
@@ -86,7 +86,7 @@ pub struct WatchAll {
 
 /// `unwatch`.
 #[derive(Debug, Args)]
-pub struct Unwatch {
+pub struct UnwatchArgs {
     /// The subscription's id, as the watch printed it.
     #[arg(value_name = "ID")]
     pub subscription_id: String,

@@ -11,16 +11,16 @@
 use std::io::{BufRead, Read};
 
 use bytes::Bytes;
-use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Life, Logged, Opened};
+use rstmdb_engine::chain::{EntryHash, EntryKind, HASH_BYTES, Head, Life, Logged, OpenedEntry};
 use rstmdb_engine::fact::{Body, Entry, Fact, Message};
 use rstmdb_rcp::message::storage::audit::AuditEntry;
 
 use super::facts::{ShownFact, said, wal_entry};
-use super::format::{Begin, End, FORMAT, LINE_BYTES_MAX, Line, VERSION};
+use super::format::{Begin, FORMAT, LINE_BYTES_MAX, ProofEnd, ProofLine, VERSION};
 
 /// Why a proof proves nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum ProofFault {
     /// It cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),
@@ -36,7 +36,7 @@ pub enum Fault {
 
 /// Where the shown history begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beginning {
+pub enum ProofBeginning {
     /// With the creation of the instance.
     Created,
     /// Behind a fact at this offset, which is not shown.
@@ -59,7 +59,7 @@ pub struct Proven {
     /// The head there.
     pub head: Head,
     /// Where the history begins.
-    pub beginning: Beginning,
+    pub beginning: ProofBeginning,
     /// The instance's facts, oldest first.
     pub facts: Vec<ShownFact>,
     /// Entries that create or delete the instance, and that had no effect by the word of the node only.
@@ -70,14 +70,14 @@ pub struct Proven {
 ///
 /// # Errors
 /// When it contradicts itself, or does not show a history without gaps.
-pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
+pub fn check(mut proof: impl BufRead) -> Result<Proven, ProofFault> {
     let mut number = 0;
     let mut text = String::new();
     let mut following: Option<Following> = None;
     loop {
         text.clear();
         number += 1;
-        let wrong = |what: String| Fault::Line { line: number, what };
+        let wrong = |what: String| ProofFault::Line { line: number, what };
         let length = (&mut proof).take(LINE_BYTES_MAX).read_line(&mut text)?;
         if length == 0 {
             return Err(wrong(
@@ -91,27 +91,28 @@ pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
             following = Some(Following::begin(&text).map_err(wrong)?);
             continue;
         };
-        let line: Line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let line: ProofLine =
+            serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         match line {
-            Line {
+            ProofLine {
                 hashes: Some(hashes),
                 lives: None,
                 entry: None,
                 end: None,
             } => so_far.hashes(&hashes.0).map_err(wrong)?,
-            Line {
+            ProofLine {
                 hashes: None,
                 lives: Some(opened),
                 entry: None,
                 end: None,
             } => so_far.lives(&opened.0).map_err(wrong)?,
-            Line {
+            ProofLine {
                 hashes: None,
                 lives: None,
                 entry: Some(entry),
                 end: None,
             } => so_far.entry(entry).map_err(wrong)?,
-            Line {
+            ProofLine {
                 hashes: None,
                 lives: None,
                 entry: None,
@@ -128,10 +129,10 @@ pub fn check(mut proof: impl BufRead) -> Result<Proven, Fault> {
     }
 }
 
-fn nothing_follows(mut proof: impl BufRead, last: u64) -> Result<(), Fault> {
+fn nothing_follows(mut proof: impl BufRead, last: u64) -> Result<(), ProofFault> {
     match proof.fill_buf()?.is_empty() {
         true => Ok(()),
-        false => Err(Fault::Line {
+        false => Err(ProofFault::Line {
             line: last + 1,
             what: "it follows the last line".to_owned(),
         }),
@@ -143,7 +144,7 @@ struct Following {
     begin: Begin,
     next: u64,
     head: Head,
-    beginning: Option<Beginning>,
+    beginning: Option<ProofBeginning>,
     /// The offset of the instance's last fact, while it lives.
     last: Option<u64>,
     last_fact: u64,
@@ -205,7 +206,7 @@ impl Following {
     /// An entry that creates or deletes instances, but not this one.
     fn lives(&mut self, opened: &[u8]) -> Result<(), String> {
         let offset = self.next;
-        let opened = Opened::of_bytes(opened)
+        let opened = OpenedEntry::of_bytes(opened)
             .ok_or("lives: expected 32 bytes, and 16 for each of at least one instance")?;
         let own = [
             Life::of(offset, &self.begin.instance_id),
@@ -235,7 +236,7 @@ impl Following {
         let logged = Logged {
             term: entry.term,
             offset: entry.offset,
-            kind: Kind::Normal,
+            kind: EntryKind::Normal,
             payload: &entry.data.0,
         };
         self.step(&logged.hash())?;
@@ -274,8 +275,8 @@ impl Following {
                     ));
                 }
                 self.beginning.get_or_insert(match create.prev_offset {
-                    0 => Beginning::Created,
-                    behind => Beginning::Behind(behind),
+                    0 => ProofBeginning::Created,
+                    behind => ProofBeginning::Behind(behind),
                 });
                 self.last = Some(offset);
             }
@@ -303,7 +304,7 @@ impl Following {
     /// A fact of an instance that lives names the one before it.
     fn follows(&mut self, prev_offset: u64) -> Result<(), String> {
         match (self.beginning, self.last) {
-            (None, _) => self.beginning = Some(Beginning::Behind(prev_offset)),
+            (None, _) => self.beginning = Some(ProofBeginning::Behind(prev_offset)),
             (Some(_), Some(last)) if last == prev_offset => {}
             (Some(_), Some(last)) => {
                 return Err(format!(
@@ -319,7 +320,7 @@ impl Following {
         Ok(())
     }
 
-    fn end(&mut self, end: &End) -> Result<Proven, String> {
+    fn end(&mut self, end: &ProofEnd) -> Result<Proven, String> {
         let last = self.next - 1;
         if end.to_offset != last {
             return Err(format!(

@@ -73,33 +73,33 @@ fn proof(from_offset: u64, shown: &[AuditEntry], to_offset: u64) -> Vec<u8> {
                 let logged = Logged {
                     term: entry.term,
                     offset,
-                    kind: Kind::Normal,
+                    kind: EntryKind::Normal,
                     payload: &entry.data.0,
                 };
                 head = head.then(&logged.hash());
-                Line {
+                ProofLine {
                     entry: Some(entry.clone()),
-                    ..Line::default()
+                    ..ProofLine::default()
                 }
             }
             None => {
                 // Even: an entry that creates and deletes nothing.
                 let hash = EntryHash([offset as u8 * 2; 32]);
                 head = head.then(&hash);
-                Line {
+                ProofLine {
                     hashes: Some(Blob(hash.0.to_vec())),
-                    ..Line::default()
+                    ..ProofLine::default()
                 }
             }
         };
         lines.push(serde_json::to_string(&line).unwrap());
     }
-    let end = Line {
-        end: Some(End {
+    let end = ProofLine {
+        end: Some(ProofEnd {
             to_offset,
             head: head.to_string(),
         }),
-        ..Line::default()
+        ..ProofLine::default()
     };
     lines.push(serde_json::to_string(&end).unwrap());
     (lines.join("\n") + "\n").into_bytes()
@@ -127,7 +127,7 @@ fn a_proof_shows_the_facts_of_the_instance_and_no_others() {
         (proven.from_offset, proven.last_fact, proven.to_offset),
         (10, 15, 17)
     );
-    assert_eq!(proven.beginning, Beginning::Created);
+    assert_eq!(proven.beginning, ProofBeginning::Created);
     let shown = serde_json::to_string(&proven.facts[1]).unwrap();
     for part in [
         "\"event\":\"PAY\"",
@@ -142,7 +142,7 @@ fn a_proof_shows_the_facts_of_the_instance_and_no_others() {
 #[test]
 fn a_history_may_begin_behind_what_the_log_keeps_and_says_so() {
     let proven = check(&*proof(12, &life()[1..], 17)).unwrap();
-    assert_eq!(proven.beginning, Beginning::Behind(10));
+    assert_eq!(proven.beginning, ProofBeginning::Behind(10));
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn a_fact_that_is_left_out_or_has_no_effect_is_noticed() {
 }
 
 /// The lines of a proof in which this entry stands as something else.
-fn with_line(whole: &[u8], entry: &AuditEntry, line: &Line) -> String {
-    let shown = serde_json::to_string(&Line {
+fn with_line(whole: &[u8], entry: &AuditEntry, line: &ProofLine) -> String {
+    let shown = serde_json::to_string(&ProofLine {
         entry: Some(entry.clone()),
-        ..Line::default()
+        ..ProofLine::default()
     });
     let (shown, line) = (shown.unwrap(), serde_json::to_string(line).unwrap());
     let text = String::from_utf8(whole.to_vec()).unwrap();
@@ -193,11 +193,11 @@ fn with_line(whole: &[u8], entry: &AuditEntry, line: &Line) -> String {
     text.replace(&shown, &line)
 }
 
-fn opened(entry: &AuditEntry) -> Opened {
+fn opened(entry: &AuditEntry) -> OpenedEntry {
     let logged = Logged {
         term: entry.term,
         offset: entry.offset,
-        kind: Kind::Normal,
+        kind: EntryKind::Normal,
         payload: &entry.data.0,
     };
     logged.opened()
@@ -218,16 +218,16 @@ fn a_whole_life_cannot_be_left_out() {
     assert_eq!(check(&*whole).unwrap().facts.len(), 9);
     // The second life, hidden behind hashes of its entries.
     for hidden in [&lives[0], &lives[1], &lives[3]] {
-        let hash = Line {
+        let hash = ProofLine {
             hashes: Some(Blob(opened(hidden).hash().0.to_vec())),
-            ..Line::default()
+            ..ProofLine::default()
         };
         let text = with_line(&whole, hidden, &hash);
         let fault = check(text.as_bytes()).unwrap_err().to_string();
         assert!(fault.contains("it is not said which"), "{fault}");
-        let named = Line {
+        let named = ProofLine {
             lives: Some(Blob(opened(hidden).to_bytes())),
-            ..Line::default()
+            ..ProofLine::default()
         };
         let text = with_line(&whole, hidden, &named);
         let fault = check(text.as_bytes()).unwrap_err().to_string();
@@ -238,9 +238,9 @@ fn a_whole_life_cannot_be_left_out() {
     for hidden in &lives[1..] {
         let mut content = opened(hidden).content;
         content[31] &= !1;
-        let cleared = Line {
+        let cleared = ProofLine {
             hashes: Some(Blob(content.to_vec())),
-            ..Line::default()
+            ..ProofLine::default()
         };
         text = with_line(&text, hidden, &cleared).into_bytes();
     }
@@ -253,9 +253,9 @@ fn other_instances_may_come_and_go_unseen() {
     let mut entries = life();
     let other = entry(16, vec![create("b", 0), create("c", 0)]);
     entries.push(other.clone());
-    let named = Line {
+    let named = ProofLine {
         lives: Some(Blob(opened(&other).to_bytes())),
-        ..Line::default()
+        ..ProofLine::default()
     };
     let text = with_line(&proof(10, &entries, 17), &other, &named);
     let proven = check(text.as_bytes()).unwrap();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use rstmdb_engine::fact::{Body, Entry, Fact, Fired, Key, SetTimers, TimerSpent, Timers};
 use rstmdb_rcp::message::meta::{FactMeta, Fence};
 use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer, Timed};
-use rstmdb_rcp::message::storage::{Origin, WalEntry};
+use rstmdb_rcp::message::storage::{FactOrigin, WalEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -40,7 +40,7 @@ pub(super) fn said(entry: &Entry) -> FactMeta<'static> {
 
 /// A fact as WAL_READ shows it.
 pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>, String> {
-    let origin = |prev_offset: u64, key: Option<&Key>| Origin {
+    let origin = |prev_offset: u64, key: Option<&Key>| FactOrigin {
         time_ms: Some(entry.time_ms),
         actor: (!entry.actor.is_empty()).then(|| entry.actor.clone().into()),
         prev_offset: (prev_offset != 0).then_some(prev_offset),
@@ -120,7 +120,7 @@ fn armed_timers(timers: &Timers) -> Vec<ArmedTimer<'static>> {
     armed.collect()
 }
 
-fn spent_entry(spent: &TimerSpent, origin: Origin<'static>) -> WalEntry<'static> {
+fn spent_entry(spent: &TimerSpent, origin: FactOrigin<'static>) -> WalEntry<'static> {
     WalEntry::TimerSpent {
         instance_id: spent.instance_id.clone().into(),
         timer: fired_timer(spent.fired.as_ref().unwrap_or(&Fired::default())),
@@ -131,7 +131,7 @@ fn spent_entry(spent: &TimerSpent, origin: Origin<'static>) -> WalEntry<'static>
     }
 }
 
-fn set_entry(set: &SetTimers, origin: Origin<'static>) -> WalEntry<'static> {
+fn set_entry(set: &SetTimers, origin: FactOrigin<'static>) -> WalEntry<'static> {
     WalEntry::SetTimers {
         instance_id: set.instance_id.clone().into(),
         timers: set.timers.as_ref().map(armed_timers).unwrap_or_default(),

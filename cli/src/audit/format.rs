@@ -36,7 +36,7 @@ pub struct Begin {
 /// Any other line: one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Line {
+pub struct ProofLine {
     /// The hashes of the next entries, 32 bytes each. None of them creates or deletes an instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashes: Option<Blob>,
@@ -49,12 +49,12 @@ pub struct Line {
     pub entry: Option<AuditEntry>,
     /// There is no next one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub end: Option<End>,
+    pub end: Option<ProofEnd>,
 }
 
 /// The last line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct ProofEnd {
     /// The last entry that is covered.
     pub to_offset: u64,
     /// The head there, in hex.

@@ -4,20 +4,20 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged, Opened};
+use rstmdb_engine::chain::{EntryHash, EntryKind, HASH_BYTES, Head, Logged, OpenedEntry};
 use rstmdb_rcp::message::storage::audit::{AuditEntry, AuditLives, AuditReadResult};
 use rstmdb_rcp::message::storage::backup::Blob;
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
-use super::format::{Begin, End, FORMAT, LINE_HASHES, Line, VERSION};
-use crate::session::Session;
+use super::format::{Begin, FORMAT, LINE_HASHES, ProofEnd, ProofLine, VERSION};
+use crate::session::CliSession;
 use crate::{Error, args};
 
 /// Writes the proof to the file, or to standard output.
 pub(super) async fn make(
-    session: &Session,
-    args: &args::AuditProof,
+    session: &CliSession,
+    args: &args::AuditProofArgs,
     instance_id: &str,
     kept: Option<Head>,
 ) -> Result<(), Error> {
@@ -46,8 +46,8 @@ fn remove(path: &Path) {
 }
 
 async fn write(
-    session: &Session,
-    args: &args::AuditProof,
+    session: &CliSession,
+    args: &args::AuditProofArgs,
     instance_id: &str,
     kept: Option<Head>,
     out: &mut impl Write,
@@ -156,7 +156,7 @@ impl<W: Write> Proof<'_, W> {
         let logged = Logged {
             term: entry.term,
             offset: entry.offset,
-            kind: Kind::Normal,
+            kind: EntryKind::Normal,
             payload: &entry.data.0,
         };
         if logged.hash() != *hash {
@@ -170,9 +170,9 @@ impl<W: Write> Proof<'_, W> {
         }
         self.write_hashes()?;
         self.entries += 1;
-        self.line(&Line {
+        self.line(&ProofLine {
             entry: Some(entry.clone()),
-            ..Line::default()
+            ..ProofLine::default()
         })
     }
 
@@ -191,7 +191,7 @@ impl<W: Write> Proof<'_, W> {
 
     /// Shows of an entry which lives it begins and ends, none of them the instance's.
     fn name_lives(&mut self, lives: Option<&AuditLives>, hash: &EntryHash) -> Result<(), Error> {
-        let opened = lives.and_then(|lives| Opened::of_bytes(&lives.opened.0));
+        let opened = lives.and_then(|lives| OpenedEntry::of_bytes(&lives.opened.0));
         let opened = opened.filter(|opened| opened.hash() == *hash);
         let offset = self.next;
         let opened = opened.ok_or_else(|| {
@@ -200,9 +200,9 @@ impl<W: Write> Proof<'_, W> {
             ))
         })?;
         self.write_hashes()?;
-        self.line(&Line {
+        self.line(&ProofLine {
             lives: Some(Blob(opened.to_bytes())),
-            ..Line::default()
+            ..ProofLine::default()
         })
     }
 
@@ -211,9 +211,9 @@ impl<W: Write> Proof<'_, W> {
             return Ok(());
         }
         let hashes = Some(Blob(std::mem::take(&mut self.hashes)));
-        self.line(&Line {
+        self.line(&ProofLine {
             hashes,
-            ..Line::default()
+            ..ProofLine::default()
         })
     }
 
@@ -232,12 +232,12 @@ impl<W: Write> Proof<'_, W> {
         };
         self.write_hashes()?;
         let head = self.head.to_string();
-        self.line(&Line {
-            end: Some(End {
+        self.line(&ProofLine {
+            end: Some(ProofEnd {
                 to_offset,
                 head: head.clone(),
             }),
-            ..Line::default()
+            ..ProofLine::default()
         })?;
         self.out.flush()?;
         eprintln!(

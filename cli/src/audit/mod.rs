@@ -30,13 +30,13 @@ use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
 use crate::render::view;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
-use check::{Beginning, Proven};
+use check::{ProofBeginning, Proven};
 
 /// A head, to be kept outside of the cluster.
 #[derive(Serialize)]
-struct Kept {
+struct KeptHead {
     cluster_id: String,
     chain_from: u64,
     wal_offset: u64,
@@ -46,12 +46,12 @@ struct Kept {
 }
 
 /// Prints the head at an offset, or at the last offset that the answering node has applied.
-pub(crate) async fn head(session: &Session, args: &args::AuditHead) -> Result<(), Error> {
+pub(crate) async fn head(session: &CliSession, args: &args::AuditHeadArgs) -> Result<(), Error> {
     let time = Timestamp::now().to_string();
     let kept = match args.at {
         Some(at) => {
             let page = read(session, at.saturating_add(1), None, Some(1)).await?;
-            Kept {
+            KeptHead {
                 cluster_id: page.cluster_id.into_owned(),
                 chain_from: page.chain_from,
                 wal_offset: at,
@@ -64,7 +64,7 @@ pub(crate) async fn head(session: &Session, args: &args::AuditHead) -> Result<()
             let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
             let cluster = info.cluster.ok_or_else(no_chain)?;
             let chain = cluster.chain.ok_or_else(no_chain)?;
-            Kept {
+            KeptHead {
                 cluster_id: cluster.cluster_id.into_owned(),
                 chain_from: chain.from,
                 wal_offset: cluster.last_applied,
@@ -76,7 +76,7 @@ pub(crate) async fn head(session: &Session, args: &args::AuditHead) -> Result<()
     if session.out.json {
         return session.out.json_line(&kept);
     }
-    let Kept {
+    let KeptHead {
         cluster_id,
         wal_offset,
         head,
@@ -95,7 +95,7 @@ fn no_chain() -> Error {
 }
 
 async fn read(
-    session: &Session,
+    session: &CliSession,
     from_offset: u64,
     instance_id: Option<&str>,
     limit: Option<u64>,
@@ -109,7 +109,7 @@ async fn read(
 }
 
 /// Makes a proof, or checks one.
-pub(crate) async fn proof(session: &Session, args: &args::AuditProof) -> Result<(), Error> {
+pub(crate) async fn proof(session: &CliSession, args: &args::AuditProofArgs) -> Result<(), Error> {
     match (&args.check, args.head, &args.instance_id) {
         (Some(file), Some(head), _) => check_file(session, file, head),
         (None, head, Some(id)) => make::make(session, args, id, head).await,
@@ -119,7 +119,7 @@ pub(crate) async fn proof(session: &Session, args: &args::AuditProof) -> Result<
     }
 }
 
-fn check_file(session: &Session, file: &Path, kept: Head) -> Result<(), Error> {
+fn check_file(session: &CliSession, file: &Path, kept: Head) -> Result<(), Error> {
     let named = |what: &dyn std::fmt::Display| format!("{}: {what}", file.display());
     let opened = File::open(file).map_err(|error| Error::Usage(named(&error)))?;
     let proven =
@@ -135,7 +135,7 @@ fn check_file(session: &Session, file: &Path, kept: Head) -> Result<(), Error> {
     show(session, &proven)
 }
 
-fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
+fn show(session: &CliSession, proven: &Proven) -> Result<(), Error> {
     if session.out.json {
         for record in &proven.facts {
             session.out.json_line(record)?;
@@ -160,8 +160,8 @@ fn show(session: &Session, proven: &Proven) -> Result<(), Error> {
         proven.from_offset,
         proven.last_fact,
         match proven.beginning {
-            Beginning::Created => ", from its creation on".to_owned(),
-            Beginning::Behind(offset) =>
+            ProofBeginning::Created => ", from its creation on".to_owned(),
+            ProofBeginning::Behind(offset) =>
                 format!("; the facts up to offset {offset} are not part of it"),
         },
         proven.to_offset,

@@ -12,7 +12,7 @@ use std::path::Path;
 use bytes::Bytes;
 use rstmdb_backup::manifest::FILE_NAME;
 use rstmdb_backup::{FileInfo, Manifest, folder, writer};
-use rstmdb_objects::{Bucket, BucketLocation, Version};
+use rstmdb_objects::{Bucket, BucketLocation, ObjectVersion};
 use sha2::{Digest, Sha256};
 
 use crate::{Error, args};
@@ -24,7 +24,7 @@ const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 pub(super) struct Remote {
     bucket: Bucket,
     /// The manifest that was read or written last.
-    version: Option<Version>,
+    version: Option<ObjectVersion>,
     /// The files that are there, and their lengths.
     there: BTreeMap<String, u64>,
 }

@@ -3,24 +3,24 @@
 
 use std::path::Path;
 
-use rstmdb_backup::stream::Kind;
-use rstmdb_backup::{self as backup, LogEntry, Manifest, Run, folder};
+use rstmdb_backup::stream::EntryKind;
+use rstmdb_backup::{self as backup, BackupRun, LogEntry, Manifest, folder};
 use rstmdb_engine::chain::{self, Logged};
-use rstmdb_engine::replay::{self, Beginning, Replay, Until};
+use rstmdb_engine::replay::{self, Replay, SnapshotBeginning, Until};
 
 use super::from_backup;
 use crate::Error;
 
 /// Why a run cannot be restored.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum RunFault {
     #[error(transparent)]
     File(#[from] backup::Error),
     #[error("{file}: {reason}")]
     Replay { file: String, reason: replay::Error },
 }
 
-impl Fault {
+impl RunFault {
     fn replay(file: &str, reason: replay::Error) -> Self {
         Self::Replay {
             file: file.to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
     }
     for run in manifest.restorable() {
         replay(dir, run).map_err(|fault| match fault {
-            Fault::File(error) => from_backup(error),
+            RunFault::File(error) => from_backup(error),
             fault => Error::Failed(format!("{} cannot be restored: {fault}", dir.display())),
         })?;
     }
@@ -63,10 +63,10 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
 }
 
 /// Applies a run from its beginning to its end, as a restore does.
-fn replay(dir: &Path, run: &Run) -> Result<(), Fault> {
+fn replay(dir: &Path, run: &BackupRun) -> Result<(), RunFault> {
     let mut replay = begin(dir, run)?;
     for file in &run.log {
-        let wrong = |reason| Fault::replay(&file.info.file, reason);
+        let wrong = |reason| RunFault::replay(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
             let entry = entry?;
             replay.entry(&logged(&entry)).map_err(wrong)?;
@@ -85,20 +85,20 @@ fn logged(entry: &LogEntry) -> Logged<'_> {
         term: entry.term,
         offset: entry.offset,
         kind: match entry.kind {
-            Kind::Blank => chain::Kind::Blank,
-            Kind::Normal => chain::Kind::Normal,
-            Kind::Membership => chain::Kind::Membership,
+            EntryKind::Blank => chain::EntryKind::Blank,
+            EntryKind::Normal => chain::EntryKind::Normal,
+            EntryKind::Membership => chain::EntryKind::Membership,
         },
         payload: &entry.payload,
     }
 }
 
-fn begin(dir: &Path, run: &Run) -> Result<Replay, Fault> {
+fn begin(dir: &Path, run: &BackupRun) -> Result<Replay, RunFault> {
     let Some(snapshot) = &run.snapshot else {
         return Ok(Replay::new(Until::End));
     };
-    let wrong = |reason| Fault::replay(&snapshot.info.file, reason);
-    let mut beginning = Beginning::new(snapshot.offset, &snapshot.digest);
+    let wrong = |reason| RunFault::replay(&snapshot.info.file, reason);
+    let mut beginning = SnapshotBeginning::new(snapshot.offset, &snapshot.digest);
     for record in folder::snapshot_records(dir, snapshot)? {
         beginning.push(record?).map_err(wrong)?;
     }

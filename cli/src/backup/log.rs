@@ -9,8 +9,8 @@ use rstmdb_backup::writer::FileWriter;
 use rstmdb_backup::{FileInfo, LogEntry, LogFile, folder, stream};
 use rstmdb_rcp::message::storage::backup::BackupLog;
 
-use super::source::{Head, Source, Stop};
-use super::target::Target;
+use super::source::{BackupSource, CopyStop, DescribedLog};
+use super::target::BackupTarget;
 use crate::Error;
 
 /// A file is closed once it holds this much.
@@ -19,25 +19,29 @@ const FILE_BYTES: u64 = 64 << 20;
 const SMALL_BYTES: u64 = 4 << 20;
 
 /// Copies what is behind the last offset of the last run, up to the head.
-pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), Stop> {
+pub(super) async fn copy(
+    target: &mut BackupTarget,
+    source: &BackupSource,
+    head: &DescribedLog,
+) -> Result<(), CopyStop> {
     let Some(last) = target.last_offset() else {
-        return Err(Stop::Gap);
+        return Err(CopyStop::Gap);
     };
     let known = last_entry(target)?;
-    let mut pieces = Pieces::new(head.last_offset);
+    let mut pieces = LogPieces::new(head.last_offset);
     if let Some(known) = &known {
         match pieces.next_entry(source, last).await {
             Ok(again) if again == *known => {}
             Ok(_) => return Err(another_history(last)),
             // Retention has just dropped the backup's last entry, so there is nothing to compare.
-            Err(Stop::Gap) => {}
+            Err(CopyStop::Gap) => {}
             Err(stop) => return Err(stop),
         }
     }
     if last == head.last_offset {
         return Ok(());
     }
-    let mut writer = Writer::begin(target)?;
+    let mut writer = LogFileWriter::begin(target)?;
     let mut term = known.map_or(0, |entry| entry.term);
     for offset in last + 1..=head.last_offset {
         let entry = pieces.next_entry(source, offset).await?;
@@ -50,7 +54,7 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
         if writer.file.bytes() >= FILE_BYTES && offset < head.last_offset {
             writer.finish(target).await?;
             eprintln!("copied up to offset {offset} of {}", head.last_offset);
-            writer = Writer::begin(target)?;
+            writer = LogFileWriter::begin(target)?;
         }
     }
     writer.log.digest = Some(head.state_digest.to_string());
@@ -59,7 +63,7 @@ pub(super) async fn copy(target: &mut Target, source: &Source, head: &Head) -> R
 }
 
 /// The last entry of the last run. Its whole file is read and checked on the way.
-fn last_entry(target: &Target) -> Result<Option<LogEntry>, Stop> {
+fn last_entry(target: &BackupTarget) -> Result<Option<LogEntry>, CopyStop> {
     let Some(log) = target.manifest.runs.last().and_then(|run| run.log.last()) else {
         return Ok(None);
     };
@@ -71,23 +75,23 @@ fn last_entry(target: &Target) -> Result<Option<LogEntry>, Stop> {
     Ok(last)
 }
 
-fn another_history(offset: u64) -> Stop {
+fn another_history(offset: u64) -> CopyStop {
     let message = format!(
         "the entry at offset {offset} is not the one in the backup: the cluster lost or replaced its \
          log since; back up into another folder"
     );
-    Stop::Failed(Error::Usage(message))
+    CopyStop::Failed(Error::Usage(message))
 }
 
 /// The log, read from the server piece by piece.
-struct Pieces {
+struct LogPieces {
     arrived: BytesMut,
     /// Where the next piece begins, if one was requested.
     next: Option<(u64, u64)>,
     to_offset: u64,
 }
 
-impl Pieces {
+impl LogPieces {
     fn new(to_offset: u64) -> Self {
         Self {
             arrived: BytesMut::new(),
@@ -97,7 +101,11 @@ impl Pieces {
     }
 
     /// The next entry, which is the one at `offset` if nothing has arrived yet.
-    async fn next_entry(&mut self, source: &Source, offset: u64) -> Result<LogEntry, Stop> {
+    async fn next_entry(
+        &mut self,
+        source: &BackupSource,
+        offset: u64,
+    ) -> Result<LogEntry, CopyStop> {
         loop {
             if let Some(body) = self.take_frame()? {
                 return Ok(LogEntry::decode(body).map_err(Error::unexpected)?);
@@ -123,7 +131,7 @@ impl Pieces {
 }
 
 /// A file of the log that is being written.
-struct Writer {
+struct LogFileWriter {
     file: FileWriter,
     log: LogFile,
     /// Whether it includes the last file of the run, which is removed when this one is published.
@@ -131,8 +139,8 @@ struct Writer {
     frame: Vec<u8>,
 }
 
-impl Writer {
-    fn begin(target: &Target) -> Result<Self, Stop> {
+impl LogFileWriter {
+    fn begin(target: &BackupTarget) -> Result<Self, CopyStop> {
         let mut file = FileWriter::create(&target.dir)?;
         file.write(folder::LOG_MAGIC)?;
         let next = target.last_offset().map_or(1, |last| last + 1);
@@ -164,7 +172,7 @@ impl Writer {
         Ok(writer)
     }
 
-    fn push(&mut self, entry: &LogEntry) -> Result<(), Stop> {
+    fn push(&mut self, entry: &LogEntry) -> Result<(), CopyStop> {
         self.frame.clear();
         entry.encode(&mut self.frame);
         self.file.write(&self.frame)?;
@@ -179,7 +187,7 @@ impl Writer {
     }
 
     /// Publishes the file and the manifest that names it.
-    async fn finish(self, target: &mut Target) -> Result<(), Stop> {
+    async fn finish(self, target: &mut BackupTarget) -> Result<(), CopyStop> {
         let Self { file, mut log, .. } = self;
         let name = folder::log_name(log.first_offset, log.last_offset);
         log.info = file.publish(&name)?;

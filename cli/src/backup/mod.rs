@@ -25,15 +25,15 @@ mod target;
 
 use std::path::Path;
 
-use rstmdb_backup::{self as backup, Manifest, Run};
+use rstmdb_backup::{self as backup, BackupRun, Manifest};
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 use bucket::Remote;
-use source::{Head, Source, Stop};
-use target::Target;
+use source::{BackupSource, CopyStop, DescribedLog};
+use target::BackupTarget;
 
 /// A backup ends after this many attempts if the cluster drops its log faster than it is copied, or keeps
 /// replacing its snapshots.
@@ -43,12 +43,12 @@ const ATTEMPTS_MAX: u32 = 5;
 ///
 /// # Errors
 /// When the folder cannot be used, or the server cannot give what is needed.
-pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
+pub async fn run(session: &CliSession, args: &args::BackupArgs) -> Result<(), Error> {
     if args.verify {
         return verify(session, args).await;
     }
-    let mut target = Target::open_any(args).await?;
-    let source = Source::connect(session).await?;
+    let mut target = BackupTarget::open_any(args).await?;
+    let source = BackupSource::connect(session).await?;
     let mut head = source.describe().await?;
     target.belong_to(&head).await?;
     let before = target.last_offset();
@@ -57,7 +57,7 @@ pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
     loop {
         let stopped = match copy(&mut target, &source, &head).await {
             Ok(()) => break,
-            Err(Stop::Failed(error)) => return Err(error),
+            Err(CopyStop::Failed(error)) => return Err(error),
             Err(stopped) => stopped,
         };
         if attempts == ATTEMPTS_MAX {
@@ -69,7 +69,7 @@ pub async fn run(session: &Session, args: &args::Backup) -> Result<(), Error> {
         began = Some(head.first_offset);
     }
     let from = before.map_or(1, |before| before + 1);
-    Report::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)?;
+    BackupReport::of(&target.manifest, &args.dir, Some((from, head.last_offset))).print(session)?;
     match began.and_then(|first| without_archive(&target.manifest, first)) {
         Some(poorer) => Err(Error::Failed(poorer)),
         None => Ok(()),
@@ -88,9 +88,13 @@ fn without_archive(manifest: &Manifest, first: u64) -> Option<String> {
 }
 
 /// Copies the log after the last run, up to the head.
-async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), Stop> {
+async fn copy(
+    target: &mut BackupTarget,
+    source: &BackupSource,
+    head: &DescribedLog,
+) -> Result<(), CopyStop> {
     let Some(last) = target.last_offset() else {
-        return Err(Stop::Gap);
+        return Err(CopyStop::Gap);
     };
     if head.last_offset < last {
         let message = format!(
@@ -107,7 +111,11 @@ async fn copy(target: &mut Target, source: &Source, head: &Head) -> Result<(), S
 
 /// Begins a run with the log or the snapshot that the server has now. If the snapshot is replaced meanwhile, the
 /// caller retries.
-async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<(), Error> {
+async fn begin_run(
+    target: &mut BackupTarget,
+    source: &BackupSource,
+    head: &DescribedLog,
+) -> Result<(), Error> {
     let run = new_run(head);
     if head.first_offset == 1 {
         return target.begin(run).await;
@@ -116,7 +124,7 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
         .manifest
         .restorable()
         .last()
-        .and_then(Run::restorable)
+        .and_then(BackupRun::restorable)
     {
         eprintln!(
             "the cluster no longer has the log between offset {last} and {}: the backup continues \
@@ -127,15 +135,15 @@ async fn begin_run(target: &mut Target, source: &Source, head: &Head) -> Result<
     match target.copy_snapshot(source, head).await {
         Ok(snapshot) => {
             let snapshot = Some(snapshot);
-            target.begin(Run { snapshot, ..run }).await
+            target.begin(BackupRun { snapshot, ..run }).await
         }
-        Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Gap | Stop::Replaced) => Ok(()),
+        Err(CopyStop::Failed(error)) => Err(error),
+        Err(CopyStop::Gap | CopyStop::Replaced) => Ok(()),
     }
 }
 
-fn new_run(head: &Head) -> Run {
-    Run {
+fn new_run(head: &DescribedLog) -> BackupRun {
+    BackupRun {
         first_offset: head.first_offset,
         snapshot: None,
         log: Vec::new(),
@@ -145,7 +153,7 @@ fn new_run(head: &Head) -> Run {
     }
 }
 
-async fn verify(session: &Session, args: &args::Backup) -> Result<(), Error> {
+async fn verify(session: &CliSession, args: &args::BackupArgs) -> Result<(), Error> {
     let missing = || {
         let shown = args.dir.display();
         Error::Usage(format!("{shown} holds no backup: it has no manifest.json"))
@@ -167,12 +175,12 @@ async fn verify(session: &Session, args: &args::Backup) -> Result<(), Error> {
             manifest
         }
     };
-    Report::of(&manifest, &args.dir, None).print(session)
+    BackupReport::of(&manifest, &args.dir, None).print(session)
 }
 
 /// What the backup holds now.
 #[derive(Serialize)]
-struct Report<'a> {
+struct BackupReport<'a> {
     dir: String,
     cluster_id: &'a str,
     cluster_name: &'a str,
@@ -181,12 +189,12 @@ struct Report<'a> {
     added: Option<u64>,
     files: usize,
     bytes: u64,
-    restorable: Vec<Range<'a>>,
+    restorable: Vec<RestorableRange<'a>>,
 }
 
 /// Offsets at which it can be restored, inclusive, and the times of the state there.
 #[derive(Serialize)]
-struct Range<'a> {
+struct RestorableRange<'a> {
     first_offset: u64,
     last_offset: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,7 +206,7 @@ struct Range<'a> {
     archive_unavailable: Option<&'a str>,
 }
 
-impl<'a> Report<'a> {
+impl<'a> BackupReport<'a> {
     fn of(manifest: &'a Manifest, dir: &Path, span: Option<(u64, u64)>) -> Self {
         // Offsets in a gap were not added.
         let added = span.map(|(from, to)| {
@@ -211,7 +219,7 @@ impl<'a> Report<'a> {
         let restorable = manifest.restorable().filter_map(|run| {
             let (first_offset, last_offset) = run.restorable()?;
             let times = run.times();
-            Some(Range {
+            Some(RestorableRange {
                 first_offset,
                 last_offset,
                 first_time: times.map(|(first, _)| shown(first)),
@@ -230,7 +238,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn print(&self, session: &Session) -> Result<(), Error> {
+    fn print(&self, session: &CliSession) -> Result<(), Error> {
         if session.out.json {
             return session.out.json_line(self);
         }
@@ -283,13 +291,13 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_begins_without_the_archive_says_so_in_the_manifest() {
         let dir = tempfile::tempdir().unwrap();
-        let mut target = Target::open(dir.path()).unwrap();
-        let head = Head {
+        let mut target = BackupTarget::open(dir.path()).unwrap();
+        let head = DescribedLog {
             cluster_id: "a".into(),
             first_offset: 1,
             last_offset: 9,
             archive_unavailable: Some("connection refused".into()),
-            ..Head::default()
+            ..DescribedLog::default()
         };
         target.belong_to(&head).await.unwrap();
         target.begin(new_run(&head)).await.unwrap();
@@ -297,7 +305,7 @@ mod tests {
         let said = without_archive(&manifest, 1).unwrap();
         assert!(said.contains("connection refused"), "{said}");
         assert_eq!(without_archive(&manifest, 7), None);
-        let whole = Head {
+        let whole = DescribedLog {
             archive_unavailable: None,
             ..head
         };
@@ -307,13 +315,13 @@ mod tests {
     #[tokio::test]
     async fn a_run_reaches_the_time_of_the_server_only_once_it_is_copied() {
         let dir = tempfile::tempdir().unwrap();
-        let mut target = Target::open(dir.path()).unwrap();
-        let head = Head {
+        let mut target = BackupTarget::open(dir.path()).unwrap();
+        let head = DescribedLog {
             cluster_id: "a".into(),
             first_offset: 1,
             last_offset: 9,
             time_ms: 5_000,
-            ..Head::default()
+            ..DescribedLog::default()
         };
         let until_ms = || Manifest::read(dir.path()).unwrap().unwrap().runs[0].until_ms;
         target.belong_to(&head).await.unwrap();

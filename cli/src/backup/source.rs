@@ -16,17 +16,17 @@ use serde_json::value::to_raw_value;
 
 use super::from_backup;
 use crate::Error;
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// The timeout of a request. The server may have to read a slow disk, or wait for history from another node.
 const TIMEOUT_MIN: Duration = Duration::from_secs(60);
 
 /// The server's log and snapshot.
-pub(super) type Head = BackupDescribeResult<'static>;
+pub(super) type DescribedLog = BackupDescribeResult<'static>;
 
 /// Why copying stopped.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum CopyStop {
     /// The log that comes next is no longer retained, or there is none yet.
     Gap,
     /// The snapshot was replaced by a newer one.
@@ -35,27 +35,27 @@ pub(super) enum Stop {
     Failed(Error),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for CopyStop {
     fn from(error: Error) -> Self {
-        Stop::Failed(error)
+        CopyStop::Failed(error)
     }
 }
 
-impl From<backup::Error> for Stop {
+impl From<backup::Error> for CopyStop {
     fn from(error: backup::Error) -> Self {
-        Stop::Failed(from_backup(error))
+        CopyStop::Failed(from_backup(error))
     }
 }
 
-impl From<Stop> for Error {
-    fn from(stop: Stop) -> Self {
+impl From<CopyStop> for Error {
+    fn from(stop: CopyStop) -> Self {
         let message = match stop {
-            Stop::Failed(error) => return error,
-            Stop::Gap => {
+            CopyStop::Failed(error) => return error,
+            CopyStop::Gap => {
                 "the cluster drops its log faster than the backup can copy it; let the cluster keep more \
                  (compaction.retain_events, retain_hours, retain_mb)"
             }
-            Stop::Replaced => {
+            CopyStop::Replaced => {
                 "the server replaced its snapshot again and again while the backup copied it; let it take \
                  them less often (compaction.min_interval_secs)"
             }
@@ -65,10 +65,10 @@ impl From<Stop> for Error {
 }
 
 /// A separate connection.
-pub(super) struct Source(Client);
+pub(super) struct BackupSource(Client);
 
-impl Source {
-    pub(super) async fn connect(session: &Session) -> Result<Self, Error> {
+impl BackupSource {
+    pub(super) async fn connect(session: &CliSession) -> Result<Self, Error> {
         let options = session.own_options();
         let options = ClientOptions {
             timeout: options.timeout.max(TIMEOUT_MIN),
@@ -77,8 +77,8 @@ impl Source {
         Ok(Self(session.connect(options).await?))
     }
 
-    pub(super) async fn describe(&self) -> Result<Head, Error> {
-        let head: Head = self
+    pub(super) async fn describe(&self) -> Result<DescribedLog, Error> {
+        let head: DescribedLog = self
             .ask(op::BACKUP_DESCRIBE, &NoParams {})
             .await?
             .map_err(from_client)?;
@@ -90,21 +90,25 @@ impl Source {
         &self,
         snapshot_id: &str,
         from_byte: u64,
-    ) -> Result<BackupSnapshotResult, Stop> {
+    ) -> Result<BackupSnapshotResult, CopyStop> {
         let params = BackupSnapshot {
             snapshot_id: snapshot_id.into(),
             from_byte,
         };
         match self.ask(op::BACKUP_SNAPSHOT, &params).await? {
-            Err(ClientError::Refused(body)) if body.code == Code::NotFound => Err(Stop::Replaced),
+            Err(ClientError::Refused(body)) if body.code == Code::NotFound => {
+                Err(CopyStop::Replaced)
+            }
             answer => Ok(answer.map_err(from_client)?),
         }
     }
 
     /// The piece of the log that begins at a byte of an entry.
-    pub(super) async fn log(&self, wanted: BackupLog) -> Result<BackupLogResult, Stop> {
+    pub(super) async fn log(&self, wanted: BackupLog) -> Result<BackupLogResult, CopyStop> {
         match self.ask(op::BACKUP_LOG, &wanted).await? {
-            Err(ClientError::Refused(body)) if body.code == Code::OffsetCompacted => Err(Stop::Gap),
+            Err(ClientError::Refused(body)) if body.code == Code::OffsetCompacted => {
+                Err(CopyStop::Gap)
+            }
             answer => Ok(answer.map_err(from_client)?),
         }
     }

@@ -13,16 +13,16 @@ use bytes::BytesMut;
 use jiff::Timestamp;
 use rstmdb_backup::manifest::{FORMAT_VERSION, Manifest};
 use rstmdb_backup::writer::{self, FileWriter};
-use rstmdb_backup::{Run, SnapshotFile, folder, stream};
+use rstmdb_backup::{BackupRun, SnapshotFile, folder, stream};
 use tempfile::TempDir;
 
 use super::bucket::Remote;
 use super::from_backup;
-use super::source::{Head, Source, Stop};
+use super::source::{BackupSource, CopyStop, DescribedLog};
 use crate::{Error, args};
 
 /// See the module documentation.
-pub(super) struct Target {
+pub(super) struct BackupTarget {
     pub(super) dir: PathBuf,
     pub(super) manifest: Manifest,
     /// The bucket that everything goes to, and the working folder.
@@ -31,9 +31,9 @@ pub(super) struct Target {
     _lock: File,
 }
 
-impl Target {
+impl BackupTarget {
     /// Opens the place that the arguments name.
-    pub(super) async fn open_any(args: &args::Backup) -> Result<Self, Error> {
+    pub(super) async fn open_any(args: &args::BackupArgs) -> Result<Self, Error> {
         let Some(location) = args.bucket()? else {
             return Self::open(&args.dir);
         };
@@ -82,7 +82,7 @@ impl Target {
     }
 
     /// Refuses another cluster's folder; a new one becomes this cluster's.
-    pub(super) async fn belong_to(&mut self, head: &Head) -> Result<(), Error> {
+    pub(super) async fn belong_to(&mut self, head: &DescribedLog) -> Result<(), Error> {
         let manifest = &mut self.manifest;
         if manifest.cluster_id.is_empty() {
             manifest.cluster_id = head.cluster_id.to_string();
@@ -106,11 +106,11 @@ impl Target {
 
     /// The last offset of the last run.
     pub(super) fn last_offset(&self) -> Option<u64> {
-        self.manifest.runs.last().map(Run::last_offset)
+        self.manifest.runs.last().map(BackupRun::last_offset)
     }
 
     /// Adds a run. It replaces the last run if that never reached its snapshot.
-    pub(super) async fn begin(&mut self, run: Run) -> Result<(), Error> {
+    pub(super) async fn begin(&mut self, run: BackupRun) -> Result<(), Error> {
         let runs = &mut self.manifest.runs;
         runs.retain(|run| run.restorable().is_some());
         runs.push(run);
@@ -121,9 +121,9 @@ impl Target {
     /// Copies the snapshot that the server described.
     pub(super) async fn copy_snapshot(
         &mut self,
-        source: &Source,
-        head: &Head,
-    ) -> Result<SnapshotFile, Stop> {
+        source: &BackupSource,
+        head: &DescribedLog,
+    ) -> Result<SnapshotFile, CopyStop> {
         let Some(snapshot) = &head.snapshot else {
             let message = format!(
                 "the server's log begins at offset {}, and it has no snapshot of the state before that",

@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
-use super::load::{Load, Target, Window};
-use super::pace::{Pace, Ticks};
-use super::report::Measured;
+use super::load::{BenchLoad, LoadTarget, MeasuredWindow};
+use super::pace::{SendPace, Ticks};
+use super::report::MeasuredLoad;
 use crate::Error;
 
 /// A worker pauses after a refusal, so that it does not flood a server in trouble.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 
 /// What the workers of a thread share.
-struct Shared<'a, T: Target> {
-    load: &'a Load,
+struct DriveShared<'a, T: LoadTarget> {
+    load: &'a BenchLoad,
     target: &'a T,
-    window: Window,
+    window: MeasuredWindow,
     ticks: Option<Ticks>,
-    measured: RefCell<Measured>,
+    measured: RefCell<MeasuredLoad>,
 }
 
 /// Loads the target, blocking: all threads connect, then all begin at once. If one can't connect, none
@@ -30,17 +30,17 @@ struct Shared<'a, T: Target> {
 ///
 /// # Errors
 /// When a thread cannot connect, or cannot write its requests.
-pub fn run<T: Target>(load: &Load, target: &T) -> Result<Measured, Error> {
-    let pace = Pace::of(load);
+pub fn run<T: LoadTarget>(load: &BenchLoad, target: &T) -> Result<MeasuredLoad, Error> {
+    let pace = SendPace::of(load);
     thread::scope(|scope| run_threads(load, target, pace.as_ref(), scope))
 }
 
-fn run_threads<'scope, T: Target>(
-    load: &'scope Load,
+fn run_threads<'scope, T: LoadTarget>(
+    load: &'scope BenchLoad,
     target: &'scope T,
-    pace: Option<&'scope Pace>,
+    pace: Option<&'scope SendPace>,
     scope: &'scope thread::Scope<'scope, '_>,
-) -> Result<Measured, Error> {
+) -> Result<MeasuredLoad, Error> {
     let (start, started) = watch::channel(None);
     let (ready, readies) = mpsc::channel();
     let threads: Vec<_> = (0..load.threads)
@@ -57,7 +57,7 @@ fn run_threads<'scope, T: Target>(
         })
         .collect();
     if readies.iter().take(threads.len()).all(|ready| ready) {
-        let window = Window::after_warm_up(load);
+        let window = MeasuredWindow::after_warm_up(load);
         target.counts_from(window.from);
         start.send_replace(Some(window));
         if let Some(pace) = pace {
@@ -66,7 +66,7 @@ fn run_threads<'scope, T: Target>(
     } else {
         drop(start);
     }
-    let mut all = Measured::new();
+    let mut all = MeasuredLoad::new();
     for thread in threads {
         let one = thread
             .join()
@@ -76,14 +76,14 @@ fn run_threads<'scope, T: Target>(
     Ok(all)
 }
 
-fn run_thread<T: Target>(
-    load: &Load,
+fn run_thread<T: LoadTarget>(
+    load: &BenchLoad,
     target: &T,
-    pace: Option<&Pace>,
+    pace: Option<&SendPace>,
     index: u32,
     ready: &mpsc::Sender<bool>,
-    mut started: watch::Receiver<Option<Window>>,
-) -> Result<Measured, Error> {
+    mut started: watch::Receiver<Option<MeasuredWindow>>,
+) -> Result<MeasuredLoad, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -97,24 +97,24 @@ fn run_thread<T: Target>(
         let _ = ready.send(true);
         let window = started.wait_for(Option::is_some).await.ok();
         let Some(window) = window.and_then(|window| *window) else {
-            return Ok(Measured::new());
+            return Ok(MeasuredLoad::new());
         };
-        let shared = Shared {
+        let shared = DriveShared {
             load,
             target,
             window,
             ticks: pace.map(|pace| pace.ticks(index, window)),
-            measured: RefCell::new(Measured::new()),
+            measured: RefCell::new(MeasuredLoad::new()),
         };
         drive(shared, connections).await
     })
 }
 
 /// Runs one thread's workers through the window.
-async fn drive<T: Target>(
-    shared: Shared<'_, T>,
+async fn drive<T: LoadTarget>(
+    shared: DriveShared<'_, T>,
     connections: Vec<(u32, T::Connection)>,
-) -> Result<Measured, Error> {
+) -> Result<MeasuredLoad, Error> {
     let in_flight = shared.load.in_flight;
     let workers = connections.iter().flat_map(|(number, connection)| {
         let first = number * in_flight;
@@ -146,8 +146,8 @@ async fn drive<T: Target>(
 }
 
 /// Sends, waits for the answer, and sends again: at once, or at the next moment of the pace.
-async fn work<T: Target>(
-    shared: &Shared<'_, T>,
+async fn work<T: LoadTarget>(
+    shared: &DriveShared<'_, T>,
     number: u32,
     connection: &T::Connection,
 ) -> Result<(), Error> {

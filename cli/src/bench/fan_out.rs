@@ -8,15 +8,15 @@ use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::watch::WatchInstance;
 use tokio::sync::mpsc;
 
-use super::load::{Load, Window};
-use super::plan::{self, Plan};
-use super::report::Measured;
+use super::load::{BenchLoad, MeasuredWindow};
+use super::plan::{self, BenchPlan};
+use super::report::MeasuredLoad;
 use crate::Error;
-use crate::args::Kind;
+use crate::args::MixedOp;
 use crate::session::from_client;
 
 /// Applies one event at a time and waits until every watch has delivered it.
-pub(super) async fn run(load: &Load, plan: &Plan) -> Result<Measured, Error> {
+pub(super) async fn run(load: &BenchLoad, plan: &BenchPlan) -> Result<MeasuredLoad, Error> {
     let client = Client::connect(plan.options.clone())
         .await
         .map_err(from_client)?;
@@ -31,8 +31,8 @@ pub(super) async fn run(load: &Load, plan: &Plan) -> Result<Measured, Error> {
         watches.spawn(follow(watch, arrived.clone()));
     }
     let params = plan.event(&plan.instance(0), &plan::document(plan.payload)?)?;
-    let mut measured = Measured::new();
-    let window = Window::after_warm_up(load);
+    let mut measured = MeasuredLoad::new();
+    let window = MeasuredWindow::after_warm_up(load);
     loop {
         let begin = Instant::now();
         if begin >= window.until || load.is_stopped() {
@@ -44,7 +44,7 @@ pub(super) async fn run(load: &Load, plan: &Plan) -> Result<Measured, Error> {
             .map_err(from_client)?;
         let last = all_arrived(load.connections, plan, &mut arrivals).await?;
         if begin >= window.from {
-            measured.answered(Kind::Apply, last.saturating_duration_since(begin))?;
+            measured.answered(MixedOp::Apply, last.saturating_duration_since(begin))?;
         }
     }
     measured.lasted(load.duration);
@@ -66,7 +66,7 @@ async fn follow(mut watch: Watch, arrived: mpsc::UnboundedSender<Result<Instant,
 /// When the last of the watches had the event.
 async fn all_arrived(
     count: u32,
-    plan: &Plan,
+    plan: &BenchPlan,
     arrivals: &mut mpsc::UnboundedReceiver<Result<Instant, Error>>,
 ) -> Result<Instant, Error> {
     let mut last = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::Error;
-use crate::args::Kind;
+use crate::args::MixedOp;
 
 /// The machine of the instances: one event with a guard and one without. Both lead nowhere else.
 pub const MACHINE: &str = "bench-guard";
@@ -20,10 +20,10 @@ pub const CONTEXT_BYTES: u32 = 10 << 10;
 const TURN: Duration = Duration::from_millis(100);
 
 /// Which of the two is sent so long after the beginning.
-pub fn kind(passed: Duration) -> Kind {
+pub fn kind(passed: Duration) -> MixedOp {
     match passed.as_millis() / TURN.as_millis() % 2 {
-        0 => Kind::Apply,
-        _ => Kind::Guarded,
+        0 => MixedOp::Apply,
+        _ => MixedOp::Guarded,
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
     fn turns_are_as_long_for_both() {
         let at = |ms| kind(Duration::from_millis(ms));
         assert_eq!(
-            [at(0), at(99), at(100), at(199), at(200)].map(Kind::name),
+            [at(0), at(99), at(100), at(199), at(200)].map(MixedOp::name),
             ["apply", "apply", "guarded", "guarded", "apply"]
         );
     }

@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::args::Keys;
+use crate::args::BenchKeys;
 
 /// Draws instances, numbered from 0.
 #[derive(Debug)]
 pub struct Picker {
     count: u32,
-    way: Way,
+    way: KeyChoice,
 }
 
 #[derive(Debug)]
-enum Way {
+enum KeyChoice {
     Own,
     Uniform,
     Sequential(AtomicU64),
@@ -21,12 +21,12 @@ enum Way {
 
 impl Picker {
     /// Over `count` instances, at least one.
-    pub fn new(keys: Keys, count: u32) -> Picker {
+    pub fn new(keys: BenchKeys, count: u32) -> Picker {
         let way = match keys {
-            Keys::Own => Way::Own,
-            Keys::Uniform => Way::Uniform,
-            Keys::Sequential => Way::Sequential(AtomicU64::new(0)),
-            Keys::Zipf { theta } => Way::Zipf(Zipf::new(count, theta)),
+            BenchKeys::Own => KeyChoice::Own,
+            BenchKeys::Uniform => KeyChoice::Uniform,
+            BenchKeys::Sequential => KeyChoice::Sequential(AtomicU64::new(0)),
+            BenchKeys::Zipf { theta } => KeyChoice::Zipf(Zipf::new(count, theta)),
         };
         Picker { count, way }
     }
@@ -34,13 +34,13 @@ impl Picker {
     /// The instance of a worker's next request.
     pub fn pick(&self, worker: u32, random: &mut fastrand::Rng) -> u32 {
         match &self.way {
-            Way::Own => worker,
-            Way::Uniform => random.u32(0..self.count),
-            Way::Sequential(next) => {
+            KeyChoice::Own => worker,
+            KeyChoice::Uniform => random.u32(0..self.count),
+            KeyChoice::Sequential(next) => {
                 let next = next.fetch_add(1, Ordering::Relaxed) % u64::from(self.count);
                 u32::try_from(next).unwrap_or_default()
             }
-            Way::Zipf(zipf) => zipf.draw(random),
+            KeyChoice::Zipf(zipf) => zipf.draw(random),
         }
     }
 }
@@ -117,7 +117,7 @@ impl Zipf {
 mod tests {
     use super::*;
 
-    fn drawn(keys: Keys, count: u32, draws: u32) -> Vec<u32> {
+    fn drawn(keys: BenchKeys, count: u32, draws: u32) -> Vec<u32> {
         let picker = Picker::new(keys, count);
         let mut random = fastrand::Rng::with_seed(17);
         let mut seen = vec![0; count as usize];
@@ -132,7 +132,7 @@ mod tests {
         const COUNT: u32 = 50;
         const DRAWS: u32 = 400_000;
         for theta in [0.5, 0.99, 1.0, 1.5, 3.0] {
-            let seen = drawn(Keys::Zipf { theta }, COUNT, DRAWS);
+            let seen = drawn(BenchKeys::Zipf { theta }, COUNT, DRAWS);
             let weights = (1..=COUNT).map(|rank| f64::from(rank).powf(-theta));
             let sum: f64 = weights.clone().sum();
             for (rank, (seen, weight)) in seen.iter().zip(weights).enumerate() {
@@ -151,22 +151,22 @@ mod tests {
     #[test]
     fn zipf_reaches_every_one_of_few_instances_and_stays_within_many() {
         for count in [1, 2, 3] {
-            let seen = drawn(Keys::Zipf { theta: 0.99 }, count, 1_000);
+            let seen = drawn(BenchKeys::Zipf { theta: 0.99 }, count, 1_000);
             assert!(seen.iter().all(|seen| *seen > 0), "{seen:?}");
         }
         // A draw beyond the last would panic here.
-        let seen = drawn(Keys::Zipf { theta: 0.2 }, 3_000_000, 200_000);
+        let seen = drawn(BenchKeys::Zipf { theta: 0.2 }, 3_000_000, 200_000);
         assert_eq!(seen.iter().sum::<u32>(), 200_000);
     }
 
     #[test]
     fn uniform_is_even_sequential_goes_round_and_own_stays() {
-        let seen = drawn(Keys::Uniform, 10, 100_000);
+        let seen = drawn(BenchKeys::Uniform, 10, 100_000);
         assert!(
             seen.iter().all(|seen| (9_400..10_600).contains(seen)),
             "{seen:?}"
         );
-        assert_eq!(drawn(Keys::Sequential, 7, 14), [2; 7]);
-        assert_eq!(drawn(Keys::Own, 5, 9), [0, 0, 0, 9, 0]);
+        assert_eq!(drawn(BenchKeys::Sequential, 7, 14), [2; 7]);
+        assert_eq!(drawn(BenchKeys::Own, 5, 9), [0, 0, 0, 9, 0]);
     }
 }

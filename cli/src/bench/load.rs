@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::args::{Bench, Kind};
+use crate::args::{BenchArgs, MixedOp};
 
 /// How many connections and requests, and for how long.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub struct BenchLoad {
     /// How many connections.
     pub connections: u32,
     /// Requests in flight on each connection; with a rate, at most this many.
@@ -26,12 +26,12 @@ pub struct Load {
     pub stop: Arc<AtomicBool>,
 }
 
-impl Load {
+impl BenchLoad {
     /// As asked for; never more threads than connections.
-    pub fn new(args: &Bench) -> Load {
+    pub fn new(args: &BenchArgs) -> BenchLoad {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let threads = args.threads.unwrap_or((cores / 2).max(1));
-        Load {
+        BenchLoad {
             connections: args.connections,
             in_flight: args.in_flight,
             threads: threads.min(args.connections),
@@ -55,17 +55,17 @@ impl Load {
 
 /// The measured window: answers count if their request was sent, or was to be sent, within it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
+pub(super) struct MeasuredWindow {
     pub begun: Instant,
     pub from: Instant,
     pub until: Instant,
 }
 
-impl Window {
-    pub fn after_warm_up(load: &Load) -> Window {
+impl MeasuredWindow {
+    pub fn after_warm_up(load: &BenchLoad) -> MeasuredWindow {
         let begun = Instant::now();
         let from = begun + load.warm_up;
-        Window {
+        MeasuredWindow {
             begun,
             from,
             until: from + load.duration,
@@ -74,15 +74,15 @@ impl Window {
 }
 
 /// The answer to one request.
-pub struct Answer {
+pub struct LoadAnswer {
     /// What was asked for.
-    pub kind: Kind,
+    pub kind: MixedOp,
     /// The name of the failure, if it failed.
     pub outcome: Result<(), String>,
 }
 
 /// A server under load. Each thread of the load has a runtime of its own, which its connections stay on.
-pub trait Target: Sync {
+pub trait LoadTarget: Sync {
     /// A connection; its workers share it.
     type Connection;
     /// What one worker keeps between its requests.
@@ -106,7 +106,7 @@ pub trait Target: Sync {
         connection: &Self::Connection,
         worker: &mut Self::Worker,
         sent: Instant,
-    ) -> impl Future<Output = Result<Answer, Error>>;
+    ) -> impl Future<Output = Result<LoadAnswer, Error>>;
 
     /// Ends a connection in an orderly way.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()>;

@@ -39,12 +39,12 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
 use crate::Error;
-use crate::args::{Bench, Kind};
-use crate::session::{Session, from_client};
-use load::Load;
-use plan::Plan;
-use report::{Measured, Report};
-use watching::Watching;
+use crate::args::{BenchArgs, MixedOp};
+use crate::session::{CliSession, from_client};
+use load::BenchLoad;
+use plan::BenchPlan;
+use report::{BenchReport, MeasuredLoad};
+use watching::BenchWatching;
 
 /// Requests in flight while instances are created and deleted.
 const SETUP_IN_FLIGHT: usize = 256;
@@ -53,9 +53,9 @@ const SETUP_IN_FLIGHT: usize = 256;
 ///
 /// # Errors
 /// When the arguments contradict each other, or the server cannot be reached or refuses what is prepared.
-pub async fn run(session: &Session, args: Bench) -> Result<(), Error> {
-    let load = Load::new(&args);
-    let plan = Plan::new(&args, &load, session.own_options())?;
+pub async fn run(session: &CliSession, args: BenchArgs) -> Result<(), Error> {
+    let load = BenchLoad::new(&args);
+    let plan = BenchPlan::new(&args, &load, session.own_options())?;
     let client = session.client().await?;
     let stop = load.stop.clone();
     let interrupt = tokio::spawn(async move {
@@ -80,10 +80,10 @@ pub async fn run(session: &Session, args: Bench) -> Result<(), Error> {
 
 async fn measure_and_clean_up(
     client: &Client,
-    load: &Load,
-    plan: &Plan,
-    args: &Bench,
-) -> Result<Report, Error> {
+    load: &BenchLoad,
+    plan: &BenchPlan,
+    args: &BenchArgs,
+) -> Result<BenchReport, Error> {
     let report = match prepare(client, plan).await {
         Err(error) => Err(error),
         Ok(()) => measure(load, plan, args).await,
@@ -96,26 +96,31 @@ async fn measure_and_clean_up(
     report
 }
 
-async fn measure(load: &Load, plan: &Plan, args: &Bench) -> Result<Report, Error> {
+async fn measure(
+    load: &BenchLoad,
+    plan: &BenchPlan,
+    args: &BenchArgs,
+) -> Result<BenchReport, Error> {
     if plan.fan_out {
         let measured = fan_out::run(load, plan).await?;
-        return Ok(Report::new(plan, load, measured.summary()?, None));
+        return Ok(BenchReport::new(plan, load, measured.summary()?, None));
     }
-    let watching = (args.watches > 0).then(|| Watching::start(plan, args.watches, args.watch_kind));
+    let watching =
+        (args.watches > 0).then(|| BenchWatching::start(plan, args.watches, args.watch_kind));
     let watching = watching.transpose()?;
-    let measured: Measured = drive::run(load, plan)?;
-    let events = measured.count(Kind::Apply);
+    let measured: MeasuredLoad = drive::run(load, plan)?;
+    let events = measured.count(MixedOp::Apply);
     let delivered = watching
         .map(|watching| watching.finish(events))
         .transpose()?;
-    Ok(Report::new(plan, load, measured.summary()?, delivered))
+    Ok(BenchReport::new(plan, load, measured.summary()?, delivered))
 }
 
 /// Registers the machine and makes the instances of a plan.
 ///
 /// # Errors
 /// When the server refuses one, or cannot be reached.
-pub async fn prepare(client: &Client, plan: &Plan) -> Result<(), Error> {
+pub async fn prepare(client: &Client, plan: &BenchPlan) -> Result<(), Error> {
     put_machine(client, plan).await?;
     let ctx = plan.first_ctx()?;
     let ids = (0..plan.instances()).map(|number| plan.instance(number));
@@ -127,7 +132,7 @@ pub async fn prepare(client: &Client, plan: &Plan) -> Result<(), Error> {
     .await
 }
 
-async fn put_machine(client: &Client, plan: &Plan) -> Result<(), Error> {
+async fn put_machine(client: &Client, plan: &BenchPlan) -> Result<(), Error> {
     let (machine, definition) = plan.machine();
     let definition: Box<RawValue> = serde_json::from_str(definition).map_err(Error::unexpected)?;
     let params = PutMachine::new(machine, 1, &definition);
@@ -136,7 +141,7 @@ async fn put_machine(client: &Client, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Deletes the instances made before and during the measurement.
-async fn delete(client: &Client, plan: &Plan) -> Result<(), Error> {
+async fn delete(client: &Client, plan: &BenchPlan) -> Result<(), Error> {
     each(plan.all_instances(), async |id| {
         let params = DeleteInstance {
             instance_id: id.into(),

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::load::{Load, Window};
+use super::load::{BenchLoad, MeasuredWindow};
 
 /// The shortest pause of the thread that waits: shorter ones would cost a core at high rates.
 const PAUSE_MIN: Duration = Duration::from_micros(50);
@@ -22,24 +22,24 @@ const PAUSE_MAX: Duration = Duration::from_millis(20);
 const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// Lets the threads of a load send at the right moments.
-pub(super) struct Pace {
+pub(super) struct SendPace {
     rate: u32,
     /// For each thread of the load, the moments that have come and that no worker has taken.
     due: Vec<Arc<Semaphore>>,
 }
 
-impl Pace {
+impl SendPace {
     /// The pace of this load, if it has one.
-    pub fn of(load: &Load) -> Option<Pace> {
+    pub fn of(load: &BenchLoad) -> Option<SendPace> {
         let due = || (0..load.threads).map(|_| Arc::new(Semaphore::new(0)));
-        load.rate.map(|rate| Pace {
+        load.rate.map(|rate| SendPace {
             rate,
             due: due().collect(),
         })
     }
 
     /// Waits for one moment after the other until the window ends, then until the workers have taken all of them.
-    pub fn run(&self, load: &Load, window: Window) {
+    pub fn run(&self, load: &BenchLoad, window: MeasuredWindow) {
         let threads = self.due.len() as u64;
         let all = due_before(window.until - window.begun, self.rate);
         let mut released = 0;
@@ -65,7 +65,7 @@ impl Pace {
     }
 
     /// The moments of one thread of the load.
-    pub fn ticks(&self, thread: u32, window: Window) -> Ticks {
+    pub fn ticks(&self, thread: u32, window: MeasuredWindow) -> Ticks {
         Ticks {
             begun: window.begun,
             until: window.until,

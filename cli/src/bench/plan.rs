@@ -11,9 +11,9 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::guard;
 use super::keys::Picker;
-use super::load::{Answer, Load, Target};
+use super::load::{BenchLoad, LoadAnswer, LoadTarget};
 use crate::Error;
-use crate::args::{Bench, BenchOp, Keys, Kind, Mix, WatchKind};
+use crate::args::{BenchArgs, BenchKeys, BenchOp, Mix, MixedOp, WatchKind};
 use crate::session::from_client;
 
 /// The benchmark's machine.
@@ -25,7 +25,7 @@ const EVENT: &str = "STEP";
 const INSTANCES: u32 = 10_000;
 
 /// A benchmark to be run.
-pub struct Plan {
+pub struct BenchPlan {
     /// One event at a time to many watches, instead of a load.
     pub fan_out: bool,
     /// Events with a guard and without one, by turns.
@@ -33,7 +33,7 @@ pub struct Plan {
     /// What is asked for.
     pub mix: Mix,
     /// Which instances are asked for.
-    pub keys: Keys,
+    pub keys: BenchKeys,
     /// Bytes of a payload.
     pub payload: u32,
     /// Bytes of the context of a new instance.
@@ -66,18 +66,22 @@ pub struct Worker {
     ctx: Box<RawValue>,
 }
 
-impl Plan {
+impl BenchPlan {
     /// As asked for.
     ///
     /// # Errors
     /// When the arguments contradict each other.
-    pub fn new(args: &Bench, load: &Load, options: ClientOptions) -> Result<Plan, Error> {
+    pub fn new(
+        args: &BenchArgs,
+        load: &BenchLoad,
+        options: ClientOptions,
+    ) -> Result<BenchPlan, Error> {
         let fan_out = args.op == BenchOp::Watch && args.mix.is_none();
-        if fan_out && (args.rate.is_some() || args.watches > 0 || args.keys != Keys::Own) {
+        if fan_out && (args.rate.is_some() || args.watches > 0 || args.keys != BenchKeys::Own) {
             let message = "--op watch cannot be used with --rate, --watches or --keys";
             return Err(Error::Usage(message.to_owned()));
         }
-        if args.keys == Keys::Own && args.instances.is_some() {
+        if args.keys == BenchKeys::Own && args.instances.is_some() {
             let message = "--instances needs --keys uniform, sequential or zipf: with own, each request in flight has one";
             return Err(Error::Usage(message.to_owned()));
         }
@@ -93,35 +97,46 @@ impl Plan {
         } else {
             args.payload
         };
-        let needs_instances = mix.has(Kind::Apply) || mix.has(Kind::Get);
+        let needs_instances = mix.has(MixedOp::Apply) || mix.has(MixedOp::Get);
         let instances = match args.keys {
             _ if fan_out => 1,
             _ if !needs_instances => 0,
-            Keys::Own => load.workers(),
+            BenchKeys::Own => load.workers(),
             _ => args.instances.unwrap_or(INSTANCES),
         };
-        Ok(Plan {
+        Ok(BenchPlan {
             fan_out,
             guard,
             context: args.context.unwrap_or(context),
             stamped: args.watches > 0 && args.watch_kind == WatchKind::Matching,
-            ..Plan::over(mix, args.keys, instances, args.payload, options)
+            ..BenchPlan::over(mix, args.keys, instances, args.payload, options)
         })
     }
 
     /// One operation, for each request in flight on an instance that no other uses.
-    pub fn of_kind(kind: Kind, load: &Load, payload: u32, options: ClientOptions) -> Plan {
-        let instances = if kind == Kind::Create {
+    pub fn of_kind(
+        kind: MixedOp,
+        load: &BenchLoad,
+        payload: u32,
+        options: ClientOptions,
+    ) -> BenchPlan {
+        let instances = if kind == MixedOp::Create {
             0
         } else {
             load.workers()
         };
-        Plan::over(Mix::only(kind), Keys::Own, instances, payload, options)
+        BenchPlan::over(Mix::only(kind), BenchKeys::Own, instances, payload, options)
     }
 
-    fn over(mix: Mix, keys: Keys, instances: u32, payload: u32, options: ClientOptions) -> Plan {
+    fn over(
+        mix: Mix,
+        keys: BenchKeys,
+        instances: u32,
+        payload: u32,
+        options: ClientOptions,
+    ) -> BenchPlan {
         let run = uuid::Uuid::new_v4().simple().to_string();
-        Plan {
+        BenchPlan {
             fan_out: false,
             guard: false,
             mix,
@@ -245,29 +260,29 @@ impl Plan {
 
     fn request(
         &self,
-        kind: Kind,
+        kind: MixedOp,
         worker: &mut Worker,
         sent: Instant,
     ) -> Result<Box<RawValue>, Error> {
         let mut picked = || self.instance(self.picker.pick(worker.number, &mut worker.random));
         match kind {
-            Kind::Create => {
+            MixedOp::Create => {
                 let number = self.created.fetch_add(1, Ordering::Relaxed);
                 self.creation(self.created_instance(number), &worker.ctx)
             }
-            Kind::Get => Plan::read(&picked()),
-            Kind::Apply if self.is_stamped(sent) => {
+            MixedOp::Get => BenchPlan::read(&picked()),
+            MixedOp::Apply if self.is_stamped(sent) => {
                 let at = sent.saturating_duration_since(self.epoch).as_nanos();
                 let at = u64::try_from(at).unwrap_or(u64::MAX);
                 self.event(&picked(), &stamped(at, self.payload)?)
             }
-            Kind::Apply => self.event(&picked(), &worker.document),
-            Kind::Guarded => self.event_named(guard::EVENT, &picked(), &worker.document),
+            MixedOp::Apply => self.event(&picked(), &worker.document),
+            MixedOp::Guarded => self.event_named(guard::EVENT, &picked(), &worker.document),
         }
     }
 }
 
-impl Target for Plan {
+impl LoadTarget for BenchPlan {
     type Connection = Client;
     type Worker = Worker;
 
@@ -289,9 +304,9 @@ impl Target for Plan {
     fn worker(&self, number: u32) -> Result<Worker, Error> {
         let document = document(self.payload)?;
         let id = self.instance(number);
-        let is_own = self.keys == Keys::Own;
+        let is_own = self.keys == BenchKeys::Own;
         let apply = (is_own && !self.stamped).then(|| self.event(&id, &document));
-        let get = is_own.then(|| Plan::read(&id));
+        let get = is_own.then(|| BenchPlan::read(&id));
         let guarded =
             (is_own && self.guard).then(|| self.event_named(guard::EVENT, &id, &document));
         Ok(Worker {
@@ -310,22 +325,22 @@ impl Target for Plan {
         client: &Client,
         worker: &mut Worker,
         sent: Instant,
-    ) -> Result<Answer, Error> {
+    ) -> Result<LoadAnswer, Error> {
         let kind = match self.guard {
             true => guard::kind(sent.saturating_duration_since(self.epoch)),
             false => self.mix.at(worker.random.u32(0..self.mix.sum())),
         };
         let made;
         let ready = match kind {
-            Kind::Apply => worker.apply.as_ref(),
-            Kind::Get => worker.get.as_ref(),
-            Kind::Guarded => worker.guarded.as_ref(),
-            Kind::Create => None,
+            MixedOp::Apply => worker.apply.as_ref(),
+            MixedOp::Get => worker.get.as_ref(),
+            MixedOp::Guarded => worker.guarded.as_ref(),
+            MixedOp::Create => None,
         };
         let op = match kind {
-            Kind::Apply | Kind::Guarded => op::APPLY_EVENT,
-            Kind::Create => op::CREATE_INSTANCE,
-            Kind::Get => op::GET_INSTANCE,
+            MixedOp::Apply | MixedOp::Guarded => op::APPLY_EVENT,
+            MixedOp::Create => op::CREATE_INSTANCE,
+            MixedOp::Get => op::GET_INSTANCE,
         };
         let params = match ready {
             Some(params) => params,
@@ -336,7 +351,7 @@ impl Target for Plan {
         };
         let outcome = client.call_raw(op, params).await;
         let outcome = outcome.map(drop).map_err(name_of);
-        Ok(Answer { kind, outcome })
+        Ok(LoadAnswer { kind, outcome })
     }
 
     async fn close(&self, client: Client) {
@@ -386,24 +401,24 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::{Cli, Command};
+    use crate::args::{Cli, CliCommand};
 
-    fn args(line: &str) -> Bench {
+    fn args(line: &str) -> BenchArgs {
         let words = ["rstmdb-cli", "bench"]
             .into_iter()
             .chain(line.split_whitespace());
-        let Some(Command::Bench(args)) = Cli::parse_from(words).command else {
+        let Some(CliCommand::Bench(args)) = Cli::parse_from(words).command else {
             panic!("not bench");
         };
         args
     }
 
-    fn try_plan(line: &str) -> Result<Plan, Error> {
+    fn try_plan(line: &str) -> Result<BenchPlan, Error> {
         let args = args(line);
-        Plan::new(&args, &Load::new(&args), ClientOptions::default())
+        BenchPlan::new(&args, &BenchLoad::new(&args), ClientOptions::default())
     }
 
-    fn plan(line: &str) -> Plan {
+    fn plan(line: &str) -> BenchPlan {
         try_plan(line).unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
@@ -433,7 +448,7 @@ mod tests {
 
     #[test]
     fn there_are_never_more_threads_than_connections() {
-        let threads = |line| Load::new(&args(line)).threads;
+        let threads = |line| BenchLoad::new(&args(line)).threads;
         assert_eq!(threads("--connections 2 --threads 8"), 2);
         assert_eq!(threads("--connections 1"), 1);
     }
@@ -484,7 +499,7 @@ mod tests {
         let mut worker = plan.worker(0).unwrap();
         for _ in 0..2 {
             let params = plan
-                .request(Kind::Create, &mut worker, Instant::now())
+                .request(MixedOp::Create, &mut worker, Instant::now())
                 .unwrap();
             let id = plan.all_instances().last().unwrap();
             assert!(params.get().contains(&format!("{id:?}")), "{params}");

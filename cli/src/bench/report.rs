@@ -8,10 +8,10 @@ use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
 use super::guard;
-use super::load::Load;
-use super::plan::Plan;
+use super::load::BenchLoad;
+use super::plan::BenchPlan;
 use crate::Error;
-use crate::args::Kind;
+use crate::args::MixedOp;
 use crate::render::output::Paint;
 
 /// The longest latency told apart from longer ones.
@@ -80,25 +80,25 @@ fn faulty(error: impl std::fmt::Display) -> Error {
 
 /// What one thread has measured; then, merged, what all have.
 #[derive(Default)]
-pub struct Measured {
-    answered: BTreeMap<Kind, Latencies>,
+pub struct MeasuredLoad {
+    answered: BTreeMap<MixedOp, Latencies>,
     unsent: Latencies,
     /// By error code, or by the kind of failure if no server answered.
     errors: BTreeMap<String, u64>,
     time: Duration,
 }
 
-impl Measured {
+impl MeasuredLoad {
     /// Nothing yet.
-    pub fn new() -> Measured {
-        Measured::default()
+    pub fn new() -> MeasuredLoad {
+        MeasuredLoad::default()
     }
 
     /// Counts an answer.
     ///
     /// # Errors
     /// As [`Latencies::record`].
-    pub fn answered(&mut self, kind: Kind, latency: Duration) -> Result<(), Error> {
+    pub fn answered(&mut self, kind: MixedOp, latency: Duration) -> Result<(), Error> {
         self.answered.entry(kind).or_default().record(latency)
     }
 
@@ -124,7 +124,7 @@ impl Measured {
     ///
     /// # Errors
     /// As [`Latencies::record`].
-    pub fn merge(&mut self, other: Measured) -> Result<(), Error> {
+    pub fn merge(&mut self, other: MeasuredLoad) -> Result<(), Error> {
         for (kind, latencies) in &other.answered {
             self.answered.entry(*kind).or_default().add(latencies)?;
         }
@@ -137,7 +137,7 @@ impl Measured {
     }
 
     /// How many answers of one operation were counted.
-    pub fn count(&self, kind: Kind) -> u64 {
+    pub fn count(&self, kind: MixedOp) -> u64 {
         self.answered.get(&kind).map_or(0, Latencies::count)
     }
 
@@ -145,7 +145,7 @@ impl Measured {
     ///
     /// # Errors
     /// As [`Latencies::record`].
-    pub fn summary(self) -> Result<Summary, Error> {
+    pub fn summary(self) -> Result<BenchSummary, Error> {
         let mut all = Latencies::default();
         for latencies in self.answered.values() {
             all.add(latencies)?;
@@ -165,7 +165,7 @@ impl Measured {
         } else {
             0.0
         };
-        Ok(Summary {
+        Ok(BenchSummary {
             ops,
             ops_per_second: per_second.round() as u64,
             latency_us: all.summary(),
@@ -195,7 +195,7 @@ pub struct Latency {
 
 /// What a load has measured.
 #[derive(Debug, Clone, Serialize)]
-pub struct Summary {
+pub struct BenchSummary {
     /// Requests answered without an error.
     pub ops: u64,
     /// The same in each second.
@@ -221,7 +221,7 @@ pub struct ByOp {
 
 /// What `bench` prints. docs/performance.md describes the fields.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     op: &'static str,
     mix: BTreeMap<&'static str, u32>,
     #[serde(rename = "loop")]
@@ -235,7 +235,7 @@ pub struct Report {
     context_bytes: u32,
     seconds: f64,
     #[serde(flatten)]
-    summary: Summary,
+    summary: BenchSummary,
     watches: Option<Delivered>,
     guard_cost: Option<f64>,
 }
@@ -255,14 +255,19 @@ pub struct Delivered {
     pub latency_us: Latency,
 }
 
-impl Report {
+impl BenchReport {
     /// Of this run.
-    pub fn new(plan: &Plan, load: &Load, summary: Summary, watches: Option<Delivered>) -> Report {
+    pub fn new(
+        plan: &BenchPlan,
+        load: &BenchLoad,
+        summary: BenchSummary,
+        watches: Option<Delivered>,
+    ) -> BenchReport {
         let shares = plan.mix.shares().iter();
-        let ops = |kind: Kind| summary.by_op.get(kind.name()).map_or(0, |it| it.ops);
-        let cost = || guard::cost(ops(Kind::Apply), ops(Kind::Guarded));
+        let ops = |kind: MixedOp| summary.by_op.get(kind.name()).map_or(0, |it| it.ops);
+        let cost = || guard::cost(ops(MixedOp::Apply), ops(MixedOp::Guarded));
         let guard_cost = plan.guard.then(cost).flatten();
-        Report {
+        BenchReport {
             op: plan.op_name(),
             mix: shares.map(|(kind, share)| (kind.name(), *share)).collect(),
             loop_kind: if load.rate.is_some() {
@@ -379,13 +384,13 @@ mod tests {
 
     #[test]
     fn what_threads_have_measured_adds_up() {
-        let mut all = Measured::new();
+        let mut all = MeasuredLoad::new();
         for _ in 0..2 {
-            let mut one = Measured::new();
+            let mut one = MeasuredLoad::new();
             for millis in 1..=100 {
                 let latency = Duration::from_millis(millis);
-                one.answered(Kind::Apply, latency).unwrap();
-                one.answered(Kind::Get, latency * 10).unwrap();
+                one.answered(MixedOp::Apply, latency).unwrap();
+                one.answered(MixedOp::Get, latency * 10).unwrap();
             }
             one.failed("the connection is closed".to_owned());
             one.lasted(Duration::from_secs(4));
@@ -401,9 +406,9 @@ mod tests {
 
     #[test]
     fn unsent_requests_count_in_the_latencies_and_not_in_the_throughput() {
-        let mut measured = Measured::new();
+        let mut measured = MeasuredLoad::new();
         measured
-            .answered(Kind::Get, Duration::from_millis(1))
+            .answered(MixedOp::Get, Duration::from_millis(1))
             .unwrap();
         for _ in 0..9 {
             measured.unsent(Duration::from_secs(1)).unwrap();

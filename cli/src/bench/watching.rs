@@ -11,7 +11,7 @@ use rstmdb_rcp::message::watch::{Event, WatchAll};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::plan::{MACHINE, Plan};
+use super::plan::{BenchPlan, MACHINE};
 use super::report::{Delivered, Latencies};
 use crate::Error;
 use crate::args::WatchKind;
@@ -24,24 +24,24 @@ const ARRIVAL_MAX: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Watches at work, on a thread of their own.
-pub(super) struct Watching {
+pub(super) struct BenchWatching {
     count: u32,
     kind: WatchKind,
-    seen: Arc<Seen>,
+    seen: Arc<DeliveredEvents>,
     end: watch::Sender<bool>,
     thread: JoinHandle<Result<(), Error>>,
 }
 
 /// What all watches together have delivered.
 #[derive(Default)]
-struct Seen {
+struct DeliveredEvents {
     events: AtomicU64,
     latencies: Mutex<Latencies>,
 }
 
 /// Which events count: those of this run that were sent while it was measured, which carry their moment.
 #[derive(Clone)]
-struct Filter {
+struct CountedEvents {
     /// The moments are counted from here.
     epoch: Instant,
     prefix: Arc<str>,
@@ -53,15 +53,15 @@ struct Stamp {
     at: u64,
 }
 
-impl Watching {
+impl BenchWatching {
     /// Opens the watches, blocking until all are there.
-    pub fn start(plan: &Plan, count: u32, kind: WatchKind) -> Result<Watching, Error> {
-        let seen = Arc::new(Seen::default());
+    pub fn start(plan: &BenchPlan, count: u32, kind: WatchKind) -> Result<BenchWatching, Error> {
+        let seen = Arc::new(DeliveredEvents::default());
         let (end, ended) = watch::channel(false);
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::spawn({
             let (options, seen) = (plan.options.clone(), seen.clone());
-            let filter = Filter {
+            let filter = CountedEvents {
                 epoch: plan.epoch,
                 prefix: plan.prefix().into(),
             };
@@ -78,7 +78,7 @@ impl Watching {
                 })
             }
         });
-        let watching = Watching {
+        let watching = BenchWatching {
             count,
             kind,
             seen,
@@ -156,8 +156,8 @@ async fn open(options: ClientOptions, count: u32, kind: WatchKind) -> Result<Vec
 
 async fn follow_all(
     watches: Vec<Watch>,
-    filter: Filter,
-    seen: &Arc<Seen>,
+    filter: CountedEvents,
+    seen: &Arc<DeliveredEvents>,
     mut ended: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let mut following = tokio::task::JoinSet::new();
@@ -174,15 +174,19 @@ async fn follow_all(
 }
 
 /// Counts what one watch delivers; returns when it ends.
-async fn follow(mut watch: Watch, filter: Filter, seen: Arc<Seen>) -> Result<(), Error> {
+async fn follow(
+    mut watch: Watch,
+    filter: CountedEvents,
+    seen: Arc<DeliveredEvents>,
+) -> Result<(), Error> {
     while let Some(event) = watch.next().await {
         seen.count(&filter, &event.map_err(from_client)?)?;
     }
     Err(Error::NoConnection("a watch has ended".to_owned()))
 }
 
-impl Seen {
-    fn count(&self, filter: &Filter, event: &Event<'_>) -> Result<(), Error> {
+impl DeliveredEvents {
+    fn count(&self, filter: &CountedEvents, event: &Event<'_>) -> Result<(), Error> {
         let payload = event
             .payload
             .as_ref()

@@ -5,10 +5,10 @@ use rstmdb_rcp::message::op;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args, input};
 
-pub(super) async fn allowed(session: &Session, args: args::Allowed) -> Result<(), Error> {
+pub(super) async fn allowed(session: &CliSession, args: args::Allowed) -> Result<(), Error> {
     let payloads = input::document("--payloads", &args.payloads)?;
     let params = AllowedEvents {
         instance_id: args.instance_id.into(),
@@ -20,7 +20,7 @@ pub(super) async fn allowed(session: &Session, args: args::Allowed) -> Result<()
 }
 
 /// Shows one of the events that `allowed` shows.
-pub(super) async fn explain(session: &Session, args: args::Explain) -> Result<(), Error> {
+pub(super) async fn explain(session: &CliSession, args: args::ExplainArgs) -> Result<(), Error> {
     let payload = input::document("--payload", &args.payload)?;
     let payloads = payload
         .map(|payload| payloads(&args.event, &payload))

@@ -1,16 +1,16 @@
 //! diagram: draws a machine, or the machine of an instance with its state.
 
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult};
 use rstmdb_rcp::message::op;
 
 use crate::render::diagram::Drawing;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 
-pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Error> {
+pub(super) async fn run(session: &CliSession, args: args::DiagramArgs) -> Result<(), Error> {
     let instance = instance(session, &args).await?;
     let version = args.version.or(instance.as_ref().map(|i| i.version));
     let params = GetMachine {
@@ -20,7 +20,7 @@ pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Er
     };
     let answer: GetMachineResult<'_> = session.ask(op::GET_MACHINE, &params).await?;
     let definition = Json::parse(answer.definition.get()).map_err(Error::unexpected)?;
-    let machine = Machine::read(&definition).map_err(|problems| {
+    let machine = MachineModel::read(&definition).map_err(|problems| {
         Error::unexpected(
             problems
                 .first()
@@ -38,8 +38,8 @@ pub(super) async fn run(session: &Session, args: args::Diagram) -> Result<(), Er
 
 /// The instance to mark, which must be one of this machine and version.
 async fn instance(
-    session: &Session,
-    args: &args::Diagram,
+    session: &CliSession,
+    args: &args::DiagramArgs,
 ) -> Result<Option<GetInstanceResult<'static>>, Error> {
     let Some(id) = &args.instance_id else {
         return Ok(None);

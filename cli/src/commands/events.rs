@@ -1,14 +1,14 @@
 //! apply-event, batch.
 
-use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp, BatchResult, Status};
+use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp, BatchResult, OpStatus};
 use rstmdb_rcp::message::instance::ApplyEvent;
 use rstmdb_rcp::message::op;
 
-use crate::session::Session;
-use crate::session::hint::About;
+use crate::session::CliSession;
+use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
-pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(), Error> {
+pub(super) async fn apply(session: &CliSession, args: args::ApplyEventArgs) -> Result<(), Error> {
     let payload = input::document("--payload", &args.payload)?;
     let timers = args.timers.as_slice();
     let timers = input::document("--timers", timers)?;
@@ -24,7 +24,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,
     };
-    let about = About {
+    let about = HintAbout {
         instance: Some(&args.instance_id),
         state: args.expected_state.as_deref(),
     };
@@ -34,7 +34,7 @@ pub(super) async fn apply(session: &Session, args: args::ApplyEvent) -> Result<(
     }
 }
 
-pub(super) async fn batch(session: &Session, args: args::Batch) -> Result<(), Error> {
+pub(super) async fn batch(session: &CliSession, args: args::BatchArgs) -> Result<(), Error> {
     let operations = input::operations(&args.file)?;
     let params = Batch {
         mode: if args.atomic {
@@ -64,7 +64,7 @@ fn refused(batch: &BatchResult<'_>) -> Result<(), Error> {
     const NAMED_MAX: usize = 10;
     let items = batch.results.iter().enumerate();
     let refused: Vec<String> = items
-        .filter(|(_, item)| item.status == Status::Error)
+        .filter(|(_, item)| item.status == OpStatus::Error)
         .map(|(at, _)| at.to_string())
         .collect();
     if refused.is_empty() {

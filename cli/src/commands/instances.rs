@@ -5,11 +5,14 @@ use rstmdb_rcp::message::instance::{
 };
 use rstmdb_rcp::message::op;
 
-use crate::session::Session;
-use crate::session::hint::About;
+use crate::session::CliSession;
+use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
-pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Result<(), Error> {
+pub(super) async fn create(
+    session: &CliSession,
+    args: args::CreateInstanceArgs,
+) -> Result<(), Error> {
     let ctx = input::document("--ctx", &args.ctx)?;
     let params = CreateInstance {
         instance_id: args.instance_id.map(Into::into),
@@ -21,12 +24,12 @@ pub(super) async fn create(session: &Session, args: args::CreateInstance) -> Res
         dry_run: args.ask.dry_run,
     };
     match session.show(op::CREATE_INSTANCE, &params).await {
-        Err(error) => Err(session.with_hint(error, About::default()).await),
+        Err(error) => Err(session.with_hint(error, HintAbout::default()).await),
         done => done,
     }
 }
 
-pub(super) async fn get(session: &Session, args: args::GetInstance) -> Result<(), Error> {
+pub(super) async fn get(session: &CliSession, args: args::GetInstanceArgs) -> Result<(), Error> {
     let params = GetInstance {
         instance_id: args.instance_id.into(),
         include: match args.meta {
@@ -38,7 +41,7 @@ pub(super) async fn get(session: &Session, args: args::GetInstance) -> Result<()
     session.show(op::GET_INSTANCE, &params).await
 }
 
-pub(super) async fn list(session: &Session, args: args::ListInstances) -> Result<(), Error> {
+pub(super) async fn list(session: &CliSession, args: args::ListInstancesArgs) -> Result<(), Error> {
     let params = ListInstances {
         machine: args.machine.map(Into::into),
         state: args.state.map(Into::into),
@@ -50,7 +53,10 @@ pub(super) async fn list(session: &Session, args: args::ListInstances) -> Result
     session.show(op::LIST_INSTANCES, &params).await
 }
 
-pub(super) async fn delete(session: &Session, args: args::DeleteInstance) -> Result<(), Error> {
+pub(super) async fn delete(
+    session: &CliSession,
+    args: args::DeleteInstanceArgs,
+) -> Result<(), Error> {
     let params = DeleteInstance {
         instance_id: args.instance_id.into(),
         idempotency_key: args.idempotency_key.map(Into::into),

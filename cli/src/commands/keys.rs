@@ -7,17 +7,17 @@ use rstmdb_rcp::message::storage::keys::{RotateKey, RotateKeyResult};
 use serde_json::json;
 
 use crate::Error;
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// A member and its address.
-pub(super) struct Member {
+pub(super) struct KeyMember {
     pub(super) addr: String,
     pub(super) client: Client,
 }
 
 /// First lets every node learn the keys, and only then lets each use the last one. A node that uses the new
 /// key may send its snapshot to any other node.
-pub(super) async fn rotate(session: &Session) -> Result<(), Error> {
+pub(super) async fn rotate(session: &CliSession) -> Result<(), Error> {
     let members = members(session).await?;
     let mut learned = Vec::new();
     for member in &members {
@@ -78,7 +78,7 @@ fn check_agreement(learned: &[(&String, RotateKeyResult)]) -> Result<(), Error> 
 
 /// Connects to all members before changing anything on one of them. A single node is reached at the address
 /// from the command line.
-async fn members(session: &Session) -> Result<Vec<Member>, Error> {
+async fn members(session: &CliSession) -> Result<Vec<KeyMember>, Error> {
     let mut connected = Vec::new();
     for addr in addresses(session).await? {
         connected.push(connect(session, addr).await?);
@@ -87,7 +87,7 @@ async fn members(session: &Session) -> Result<Vec<Member>, Error> {
 }
 
 /// Where clients reach each member.
-pub(super) async fn addresses(session: &Session) -> Result<Vec<String>, Error> {
+pub(super) async fn addresses(session: &CliSession) -> Result<Vec<String>, Error> {
     let info: InfoResult<'_> = session.ask(op::INFO, &NoParams {}).await?;
     let members = info.cluster.map(|cluster| cluster.members);
     Ok(match members.unwrap_or_default().as_slice() {
@@ -99,16 +99,16 @@ pub(super) async fn addresses(session: &Session) -> Result<Vec<String>, Error> {
     })
 }
 
-pub(super) async fn connect(session: &Session, addr: String) -> Result<Member, Error> {
+pub(super) async fn connect(session: &CliSession, addr: String) -> Result<KeyMember, Error> {
     let options = ClientOptions {
         addrs: vec![addr.clone()],
         ..session.own_options()
     };
     let client = session.connect(options).await?;
-    Ok(Member { addr, client })
+    Ok(KeyMember { addr, client })
 }
 
-impl Member {
+impl KeyMember {
     async fn rotate(&self, switch: Option<bool>) -> Result<RotateKeyResult, Error> {
         let answer = self.client.rotate_key(&RotateKey { switch }).await;
         match answer.map_err(from_client) {

@@ -7,11 +7,11 @@ use rstmdb_rcp::message::op;
 use rstmdb_rcp::{Code, text};
 use serde_json::value::RawValue;
 
-use crate::session::Session;
-use crate::session::hint::About;
+use crate::session::CliSession;
+use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
-pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(), Error> {
+pub(super) async fn put(session: &CliSession, args: args::PutMachineArgs) -> Result<(), Error> {
     let file = definition(&args.definition)?;
     let name = args.name.or(file.name).ok_or_else(|| {
         Error::Usage("the machine has no name: give --name, or put `name` into the file".to_owned())
@@ -26,14 +26,14 @@ pub(super) async fn put(session: &Session, args: args::PutMachine) -> Result<(),
     session.show(op::PUT_MACHINE, &params).await
 }
 
-struct File {
+struct MachineFile {
     name: Option<String>,
     version: Option<u32>,
     definition: Box<RawValue>,
 }
 
 /// JSON, `@file`, `-`, or the path of a file.
-fn definition(argument: &str) -> Result<File, Error> {
+fn definition(argument: &str) -> Result<MachineFile, Error> {
     let is_json = argument.trim_start().starts_with(['{', '[']);
     let (source, written) = match argument.strip_prefix('@') {
         _ if is_json => ("DEFINITION", argument.to_owned()),
@@ -45,7 +45,7 @@ fn definition(argument: &str) -> Result<File, Error> {
     };
     let named = document::read_definition(&written).map_err(|error| wrong(&error))?;
     let definition = RawValue::from_string(named.text).map_err(|error| wrong(&error))?;
-    Ok(File {
+    Ok(MachineFile {
         name: named.name,
         version: named.version,
         definition,
@@ -53,7 +53,11 @@ fn definition(argument: &str) -> Result<File, Error> {
 }
 
 /// The version behind the highest one, or the highest one itself if it is the same definition: then nothing is put.
-async fn next_version(session: &Session, name: &str, definition: &RawValue) -> Result<u32, Error> {
+async fn next_version(
+    session: &CliSession,
+    name: &str,
+    definition: &RawValue,
+) -> Result<u32, Error> {
     let params = GetMachine {
         machine: name.into(),
         ..GetMachine::default()
@@ -85,19 +89,19 @@ async fn next_version(session: &Session, name: &str, definition: &RawValue) -> R
     }
 }
 
-pub(super) async fn get(session: &Session, args: &args::GetMachine) -> Result<(), Error> {
+pub(super) async fn get(session: &CliSession, args: &args::GetMachineArgs) -> Result<(), Error> {
     let params = GetMachine {
         machine: args.name().into(),
         version: args.version(),
         read: args.freshness.options(),
     };
     match session.show(op::GET_MACHINE, &params).await {
-        Err(error) => Err(session.with_hint(error, About::default()).await),
+        Err(error) => Err(session.with_hint(error, HintAbout::default()).await),
         done => done,
     }
 }
 
-pub(super) async fn list(session: &Session, args: &args::ListMachines) -> Result<(), Error> {
+pub(super) async fn list(session: &CliSession, args: &args::ListMachinesArgs) -> Result<(), Error> {
     let params = ListMachines {
         read: args.freshness.options(),
         ..ListMachines::default()

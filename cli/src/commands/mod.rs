@@ -15,60 +15,60 @@ mod watches;
 
 use clap::CommandFactory;
 
-use crate::args::{Cli, Command, Completions};
-use crate::session::Session;
+use crate::args::{Cli, CliCommand, CompletionsArgs};
+use crate::session::CliSession;
 use crate::{Error, audit, backup, bench, load};
 
 /// Runs one command.
-pub async fn run(session: &Session, command: Command) -> Result<(), Error> {
+pub async fn run(session: &CliSession, command: CliCommand) -> Result<(), Error> {
     match command {
         // The program itself starts the REPL, so this command arrives here only from within a REPL.
-        Command::Repl => Err(Error::Usage("the REPL is running already".to_owned())),
-        Command::Ping => server::ping(session).await,
-        Command::Info => server::info(session).await,
-        Command::HashToken(args) => server::hash_token(session, args),
-        Command::ReplicationStatus => server::replication_status(session).await,
-        Command::Cluster(args) => Box::pin(cluster::run(session, args)).await,
-        Command::PutMachine(args) => machines::put(session, args).await,
-        Command::GetMachine(args) => machines::get(session, &args).await,
-        Command::ListMachines(args) => machines::list(session, &args).await,
-        Command::CreateInstance(args) => instances::create(session, args).await,
-        Command::GetInstance(args) => instances::get(session, args).await,
-        Command::ListInstances(args) => instances::list(session, args).await,
-        Command::DeleteInstance(args) => instances::delete(session, args).await,
-        Command::ApplyEvent(args) => events::apply(session, args).await,
-        Command::Allowed(args) => asking::allowed(session, args).await,
-        Command::Explain(args) => asking::explain(session, args).await,
-        Command::Batch(args) => events::batch(session, args).await,
-        Command::WatchInstance(args) => watches::instance(session, args).await,
-        Command::WatchAll(args) => watches::all(session, args).await,
-        Command::Unwatch(args) => watches::unwatch(session, &args),
-        Command::Automation(args) => server::automation::run(session, args).await,
-        Command::Clock(args) => server::clock::run(session, args).await,
-        Command::Timers(args) => server::timers::run(session, args).await,
-        Command::Lock(args) => Box::pin(server::locks::run(session, args)).await,
-        Command::FlushAll(args) => storage::flush_all(session, args).await,
-        Command::WalRead(args) => storage::wal_read(session, &args).await,
-        Command::Ancestors(args) => storage::ancestors(session, &args).await,
-        Command::WalStats => storage::wal_stats(session).await,
-        Command::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
-        Command::Compact(args) => storage::compact(session, &args).await,
-        Command::RotateKey => keys::rotate(session).await,
-        Command::Reload => server::reload::run(session).await,
-        Command::Load(args) => load::run(session, args).await,
-        Command::Export(args) => log::export(session, args).await,
-        Command::Backup(args) => backup::run(session, &args).await,
-        Command::Diagram(args) => diagram::run(session, args).await,
-        Command::History(args) => log::history(session, args).await,
-        Command::AuditHead(args) => audit::head(session, &args).await,
-        Command::AuditProof(args) => audit::proof(session, &args).await,
-        Command::Bench(args) => bench::run(session, args).await,
-        Command::Offline(command) => offline::run(session, &command),
-        Command::Completions(args) => completions(session, &args),
+        CliCommand::Repl => Err(Error::Usage("the REPL is running already".to_owned())),
+        CliCommand::Ping => server::ping(session).await,
+        CliCommand::Info => server::info(session).await,
+        CliCommand::HashToken(args) => server::hash_token(session, args),
+        CliCommand::ReplicationStatus => server::replication_status(session).await,
+        CliCommand::Cluster(args) => Box::pin(cluster::run(session, args)).await,
+        CliCommand::PutMachine(args) => machines::put(session, args).await,
+        CliCommand::GetMachine(args) => machines::get(session, &args).await,
+        CliCommand::ListMachines(args) => machines::list(session, &args).await,
+        CliCommand::CreateInstance(args) => instances::create(session, args).await,
+        CliCommand::GetInstance(args) => instances::get(session, args).await,
+        CliCommand::ListInstances(args) => instances::list(session, args).await,
+        CliCommand::DeleteInstance(args) => instances::delete(session, args).await,
+        CliCommand::ApplyEvent(args) => events::apply(session, args).await,
+        CliCommand::Allowed(args) => asking::allowed(session, args).await,
+        CliCommand::Explain(args) => asking::explain(session, args).await,
+        CliCommand::Batch(args) => events::batch(session, args).await,
+        CliCommand::WatchInstance(args) => watches::instance(session, args).await,
+        CliCommand::WatchAll(args) => watches::all(session, args).await,
+        CliCommand::Unwatch(args) => watches::unwatch(session, &args),
+        CliCommand::Automation(args) => server::automation::run(session, args).await,
+        CliCommand::Clock(args) => server::clock::run(session, args).await,
+        CliCommand::Timers(args) => server::timers::run(session, args).await,
+        CliCommand::Lock(args) => Box::pin(server::locks::run(session, args)).await,
+        CliCommand::FlushAll(args) => storage::flush_all(session, args).await,
+        CliCommand::WalRead(args) => storage::wal_read(session, &args).await,
+        CliCommand::Ancestors(args) => storage::ancestors(session, &args).await,
+        CliCommand::WalStats => storage::wal_stats(session).await,
+        CliCommand::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,
+        CliCommand::Compact(args) => storage::compact(session, &args).await,
+        CliCommand::RotateKey => keys::rotate(session).await,
+        CliCommand::Reload => server::reload::run(session).await,
+        CliCommand::Load(args) => load::run(session, args).await,
+        CliCommand::Export(args) => log::export(session, args).await,
+        CliCommand::Backup(args) => backup::run(session, &args).await,
+        CliCommand::Diagram(args) => diagram::run(session, args).await,
+        CliCommand::History(args) => log::history(session, args).await,
+        CliCommand::AuditHead(args) => audit::head(session, &args).await,
+        CliCommand::AuditProof(args) => audit::proof(session, &args).await,
+        CliCommand::Bench(args) => bench::run(session, args).await,
+        CliCommand::Offline(command) => offline::run(session, &command),
+        CliCommand::Completions(args) => completions(session, &args),
     }
 }
 
-fn completions(session: &Session, args: &Completions) -> Result<(), Error> {
+fn completions(session: &CliSession, args: &CompletionsArgs) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rstmdb-cli", &mut script);
     session.out.line(&String::from_utf8_lossy(&script))

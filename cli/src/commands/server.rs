@@ -13,11 +13,11 @@ use rstmdb_rcp::message::session::NoParams;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
-use crate::args::HashToken;
+use crate::args::HashTokenArgs;
 use crate::input::{self, STDIN};
-use crate::session::Session;
+use crate::session::CliSession;
 
-pub(super) async fn ping(session: &Session) -> Result<(), Error> {
+pub(super) async fn ping(session: &CliSession) -> Result<(), Error> {
     let client = session.client().await?;
     let begin = Instant::now();
     let answer = session.call(op::PING, &NoParams {}).await?;
@@ -32,15 +32,15 @@ pub(super) async fn ping(session: &Session) -> Result<(), Error> {
         .line(&format!("{pong} from {address} in {millis:.2} ms"))
 }
 
-pub(super) async fn info(session: &Session) -> Result<(), Error> {
+pub(super) async fn info(session: &CliSession) -> Result<(), Error> {
     session.show(op::INFO, &NoParams {}).await
 }
 
-pub(super) async fn replication_status(session: &Session) -> Result<(), Error> {
+pub(super) async fn replication_status(session: &CliSession) -> Result<(), Error> {
     session.show(op::REPLICATION_STATUS, &NoParams {}).await
 }
 
-pub(super) fn hash_token(session: &Session, args: HashToken) -> Result<(), Error> {
+pub(super) fn hash_token(session: &CliSession, args: HashTokenArgs) -> Result<(), Error> {
     let token = match args.plain_token {
         Some(token) => token,
         None => input::read_to_string(STDIN)?,

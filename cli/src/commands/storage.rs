@@ -7,10 +7,10 @@ use rstmdb_rcp::message::session::NoParams;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
 use rstmdb_rcp::message::storage::{Compact, FlushAll, SnapshotInstance, WalRead};
 
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 
-pub(super) async fn wal_read(session: &Session, args: &args::WalRead) -> Result<(), Error> {
+pub(super) async fn wal_read(session: &CliSession, args: &args::WalReadArgs) -> Result<(), Error> {
     let params = WalRead {
         from_offset: args.from_offset,
         limit: args.limit.map(u64::from),
@@ -19,7 +19,10 @@ pub(super) async fn wal_read(session: &Session, args: &args::WalRead) -> Result<
     session.show(op::WAL_READ, &params).await
 }
 
-pub(super) async fn ancestors(session: &Session, args: &args::Ancestors) -> Result<(), Error> {
+pub(super) async fn ancestors(
+    session: &CliSession,
+    args: &args::AncestorsArgs,
+) -> Result<(), Error> {
     let params = Ancestors {
         offset: args.offset,
         limit: args.limit.map(u64::from),
@@ -27,13 +30,13 @@ pub(super) async fn ancestors(session: &Session, args: &args::Ancestors) -> Resu
     session.show(op::ANCESTORS, &params).await
 }
 
-pub(super) async fn wal_stats(session: &Session) -> Result<(), Error> {
+pub(super) async fn wal_stats(session: &CliSession) -> Result<(), Error> {
     session.show(op::WAL_STATS, &NoParams {}).await
 }
 
 pub(super) async fn snapshot_instance(
-    session: &Session,
-    args: args::InstanceId,
+    session: &CliSession,
+    args: args::InstanceIdArgs,
 ) -> Result<(), Error> {
     let params = SnapshotInstance {
         instance_id: args.instance_id.into(),
@@ -41,14 +44,14 @@ pub(super) async fn snapshot_instance(
     session.show(op::SNAPSHOT_INSTANCE, &params).await
 }
 
-pub(super) async fn compact(session: &Session, args: &args::Compact) -> Result<(), Error> {
+pub(super) async fn compact(session: &CliSession, args: &args::CompactArgs) -> Result<(), Error> {
     let params = Compact {
         force_snapshot: args.force.then_some(true),
     };
     session.show(op::COMPACT, &params).await
 }
 
-pub(super) async fn flush_all(session: &Session, args: args::FlushAll) -> Result<(), Error> {
+pub(super) async fn flush_all(session: &CliSession, args: args::FlushAllArgs) -> Result<(), Error> {
     if !args.yes && !args.ask.dry_run {
         confirm()?;
     }

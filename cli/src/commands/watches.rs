@@ -4,10 +4,13 @@
 use rstmdb_rcp::client::{Watch, WatchItem};
 use rstmdb_rcp::message::watch::{Include, Progress, WatchAll, WatchInstance};
 
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 use crate::{Error, args};
 
-pub(super) async fn instance(session: &Session, args: args::WatchInstance) -> Result<(), Error> {
+pub(super) async fn instance(
+    session: &CliSession,
+    args: args::WatchInstanceArgs,
+) -> Result<(), Error> {
     let params = WatchInstance {
         instance_id: args.instance_id.into(),
         include_ctx: args.how.no_ctx.then_some(false),
@@ -20,7 +23,7 @@ pub(super) async fn instance(session: &Session, args: args::WatchInstance) -> Re
     follow(session, watch.map_err(from_client)?, args.how.progress).await
 }
 
-pub(super) async fn all(session: &Session, args: args::WatchAll) -> Result<(), Error> {
+pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Result<(), Error> {
     let names = |names: Vec<String>| names.into_iter().map(Into::into).collect();
     let params = WatchAll {
         machines: names(args.machines),
@@ -44,7 +47,7 @@ fn include(kinds: &[args::WatchedKind]) -> Option<Vec<Include>> {
     (!include.is_empty()).then_some(include)
 }
 
-pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Error> {
+pub(super) fn unwatch(session: &CliSession, args: &args::UnwatchArgs) -> Result<(), Error> {
     let Some(watches) = &session.watches else {
         let message = "unwatch works in the REPL only; Ctrl-C ends a watch of the command line";
         return Err(Error::Usage(message.to_owned()));
@@ -58,7 +61,7 @@ pub(super) fn unwatch(session: &Session, args: &args::Unwatch) -> Result<(), Err
         })
 }
 
-async fn follow(session: &Session, watch: Watch, progress: bool) -> Result<(), Error> {
+async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<(), Error> {
     if let Some(watches) = &session.watches {
         session.out.json(watch.started().get())?;
         watches.begin(watch);
@@ -70,7 +73,7 @@ async fn follow(session: &Session, watch: Watch, progress: bool) -> Result<(), E
     }
 }
 
-async fn print(session: &Session, mut watch: Watch, progress: bool) -> Result<(), Error> {
+async fn print(session: &CliSession, mut watch: Watch, progress: bool) -> Result<(), Error> {
     if progress {
         session.out.line(watch.started().get())?;
     }

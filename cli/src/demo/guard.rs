@@ -16,14 +16,14 @@ while read -r line; do pids=$line; done
 
 /// The shell. It ends once this is dropped.
 #[derive(Debug)]
-pub struct Guard {
+pub struct DemoGuard {
     shell: Child,
     pipe: Option<ChildStdin>,
 }
 
-impl Guard {
+impl DemoGuard {
     /// Starts the shell, without any process to end yet.
-    pub fn start() -> Result<Guard, Error> {
+    pub fn start() -> Result<DemoGuard, Error> {
         let failed = |error| {
             Error::Failed(format!(
                 "cannot start sh, which ends the nodes if this program is killed: {error}"
@@ -39,7 +39,7 @@ impl Guard {
             .spawn()
             .map_err(failed)?;
         let pipe = shell.stdin.take();
-        Ok(Guard { shell, pipe })
+        Ok(DemoGuard { shell, pipe })
     }
 
     /// Replaces the list of the processes to end.
@@ -52,7 +52,7 @@ impl Guard {
     }
 }
 
-impl Drop for Guard {
+impl Drop for DemoGuard {
     fn drop(&mut self) {
         drop(self.pipe.take());
         // The shell then ends at once.
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn when_the_pipe_closes_the_processes_it_was_told_of_last_are_killed() {
         let (mut spared, mut killed) = (sleeper(), sleeper());
-        let mut guard = Guard::start().unwrap();
+        let mut guard = DemoGuard::start().unwrap();
         guard.watch([spared.id(), killed.id()].into_iter());
         guard.watch([killed.id()].into_iter());
         // Close the pipe, as the kernel does for a killed process.
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn told_of_none_it_kills_none() {
         let mut spared = sleeper();
-        let mut guard = Guard::start().unwrap();
+        let mut guard = DemoGuard::start().unwrap();
         guard.watch([spared.id()].into_iter());
         guard.watch(std::iter::empty());
         drop(guard);

@@ -21,10 +21,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::Error;
-use crate::args::Demo;
-use crate::session::Session;
-use nodes::Nodes;
-use plan::Plan;
+use crate::args::DemoArgs;
+use crate::session::CliSession;
+use nodes::DemoNodes;
+use plan::DemoPlan;
 
 /// The server program's name.
 const SERVER: &str = "rstmdb";
@@ -34,7 +34,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the demo until a signal ends it.
-pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
+pub async fn run(session: &CliSession, args: &DemoArgs) -> Result<(), Error> {
     if session.watches.is_some() {
         let message = "cluster demo runs until Ctrl-C; start it outside of the REPL";
         return Err(Error::Usage(message.to_owned()));
@@ -51,8 +51,8 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
         (None, Some(temporary)) => temporary.path(),
         (None, None) => return Err(Error::Failed("no folder can be used".to_owned())),
     };
-    let plan = Plan::open(dir, args.nodes, args.base_port)?;
-    let mut nodes = Nodes::start(&plan, &program).await?;
+    let plan = DemoPlan::open(dir, args.nodes, args.base_port)?;
+    let mut nodes = DemoNodes::start(&plan, &program).await?;
     let outcome = stay(session, &plan, &program, &mut nodes, &mut signals).await;
     if outcome.is_ok() {
         eprintln!("ending {}…", count(nodes.running()));
@@ -76,10 +76,10 @@ pub async fn run(session: &Session, args: &Demo) -> Result<(), Error> {
 
 /// Waits for a leader, prints the nodes, and runs until a signal.
 async fn stay(
-    session: &Session,
-    plan: &Plan,
+    session: &CliSession,
+    plan: &DemoPlan,
     program: &Path,
-    nodes: &mut Nodes,
+    nodes: &mut DemoNodes,
     signals: &mut Signals,
 ) -> Result<(), Error> {
     let ready = timeout(READY_WITHIN, leader(plan));
@@ -100,7 +100,7 @@ async fn stay(
         }
     }
     if session.out.json {
-        session.out.json_line(&Facts::of(plan, nodes))?;
+        session.out.json_line(&DemoFacts::of(plan, nodes))?;
     } else {
         session.out.line(&describe(plan, nodes))?;
     }
@@ -113,7 +113,7 @@ async fn stay(
 }
 
 /// Returns once a linearizable read is answered, which takes a leader.
-async fn leader(plan: &Plan) {
+async fn leader(plan: &DemoPlan) {
     let options = ClientOptions {
         addrs: plan
             .nodes
@@ -134,7 +134,7 @@ async fn leader(plan: &Plan) {
     }
 }
 
-fn not_ready(plan: &Plan) -> String {
+fn not_ready(plan: &DemoPlan) -> String {
     format!(
         "the cluster has no leader after {} s; see the logs: {}",
         READY_WITHIN.as_secs(),
@@ -205,7 +205,7 @@ fn count(nodes: usize) -> String {
 
 /// The addresses and processes, for a program that starts a demo.
 #[derive(Serialize)]
-struct Facts<'a> {
+struct DemoFacts<'a> {
     dir: &'a Path,
     server: String,
     nodes: Vec<NodeFacts<'a>>,
@@ -214,19 +214,19 @@ struct Facts<'a> {
 #[derive(Serialize)]
 struct NodeFacts<'a> {
     #[serde(flatten)]
-    node: &'a plan::Node,
+    node: &'a plan::DemoNode,
     pid: Option<u32>,
     log: PathBuf,
 }
 
-impl<'a> Facts<'a> {
-    fn of(plan: &'a Plan, nodes: &Nodes) -> Facts<'a> {
-        let node = |node: &'a plan::Node| NodeFacts {
+impl<'a> DemoFacts<'a> {
+    fn of(plan: &'a DemoPlan, nodes: &DemoNodes) -> DemoFacts<'a> {
+        let node = |node: &'a plan::DemoNode| NodeFacts {
             node,
             pid: nodes.pid(node.node_id),
             log: plan.folder(node).join(plan::LOG),
         };
-        Facts {
+        DemoFacts {
             dir: &plan.dir,
             server: plan.server_list(),
             nodes: plan.nodes.iter().map(node).collect(),
@@ -234,9 +234,9 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn describe(plan: &Plan, nodes: &Nodes) -> String {
+fn describe(plan: &DemoPlan, nodes: &DemoNodes) -> String {
     let mut table =
-        crate::render::table::Table::new(["node", "RCP address", "metrics", "pid", "log"]);
+        crate::render::table::TextTable::new(["node", "RCP address", "metrics", "pid", "log"]);
     for node in &plan.nodes {
         let pid = nodes.pid(node.node_id);
         table.push([

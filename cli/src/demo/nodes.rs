@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::guard::Guard;
-use super::plan::{CONFIG, LOG, Node, Plan};
+use super::guard::DemoGuard;
+use super::plan::{CONFIG, DemoNode, DemoPlan, LOG};
 use crate::Error;
 
 /// How long a node may take to end after SIGTERM.
@@ -20,32 +20,32 @@ const END_WITHIN: Duration = Duration::from_secs(10);
 const LOG_LINES_SHOWN: usize = 5;
 
 /// The nodes' processes. Dropping it kills those that run.
-pub struct Nodes {
-    running: Vec<Running>,
-    guard: Guard,
+pub struct DemoNodes {
+    running: Vec<RunningNode>,
+    guard: DemoGuard,
 }
 
-struct Running {
+struct RunningNode {
     node_id: u64,
     child: Child,
 }
 
 /// A node whose process ended.
-pub struct Ended {
+pub struct EndedNode {
     node_id: u64,
     status: std::io::Result<ExitStatus>,
 }
 
-impl Nodes {
+impl DemoNodes {
     /// Starts every node of the plan.
-    pub async fn start(plan: &Plan, program: &Path) -> Result<Nodes, Error> {
-        let mut nodes = Nodes {
+    pub async fn start(plan: &DemoPlan, program: &Path) -> Result<DemoNodes, Error> {
+        let mut nodes = DemoNodes {
             running: Vec::new(),
-            guard: Guard::start()?,
+            guard: DemoGuard::start()?,
         };
         for node in &plan.nodes {
             match spawn(plan, node, program) {
-                Ok(child) => nodes.running.push(Running {
+                Ok(child) => nodes.running.push(RunningNode {
                     node_id: node.node_id,
                     child,
                 }),
@@ -75,7 +75,7 @@ impl Nodes {
     }
 
     /// Waits until a node ends; forever if no node runs. Dropping the future loses nothing.
-    pub async fn next_ended(&mut self) -> Ended {
+    pub async fn next_ended(&mut self) -> EndedNode {
         let mut waits: FuturesUnordered<_> = self
             .running
             .iter_mut()
@@ -87,7 +87,7 @@ impl Nodes {
         drop(waits);
         self.running.retain(|node| node.node_id != node_id);
         self.tell_guard();
-        Ended { node_id, status }
+        EndedNode { node_id, status }
     }
 
     /// Asks all nodes to end, and kills those that do not end in time.
@@ -130,7 +130,7 @@ impl Nodes {
     }
 }
 
-fn spawn(plan: &Plan, node: &Node, program: &Path) -> std::io::Result<Child> {
+fn spawn(plan: &DemoPlan, node: &DemoNode, program: &Path) -> std::io::Result<Child> {
     let folder = plan.folder(node);
     let log = File::options()
         .create(true)
@@ -155,9 +155,9 @@ fn spawn(plan: &Plan, node: &Node, program: &Path) -> std::io::Result<Child> {
     command.spawn()
 }
 
-impl Ended {
+impl EndedNode {
     /// What happened, the end of its log, and how to start it again.
-    pub fn report(&self, plan: &Plan, program: &Path) -> String {
+    pub fn report(&self, plan: &DemoPlan, program: &Path) -> String {
         let how = match &self.status {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),

@@ -33,16 +33,16 @@ const NODES: u8 = 3;
 
 /// What is to run.
 #[derive(Debug)]
-pub struct Plan {
+pub struct DemoPlan {
     /// Absolute.
     pub dir: PathBuf,
     /// By id.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<DemoNode>,
 }
 
 /// One node. Its addresses stay what they are: the cluster remembers them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
+pub struct DemoNode {
     /// From 1.
     pub node_id: u64,
     /// Where clients reach it.
@@ -56,12 +56,12 @@ pub struct Node {
 /// The content of [`DEMO_FILE`].
 #[derive(Serialize, Deserialize)]
 struct DemoFile {
-    nodes: Vec<Node>,
+    nodes: Vec<DemoNode>,
 }
 
-impl Plan {
+impl DemoPlan {
     /// The demo in `dir`, or a new one.
-    pub fn open(dir: &Path, nodes: Option<u8>, base_port: Option<u16>) -> Result<Plan, Error> {
+    pub fn open(dir: &Path, nodes: Option<u8>, base_port: Option<u16>) -> Result<DemoPlan, Error> {
         fs::create_dir_all(dir).map_err(|error| cannot(dir, "be made", &error))?;
         let dir = fs::canonicalize(dir).map_err(|error| cannot(dir, "be read", &error))?;
         let file = dir.join(DEMO_FILE);
@@ -73,14 +73,14 @@ impl Plan {
                         file.display()
                     ))
                 })?;
-                Plan {
+                DemoPlan {
                     dir,
                     nodes: known.nodes,
                 }
                 .reopened(nodes, base_port)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let plan = Plan {
+                let plan = DemoPlan {
                     nodes: new_nodes(nodes.unwrap_or(NODES), base_port)?,
                     dir,
                 };
@@ -92,7 +92,7 @@ impl Plan {
     }
 
     /// Where a node's files are.
-    pub fn folder(&self, node: &Node) -> PathBuf {
+    pub fn folder(&self, node: &DemoNode) -> PathBuf {
         self.dir.join(format!("node{}", node.node_id))
     }
 
@@ -103,7 +103,7 @@ impl Plan {
     }
 
     /// Checks that the options fit the existing demo.
-    fn reopened(self, nodes: Option<u8>, base_port: Option<u16>) -> Result<Plan, Error> {
+    fn reopened(self, nodes: Option<u8>, base_port: Option<u16>) -> Result<DemoPlan, Error> {
         let there = self.nodes.len();
         let wrong = |problem: String| {
             let message = format!("{problem}; leave the option out, or use another --dir",);
@@ -125,7 +125,7 @@ impl Plan {
                 self.server_list()
             ));
         }
-        for addr in self.nodes.iter().flat_map(Node::addresses) {
+        for addr in self.nodes.iter().flat_map(DemoNode::addresses) {
             TcpListener::bind(addr).map_err(|error| {
                 Error::Failed(format!(
                     "cannot use {addr}, an address of the demo in {}: {error}. Perhaps the demo runs already",
@@ -149,7 +149,7 @@ impl Plan {
         write(&self.dir.join(DEMO_FILE), &text)
     }
 
-    fn config(&self, node: &Node) -> String {
+    fn config(&self, node: &DemoNode) -> String {
         let peers: String = self
             .nodes
             .iter()
@@ -175,13 +175,13 @@ impl Plan {
     }
 }
 
-impl Node {
+impl DemoNode {
     fn addresses(&self) -> [&str; 3] {
         [&self.rcp_addr, &self.peer_addr, &self.metrics_addr]
     }
 }
 
-fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
+fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<DemoNode>, Error> {
     let ports = match base_port {
         Some(base) => (base..=u16::MAX).take(usize::from(count) * 3).collect(),
         None => free_ports(usize::from(count) * 3)?,
@@ -197,7 +197,7 @@ fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<Node>, Error> {
     let addresses = clients.iter().zip(peers).zip(metrics);
     Ok((1..)
         .zip(addresses)
-        .map(|(node_id, ((client, peer), metrics))| Node {
+        .map(|(node_id, ((client, peer), metrics))| DemoNode {
             node_id,
             rcp_addr: address(*client),
             peer_addr: address(*peer),
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn a_demo_from_a_base_port_has_its_ports_in_order_and_a_configuration_each() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = Plan::open(dir.path(), Some(2), Some(7401)).unwrap();
+        let plan = DemoPlan::open(dir.path(), Some(2), Some(7401)).unwrap();
         assert_eq!(plan.server_list(), "127.0.0.1:7401,127.0.0.1:7402");
         let config = fs::read_to_string(dir.path().join("node2").join(CONFIG)).unwrap();
         let expected = "\
@@ -293,20 +293,20 @@ logging:
     #[test]
     fn free_ports_are_all_different_and_three_nodes_are_the_default() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = Plan::open(dir.path(), None, None).unwrap();
+        let plan = DemoPlan::open(dir.path(), None, None).unwrap();
         assert_eq!(plan.nodes.len(), 3);
-        let addresses: HashSet<&str> = plan.nodes.iter().flat_map(Node::addresses).collect();
+        let addresses: HashSet<&str> = plan.nodes.iter().flat_map(DemoNode::addresses).collect();
         assert_eq!(addresses.len(), 9);
     }
 
     #[test]
     fn a_second_demo_in_the_folder_is_the_same_one_and_keeps_changes_made_by_hand() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Plan::open(dir.path(), Some(5), None).unwrap();
+        let first = DemoPlan::open(dir.path(), Some(5), None).unwrap();
         let config = first.folder(&first.nodes[4]).join(CONFIG);
         fs::write(&config, "changed").unwrap();
         for nodes in [None, Some(5)] {
-            let second = Plan::open(dir.path(), nodes, None).unwrap();
+            let second = DemoPlan::open(dir.path(), nodes, None).unwrap();
             assert_eq!(second.nodes, first.nodes);
         }
         assert_eq!(fs::read_to_string(&config).unwrap(), "changed");
@@ -315,21 +315,23 @@ logging:
     #[test]
     fn what_does_not_fit_the_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = Plan::open(dir.path(), Some(3), None).unwrap();
-        let error = Plan::open(dir.path(), Some(5), None).unwrap_err();
+        let plan = DemoPlan::open(dir.path(), Some(3), None).unwrap();
+        let error = DemoPlan::open(dir.path(), Some(5), None).unwrap_err();
         assert!(error.to_string().contains("a demo of 3 nodes"), "{error}");
-        let error = Plan::open(dir.path(), None, Some(1)).unwrap_err();
+        let error = DemoPlan::open(dir.path(), None, Some(1)).unwrap_err();
         assert!(error.to_string().contains("listens at"), "{error}");
         assert_eq!(error.exit_code(), 2);
         let _running = TcpListener::bind(&plan.nodes[1].peer_addr).unwrap();
-        let error = Plan::open(dir.path(), None, None).unwrap_err();
+        let error = DemoPlan::open(dir.path(), None, None).unwrap_err();
         assert!(
             error.to_string().contains(&plan.nodes[1].peer_addr),
             "{error}"
         );
         fs::write(dir.path().join(DEMO_FILE), "{").unwrap();
         assert_eq!(
-            Plan::open(dir.path(), None, None).unwrap_err().exit_code(),
+            DemoPlan::open(dir.path(), None, None)
+                .unwrap_err()
+                .exit_code(),
             2
         );
     }
@@ -337,8 +339,8 @@ logging:
     #[test]
     fn ports_beyond_the_last_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let error = Plan::open(dir.path(), Some(9), Some(65_510)).unwrap_err();
+        let error = DemoPlan::open(dir.path(), Some(9), Some(65_510)).unwrap_err();
         assert_eq!(error.exit_code(), 2);
-        assert!(Plan::open(dir.path(), Some(8), Some(65_510)).is_ok());
+        assert!(DemoPlan::open(dir.path(), Some(8), Some(65_510)).is_ok());
     }
 }

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::reader::{Lane, Line, Lines};
+use super::reader::{LoadLane, LoadLine, LoadLines};
 use crate::Error;
 
 /// Where operations go.
 pub trait Sink {
     /// Runs one operation to its end, with all its retries.
-    fn send(&self, line: &Line) -> impl Future<Output = Result<Effect, Error>>;
+    fn send(&self, line: &LoadLine) -> impl Future<Output = Result<LoadEffect, Error>>;
 }
 
 /// What an operation did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effect {
+pub enum LoadEffect {
     /// It took effect.
     Applied,
     /// It had taken effect before, and changed nothing.
@@ -26,7 +26,7 @@ pub enum Effect {
 
 /// Bounds, and whether a refusal ends the load.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct LoadLimits {
     /// Operations sent and not answered.
     pub in_flight: usize,
     /// Operations read that wait for one before them.
@@ -38,7 +38,7 @@ pub struct Limits {
 /// Told of every operation that has ended.
 pub trait Observer {
     /// One has ended.
-    fn ended(&mut self, line: &Line, outcome: &Result<Effect, Error>);
+    fn ended(&mut self, line: &LoadLine, outcome: &Result<LoadEffect, Error>);
     /// A line could not be taken for an operation, and will be skipped.
     fn unreadable(&mut self, error: &Error);
 }
@@ -46,14 +46,14 @@ pub trait Observer {
 /// Runs all lines. Unless told to continue, stops at the first error: sends nothing more, waits for the
 /// operations in flight, and returns the error of the earliest line.
 pub async fn run<S: Sink>(
-    lines: &mut Lines,
+    lines: &mut LoadLines,
     sink: &S,
-    limits: Limits,
+    limits: LoadLimits,
     observer: &mut impl Observer,
 ) -> Result<(), Error> {
-    let mut lanes = Lanes::default();
+    let mut lanes = LoadLanes::default();
     let mut in_flight = FuturesUnordered::new();
-    let send = |line: Line| async move {
+    let send = |line: LoadLine| async move {
         let outcome = sink.send(&line).await;
         (line, outcome)
     };
@@ -93,7 +93,7 @@ pub async fn run<S: Sink>(
 
 /// Only a final refusal concerns a single operation. Without a connection or a leader the others fail as
 /// well. After an unknown outcome, continuing could apply operations in the wrong order.
-fn stops(error: &Error, limits: Limits) -> bool {
+fn stops(error: &Error, limits: LoadLimits) -> bool {
     !limits.continue_on_error || !matches!(error, Error::Refused(body) if !body.retryable)
 }
 
@@ -108,9 +108,9 @@ fn keep_earliest(failure: &mut Option<(u64, Error)>, number: u64, error: Error) 
 
 /// The operations in flight, and those that wait for them.
 #[derive(Debug, Default)]
-struct Lanes {
+struct LoadLanes {
     /// The instances that have an operation in flight, each with the operations that wait for it.
-    instances: HashMap<Arc<str>, VecDeque<Line>>,
+    instances: HashMap<Arc<str>, VecDeque<LoadLine>>,
     /// Operations in flight without a lane.
     free: usize,
     /// Operations that wait in lanes.
@@ -123,24 +123,24 @@ enum Barrier {
     #[default]
     Open,
     /// To be sent once nothing is in flight.
-    Waiting(Line),
+    Waiting(LoadLine),
     InFlight,
 }
 
-impl Lanes {
+impl LoadLanes {
     /// Whether the lines after a barrier have to wait.
     fn is_closed(&self) -> bool {
         !matches!(self.barrier, Barrier::Open)
     }
 
     /// Takes a line; returns it if it may be sent now. Must not be called while closed.
-    fn admit(&mut self, line: Line) -> Option<Line> {
+    fn admit(&mut self, line: LoadLine) -> Option<LoadLine> {
         match &line.lane {
-            Lane::Free => {
+            LoadLane::Free => {
                 self.free += 1;
                 Some(line)
             }
-            Lane::Instance(id) => {
+            LoadLane::Instance(id) => {
                 if let Some(queue) = self.instances.get_mut(id) {
                     queue.push_back(line);
                     self.waiting += 1;
@@ -149,7 +149,7 @@ impl Lanes {
                 self.instances.insert(id.clone(), VecDeque::new());
                 Some(line)
             }
-            Lane::Barrier => {
+            LoadLane::Barrier => {
                 self.barrier = Barrier::Waiting(line);
                 self.pass_barrier()
             }
@@ -157,11 +157,11 @@ impl Lanes {
     }
 
     /// Takes note that a line has ended; returns the one that may be sent instead.
-    fn ended(&mut self, lane: &Lane) -> Option<Line> {
+    fn ended(&mut self, lane: &LoadLane) -> Option<LoadLine> {
         match lane {
-            Lane::Free => self.free -= 1,
-            Lane::Barrier => self.barrier = Barrier::Open,
-            Lane::Instance(id) => {
+            LoadLane::Free => self.free -= 1,
+            LoadLane::Barrier => self.barrier = Barrier::Open,
+            LoadLane::Instance(id) => {
                 if let Some(next) = self.instances.get_mut(id).and_then(VecDeque::pop_front) {
                     self.waiting -= 1;
                     return Some(next);
@@ -172,7 +172,7 @@ impl Lanes {
         self.pass_barrier()
     }
 
-    fn pass_barrier(&mut self) -> Option<Line> {
+    fn pass_barrier(&mut self) -> Option<LoadLine> {
         if self.free > 0 || !self.instances.is_empty() {
             return None;
         }

@@ -21,7 +21,7 @@ struct FakeSink {
 }
 
 impl Sink for FakeSink {
-    async fn send(&self, line: &Line) -> Result<Effect, Error> {
+    async fn send(&self, line: &LoadLine) -> Result<LoadEffect, Error> {
         self.log.borrow_mut().push((line.number, "sent"));
         self.in_flight.set(self.in_flight.get() + 1);
         self.most_in_flight
@@ -43,7 +43,7 @@ impl Sink for FakeSink {
         if self.lose.contains(&line.number) {
             return Err(Error::Timeout("unknown".to_owned()));
         }
-        Ok(Effect::Applied)
+        Ok(LoadEffect::Applied)
     }
 }
 
@@ -68,7 +68,7 @@ struct Counts {
 }
 
 impl Observer for Counts {
-    fn ended(&mut self, _: &Line, outcome: &Result<Effect, Error>) {
+    fn ended(&mut self, _: &LoadLine, outcome: &Result<LoadEffect, Error>) {
         self.ended += 1;
         self.failed += u64::from(outcome.is_err());
     }
@@ -84,13 +84,17 @@ fn apply(id: &str) -> String {
 
 const BARRIER: &str = r#"{"op":"PUT_MACHINE","params":{}}"#;
 
-const LIMITS: Limits = Limits {
+const LIMITS: LoadLimits = LoadLimits {
     in_flight: 8,
     waiting: 32,
     continue_on_error: false,
 };
 
-async fn load(sink: &FakeSink, limits: Limits, texts: &[String]) -> (Result<(), Error>, Counts) {
+async fn load(
+    sink: &FakeSink,
+    limits: LoadLimits,
+    texts: &[String],
+) -> (Result<(), Error>, Counts) {
     let (sender, mut lines) = channel(texts.len().max(1));
     for (number, text) in (1..).zip(texts) {
         let line = parse(number, 0, text).map_err(|error| error.at_line(number));
@@ -180,7 +184,7 @@ async fn with_continue_on_error_the_rest_is_sent_all_the_same() {
     };
     let mut texts: Vec<String> = (0..30).map(|n| apply(&format!("i{}", n % 3))).collect();
     texts[9] = "nonsense".to_owned();
-    let limits = Limits {
+    let limits = LoadLimits {
         continue_on_error: true,
         ..LIMITS
     };
@@ -196,7 +200,7 @@ async fn an_unknown_outcome_stops_even_a_load_that_continues_on_errors() {
         ..FakeSink::default()
     };
     let texts: Vec<String> = (0..100).map(|_| apply("one")).collect();
-    let limits = Limits {
+    let limits = LoadLimits {
         continue_on_error: true,
         ..LIMITS
     };
@@ -213,7 +217,7 @@ async fn a_cluster_without_a_leader_stops_even_a_load_that_continues_on_errors()
         ..FakeSink::default()
     };
     let texts: Vec<String> = (0..100).map(|_| apply("one")).collect();
-    let limits = Limits {
+    let limits = LoadLimits {
         continue_on_error: true,
         ..LIMITS
     };

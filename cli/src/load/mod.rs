@@ -25,17 +25,17 @@ use std::time::Instant;
 
 use rstmdb_rcp::client::ClientOptions;
 
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
-use lanes::Limits;
-use progress::{Progress, Summary};
+use lanes::LoadLimits;
+use progress::{LoadProgress, LoadSummary};
 use sink::ClientSink;
 
 /// Lines that may wait for the one before them, for each operation in flight.
 const WAITING_PER_IN_FLIGHT: usize = 16;
 
 /// Runs the file.
-pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
+pub async fn run(session: &CliSession, args: args::LoadArgs) -> Result<(), Error> {
     let (mut lines, size) = reader::spawn(&args.file)?;
     let options = ClientOptions {
         timeout: args.retry_for.max(session.timeout()),
@@ -43,13 +43,13 @@ pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
     };
     let sink = ClientSink::connect(session, &options, args.connections as usize).await?;
     let in_flight = args.in_flight as usize;
-    let limits = Limits {
+    let limits = LoadLimits {
         in_flight,
         waiting: in_flight * WAITING_PER_IN_FLIGHT,
         continue_on_error: args.continue_on_error,
     };
     let begin = Instant::now();
-    let mut progress = Progress::new(size);
+    let mut progress = LoadProgress::new(size);
     let run = lanes::run(&mut lines, &sink, limits, &mut progress);
     let outcome = tokio::select! {
         outcome = run => outcome,
@@ -59,7 +59,7 @@ pub async fn run(session: &Session, args: args::Load) -> Result<(), Error> {
     };
     let totals = progress.finish();
     sink.close().await;
-    Summary::new(&totals, begin.elapsed()).print(session)?;
+    LoadSummary::new(&totals, begin.elapsed()).print(session)?;
     outcome?;
     if totals.refused > 0 {
         let refused = match totals.refused {

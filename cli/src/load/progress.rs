@@ -7,16 +7,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
-use super::lanes::{Effect, Observer};
-use super::reader::Line;
+use super::lanes::{LoadEffect, Observer};
+use super::reader::LoadLine;
 use crate::Error;
-use crate::session::Session;
+use crate::session::CliSession;
 
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
 /// What has ended so far.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Totals {
+pub struct LoadTotals {
     pub ops: u64,
     pub applied: u64,
     pub replayed: u64,
@@ -24,20 +24,20 @@ pub struct Totals {
 }
 
 /// Counts, and shows the counts on standard error.
-pub struct Progress {
-    totals: Totals,
+pub struct LoadProgress {
+    totals: LoadTotals,
     position: u64,
     bar: Option<ProgressBar>,
     begin: Instant,
     next_line: Instant,
 }
 
-impl Progress {
+impl LoadProgress {
     /// `size` is the file's, where it is known.
-    pub fn new(size: Option<u64>) -> Progress {
+    pub fn new(size: Option<u64>) -> LoadProgress {
         let begin = Instant::now();
-        Progress {
-            totals: Totals::default(),
+        LoadProgress {
+            totals: LoadTotals::default(),
             position: 0,
             bar: io::stderr().is_terminal().then(|| bar(size)),
             begin,
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Ends the display.
-    pub fn finish(self) -> Totals {
+    pub fn finish(self) -> LoadTotals {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -77,13 +77,13 @@ impl Progress {
     }
 }
 
-impl Observer for Progress {
-    fn ended(&mut self, line: &Line, outcome: &Result<Effect, Error>) {
+impl Observer for LoadProgress {
+    fn ended(&mut self, line: &LoadLine, outcome: &Result<LoadEffect, Error>) {
         self.totals.ops += 1;
         self.position = self.position.max(line.position);
         match outcome {
-            Ok(Effect::Applied) => self.totals.applied += 1,
-            Ok(Effect::Replayed) => self.totals.replayed += 1,
+            Ok(LoadEffect::Applied) => self.totals.applied += 1,
+            Ok(LoadEffect::Replayed) => self.totals.replayed += 1,
             Err(error) => {
                 self.totals.refused += 1;
                 self.say(&format!("line {}: {error}", line.number));
@@ -116,7 +116,7 @@ fn bar(size: Option<u64>) -> ProgressBar {
 
 /// What a load did, in the end.
 #[derive(Debug, Serialize)]
-pub struct Summary {
+pub struct LoadSummary {
     ops: u64,
     applied: u64,
     replayed: u64,
@@ -125,11 +125,11 @@ pub struct Summary {
     ops_per_second: u64,
 }
 
-impl Summary {
+impl LoadSummary {
     /// Of a load that took `elapsed`.
-    pub fn new(totals: &Totals, elapsed: Duration) -> Summary {
+    pub fn new(totals: &LoadTotals, elapsed: Duration) -> LoadSummary {
         let seconds = elapsed.as_secs_f64();
-        Summary {
+        LoadSummary {
             ops: totals.ops,
             applied: totals.applied,
             replayed: totals.replayed,
@@ -140,7 +140,7 @@ impl Summary {
     }
 
     /// As JSON for programs, as a sentence for people.
-    pub fn print(&self, session: &Session) -> Result<(), Error> {
+    pub fn print(&self, session: &CliSession) -> Result<(), Error> {
         if session.out.json {
             return session.out.json_line(self);
         }
@@ -170,18 +170,18 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_happened() {
-        let totals = Totals {
+        let totals = LoadTotals {
             ops: 73_088,
             applied: 70_000,
             replayed: 3_088,
             refused: 0,
         };
-        let summary = Summary::new(&totals, Duration::from_millis(2_000));
+        let summary = LoadSummary::new(&totals, Duration::from_millis(2_000));
         assert_eq!(
             summary.sentence(),
             "73088 operations in 2.0 s (36544/s): 70000 applied, 3088 replayed, 0 refused"
         );
-        let one = Summary { ops: 1, ..summary };
+        let one = LoadSummary { ops: 1, ..summary };
         assert!(one.sentence().starts_with("1 operation in "));
     }
 }

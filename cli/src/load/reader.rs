@@ -4,21 +4,21 @@ use std::borrow::Cow;
 use std::io::BufRead;
 use std::sync::Arc;
 
-use rstmdb_rcp::message::op::{self, Kind};
+use rstmdb_rcp::message::op::{self, OpKind};
 use rstmdb_rcp::text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::Error;
-use crate::input::{self, Operation};
+use crate::input::{self, InputOperation};
 
 /// How many lines are read ahead.
 const READ_AHEAD_LINES: usize = 4096;
 
 /// One operation of the file.
 #[derive(Debug)]
-pub struct Line {
+pub struct LoadLine {
     /// Its number in the file, from 1.
     pub number: u64,
     /// How many (packed) bytes of the file had been read after it.
@@ -28,12 +28,12 @@ pub struct Line {
     /// Its parameters, as written.
     pub params: Box<RawValue>,
     /// What it has to wait for.
-    pub lane: Lane,
+    pub lane: LoadLane,
 }
 
 /// Which operations have to wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Lane {
+pub enum LoadLane {
     /// Those of the same instance.
     Instance(Arc<str>),
     /// No other: the server creates the instance's id.
@@ -43,10 +43,10 @@ pub enum Lane {
 }
 
 /// Lines, or why one can't be taken.
-pub type Lines = Receiver<Result<Line, Error>>;
+pub type LoadLines = Receiver<Result<LoadLine, Error>>;
 
 /// Starts to read `path`; also says how large the file is, where that is known.
-pub fn spawn(path: &str) -> Result<(Lines, Option<u64>), Error> {
+pub fn spawn(path: &str) -> Result<(LoadLines, Option<u64>), Error> {
     let source = input::open_counted(path)?;
     let (sender, lines) = channel(READ_AHEAD_LINES);
     let path = path.to_owned();
@@ -66,7 +66,7 @@ pub fn spawn(path: &str) -> Result<(Lines, Option<u64>), Error> {
 fn read_all(
     reader: &mut impl BufRead,
     position: impl Fn() -> u64,
-    sender: &Sender<Result<Line, Error>>,
+    sender: &Sender<Result<LoadLine, Error>>,
 ) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     for number in 1.. {
@@ -92,19 +92,19 @@ fn read_all(
 }
 
 /// Reads one line.
-pub fn parse(number: u64, position: u64, text: &str) -> Result<Line, Error> {
-    let Operation { op, params } = serde_json::from_str(text).map_err(|error| {
+pub fn parse(number: u64, position: u64, text: &str) -> Result<LoadLine, Error> {
+    let InputOperation { op, params } = serde_json::from_str(text).map_err(|error| {
         Error::Usage(format!("not an operation {{\"op\", \"params\"}}: {error}"))
     })?;
     match op::kind(&op) {
         None => return Err(Error::Usage(format!("unknown operation {op}"))),
-        Some(Kind::Session | Kind::Watch) => {
+        Some(OpKind::Session | OpKind::Watch) => {
             return Err(Error::Usage(format!("{op} is not allowed in a load file")));
         }
-        Some(Kind::Read | Kind::Write | Kind::Maintenance) => {}
+        Some(OpKind::Read | OpKind::Write | OpKind::Maintenance) => {}
     }
     let lane = lane(&op, &params)?;
-    Ok(Line {
+    Ok(LoadLine {
         number,
         position,
         op,
@@ -113,7 +113,7 @@ pub fn parse(number: u64, position: u64, text: &str) -> Result<Line, Error> {
     })
 }
 
-fn lane(op: &str, params: &RawValue) -> Result<Lane, Error> {
+fn lane(op: &str, params: &RawValue) -> Result<LoadLane, Error> {
     #[derive(Deserialize)]
     struct Subject<'a> {
         #[serde(borrow)]
@@ -122,9 +122,9 @@ fn lane(op: &str, params: &RawValue) -> Result<Lane, Error> {
     let subject: Subject<'_> = serde_json::from_str(params.get())
         .map_err(|error| Error::Usage(format!("params: {error}")))?;
     Ok(match subject.instance_id {
-        Some(id) => Lane::Instance(id.into()),
-        None if op == op::CREATE_INSTANCE => Lane::Free,
-        None => Lane::Barrier,
+        Some(id) => LoadLane::Instance(id.into()),
+        None if op == op::CREATE_INSTANCE => LoadLane::Free,
+        None => LoadLane::Barrier,
     })
 }
 
@@ -142,7 +142,7 @@ mod tests {
             r#"{"op":"APPLY_EVENT","params":{"instance_id":"a\u00e9","event":"GO"}}"#,
         )
         .unwrap();
-        assert_eq!(line.lane, Lane::Instance("aé".into()));
+        assert_eq!(line.lane, LoadLane::Instance("aé".into()));
         assert_eq!(line.number, 3);
         assert_eq!(
             line.params.get(),
@@ -157,10 +157,10 @@ mod tests {
             r#"{"op":"BATCH","params":{"ops":[]}}"#,
             r#"{"op":"FLUSH_ALL"}"#,
         ] {
-            assert_eq!(parse(1, 0, text).unwrap().lane, Lane::Barrier, "{text}");
+            assert_eq!(parse(1, 0, text).unwrap().lane, LoadLane::Barrier, "{text}");
         }
         let create = r#"{"op":"CREATE_INSTANCE","params":{"machine":"m","version":1}}"#;
-        assert_eq!(parse(1, 0, create).unwrap().lane, Lane::Free);
+        assert_eq!(parse(1, 0, create).unwrap().lane, LoadLane::Free);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use rstmdb_rcp::message::storage::WalStatsResult;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::lanes::{Effect, Sink};
-use super::reader::Line;
+use super::lanes::{LoadEffect, Sink};
+use super::reader::LoadLine;
 use crate::Error;
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// Several connections to the server.
 pub struct ClientSink {
@@ -24,7 +24,7 @@ pub struct ClientSink {
 impl ClientSink {
     /// Opens the connections.
     pub async fn connect(
-        session: &Session,
+        session: &CliSession,
         options: &ClientOptions,
         connections: usize,
     ) -> Result<ClientSink, Error> {
@@ -46,7 +46,7 @@ impl ClientSink {
         }
     }
 
-    fn client(&self, line: &Line) -> &Client {
+    fn client(&self, line: &LoadLine) -> &Client {
         let mut hasher = DefaultHasher::new();
         line.lane.hash(&mut hasher);
         let lanes = self.clients.len() as u64;
@@ -55,7 +55,7 @@ impl ClientSink {
 }
 
 impl Sink for ClientSink {
-    async fn send(&self, line: &Line) -> Result<Effect, Error> {
+    async fn send(&self, line: &LoadLine) -> Result<LoadEffect, Error> {
         let answer = self.client(line).call_raw(&line.op, &line.params).await;
         Ok(effect(&answer.map_err(from_client)?.result, self.head))
     }
@@ -63,7 +63,7 @@ impl Sink for ClientSink {
 
 /// Whether the write was made now or before this load. `applied: false` alone does not tell this, because our
 /// own retries get it too.
-fn effect(result: &RawValue, head: u64) -> Effect {
+fn effect(result: &RawValue, head: u64) -> LoadEffect {
     #[derive(Deserialize)]
     struct Marks {
         created: Option<bool>,
@@ -78,9 +78,9 @@ fn effect(result: &RawValue, head: u64) -> Effect {
         Err(_) => false,
     };
     if replayed {
-        Effect::Replayed
+        LoadEffect::Replayed
     } else {
-        Effect::Applied
+        LoadEffect::Applied
     }
 }
 
@@ -93,12 +93,12 @@ mod tests {
     #[test]
     fn a_result_tells_whether_it_is_of_before_the_load() {
         for (result, expected) in [
-            (r#"{"wal_offset":10,"applied":false}"#, Effect::Replayed),
-            (r#"{"wal_offset":11,"applied":false}"#, Effect::Applied),
-            (r#"{"wal_offset":11,"applied":true}"#, Effect::Applied),
-            (r#"{"machine":"m","created":false}"#, Effect::Replayed),
-            (r#"{"machine":"m","created":true}"#, Effect::Applied),
-            (r#"{"instances":[]}"#, Effect::Applied),
+            (r#"{"wal_offset":10,"applied":false}"#, LoadEffect::Replayed),
+            (r#"{"wal_offset":11,"applied":false}"#, LoadEffect::Applied),
+            (r#"{"wal_offset":11,"applied":true}"#, LoadEffect::Applied),
+            (r#"{"machine":"m","created":false}"#, LoadEffect::Replayed),
+            (r#"{"machine":"m","created":true}"#, LoadEffect::Applied),
+            (r#"{"instances":[]}"#, LoadEffect::Applied),
         ] {
             let raw = RawValue::from_string(result.to_owned()).unwrap();
             assert_eq!(effect(&raw, 10), expected, "{result}");

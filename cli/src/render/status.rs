@@ -4,7 +4,7 @@ use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
 use rstmdb_rcp::message::session::RemovedInfo;
 
 use super::output::{Paint, printable};
-use super::table::Table;
+use super::table::TextTable;
 
 /// As many digits of a digest as tell two of them apart by eye.
 const DIGEST_CHARS: usize = 8;
@@ -54,13 +54,13 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
         let columns = COLUMNS
             .iter()
             .filter(move |(_, goes, _)| *goes == 0 || *goes > gone);
-        let mut table = Table::new(columns.clone().map(|(heading, _, _)| *heading));
+        let mut table = TextTable::new(columns.clone().map(|(heading, _, _)| *heading));
         for node in &nodes {
             table.push(columns.clone().map(|(_, _, cell)| cell(node)));
         }
         table
     };
-    let fits = |table: &Table| {
+    let fits = |table: &TextTable| {
         let plain = table.render(Paint::PLAIN);
         let widest = plain.lines().map(console::measure_text_width).max();
         paint.width.is_none_or(|room| widest.unwrap_or(0) <= room)

@@ -11,18 +11,18 @@ const COLUMN_WIDTH_MIN: usize = 8;
 
 /// Rows under headings.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct TextTable {
     headings: Vec<String>,
     /// For each column whether it is never cut.
     whole: Vec<bool>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// A table without rows.
-    pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Table {
+    pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> TextTable {
         let headings: Vec<String> = headings.into_iter().map(Into::into).collect();
-        Table {
+        TextTable {
             whole: vec![false; headings.len()],
             headings,
             rows: Vec::new(),
@@ -30,7 +30,7 @@ impl Table {
     }
 
     /// Never cuts the columns under these headings: a cut time or offset would read as a different one.
-    pub fn keeping_whole(mut self, headings: &[&str]) -> Table {
+    pub fn keeping_whole(mut self, headings: &[&str]) -> TextTable {
         for (whole, heading) in self.whole.iter_mut().zip(&self.headings) {
             *whole |= headings.contains(&heading.as_str());
         }
@@ -108,8 +108,8 @@ fn line(cells: &[String], widths: &[usize]) -> String {
 mod tests {
     use super::*;
 
-    fn sample() -> Table {
-        let mut table = Table::new(["id", "state", "ctx"]);
+    fn sample() -> TextTable {
+        let mut table = TextTable::new(["id", "state", "ctx"]);
         table.push(["o-1", "paid", r#"{"amount":100,"currency":"EUR"}"#]);
         table.push(["größe-2", "Accepted/In Progress", "{}"]);
         table
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn wide_and_combining_characters_count_as_the_columns_they_take() {
-        let mut table = Table::new(["id", "state"]);
+        let mut table = TextTable::new(["id", "state"]);
         table.push(["注文-1", "支払処理が完了"]);
         table.push(["cafe\u{301}", "paid"]);
         let expected = concat!(
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_column_that_is_kept_whole_is_never_cut() {
-        let mut table = Table::new(["time", "payload"]).keeping_whole(&["time"]);
+        let mut table = TextTable::new(["time", "payload"]).keeping_whole(&["time"]);
         table.push(["2023-11-14 22:14:20Z", "a long payload"]);
         let paint = Paint {
             color: false,
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_short_row_is_filled_with_empty_cells() {
-        let mut table = Table::new(["a", "b"]);
+        let mut table = TextTable::new(["a", "b"]);
         table.push(["1"]);
         assert_eq!(table.render(Paint::PLAIN), "a  b\n1\n");
     }

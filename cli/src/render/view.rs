@@ -13,7 +13,7 @@ use super::asked;
 use super::output::{Paint, printable};
 use super::said;
 use super::status;
-use super::table::Table;
+use super::table::TextTable;
 
 /// The result of `operation`, for a terminal.
 pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
@@ -113,17 +113,17 @@ const FACT_HEADINGS: [&str; 7] = [
 ];
 
 /// A table for the rows of [`fact_row`].
-fn facts() -> Table {
-    Table::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
+fn facts() -> TextTable {
+    TextTable::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
 }
 
 /// A table for the rows of [`history_row`]. Readers follow the states down the column, so the payload is cut
 /// instead.
-fn history() -> Table {
+fn history() -> TextTable {
     let headings = FACT_HEADINGS
         .into_iter()
         .filter(|heading| *heading != SUBJECT);
-    Table::new(headings).keeping_whole(&["offset", "time", "state"])
+    TextTable::new(headings).keeping_whole(&["offset", "time", "state"])
 }
 
 /// An instance's facts, newest first, with who has written each of them, and why.
@@ -144,7 +144,7 @@ fn history_row(record: &Json) -> Vec<String> {
 
 /// A list of objects under one name, one column for each of `columns`.
 fn list(result: &Json, name: &str, columns: &[&str], paint: Paint) -> String {
-    let mut table = Table::new(columns.iter().copied());
+    let mut table = TextTable::new(columns.iter().copied());
     for item in result[name].items() {
         table.push(columns.iter().map(|column| cell(&item[*column])));
     }
@@ -162,7 +162,7 @@ fn machines(result: &Json, paint: Paint) -> String {
         true => headings.len(),
         false => headings.len() - 1,
     };
-    let mut table = Table::new(headings.into_iter().take(shown));
+    let mut table = TextTable::new(headings.into_iter().take(shown));
     for item in result["items"].items() {
         let format = match &item["format"] {
             Json::Null => "1".to_owned(),
@@ -184,7 +184,7 @@ fn machines(result: &Json, paint: Paint) -> String {
 
 fn instances(result: &Json, paint: Paint) -> String {
     let headings = ["id", "machine", "version", "state", "updated", "offset"];
-    let mut table = Table::new(headings).keeping_whole(&["updated", "offset"]);
+    let mut table = TextTable::new(headings).keeping_whole(&["updated", "offset"]);
     for item in result["instances"].items() {
         table.push([
             cell(&item["id"]),
@@ -251,7 +251,7 @@ fn cluster_status(result: &Json, paint: Paint) -> String {
 }
 
 fn batch(result: &Json, paint: Paint) -> String {
-    let mut table = Table::new(["#", "status", "result"]);
+    let mut table = TextTable::new(["#", "status", "result"]);
     for (index, item) in result["results"].items().iter().enumerate() {
         let outcome = match &item["error"] {
             Json::Null => cell(&item["result"]),
@@ -322,7 +322,7 @@ fn fields(result: &Json, paint: Paint) -> String {
                 columns.push(key);
             }
         }
-        let mut table = Table::new(columns.iter().copied());
+        let mut table = TextTable::new(columns.iter().copied());
         for item in items {
             table.push(columns.iter().map(|column| cell(&item[*column])));
         }

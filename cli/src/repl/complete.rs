@@ -13,8 +13,8 @@ use rustyline::hint::Hinter;
 use rustyline::validate::Validator;
 use tokio::runtime::Handle;
 
-use crate::session::Session;
-use crate::session::watches::Watches;
+use crate::session::CliSession;
+use crate::session::watches::ReplWatches;
 
 /// How long Tab waits for the server.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ const OFFERS_MAX: u64 = 50;
 
 /// What kind of thing the word under the cursor is.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted {
+enum CompletedWord {
     Command,
     /// A command's own commands.
     Under(String),
@@ -36,7 +36,7 @@ enum Wanted {
 }
 
 /// Where names come from.
-pub(super) trait Directory: Send + Sync {
+pub(super) trait NameDirectory: Send + Sync {
     fn machines(&self) -> Vec<String>;
     fn instances(&self, prefix: &str) -> Vec<String>;
     fn watches(&self) -> Vec<String>;
@@ -45,7 +45,7 @@ pub(super) trait Directory: Send + Sync {
 /// Completes the word under the cursor.
 pub(super) struct Helper {
     grammar: clap::Command,
-    directory: Arc<dyn Directory>,
+    directory: Arc<dyn NameDirectory>,
 }
 
 impl rustyline::Helper for Helper {}
@@ -59,23 +59,23 @@ impl Hinter for Helper {
 }
 
 impl Helper {
-    pub(super) fn new(mut grammar: clap::Command, directory: Arc<dyn Directory>) -> Helper {
+    pub(super) fn new(mut grammar: clap::Command, directory: Arc<dyn NameDirectory>) -> Helper {
         grammar.build();
         Helper { grammar, directory }
     }
 
-    fn offers(&self, wanted: &Wanted, prefix: &str) -> Vec<String> {
+    fn offers(&self, wanted: &CompletedWord, prefix: &str) -> Vec<String> {
         match wanted {
-            Wanted::Command => commands(&self.grammar),
-            Wanted::Under(command) => {
+            CompletedWord::Command => commands(&self.grammar),
+            CompletedWord::Under(command) => {
                 let command = self.grammar.find_subcommand(command);
                 command.map_or_else(Vec::new, commands)
             }
-            Wanted::Option(words) => self.options(words),
-            Wanted::Machine => self.directory.machines(),
-            Wanted::Instance => self.directory.instances(prefix),
-            Wanted::Watch => self.directory.watches(),
-            Wanted::Nothing => Vec::new(),
+            CompletedWord::Option(words) => self.options(words),
+            CompletedWord::Machine => self.directory.machines(),
+            CompletedWord::Instance => self.directory.instances(prefix),
+            CompletedWord::Watch => self.directory.watches(),
+            CompletedWord::Nothing => Vec::new(),
         }
     }
 
@@ -135,45 +135,45 @@ fn pair(name: String) -> Pair {
 }
 
 /// Decides from the words before the one under the cursor.
-fn wanted(before: &str, prefix: &str) -> Wanted {
+fn wanted(before: &str, prefix: &str) -> CompletedWord {
     let words: Vec<&str> = before.split_whitespace().collect();
     let Some(&command) = words.first() else {
-        return Wanted::Command;
+        return CompletedWord::Command;
     };
     if prefix.starts_with('-') {
-        return Wanted::Option(words.into_iter().map(str::to_owned).collect());
+        return CompletedWord::Option(words.into_iter().map(str::to_owned).collect());
     }
     match (command, words.last().copied().unwrap_or_default()) {
-        (_, "-m" | "--machine" | "--machines") => Wanted::Machine,
-        ("get-machine" | "put-machine", "-n" | "--name") => Wanted::Machine,
-        ("apply-event" | "diagram", "-i" | "--id") => Wanted::Instance,
-        (_, option) if option.starts_with('-') => Wanted::Nothing,
-        ("help", _) => Wanted::Command,
+        (_, "-m" | "--machine" | "--machines") => CompletedWord::Machine,
+        ("get-machine" | "put-machine", "-n" | "--name") => CompletedWord::Machine,
+        ("apply-event" | "diagram", "-i" | "--id") => CompletedWord::Instance,
+        (_, option) if option.starts_with('-') => CompletedWord::Nothing,
+        ("help", _) => CompletedWord::Command,
         ("cluster", "cluster") | ("automation", "automation") | ("timers", "timers") => {
-            Wanted::Under(command.to_owned())
+            CompletedWord::Under(command.to_owned())
         }
-        ("timers", "set" | "resume") if words.len() == 2 => Wanted::Instance,
-        (_, _) if words.len() > 1 => Wanted::Nothing,
-        ("get-machine" | "diagram", _) => Wanted::Machine,
+        ("timers", "set" | "resume") if words.len() == 2 => CompletedWord::Instance,
+        (_, _) if words.len() > 1 => CompletedWord::Nothing,
+        ("get-machine" | "diagram", _) => CompletedWord::Machine,
         (
             "allowed" | "explain" | "get-instance" | "delete-instance" | "watch-instance"
             | "snapshot-instance" | "history" | "audit-proof",
             _,
-        ) => Wanted::Instance,
-        ("unwatch", _) => Wanted::Watch,
-        _ => Wanted::Nothing,
+        ) => CompletedWord::Instance,
+        ("unwatch", _) => CompletedWord::Watch,
+        _ => CompletedWord::Nothing,
     }
 }
 
 /// Asks the server. A name that does not arrive in time is not offered.
-pub(super) struct Names {
-    session: Session,
+pub(super) struct ServerNames {
+    session: CliSession,
     runtime: Handle,
 }
 
-impl Names {
-    pub(super) fn new(session: Session, runtime: Handle) -> Names {
-        Names { session, runtime }
+impl ServerNames {
+    pub(super) fn new(session: CliSession, runtime: Handle) -> ServerNames {
+        ServerNames { session, runtime }
     }
 
     fn in_time<T: Default>(&self, answer: impl Future<Output = Result<T, crate::Error>>) -> T {
@@ -185,7 +185,7 @@ impl Names {
     }
 }
 
-impl Directory for Names {
+impl NameDirectory for ServerNames {
     fn machines(&self) -> Vec<String> {
         self.in_time(async {
             let params = ListMachines::default();
@@ -214,7 +214,7 @@ impl Directory for Names {
         self.session
             .watches
             .as_ref()
-            .map_or_else(Vec::new, Watches::ids)
+            .map_or_else(Vec::new, ReplWatches::ids)
     }
 }
 
@@ -226,11 +226,11 @@ mod tests {
     use rustyline::history::DefaultHistory;
 
     use super::*;
-    use crate::args::Line;
+    use crate::args::LineArgs;
 
     struct Fixed;
 
-    impl Directory for Fixed {
+    impl NameDirectory for Fixed {
         fn machines(&self) -> Vec<String> {
             vec!["order".to_owned(), "incident".to_owned()]
         }
@@ -245,7 +245,7 @@ mod tests {
     }
 
     fn offered(line: &str) -> Vec<String> {
-        let helper = Helper::new(Line::command(), Arc::new(Fixed));
+        let helper = Helper::new(LineArgs::command(), Arc::new(Fixed));
         let history = DefaultHistory::new();
         let context = Context::new(&history);
         let (start, pairs) = helper.complete(line, line.len(), &context).unwrap();

@@ -15,24 +15,24 @@ use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
-use crate::args::{Line, LineCommand};
-use crate::session::Session;
-use crate::session::watches::Watches;
+use crate::args::{LineArgs, LineCommand};
+use crate::session::CliSession;
+use crate::session::watches::ReplWatches;
 use crate::{Error, commands};
-use complete::{Helper, Names};
+use complete::{Helper, ServerNames};
 
 const PROMPT: &str = "rstmdb> ";
 
 /// Whether to read more commands.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum ReplNext {
     Read,
     Leave,
 }
 
 /// Reads commands until `exit` or the end of input. A script on standard input stops at its first error and
 /// exits with that error's code.
-pub async fn run(session: &Session) -> Result<(), Error> {
+pub async fn run(session: &CliSession) -> Result<(), Error> {
     if io::stdin().is_terminal() {
         interactive(session).await
     } else {
@@ -40,9 +40,9 @@ pub async fn run(session: &Session) -> Result<(), Error> {
     }
 }
 
-async fn script(session: &Session) -> Result<(), Error> {
+async fn script(session: &CliSession) -> Result<(), Error> {
     let mut session = session.clone();
-    session.watches = Some(Watches::plain());
+    session.watches = Some(ReplWatches::plain());
     let mut line = String::new();
     loop {
         line.clear();
@@ -52,13 +52,13 @@ async fn script(session: &Session) -> Result<(), Error> {
         {
             return Ok(());
         }
-        if obey(&session, &line).await? == Next::Leave {
+        if obey(&session, &line).await? == ReplNext::Leave {
             return Ok(());
         }
     }
 }
 
-async fn interactive(session: &Session) -> Result<(), Error> {
+async fn interactive(session: &CliSession) -> Result<(), Error> {
     let mut editor = editor()?;
     let history = history_file();
     if let Some(path) = &history {
@@ -67,11 +67,11 @@ async fn interactive(session: &Session) -> Result<(), Error> {
     }
     let mut session = session.clone();
     session.watches = Some(match editor.create_external_printer() {
-        Ok(printer) => Watches::printing_to(printer),
-        Err(_) => Watches::plain(),
+        Ok(printer) => ReplWatches::printing_to(printer),
+        Err(_) => ReplWatches::plain(),
     });
-    let names = Names::new(session.clone(), tokio::runtime::Handle::current());
-    editor.set_helper(Some(Helper::new(Line::command(), Arc::new(names))));
+    let names = ServerNames::new(session.clone(), tokio::runtime::Handle::current());
+    editor.set_helper(Some(Helper::new(LineArgs::command(), Arc::new(names))));
     greet(&session).await;
     loop {
         let (returned, read) = read_line(editor).await?;
@@ -83,8 +83,8 @@ async fn interactive(session: &Session) -> Result<(), Error> {
                     let _ = editor.add_history_entry(&line);
                 }
                 match interruptible(&session, &line).await {
-                    Ok(Next::Read) => {}
-                    Ok(Next::Leave) => break,
+                    Ok(ReplNext::Read) => {}
+                    Ok(ReplNext::Leave) => break,
                     Err(error) => eprintln!("{}", error.report().unwrap_or_default()),
                 }
             }
@@ -121,7 +121,7 @@ async fn read_line(
     .map_err(|error| Error::Failed(format!("the line editor has failed: {error}")))
 }
 
-async fn greet(session: &Session) {
+async fn greet(session: &CliSession) {
     match session.client().await {
         Ok(client) => eprintln!("connected to {}; help lists the commands", client.address()),
         // The server may still be starting. The next command tries again.
@@ -130,28 +130,28 @@ async fn greet(session: &Session) {
 }
 
 /// Ctrl-C ends the command, not the REPL.
-async fn interruptible(session: &Session, line: &str) -> Result<Next, Error> {
+async fn interruptible(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
     tokio::select! {
         outcome = obey(session, line) => outcome,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("interrupted; the command may have taken effect");
-            Ok(Next::Read)
+            Ok(ReplNext::Read)
         }
     }
 }
 
-async fn obey(session: &Session, line: &str) -> Result<Next, Error> {
+async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
     let line = match parse(line)? {
-        Typed::Nothing => return Ok(Next::Read),
-        Typed::Question(help) => return session.out.line(&help).map(|()| Next::Read),
+        Typed::Nothing => return Ok(ReplNext::Read),
+        Typed::Question(help) => return session.out.line(&help).map(|()| ReplNext::Read),
         Typed::Line(line) => *line,
     };
     match line.command {
-        LineCommand::Exit => Ok(Next::Leave),
+        LineCommand::Exit => Ok(ReplNext::Leave),
         LineCommand::Command(run) => {
             let session = session.for_line(line.json, line.verbose);
             Box::pin(commands::run(&session, *run)).await?;
-            Ok(Next::Read)
+            Ok(ReplNext::Read)
         }
     }
 }
@@ -164,7 +164,7 @@ enum Typed {
     /// For help; this is it.
     Question(String),
     /// A command.
-    Line(Box<Line>),
+    Line(Box<LineArgs>),
 }
 
 fn parse(line: &str) -> Result<Typed, Error> {
@@ -173,7 +173,7 @@ fn parse(line: &str) -> Result<Typed, Error> {
         return Ok(Typed::Nothing);
     }
     let words = shell_words::split(line).map_err(|error| Error::Usage(error.to_string()))?;
-    match Line::try_parse_from(words) {
+    match LineArgs::try_parse_from(words) {
         Ok(line) => Ok(Typed::Line(Box::new(line))),
         Err(help) if !help.use_stderr() => Ok(Typed::Question(help.to_string())),
         Err(error) => Err(Error::Usage(error.to_string().trim_end().to_owned())),
@@ -214,7 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::args::Command;
+    use crate::args::CliCommand;
 
     #[test]
     fn a_line_is_split_as_a_shell_splits_it() {
@@ -226,7 +226,7 @@ mod tests {
         let LineCommand::Command(command) = line.command else {
             panic!("not a command");
         };
-        let Command::ApplyEvent(apply) = *command else {
+        let CliCommand::ApplyEvent(apply) = *command else {
             panic!("not apply-event");
         };
         assert_eq!(apply.instance_id, "o 1");

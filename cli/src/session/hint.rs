@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 use rstmdb_definitions::nearest::nearest;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::json::Json;
@@ -17,7 +17,7 @@ use rstmdb_rcp::message::machine::{
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::text::counted;
 
-use super::Session;
+use super::CliSession;
 use crate::Error;
 
 /// How long all questions together may take.
@@ -27,16 +27,16 @@ const NAMES_MAX: usize = 12;
 
 /// What a command was about.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct About<'a> {
+pub struct HintAbout<'a> {
     /// The instance.
     pub instance: Option<&'a str>,
     /// The state that the instance should have been in.
     pub state: Option<&'a str>,
 }
 
-impl Session {
+impl CliSession {
     /// The same error with a hint, if it is a refusal for which there is one.
-    pub async fn with_hint(&self, error: Error, about: About<'_>) -> Error {
+    pub async fn with_hint(&self, error: Error, about: HintAbout<'_>) -> Error {
         let Error::Refused(body) = &error else {
             return error;
         };
@@ -50,7 +50,7 @@ impl Session {
         }
     }
 
-    async fn hint(&self, body: &ErrorBody, about: About<'_>) -> Option<String> {
+    async fn hint(&self, body: &ErrorBody, about: HintAbout<'_>) -> Option<String> {
         let detail = |key: &str| body.details.as_ref()?.get(key)?.as_str();
         match body.code {
             Code::MachineNotFound => self.machine(detail("machine")?).await,
@@ -91,7 +91,7 @@ impl Session {
         nearest(wanted, names).map(|name| format!("did you mean {name:?}?"))
     }
 
-    async fn machine_of(&self, instance: &str) -> Option<Machine> {
+    async fn machine_of(&self, instance: &str) -> Option<MachineModel> {
         let params = GetInstance {
             instance_id: instance.into(),
             ..GetInstance::default()
@@ -103,12 +103,12 @@ impl Session {
             ..GetMachine::default()
         };
         let machine: GetMachineResult<'_> = self.ask(op::GET_MACHINE, &params).await.ok()?;
-        Machine::read(&Json::parse(machine.definition.get()).ok()?).ok()
+        MachineModel::read(&Json::parse(machine.definition.get()).ok()?).ok()
     }
 }
 
 /// What could be applied instead of an event that the state does not answer to.
-fn event(machine: &Machine, state: &str, event: &str) -> Option<String> {
+fn event(machine: &MachineModel, state: &str, event: &str) -> Option<String> {
     let mut possible: Vec<&str> = Vec::new();
     for position in machine.leaving(machine.state(state)?) {
         let name = machine.transitions[position].event.as_str();
@@ -161,7 +161,7 @@ mod tests {
         let definition = r#"{"states":["cart","paid"],"initial":"cart","transitions":[
             {"from":"cart","event":"PAY","to":"paid"},{"from":"cart","event":"ADD","to":"cart"},
             {"from":"paid","event":"REFUND","to":"cart"}]}"#;
-        let machine = Machine::read(&Json::parse(definition).unwrap()).unwrap();
+        let machine = MachineModel::read(&Json::parse(definition).unwrap()).unwrap();
         for (state, name, expected) in [
             ("cart", "pay", "did you mean \"PAY\"?"),
             ("cart", "REFUND", "\"cart\" answers to PAY, ADD"),

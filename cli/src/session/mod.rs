@@ -24,11 +24,11 @@ use crate::Error;
 use crate::args::{self, Global};
 use crate::render::output::Output;
 use crate::render::view;
-use watches::Watches;
+use watches::ReplWatches;
 
 /// What commands work with: the connection, and how to print. Cheap to clone.
 #[derive(Clone)]
-pub struct Session {
+pub struct CliSession {
     options: Arc<ClientOptions>,
     client: Arc<OnceCell<Client>>,
     /// Where results go.
@@ -37,13 +37,13 @@ pub struct Session {
     /// Whether --json was given.
     json_asked: bool,
     /// The watches that run in the background; `None` outside the REPL.
-    pub watches: Option<Watches>,
+    pub watches: Option<ReplWatches>,
 }
 
-impl Session {
+impl CliSession {
     /// Nothing is connected before the first request.
-    pub fn new(global: &Global) -> Session {
-        Session {
+    pub fn new(global: &Global) -> CliSession {
+        CliSession {
             options: Arc::new(client_options(global)),
             client: Arc::default(),
             out: Output::new(global.json, global.color),
@@ -54,7 +54,7 @@ impl Session {
     }
 
     /// The same connection, printing as one line of the REPL asks.
-    pub fn for_line(&self, json: bool, verbose: bool) -> Session {
+    pub fn for_line(&self, json: bool, verbose: bool) -> CliSession {
         let mut session = self.clone();
         session.out.json |= json;
         session.json_asked |= json;
@@ -102,7 +102,7 @@ impl Session {
         self.call_raw(op, &params).await
     }
 
-    /// As [`Session::call`], with parameters that are JSON already.
+    /// As [`CliSession::call`], with parameters that are JSON already.
     pub async fn call_raw(&self, op: &str, params: &RawValue) -> Result<RawResponse, Error> {
         let client = self.client().await?;
         self.trace(|| format!("→ {op} {params}"));

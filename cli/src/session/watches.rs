@@ -12,23 +12,23 @@ type Printer = Box<dyn ExternalPrinter + Send>;
 
 /// The watches of a REPL. Cheap to clone.
 #[derive(Clone)]
-pub struct Watches {
+pub struct ReplWatches {
     running: Arc<Mutex<Vec<(String, AbortHandle)>>>,
     /// Prints above the line that is being typed; `None` when no line is being typed.
     printer: Arc<Mutex<Option<Printer>>>,
 }
 
-impl Watches {
+impl ReplWatches {
     /// For a terminal where a line is being typed.
-    pub fn printing_to(printer: impl ExternalPrinter + Send + 'static) -> Watches {
-        let watches = Watches::plain();
+    pub fn printing_to(printer: impl ExternalPrinter + Send + 'static) -> ReplWatches {
+        let watches = ReplWatches::plain();
         *watches.printer() = Some(Box::new(printer));
         watches
     }
 
     /// Prints to standard output as it is.
-    pub fn plain() -> Watches {
-        Watches {
+    pub fn plain() -> ReplWatches {
+        ReplWatches {
             running: Arc::default(),
             printer: Arc::default(),
         }

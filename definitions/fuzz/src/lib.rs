@@ -2,32 +2,32 @@
 
 use rstmdb_definitions::check::check;
 use rstmdb_definitions::export::{self, export};
-use rstmdb_definitions::import::{Language, import};
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::import::{ImportLanguage, import};
+use rstmdb_definitions::model::MachineModel;
 
 /// Any bytes as XState's JSON.
 pub fn xstate(data: &[u8]) {
-    take(Language::Xstate, data);
+    take(ImportLanguage::Xstate, data);
 }
 
 /// Any bytes as SCXML.
 pub fn scxml(data: &[u8]) {
-    take(Language::Scxml, data);
+    take(ImportLanguage::Scxml, data);
 }
 
 /// Any bytes as the Amazon States Language.
 pub fn asl(data: &[u8]) {
-    take(Language::Asl, data);
+    take(ImportLanguage::Asl, data);
 }
 
 /// Any bytes as a diagram of Mermaid.
 pub fn mermaid(data: &[u8]) {
-    take(Language::Mermaid, data);
+    take(ImportLanguage::Mermaid, data);
 }
 
 /// Panics when something does not hold: a definition that was imported has no errors and can be exported, and a refusal
 /// has a reason.
-fn take(language: Language, data: &[u8]) {
+fn take(language: ImportLanguage, data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for lossy in [false, true] {
         match import(language, &text, lossy) {
@@ -35,13 +35,13 @@ fn take(language: Language, data: &[u8]) {
                 assert!(lossy || translated.losses.is_empty());
                 let definition = translated.result.to_string();
                 assert!(check(&definition).errors.is_empty(), "{definition}");
-                let machine = Machine::read(&translated.result).expect("it has no errors");
+                let machine = MachineModel::read(&translated.result).expect("it has no errors");
                 for to in [
-                    export::Language::Xstate,
-                    export::Language::Scxml,
-                    export::Language::Asl,
-                    export::Language::Mermaid,
-                    export::Language::Dot,
+                    export::ExportLanguage::Xstate,
+                    export::ExportLanguage::Scxml,
+                    export::ExportLanguage::Asl,
+                    export::ExportLanguage::Mermaid,
+                    export::ExportLanguage::Dot,
                 ] {
                     let _ = export(to, &machine, true);
                 }
@@ -53,12 +53,12 @@ fn take(language: Language, data: &[u8]) {
 }
 
 /// What can be exported without a loss can be imported again without a loss.
-fn comes_back(machine: &Machine) {
+fn comes_back(machine: &MachineModel) {
     for (to, from) in [
-        (export::Language::Xstate, Language::Xstate),
-        (export::Language::Scxml, Language::Scxml),
-        (export::Language::Asl, Language::Asl),
-        (export::Language::Mermaid, Language::Mermaid),
+        (export::ExportLanguage::Xstate, ImportLanguage::Xstate),
+        (export::ExportLanguage::Scxml, ImportLanguage::Scxml),
+        (export::ExportLanguage::Asl, ImportLanguage::Asl),
+        (export::ExportLanguage::Mermaid, ImportLanguage::Mermaid),
     ] {
         let Ok(exported) = export(to, machine, false) else {
             continue;

@@ -54,7 +54,7 @@ pub struct Translated<T> {
 
 /// Collects what a translation meets.
 #[derive(Debug, Default)]
-pub(crate) struct Findings {
+pub(crate) struct TranslationFindings {
     lossy: bool,
     notes: Vec<Problem>,
     losses: Vec<Problem>,
@@ -62,7 +62,7 @@ pub(crate) struct Findings {
     more: usize,
 }
 
-impl Findings {
+impl TranslationFindings {
     /// `lossy`: what has no equal may be left out or replaced, where a replacement is known.
     pub(crate) fn new(lossy: bool) -> Self {
         Self {

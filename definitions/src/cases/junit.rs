@@ -7,7 +7,7 @@ use crate::base::xml::escape;
 
 /// A report about the tests of several files.
 pub fn report(results: &[Results]) -> String {
-    let count = |of: &dyn Fn(&super::Outcome) -> bool| {
+    let count = |of: &dyn Fn(&super::TestOutcome) -> bool| {
         let all = results.iter().flat_map(|file| &file.outcomes);
         all.filter(|outcome| of(outcome)).count()
     };

@@ -3,13 +3,13 @@
 use rstmdb_engine::Refusal;
 
 use super::compare;
-use super::{Outcome, Test, Then, When};
-use crate::run::{By, Fired, FiredTimer, Runner, Step};
+use super::{CaseTest, CaseWhen, TestOutcome, Then};
+use crate::run::{By, Fired, FiredTimer, RunStep, Runner};
 
 /// The time at which a test begins if it names none: 2026-01-01T00:00:00Z.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
-pub(super) fn run(test: &Test, definition: &str) -> Outcome {
+pub(super) fn run(test: &CaseTest, definition: &str) -> TestOutcome {
     let mut play = Play {
         test,
         failures: Vec::new(),
@@ -20,7 +20,7 @@ pub(super) fn run(test: &Test, definition: &str) -> Outcome {
     if let Err(problem) = play.run(definition) {
         play.failures.push(problem);
     }
-    Outcome {
+    TestOutcome {
         name: test.name.clone(),
         failures: play.failures,
         trace: play.trace,
@@ -28,7 +28,7 @@ pub(super) fn run(test: &Test, definition: &str) -> Outcome {
 }
 
 struct Play<'a> {
-    test: &'a Test,
+    test: &'a CaseTest,
     failures: Vec<String>,
     trace: Vec<String>,
     /// What all steps emitted.
@@ -43,7 +43,7 @@ impl Play<'_> {
         for (position, step) in self.test.when.iter().enumerate() {
             let is_last = position + 1 == self.test.when.len();
             match step {
-                When::Wait { ms, then } => {
+                CaseWhen::Wait { ms, then } => {
                     let before = self.emits.len();
                     let fired = runner.pass(*ms).map_err(|refusal| refusal.to_string())?;
                     fired.into_iter().for_each(|timer| self.fired(timer));
@@ -56,7 +56,7 @@ impl Play<'_> {
                         self.look(&place, &runner, then)?;
                     }
                 }
-                When::Event {
+                CaseWhen::Event {
                     event,
                     payload,
                     actor,
@@ -118,7 +118,7 @@ impl Play<'_> {
         &mut self,
         place: &str,
         runner: &Runner,
-        answer: Result<Step, Box<Refusal>>,
+        answer: Result<RunStep, Box<Refusal>>,
         then: &Then,
         is_last: bool,
     ) -> Result<(), String> {
@@ -181,7 +181,7 @@ impl Play<'_> {
     }
 }
 
-fn line(place: &str, step: &Step) -> String {
+fn line(place: &str, step: &RunStep) -> String {
     let mut line = format!("{place}: ");
     if let Some(from) = &step.from {
         line.push_str(from);

@@ -2,7 +2,7 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Given, Refused, Source, Suite, Test, Then, When};
+use super::{CaseTest, CaseWhen, Given, MachineSource, Refused, Suite, Then};
 use crate::base::json::kind;
 use crate::base::problem::Problem;
 use crate::document;
@@ -13,16 +13,16 @@ const THEN_KEYS: [&str; 6] = ["state", "ctx", "without", "emits", "refused", "de
 
 pub(super) fn suite(text: &str) -> Result<Suite, Vec<Problem>> {
     let json = document::read(text).map_err(|problem| vec![problem])?;
-    let mut reader = Reader::default();
+    let mut reader = CasesReader::default();
     reader.keys("", &json, &["machine", "definition", "tests"]);
     let machine = match (&json["machine"], &json["definition"]) {
-        (Json::Text(path), Json::Null) => Source::File(path.clone()),
-        (Json::Null, definition @ Json::Object(_)) => Source::Inline(definition.clone()),
+        (Json::Text(path), Json::Null) => MachineSource::File(path.clone()),
+        (Json::Null, definition @ Json::Object(_)) => MachineSource::Inline(definition.clone()),
         _ => {
             let text =
                 "must have either `machine`, the path of a definition, or `definition`, an object";
             reader.fault("", text);
-            Source::Inline(Json::Null)
+            MachineSource::Inline(Json::Null)
         }
     };
     let tests = reader.list("tests", &json["tests"]);
@@ -41,11 +41,11 @@ pub(super) fn suite(text: &str) -> Result<Suite, Vec<Problem>> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct CasesReader {
     faults: Vec<Problem>,
 }
 
-impl Reader {
+impl CasesReader {
     fn fault(&mut self, place: &str, text: impl Into<String>) {
         self.faults.push(Problem::new(place, text));
     }
@@ -123,7 +123,7 @@ impl Reader {
         }
     }
 
-    fn test(&mut self, place: &str, json: &Json) -> Test {
+    fn test(&mut self, place: &str, json: &Json) -> CaseTest {
         self.keys(place, json, &["name", "given", "when", "then"]);
         let name = self.text(&join(place, "name"), &json["name"]);
         if name.is_none() && json.is_object() {
@@ -140,7 +140,7 @@ impl Reader {
             .enumerate()
             .map(|(at, step)| self.step(&format!("{when}[{at}]"), step))
             .collect();
-        Test {
+        CaseTest {
             name: name.unwrap_or_default(),
             given: self.given(&join(place, "given"), &json["given"]),
             when: steps,
@@ -185,9 +185,9 @@ impl Reader {
         ms
     }
 
-    fn step(&mut self, place: &str, json: &Json) -> When {
+    fn step(&mut self, place: &str, json: &Json) -> CaseWhen {
         if let Json::Text(name) = json {
-            return When::Event {
+            return CaseWhen::Event {
                 event: name.clone(),
                 payload: None,
                 actor: None,
@@ -204,7 +204,7 @@ impl Reader {
                 let text = "says nothing at a `wait`: a timer that is refused is spent";
                 self.fault(&join(place, "then.refused"), text);
             }
-            return When::Wait { ms, then };
+            return CaseWhen::Wait { ms, then };
         }
         self.keys(place, json, &EVENT_KEYS);
         let name = self.text(&join(place, "event"), &json["event"]);
@@ -214,7 +214,7 @@ impl Reader {
                 "is missing; a step is an event or a `wait`",
             );
         }
-        When::Event {
+        CaseWhen::Event {
             event: name.unwrap_or_default(),
             payload: self.document(&join(place, "payload"), &json["payload"]),
             actor: self.text(&join(place, "actor"), &json["actor"]),

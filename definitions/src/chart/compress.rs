@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::Way;
-use crate::model::{From, Transition};
+use super::InnerTransition;
+use crate::model::{From, ModelTransition};
 
 /// From this many states on, all that are not final are written as `*`.
 const ANY_MIN: usize = 3;
 
 /// The transitions of states, given as name, whether it is final, and the ways out of it in the order in which they are
 /// tried. The order within a state and an event stays.
-pub(super) fn transitions(states: &[(String, bool, Vec<Way>)]) -> Vec<Transition> {
-    let mut all: Vec<(Vec<String>, Way)> = Vec::new();
+pub(super) fn transitions(states: &[(String, bool, Vec<InnerTransition>)]) -> Vec<ModelTransition> {
+    let mut all: Vec<(Vec<String>, InnerTransition)> = Vec::new();
     // By event, target and condition: where in `all` such ways are, ascending.
     let mut alike: HashMap<(&str, &str, Option<&str>), Vec<usize>> = HashMap::new();
     for (name, _, ways) in states {
@@ -48,7 +48,7 @@ pub(super) fn transitions(states: &[(String, bool, Vec<Way>)]) -> Vec<Transition
     all.into_iter()
         .map(|(names, way)| {
             let is_any = names.len() >= ANY_MIN && names.iter().eq(open.iter().copied());
-            Transition {
+            ModelTransition {
                 from: match is_any {
                     true => From::Any { except: Vec::new() },
                     false => From::States(names),

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use rstmdb_rcp::json::Json;
 
-use super::{Arrow, Chart, ROOT, Way, compress};
-use crate::base::problem::Findings;
-use crate::model::{Act, Choice, Machine, State};
+use super::{Chart, ChartArrow, InnerTransition, ROOT, compress};
+use crate::base::problem::TranslationFindings;
+use crate::model::{Act, Choice, MachineModel, ModelState};
 
 /// Most transitions that nested states may come to before equal ones are joined.
 const WAYS_MAX: usize = 20_000;
 
-pub(super) fn machine(chart: &Chart, findings: &mut Findings) -> Machine {
+pub(super) fn machine(chart: &Chart, findings: &mut TranslationFindings) -> MachineModel {
     let mut flat = Flat {
         chart,
         names: names(chart),
@@ -33,7 +33,7 @@ pub(super) fn machine(chart: &Chart, findings: &mut Findings) -> Machine {
         states.push(state);
     }
     let about = flat.outer_states();
-    Machine {
+    MachineModel {
         format: 2,
         initial,
         states,
@@ -73,7 +73,7 @@ fn names(chart: &Chart) -> HashMap<usize, String> {
 struct Flat<'a> {
     chart: &'a Chart,
     names: HashMap<usize, String>,
-    findings: &'a mut Findings,
+    findings: &'a mut TranslationFindings,
     ways: usize,
 }
 
@@ -147,7 +147,7 @@ impl Flat<'_> {
         self.name(leaf)
     }
 
-    fn state(&mut self, leaf: usize) -> State {
+    fn state(&mut self, leaf: usize) -> ModelState {
         let mut always = Vec::new();
         for arrow in self.always_of(leaf) {
             let (to, mut act) = self.way(leaf, arrow.0, &arrow.1);
@@ -174,7 +174,7 @@ impl Flat<'_> {
         let timers: Vec<Json> = node.timers.iter().map(|(_, timer)| timer.clone()).collect();
         let timers = (!timers.is_empty()).then_some(Json::List(timers));
         let timers = timers.map(|timers| ("timers".to_owned(), timers));
-        State {
+        ModelState {
             name: self.name(leaf),
             is_final: node.is_final && node.parent == Some(ROOT),
             emit,
@@ -187,7 +187,7 @@ impl Flat<'_> {
     }
 
     /// With the state that each belongs to.
-    fn always_of(&self, leaf: usize) -> Vec<(usize, Arrow)> {
+    fn always_of(&self, leaf: usize) -> Vec<(usize, ChartArrow)> {
         let mut all = Vec::new();
         let own = &self.chart.nodes[leaf];
         for node in self.chart.ancestry(leaf) {
@@ -201,8 +201,8 @@ impl Flat<'_> {
         all
     }
 
-    fn ways_of(&mut self, leaf: usize) -> Vec<Way> {
-        let mut ways: Vec<Way> = Vec::new();
+    fn ways_of(&mut self, leaf: usize) -> Vec<InnerTransition> {
+        let mut ways: Vec<InnerTransition> = Vec::new();
         let own = &self.chart.nodes[leaf];
         if own.is_final && own.parent == Some(ROOT) {
             return ways;
@@ -226,7 +226,7 @@ impl Flat<'_> {
                 if act.guard.is_none() {
                     here.insert(event);
                 }
-                ways.push(Way {
+                ways.push(InnerTransition {
                     event: arrow.event.clone(),
                     to,
                     act,
@@ -238,7 +238,7 @@ impl Flat<'_> {
     }
 
     /// The state to which a transition of `owner` leads from an innermost state, and all actions on the way.
-    fn way(&mut self, leaf: usize, owner: usize, arrow: &Arrow) -> (String, Act) {
+    fn way(&mut self, leaf: usize, owner: usize, arrow: &ChartArrow) -> (String, Act) {
         let Some(target) = arrow.target else {
             let mut act = arrow.act.clone();
             act.emit.clear();

@@ -1,6 +1,6 @@
 //! One condition.
 
-use rstmdb_engine::guard::{Tree, Value};
+use rstmdb_engine::guard::{GuardTree, TreeValue};
 
 use crate::base::cel;
 
@@ -14,12 +14,12 @@ enum Bound {
     Unary,
 }
 
-struct Text {
+struct ConvertedGuard {
     text: String,
     bound: Bound,
 }
 
-impl Text {
+impl ConvertedGuard {
     fn new(text: impl Into<String>, bound: Bound) -> Self {
         Self {
             text: text.into(),
@@ -35,47 +35,47 @@ impl Text {
     }
 }
 
-pub(super) fn convert(tree: &Tree) -> Result<String, String> {
+pub(super) fn convert(tree: &GuardTree) -> Result<String, String> {
     condition(tree, true).map(|text| text.text)
 }
 
 /// `may_err`: this part may err, because an error then means the same as that the part does not hold.
-fn condition(tree: &Tree, may_err: bool) -> Result<Text, String> {
-    let joined = |terms: &[Tree], operator: &str, bound: Bound, inner: Bound| {
+fn condition(tree: &GuardTree, may_err: bool) -> Result<ConvertedGuard, String> {
+    let joined = |terms: &[GuardTree], operator: &str, bound: Bound, inner: Bound| {
         let terms: Result<Vec<String>, String> = terms
             .iter()
             .map(|term| condition(term, may_err).map(|text| text.within(inner)))
             .collect();
-        Ok(Text::new(terms?.join(operator), bound))
+        Ok(ConvertedGuard::new(terms?.join(operator), bound))
     };
     match tree {
-        Tree::Or(terms) => joined(terms, " || ", Bound::Or, Bound::And),
-        Tree::And(terms) => joined(terms, " && ", Bound::And, Bound::Compare),
-        Tree::Not(inner) => {
+        GuardTree::Or(terms) => joined(terms, " || ", Bound::Or, Bound::And),
+        GuardTree::And(terms) => joined(terms, " && ", Bound::And, Bound::Compare),
+        GuardTree::Not(inner) => {
             let inner = condition(inner, false)?.within(Bound::Unary);
-            Ok(Text::new(format!("!{inner}"), Bound::Unary))
+            Ok(ConvertedGuard::new(format!("!{inner}"), Bound::Unary))
         }
-        Tree::Truthy(value) => truthy(value),
-        Tree::Compare(left, operator, right) => match operator.as_str() {
+        GuardTree::Truthy(value) => truthy(value),
+        GuardTree::Compare(left, operator, right) => match operator.as_str() {
             "==" | "!=" => equality(left, operator, right, may_err),
             _ => order(left, operator, right, may_err),
         },
     }
 }
 
-fn truthy(value: &Value) -> Result<Text, String> {
-    let constant = |holds: bool| Ok(Text::new(holds.to_string(), Bound::Unary));
+fn truthy(value: &TreeValue) -> Result<ConvertedGuard, String> {
+    let constant = |holds: bool| Ok(ConvertedGuard::new(holds.to_string(), Bound::Unary));
     match value {
-        Value::Null => constant(false),
-        Value::Bool(value) => constant(*value),
-        Value::Text(text) => constant(!text.is_empty()),
-        Value::Number(text) => {
+        TreeValue::Null => constant(false),
+        TreeValue::Bool(value) => constant(*value),
+        TreeValue::Text(text) => constant(!text.is_empty()),
+        TreeValue::Number(text) => {
             let digits = text.split(['e', 'E']).next().unwrap_or_default();
             constant(digits.bytes().any(|b| matches!(b, b'1'..=b'9')))
         }
-        Value::Path(_) => {
+        TreeValue::Path(_) => {
             let value = safe(value)?.text;
-            Ok(Text::new(
+            Ok(ConvertedGuard::new(
                 format!(
                     "[{value}].exists(v, type(v) == bool ? v : type(v) == null_type ? false : type(v) in [string, \
                      list, map] ? size(v) > 0 : v != 0)"
@@ -86,9 +86,14 @@ fn truthy(value: &Value) -> Result<Text, String> {
     }
 }
 
-fn equality(left: &Value, operator: &str, right: &Value, may_err: bool) -> Result<Text, String> {
-    let is_path = |value: &Value| matches!(value, Value::Path(_));
-    let is_null = |value: &Value| matches!(value, Value::Null);
+fn equality(
+    left: &TreeValue,
+    operator: &str,
+    right: &TreeValue,
+    may_err: bool,
+) -> Result<ConvertedGuard, String> {
+    let is_path = |value: &TreeValue| matches!(value, TreeValue::Path(_));
+    let is_null = |value: &TreeValue| matches!(value, TreeValue::Null);
     // A missing value equals nothing but null.
     let short = may_err
         && operator == "=="
@@ -100,31 +105,36 @@ fn equality(left: &Value, operator: &str, right: &Value, may_err: bool) -> Resul
         false => (safe(left)?, safe(right)?),
     };
     let [left, right] = [left, right].map(|text| text.within(Bound::Unary));
-    Ok(Text::new(
+    Ok(ConvertedGuard::new(
         format!("{left} {operator} {right}"),
         Bound::Compare,
     ))
 }
 
-fn order(left: &Value, operator: &str, right: &Value, may_err: bool) -> Result<Text, String> {
-    let never = |value: &Value| matches!(value, Value::Null | Value::Bool(_));
+fn order(
+    left: &TreeValue,
+    operator: &str,
+    right: &TreeValue,
+    may_err: bool,
+) -> Result<ConvertedGuard, String> {
+    let never = |value: &TreeValue| matches!(value, TreeValue::Null | TreeValue::Bool(_));
     let mixed = matches!(
         (left, right),
-        (Value::Number(_), Value::Text(_)) | (Value::Text(_), Value::Number(_))
+        (TreeValue::Number(_), TreeValue::Text(_)) | (TreeValue::Text(_), TreeValue::Number(_))
     );
     if never(left) || never(right) || mixed {
-        return Ok(Text::new("false", Bound::Unary));
+        return Ok(ConvertedGuard::new("false", Bound::Unary));
     }
-    let paths = [left, right].map(|value| matches!(value, Value::Path(_)));
+    let paths = [left, right].map(|value| matches!(value, TreeValue::Path(_)));
     if may_err && paths != [true, true] {
         let [left, right] = [plain(left)?, plain(right)?].map(|text| text.within(Bound::Unary));
-        return Ok(Text::new(
+        return Ok(ConvertedGuard::new(
             format!("{left} {operator} {right}"),
             Bound::Compare,
         ));
     }
     let (left, right) = (safe(left)?.text, safe(right)?.text);
-    Ok(Text::new(
+    Ok(ConvertedGuard::new(
         format!(
             "[{left}].exists(l, [{right}].exists(r, (type(l) == string && type(r) == string || type(l) in [int, \
              double] && type(r) in [int, double]) && l {operator} r))"
@@ -134,27 +144,27 @@ fn order(left: &Value, operator: &str, right: &Value, may_err: bool) -> Result<T
 }
 
 /// A value, where an error is the same as a value that is missing.
-fn plain(value: &Value) -> Result<Text, String> {
-    let Value::Path(names) = value else {
+fn plain(value: &TreeValue) -> Result<ConvertedGuard, String> {
+    let TreeValue::Path(names) = value else {
         return literal(value);
     };
     let Some((last, before)) = names.split_last().filter(|(last, _)| *last == "length") else {
-        return Ok(Text::new(cel::path("ctx", names), Bound::Unary));
+        return Ok(ConvertedGuard::new(cel::path("ctx", names), Bound::Unary));
     };
     if before.is_empty() {
-        return Ok(Text::new(cel::path("ctx", names), Bound::Unary));
+        return Ok(ConvertedGuard::new(cel::path("ctx", names), Bound::Unary));
     }
     let list = cel::path("ctx", before);
     let field = cel::field(&list, last);
-    Ok(Text::new(
+    Ok(ConvertedGuard::new(
         format!("type({list}) == list ? size({list}) : {field}"),
         Bound::Ternary,
     ))
 }
 
 /// A value that is null if it is missing, and never an error.
-fn safe(value: &Value) -> Result<Text, String> {
-    let Value::Path(names) = value else {
+fn safe(value: &TreeValue) -> Result<ConvertedGuard, String> {
+    let TreeValue::Path(names) = value else {
         return literal(value);
     };
     let (last, before) = match names.split_last() {
@@ -181,15 +191,15 @@ fn safe(value: &Value) -> Result<Text, String> {
         there.join(" && "),
         cel::field(&of, last)
     );
-    Ok(Text::new(text, Bound::Ternary))
+    Ok(ConvertedGuard::new(text, Bound::Ternary))
 }
 
-fn literal(value: &Value) -> Result<Text, String> {
+fn literal(value: &TreeValue) -> Result<ConvertedGuard, String> {
     let text = match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Text(text) => cel::quoted(text),
-        Value::Number(text) => match cel::number(text) {
+        TreeValue::Null => "null".to_owned(),
+        TreeValue::Bool(value) => value.to_string(),
+        TreeValue::Text(text) => cel::quoted(text),
+        TreeValue::Number(text) => match cel::number(text) {
             Some(number) => number,
             None => {
                 return Err(format!(
@@ -197,11 +207,11 @@ fn literal(value: &Value) -> Result<Text, String> {
                 ));
             }
         },
-        Value::Path(names) => cel::path("ctx", names),
+        TreeValue::Path(names) => cel::path("ctx", names),
     };
     let bound = match text.starts_with('-') {
         true => Bound::Compare,
         false => Bound::Unary,
     };
-    Ok(Text::new(text, bound))
+    Ok(ConvertedGuard::new(text, bound))
 }

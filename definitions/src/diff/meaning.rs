@@ -8,16 +8,16 @@ use rstmdb_rcp::json::Json;
 
 use crate::convert::convert;
 use crate::model::graph::Graph;
-use crate::model::{Act, Choice, Machine};
+use crate::model::{Act, Choice, MachineModel};
 
 /// Both definitions in one format, and whether one of them was converted for it. Where format 2 cannot say what a
 /// definition of format 1 says, both stay as they are.
 pub(super) fn in_one_format<'a>(
-    old: &'a Machine,
-    new: &'a Machine,
-) -> (Cow<'a, Machine>, Cow<'a, Machine>, bool) {
-    let converted = |machine: &Machine| -> Option<Machine> {
-        let mut converted = Machine::read(&convert(&machine.to_json()).ok()?.result).ok()?;
+    old: &'a MachineModel,
+    new: &'a MachineModel,
+) -> (Cow<'a, MachineModel>, Cow<'a, MachineModel>, bool) {
+    let converted = |machine: &MachineModel| -> Option<MachineModel> {
+        let mut converted = MachineModel::read(&convert(&machine.to_json()).ok()?.result).ok()?;
         // Format 1 has no final states: those that nothing leaves are so only by being converted.
         let graph = Graph::new(machine);
         for (number, state) in converted.states.iter_mut().enumerate() {
@@ -46,7 +46,7 @@ pub(super) struct Meaning {
 }
 
 impl Meaning {
-    pub(super) fn new(old: &Machine, new: &Machine) -> Self {
+    pub(super) fn new(old: &MachineModel, new: &MachineModel) -> Self {
         Self {
             formats: (old.format, new.format),
         }

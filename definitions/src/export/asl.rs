@@ -7,14 +7,14 @@ use rstmdb_rcp::json::Json;
 
 use super::{Says, lose_other, note_merging};
 use crate::base::json::{object, pretty, text, texts};
-use crate::base::problem::Findings;
+use crate::base::problem::TranslationFindings;
 use crate::model::graph::Graph;
-use crate::model::{Act, Machine, State};
+use crate::model::{Act, MachineModel, ModelState};
 
 const TASK: &str = "arn:aws:states:::sqs:sendMessage.waitForTaskToken";
 const QUEUE: &str = "https://sqs.REGION.amazonaws.com/ACCOUNT/QUEUE";
 
-pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
+pub(super) fn write(machine: &MachineModel, findings: &mut TranslationFindings) -> String {
     lose_other(machine, Says::default(), findings);
     note_merging(machine, "the whole event is at `$.event`", findings);
     let mut states: Vec<(String, Json)> = Vec::new();
@@ -32,11 +32,11 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
 }
 
 fn one(
-    machine: &Machine,
+    machine: &MachineModel,
     graph: &Graph<'_>,
     position: usize,
     states: &mut Vec<(String, Json)>,
-    findings: &mut Findings,
+    findings: &mut TranslationFindings,
 ) {
     let state = &machine.states[position];
     let place = format!("states[{position}]");
@@ -64,11 +64,11 @@ fn one(
 
 /// A state that waits for events.
 fn waiting(
-    machine: &Machine,
+    machine: &MachineModel,
     graph: &Graph<'_>,
     position: usize,
     states: &mut Vec<(String, Json)>,
-    findings: &mut Findings,
+    findings: &mut TranslationFindings,
 ) {
     let state = &machine.states[position];
     let mut next = format!("{} event", state.name);
@@ -118,9 +118,9 @@ fn waiting(
 
 fn choice(
     position: usize,
-    state: &State,
+    state: &ModelState,
     states: &mut Vec<(String, Json)>,
-    findings: &mut Findings,
+    findings: &mut TranslationFindings,
 ) {
     for (at, choice) in state.always.iter().enumerate() {
         lose_act(
@@ -142,7 +142,7 @@ fn choice(
     states.push((state.name.clone(), pass));
 }
 
-fn lose_act(place: &str, act: &Act, findings: &mut Findings) {
+fn lose_act(place: &str, act: &Act, findings: &mut TranslationFindings) {
     if let Some(guard) = &act.guard {
         let what = format!("the condition {guard} has no equal");
         let instead = "it is left out, and the program that sends the token has to check it";

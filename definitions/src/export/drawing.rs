@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::{Says, lose_other, name};
-use crate::base::problem::Findings;
+use crate::base::problem::TranslationFindings;
 use crate::model::graph::Graph;
-use crate::model::{Act, Machine};
+use crate::model::{Act, MachineModel};
 
 /// The drawing: for each state its arrows. An arrow has an event (empty if there is none), the state that it leads to,
 /// and its actions.
 fn arrows<'a>(
-    machine: &'a Machine,
+    machine: &'a MachineModel,
     graph: &Graph<'a>,
     position: usize,
 ) -> Vec<(&'a str, &'a str, &'a Act)> {
@@ -26,7 +26,7 @@ fn arrows<'a>(
         .collect()
 }
 
-pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
+pub(super) fn mermaid(machine: &MachineModel, findings: &mut TranslationFindings) -> String {
     let says = Says {
         // What the state emits stands at the arrow.
         reenter: true,
@@ -86,7 +86,7 @@ pub(super) fn mermaid(machine: &Machine, findings: &mut Findings) -> String {
     out
 }
 
-pub(super) fn dot(machine: &Machine, findings: &mut Findings) -> String {
+pub(super) fn dot(machine: &MachineModel, findings: &mut TranslationFindings) -> String {
     lose_other(machine, Says::default(), findings);
     let graph = Graph::new(machine);
     let mut out = format!(

@@ -6,13 +6,13 @@ use std::fmt::Write;
 
 use super::timer::{self, PlainTimer, TimerDelay};
 use super::{Says, lose_other, name, note_merging};
-use crate::base::problem::Findings;
+use crate::base::problem::TranslationFindings;
 use crate::base::xml::{NAMESPACE, REPLACED, escape};
 use crate::chart::mentions;
 use crate::model::graph::Graph;
-use crate::model::{Act, Machine, Merge, State};
+use crate::model::{Act, MachineModel, Merge, ModelState};
 
-pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
+pub(super) fn write(machine: &MachineModel, findings: &mut TranslationFindings) -> String {
     let says = Says {
         context: true,
         merge: true,
@@ -68,7 +68,7 @@ pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
     xml
 }
 
-fn check_names(machine: &Machine, findings: &mut Findings) {
+fn check_names(machine: &MachineModel, findings: &mut TranslationFindings) {
     for (position, state) in machine.states.iter().enumerate() {
         if state.name.contains(char::is_whitespace) {
             let text = format!(
@@ -102,11 +102,11 @@ fn check_names(machine: &Machine, findings: &mut Findings) {
 }
 
 fn state(
-    machine: &Machine,
+    machine: &MachineModel,
     graph: &Graph<'_>,
     position: usize,
     xml: &mut String,
-    findings: &mut Findings,
+    findings: &mut TranslationFindings,
 ) {
     let state = &machine.states[position];
     let tag = if state.is_final { "final" } else { "state" };
@@ -147,7 +147,12 @@ fn state(
 }
 
 /// What is emitted at the entry, and the timers: armed at the entry, disarmed at the exit.
-fn entry(state: &State, timers: &[PlainTimer<'_>], xml: &mut String, findings: &mut Findings) {
+fn entry(
+    state: &ModelState,
+    timers: &[PlainTimer<'_>],
+    xml: &mut String,
+    findings: &mut TranslationFindings,
+) {
     if !state.emit.is_empty() || !timers.is_empty() {
         xml.push_str("    <onentry>\n");
         sends(&state.emit, xml);
@@ -188,7 +193,7 @@ fn entry(state: &State, timers: &[PlainTimer<'_>], xml: &mut String, findings: &
 }
 
 /// Unique in the file: two states may have timers of the same name.
-fn id(state: &State, timer: &PlainTimer<'_>) -> String {
+fn id(state: &ModelState, timer: &PlainTimer<'_>) -> String {
     format!("{}.{}", state.name, timer.name)
 }
 
@@ -201,7 +206,11 @@ fn sends(names: &[String], xml: &mut String) {
 
 /// Assignments in an order in which none reads what an earlier one has changed: SCXML does them one by one, format 2 all
 /// at once.
-fn in_order<'a>(act: &'a Act, place: &str, findings: &mut Findings) -> Vec<&'a (String, String)> {
+fn in_order<'a>(
+    act: &'a Act,
+    place: &str,
+    findings: &mut TranslationFindings,
+) -> Vec<&'a (String, String)> {
     const ASSIGNMENTS_MAX: usize = 100;
     let mut left: Vec<&(String, String)> = act.set.iter().collect();
     let mut ordered = Vec::with_capacity(left.len());
@@ -233,7 +242,7 @@ struct TransitionTag<'a> {
     place: String,
 }
 
-fn arrow(arrow: &TransitionTag<'_>, xml: &mut String, findings: &mut Findings) {
+fn arrow(arrow: &TransitionTag<'_>, xml: &mut String, findings: &mut TranslationFindings) {
     let TransitionTag {
         event, act, place, ..
     } = arrow;

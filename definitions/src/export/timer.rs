@@ -5,8 +5,8 @@ use rstmdb_engine::span;
 use rstmdb_rcp::json::Json;
 
 use super::LEFT_OUT;
-use crate::base::problem::Findings;
-use crate::model::State;
+use crate::base::problem::TranslationFindings;
+use crate::model::ModelState;
 
 /// A timer that is armed at the entry and has nothing special.
 pub(super) struct PlainTimer<'a> {
@@ -29,8 +29,8 @@ pub(super) enum TimerDelay<'a> {
 /// The timers of a state that have a delay from the entry. What another language cannot say of them is reported.
 pub(super) fn plain<'a>(
     position: usize,
-    state: &'a State,
-    findings: &mut Findings,
+    state: &'a ModelState,
+    findings: &mut TranslationFindings,
 ) -> Vec<PlainTimer<'a>> {
     let mut all = Vec::new();
     for (number, timer) in state.timers().iter().enumerate() {
@@ -59,7 +59,7 @@ pub(super) fn plain<'a>(
 
 impl PlainTimer<'_> {
     /// Its delay where that is fixed. Otherwise the timer is reported.
-    pub(super) fn fixed(&self, findings: &mut Findings) -> Option<u64> {
+    pub(super) fn fixed(&self, findings: &mut TranslationFindings) -> Option<u64> {
         match self.after {
             TimerDelay::Ms(ms) => Some(ms),
             TimerDelay::Value(_) => {

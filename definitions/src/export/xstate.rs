@@ -6,14 +6,14 @@ use rstmdb_rcp::json::Json;
 
 use super::{Says, lose_other, name, note_merging, timer};
 use crate::base::json::{object, pretty, text, texts};
-use crate::base::problem::Findings;
+use crate::base::problem::TranslationFindings;
 use crate::model::graph::Graph;
-use crate::model::{Act, Machine, Merge, State};
+use crate::model::{Act, MachineModel, Merge, ModelState};
 
 /// Keys of a `meta` that XState has, too.
 pub(super) const ABOUT: [&str; 3] = ["description", "tags", "meta"];
 
-pub(super) fn write(machine: &Machine, findings: &mut Findings) -> String {
+pub(super) fn write(machine: &MachineModel, findings: &mut TranslationFindings) -> String {
     let says = Says {
         context: true,
         about: true,
@@ -54,7 +54,7 @@ fn about(meta: &Json) -> impl Iterator<Item = (&str, Json)> {
     fields.filter(|(key, _)| ABOUT.contains(key))
 }
 
-fn check_names(machine: &Machine, findings: &mut Findings) {
+fn check_names(machine: &MachineModel, findings: &mut TranslationFindings) {
     for (position, state) in machine.states.iter().enumerate() {
         if state.name.contains('.') || state.name.starts_with('#') {
             let why =
@@ -85,7 +85,7 @@ fn check_names(machine: &Machine, findings: &mut Findings) {
 }
 
 /// Names of actions that XState or this export uses for something else.
-fn check_emits(place: &str, names: &[String], findings: &mut Findings) {
+fn check_emits(place: &str, names: &[String], findings: &mut TranslationFindings) {
     let is_taken = |name: &&String| {
         matches!(name.as_str(), "assign" | "raise")
             || name.starts_with("xstate.")
@@ -97,7 +97,12 @@ fn check_emits(place: &str, names: &[String], findings: &mut Findings) {
     }
 }
 
-fn state(machine: &Machine, graph: &Graph<'_>, position: usize, findings: &mut Findings) -> Json {
+fn state(
+    machine: &MachineModel,
+    graph: &Graph<'_>,
+    position: usize,
+    findings: &mut TranslationFindings,
+) -> Json {
     let state = &machine.states[position];
     let mut fields = Vec::new();
     for (_, meta) in state.other.iter().filter(|(key, _)| key == "meta") {
@@ -141,7 +146,11 @@ fn state(machine: &Machine, graph: &Graph<'_>, position: usize, findings: &mut F
 
 /// A timer is a transition that stays and sends the event to the machine itself: guards and order are those of the
 /// event, and a client may send it earlier.
-fn after(position: usize, state: &State, findings: &mut Findings) -> Vec<(String, Json)> {
+fn after(
+    position: usize,
+    state: &ModelState,
+    findings: &mut TranslationFindings,
+) -> Vec<(String, Json)> {
     let mut all: Vec<(String, Json)> = Vec::new();
     for timer in timer::plain(position, state, findings) {
         let Some(ms) = timer.fixed(findings) else {
@@ -170,7 +179,7 @@ fn after(position: usize, state: &State, findings: &mut Findings) -> Vec<(String
     all
 }
 
-fn arrow(from: &State, to: &str, act: &Act, merge: Merge) -> Json {
+fn arrow(from: &ModelState, to: &str, act: &Act, merge: Merge) -> Json {
     let mut fields = vec![("target", text(to))];
     fields.extend(about(act.other("meta")));
     if from.name == to && act.reenters() {

@@ -17,16 +17,19 @@ use rstmdb_rcp::json::Json;
 use super::Extras;
 use crate::base::cel;
 use crate::base::json::kind;
-use crate::base::problem::{Findings, Problem};
+use crate::base::problem::{Problem, TranslationFindings};
 use crate::document;
-use crate::model::{Act, Choice, Machine, State, Transition};
+use crate::model::{Act, Choice, MachineModel, ModelState, ModelTransition};
 
 /// The event of work that is done.
 const DONE: &str = "DONE";
 /// The event for failed work. Its payload has `error`.
 const FAILED: &str = "FAILED";
 
-pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
+pub(super) fn read(
+    source: &str,
+    findings: &mut TranslationFindings,
+) -> Result<MachineModel, Problem> {
     let json = document::read(source)?;
     let Some(Json::Object(states)) = json.get("States") else {
         return Err(Problem::new("$", "there is no object `States`"));
@@ -39,7 +42,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     while json["States"].get(&failure).is_some() {
         failure.push('_');
     }
-    let mut reader = Reader {
+    let mut reader = AslReader {
         findings,
         all: &json["States"],
         names: states.iter().map(|(name, _)| name.as_str()).collect(),
@@ -47,21 +50,20 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         failure,
         fails: false,
         is_jsonata: json["QueryLanguage"].as_str() == Some("JSONata"),
-        tokens: token::Tokens::new(&json["States"]),
+        tokens: token::AslTokens::new(&json["States"]),
         states: Vec::new(),
         transitions: Vec::new(),
         extras: Extras::default(),
     };
     reader.whole(&json);
-    let initial = reader
-        .next(&json["StartAt"], "$.StartAt")
-        .unwrap_or_default();
+    let initial = reader.next(&json["StartAt"], "$.StartAt");
+    let initial = initial.unwrap_or_default();
     for (name, state) in states {
         if !reader.tokens.is_choice(name) {
             reader.state(name, state);
         }
     }
-    let Reader {
+    let AslReader {
         failure,
         fails,
         mut states,
@@ -70,13 +72,9 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         ..
     } = reader;
     if fails {
-        states.push(State {
-            name: failure,
-            is_final: true,
-            ..State::default()
-        });
+        states.push(failed(failure));
     }
-    let mut machine = Machine {
+    let mut machine = MachineModel {
         format: 2,
         initial,
         states,
@@ -85,6 +83,15 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     };
     extras.add_to(&mut machine);
     Ok(machine)
+}
+
+/// The final state of an execution that has failed.
+fn failed(name: String) -> ModelState {
+    ModelState {
+        name,
+        is_final: true,
+        ..ModelState::default()
+    }
 }
 
 /// Keys that mean nothing to the machine, but something to the program that does the work.
@@ -106,8 +113,8 @@ fn kept(json: &Json) -> Option<(String, Json)> {
     (!kept.is_empty()).then(|| ("meta".to_owned(), Json::Object(kept)))
 }
 
-struct Reader<'a> {
-    findings: &'a mut Findings,
+struct AslReader<'a> {
+    findings: &'a mut TranslationFindings,
     all: &'a Json,
     /// The names of all states.
     names: HashSet<&'a str>,
@@ -118,13 +125,13 @@ struct Reader<'a> {
     fails: bool,
     is_jsonata: bool,
     /// The tasks that wait for an event, as `export` writes them.
-    tokens: token::Tokens<'a>,
-    states: Vec<State>,
-    transitions: Vec<Transition>,
+    tokens: token::AslTokens<'a>,
+    states: Vec<ModelState>,
+    transitions: Vec<ModelTransition>,
     extras: Extras,
 }
 
-impl Reader<'_> {
+impl AslReader<'_> {
     /// Everything but the states.
     fn whole(&mut self, json: &Json) {
         self.extras.description = json["Comment"].as_str().map(str::to_owned);
@@ -146,9 +153,9 @@ impl Reader<'_> {
 
     fn state(&mut self, name: &str, json: &Json) {
         let place = format!("$.States.{name}");
-        let mut state = State {
+        let mut state = ModelState {
             name: name.to_owned(),
-            ..State::default()
+            ..ModelState::default()
         };
         state.other.extend(kept(json));
         let is_jsonata = self.is_jsonata;
@@ -213,10 +220,10 @@ impl Reader<'_> {
         while self.names.contains(name.as_str()) {
             name.push('_');
         }
-        self.states.push(State {
+        self.states.push(ModelState {
             name: name.clone(),
             is_final: true,
-            ..State::default()
+            ..ModelState::default()
         });
         self.end = Some(name.clone());
         name
@@ -227,7 +234,7 @@ impl Reader<'_> {
         self.failure.clone()
     }
 
-    fn choice(&mut self, state: &mut State, json: &Json, place: &str) {
+    fn choice(&mut self, state: &mut ModelState, json: &Json, place: &str) {
         for (key, _) in json.fields() {
             if !matches!(
                 key.as_str(),
@@ -261,7 +268,7 @@ impl Reader<'_> {
         }
     }
 
-    fn pass(&mut self, state: &mut State, json: &Json, place: &str) {
+    fn pass(&mut self, state: &mut ModelState, json: &Json, place: &str) {
         let mut act = Act::default();
         for (key, _) in json.fields() {
             match key.as_str() {

@@ -20,7 +20,7 @@ pub(super) fn translate(text: &str, variables: &HashSet<String>) -> Result<Strin
             text.len()
         ));
     }
-    let mut reader = Reader {
+    let mut reader = EcmaReader {
         text,
         at: 0,
         depth: 0,
@@ -42,14 +42,14 @@ pub(super) fn path(text: &str, variables: &HashSet<String>) -> Option<String> {
     (is_path && variables.contains(first)).then(|| text.to_owned())
 }
 
-struct Reader<'a> {
+struct EcmaReader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
     variables: &'a HashSet<String>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> EcmaReader<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }

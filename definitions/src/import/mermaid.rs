@@ -9,13 +9,16 @@ mod titles;
 use std::collections::{HashMap, HashSet};
 
 use super::Extras;
-use crate::base::problem::{Findings, Problem};
-use crate::chart::{Arrow, Chart, ROOT};
-use crate::model::Machine;
+use crate::base::problem::{Problem, TranslationFindings};
+use crate::chart::{Chart, ChartArrow, ROOT};
+use crate::model::MachineModel;
 
 const DEPTH_MAX: usize = 64;
 
-pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
+pub(super) fn read(
+    source: &str,
+    findings: &mut TranslationFindings,
+) -> Result<MachineModel, Problem> {
     let mut lines = source.lines().zip(1..).peekable();
     let mut extras = Extras::default();
     let mut found = false;
@@ -37,7 +40,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         let text = "there is no line `stateDiagram-v2` or `stateDiagram`";
         return Err(Problem::whole(text));
     }
-    let mut reader = Reader {
+    let mut reader = MermaidReader {
         findings,
         chart: Chart::new("line 1"),
         ids: HashMap::new(),
@@ -70,8 +73,8 @@ fn unquoted(title: &str) -> String {
     }
 }
 
-struct Reader<'a> {
-    findings: &'a mut Findings,
+struct MermaidReader<'a> {
+    findings: &'a mut TranslationFindings,
     chart: Chart,
     ids: HashMap<String, usize>,
     /// The states with `<<choice>>`.
@@ -79,7 +82,7 @@ struct Reader<'a> {
     /// The states around the current line, the innermost last.
     around: Vec<usize>,
     /// From where, and what.
-    arrows: Vec<(usize, Arrow)>,
+    arrows: Vec<(usize, ChartArrow)>,
     /// The state that `[*]` at the end of an arrow stands for, by the state around it.
     ends: HashMap<usize, usize>,
     /// What states are called, by state.
@@ -88,7 +91,7 @@ struct Reader<'a> {
     description: Option<String>,
 }
 
-impl Reader<'_> {
+impl MermaidReader<'_> {
     /// Whether to go on.
     fn line(&mut self, text: &str, place: &str) -> bool {
         if self.in_note {
@@ -246,7 +249,7 @@ impl Reader<'_> {
             return true;
         }
         let target = target.or_else(|| self.end(around, place));
-        let arrow = Arrow {
+        let arrow = ChartArrow {
             event,
             target,
             act,
@@ -293,7 +296,7 @@ impl Reader<'_> {
         Some(new)
     }
 
-    fn finish(mut self, mut extras: Extras) -> Result<Machine, Problem> {
+    fn finish(mut self, mut extras: Extras) -> Result<MachineModel, Problem> {
         if self.chart.nodes[ROOT].children.is_empty() {
             return Err(Problem::whole("the diagram has no states"));
         }

@@ -10,15 +10,18 @@ use roxmltree::{Document, Node, ParsingOptions};
 use rstmdb_rcp::json::Json;
 
 use super::{Extras, ecma, keep_payloads_apart};
-use crate::base::problem::{Findings, Problem};
+use crate::base::problem::{Problem, TranslationFindings};
 use crate::base::xml::NAMESPACE;
-use crate::chart::{Arrow, Chart, ROOT};
-use crate::model::{Act, Machine};
+use crate::chart::{Chart, ChartArrow, ROOT};
+use crate::model::{Act, MachineModel};
 
 const NODES_MAX: u32 = 200_000;
 const DEPTH_MAX: usize = 100;
 
-pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
+pub(super) fn read(
+    source: &str,
+    findings: &mut TranslationFindings,
+) -> Result<MachineModel, Problem> {
     check_depth(source)?;
     let options = ParsingOptions {
         // Neither entities nor anything outside of the file.
@@ -29,13 +32,13 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     let document = Document::parse_with_options(source, options)
         .map_err(|error| Problem::whole(format!("not XML that can be read: {error}")))?;
     let root = document.root_element();
-    let lines = Lines::new(source);
+    let lines = LineStarts::new(source);
     let place = lines.of(&root);
     if root.tag_name().name() != "scxml" {
         let text = format!("the root is <{}>, not <scxml>", root.tag_name().name());
         return Err(Problem::new(place, text));
     }
-    let mut reader = Reader {
+    let mut reader = ScxmlReader {
         findings,
         chart: Chart::new(&place),
         lines,
@@ -55,7 +58,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     if reader.chart.nodes[ROOT].children.is_empty() {
         reader.findings.refuse(place, "there is no state");
     }
-    let Reader { chart, extras, .. } = reader;
+    let ScxmlReader { chart, extras, .. } = reader;
     let mut machine = chart.flatten(findings);
     keep_payloads_apart(&mut machine);
     extras.add_to(&mut machine);
@@ -94,9 +97,9 @@ fn check_depth(source: &str) -> Result<(), Problem> {
 }
 
 /// Where the lines of a file begin: the parser counts them anew for each element.
-struct Lines(Vec<usize>);
+struct LineStarts(Vec<usize>);
 
-impl Lines {
+impl LineStarts {
     fn new(source: &str) -> Self {
         let ends = source
             .bytes()
@@ -130,10 +133,10 @@ enum ContentAt {
     Transition,
 }
 
-struct Reader<'a> {
-    findings: &'a mut Findings,
+struct ScxmlReader<'a> {
+    findings: &'a mut TranslationFindings,
     chart: Chart,
-    lines: Lines,
+    lines: LineStarts,
     ids: HashMap<String, usize>,
     variables: HashSet<String>,
     is_cel: bool,
@@ -142,7 +145,7 @@ struct Reader<'a> {
     extras: Extras,
 }
 
-impl Reader<'_> {
+impl ScxmlReader<'_> {
     fn states(&mut self, node: usize, element: Node<'_, '_>) {
         let inner = elements(element).filter(|it| is_state(it.tag_name().name()));
         for (position, inner) in inner.enumerate() {
@@ -331,7 +334,7 @@ impl Reader<'_> {
                 found => found,
             },
         };
-        let arrow = |event: &str| Arrow {
+        let arrow = |event: &str| ChartArrow {
             event: event.to_owned(),
             target,
             act: act.clone(),

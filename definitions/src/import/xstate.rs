@@ -15,10 +15,10 @@ use rstmdb_rcp::json::Json;
 
 use super::{Extras, keep_payloads_apart};
 use crate::base::json::kind;
-use crate::base::problem::{Findings, Problem};
+use crate::base::problem::{Problem, TranslationFindings};
 use crate::chart::{Chart, ROOT};
 use crate::document;
-use crate::model::{Act, Machine};
+use crate::model::{Act, MachineModel};
 
 /// Keys of the interpreter and of editors, without a meaning for the machine.
 const SETTINGS: [&str; 16] = [
@@ -40,7 +40,10 @@ const SETTINGS: [&str; 16] = [
     "services",
 ];
 
-pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Problem> {
+pub(super) fn read(
+    source: &str,
+    findings: &mut TranslationFindings,
+) -> Result<MachineModel, Problem> {
     let json = document::read(source)?;
     if !json.is_object() {
         let text = format!("a machine of XState is an object, not {}", kind(&json));
@@ -51,7 +54,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
         let text = "there is no `states`; the machine's configuration itself is read, not a file around it";
         return Err(Problem::new("$", text));
     }
-    let mut reader = Reader {
+    let mut reader = XstateReader {
         findings,
         chart: Chart::new("$"),
         ids: HashMap::new(),
@@ -72,7 +75,7 @@ pub(super) fn read(source: &str, findings: &mut Findings) -> Result<Machine, Pro
     }
     reader.states(ROOT, &json);
     reader.node(ROOT, &json);
-    let Reader { chart, extras, .. } = reader;
+    let XstateReader { chart, extras, .. } = reader;
     let mut machine = chart.flatten(findings);
     keep_payloads_apart(&mut machine);
     extras.add_to(&mut machine);
@@ -110,8 +113,8 @@ fn unknown(key: &str) -> &'static str {
     }
 }
 
-struct Reader<'a> {
-    findings: &'a mut Findings,
+struct XstateReader<'a> {
+    findings: &'a mut TranslationFindings,
     chart: Chart,
     /// The states that have an id of their own.
     ids: HashMap<String, usize>,
@@ -121,7 +124,7 @@ struct Reader<'a> {
     extras: Extras,
 }
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     /// First all states, so that targets can be found.
     fn states(&mut self, node: usize, json: &Json) {
         let place = self.chart.nodes[node].place.clone();

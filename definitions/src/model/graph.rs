@@ -5,12 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{From, Machine, State};
+use super::{From, MachineModel, ModelState};
 
 /// The states and transitions of a machine, by number and by name.
 #[derive(Debug)]
 pub struct Graph<'a> {
-    machine: &'a Machine,
+    machine: &'a MachineModel,
     /// The first state of each name.
     numbers: HashMap<&'a str, usize>,
     /// By state: the transitions that name it, ascending.
@@ -34,7 +34,7 @@ pub struct Reach {
 
 impl<'a> Graph<'a> {
     /// Of a machine, whose states and transitions keep their positions as numbers.
-    pub fn new(machine: &'a Machine) -> Self {
+    pub fn new(machine: &'a MachineModel) -> Self {
         let mut graph = Self {
             machine,
             numbers: HashMap::new(),
@@ -77,7 +77,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The state of this name.
-    pub fn state(&self, name: &str) -> Option<&'a State> {
+    pub fn state(&self, name: &str) -> Option<&'a ModelState> {
         Some(&self.machine.states[self.number(name)?])
     }
 
@@ -196,18 +196,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::model::{Act, Transition};
+    use crate::model::{Act, ModelTransition};
 
     const STATES: usize = 10_000;
 
     /// A chain of states; three of four transitions out of every state leave some out.
-    fn large(transitions: usize) -> Machine {
+    fn large(transitions: usize) -> MachineModel {
         let name = |number: usize| format!("s{}", number % STATES);
-        let states = (0..STATES).map(|number| State {
+        let states = (0..STATES).map(|number| ModelState {
             name: name(number),
-            ..State::default()
+            ..ModelState::default()
         });
-        let chain = (0..transitions).map(|number| Transition {
+        let chain = (0..transitions).map(|number| ModelTransition {
             from: match number % 2 {
                 0 => From::States(vec![name(number / 2), name(number / 2)]),
                 _ => From::Any {
@@ -218,7 +218,7 @@ mod tests {
             to: name(number / 2 + 1),
             act: Act::default(),
         });
-        Machine {
+        MachineModel {
             format: 2,
             initial: name(0),
             states: states.collect(),
@@ -247,7 +247,7 @@ mod tests {
         machine.states[7].is_final = true;
         machine.states[60].is_final = true;
         let graph = Graph::new(&machine);
-        let slow = |state: &State| -> Vec<usize> { machine.leaving(state).collect() };
+        let slow = |state: &ModelState| -> Vec<usize> { machine.leaving(state).collect() };
         for (number, state) in machine.states.iter().enumerate() {
             assert_eq!(graph.leaving(number), slow(state), "{}", state.name);
             assert_eq!(graph.is_end(number), machine.is_end(state));

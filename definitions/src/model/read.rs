@@ -2,12 +2,12 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Act, Choice, From, Machine, State, Transition};
+use super::{Act, Choice, From, MachineModel, ModelState, ModelTransition};
 use crate::base::json::kind;
 use crate::base::problem::Problem;
 
-pub(super) fn machine(json: &Json) -> Result<Machine, Vec<Problem>> {
-    let mut reader = Reader::default();
+pub(super) fn machine(json: &Json) -> Result<MachineModel, Vec<Problem>> {
+    let mut reader = ModelReader::default();
     if !json.is_object() {
         let text = format!("a definition is an object, not {}", kind(json));
         return Err(vec![Problem::whole(text)]);
@@ -23,7 +23,7 @@ pub(super) fn machine(json: &Json) -> Result<Machine, Vec<Problem>> {
             2
         }
     };
-    let machine = Machine {
+    let machine = MachineModel {
         format,
         initial: reader.name("initial", json.get("initial")),
         states: reader.states(format, json.get("states")),
@@ -45,11 +45,11 @@ fn others(json: &Json, known: &[&str]) -> Vec<(String, Json)> {
 }
 
 #[derive(Default)]
-struct Reader {
+struct ModelReader {
     faults: Vec<Problem>,
 }
 
-impl Reader {
+impl ModelReader {
     fn fault(&mut self, place: impl Into<String>, text: impl Into<String>) {
         self.faults.push(Problem::new(place, text));
     }
@@ -95,14 +95,14 @@ impl Reader {
         }
     }
 
-    fn states(&mut self, format: u8, json: Option<&Json>) -> Vec<State> {
+    fn states(&mut self, format: u8, json: Option<&Json>) -> Vec<ModelState> {
         let mut states = Vec::new();
         for (position, item) in self.list("states", json).iter().enumerate() {
             let place = format!("states[{position}]");
             match item {
-                Json::Text(name) => states.push(State {
+                Json::Text(name) => states.push(ModelState {
                     name: name.clone(),
-                    ..State::default()
+                    ..ModelState::default()
                 }),
                 Json::Object(_) if format == 2 => states.push(self.state(&place, item)),
                 other => self.fault(&place, format!("must be a name, not {}", kind(other))),
@@ -111,7 +111,7 @@ impl Reader {
         states
     }
 
-    fn state(&mut self, place: &str, json: &Json) -> State {
+    fn state(&mut self, place: &str, json: &Json) -> ModelState {
         let is_final = match &json["final"] {
             Json::Null => false,
             Json::Bool(is_final) => *is_final,
@@ -132,7 +132,7 @@ impl Reader {
                 });
             }
         }
-        State {
+        ModelState {
             name: self.name(&format!("{place}.name"), json.get("name")),
             is_final,
             emit: self.names(&format!("{place}.emit"), json.get("emit")),
@@ -141,7 +141,7 @@ impl Reader {
         }
     }
 
-    fn transitions(&mut self, format: u8, json: Option<&Json>) -> Vec<Transition> {
+    fn transitions(&mut self, format: u8, json: Option<&Json>) -> Vec<ModelTransition> {
         let mut transitions = Vec::new();
         for (position, item) in self.list("transitions", json).iter().enumerate() {
             let place = format!("transitions[{position}]");
@@ -162,7 +162,7 @@ impl Reader {
                 }
                 from => From::States(self.names(&format!("{place}.from"), Some(from))),
             };
-            transitions.push(Transition {
+            transitions.push(ModelTransition {
                 from,
                 event: self.name(&format!("{place}.event"), item.get("event")),
                 to: self.name(&format!("{place}.to"), item.get("to")),

@@ -2,10 +2,10 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Act, Choice, From, Machine, State, Transition};
+use super::{Act, Choice, From, MachineModel, ModelState, ModelTransition};
 use crate::base::json::{number, object, text, texts};
 
-pub(super) fn machine(machine: &Machine) -> Json {
+pub(super) fn machine(machine: &MachineModel) -> Json {
     let mut fields = Vec::new();
     if machine.format != 1 {
         fields.push(("format".to_owned(), number(usize::from(machine.format))));
@@ -25,7 +25,7 @@ pub(super) fn machine(machine: &Machine) -> Json {
     Json::Object(fields)
 }
 
-fn state(state: &State) -> Json {
+fn state(state: &ModelState) -> Json {
     let mut fields = vec![("name".to_owned(), text(state.name.as_str()))];
     if state.is_final {
         fields.push(("final".to_owned(), Json::Bool(true)));
@@ -50,7 +50,7 @@ fn choice(choice: &Choice) -> Json {
     Json::Object(fields)
 }
 
-fn transition(transition: &Transition) -> Json {
+fn transition(transition: &ModelTransition) -> Json {
     let mut fields = Vec::new();
     match &transition.from {
         From::States(names) => match names.as_slice() {

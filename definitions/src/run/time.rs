@@ -1,9 +1,9 @@
 //! Virtual time: what becomes due in it fires, in order, as a server would fire it.
 
 use rstmdb_engine::fact::Body;
-use rstmdb_engine::{Command, DecideAt, Decision, Pending, Refusal, decide};
+use rstmdb_engine::{Command, DecideAt, Decision, PendingEntries, Refusal, decide};
 
-use super::{Runner, Step, step, strange};
+use super::{RunStep, Runner, step, strange};
 
 /// More timers than this are not fired in one span.
 const FIRINGS_MAX: usize = 100_000;
@@ -23,7 +23,7 @@ pub struct FiredTimer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fired {
     /// It has applied its event.
-    Applied(Step),
+    Applied(RunStep),
     /// Its event was refused, or came too late: the code that says why.
     Spent(String),
     /// It has deleted the instance.
@@ -67,7 +67,7 @@ impl Runner {
             limits: &self.limits,
             meta: None,
         };
-        let decision = decide(&self.state, &Pending::new(), command, &at)?;
+        let decision = decide(&self.state, &PendingEntries::new(), command, &at)?;
         let Decision::Write { entry, .. } = decision else {
             return Err(strange("a timer that is due does not fire"));
         };

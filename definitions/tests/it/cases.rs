@@ -1,9 +1,9 @@
 //! Tests that users write.
 
 use crate::common::{ORDER, lines};
-use rstmdb_definitions::cases::{Outcome, Results, Source, Suite, report};
+use rstmdb_definitions::cases::{MachineSource, Results, Suite, TestOutcome, report};
 
-fn outcomes(tests: &str) -> Vec<Outcome> {
+fn outcomes(tests: &str) -> Vec<TestOutcome> {
     Suite::read(&format!("machine: order.json\ntests:\n{tests}"))
         .unwrap()
         .run(ORDER)
@@ -46,7 +46,7 @@ fn tests_that_hold_pass() {
     then: {state: paid}
 ",
     );
-    let failed: Vec<&Outcome> = found.iter().filter(|it| !it.passed()).collect();
+    let failed: Vec<&TestOutcome> = found.iter().filter(|it| !it.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
     assert_eq!(found.len(), 4);
 }
@@ -211,7 +211,7 @@ tests:
 fn a_suite_may_hold_its_machine() {
     let text = "definition: {states: [a], initial: a, transitions: []}\ntests: [{name: x, then: {state: a}}]";
     let suite = Suite::read(text).unwrap();
-    let Source::Inline(definition) = &suite.machine else {
+    let MachineSource::Inline(definition) = &suite.machine else {
         panic!("{suite:?}");
     };
     assert!(suite.run(&definition.to_string())[0].passed());
@@ -219,7 +219,7 @@ fn a_suite_may_hold_its_machine() {
 
 #[test]
 fn the_report_is_xml_that_says_what_failed() {
-    let outcome = |name: &str, failures: &[&str]| Outcome {
+    let outcome = |name: &str, failures: &[&str]| TestOutcome {
         name: name.to_owned(),
         failures: failures.iter().map(|it| (*it).to_owned()).collect(),
         trace: vec!["created in a".to_owned()],
@@ -251,7 +251,7 @@ fn headers_and_the_reason_of_an_event_are_those_of_its_step() {
     const SIGNED: &str = r#"{"format": 2, "states": ["open", {"name": "done", "final": true}], "initial": "open",
         "transitions": [{"from": "open", "event": "SIGN", "to": "done", "guard": "headers.role == 'officer'",
             "set": {"trace": "headers['x-trace']"}}]}"#;
-    let run = |tests: &str| -> Vec<Outcome> {
+    let run = |tests: &str| -> Vec<TestOutcome> {
         Suite::read(&format!("machine: m.json\ntests:\n{tests}"))
             .unwrap()
             .run(SIGNED)
@@ -272,7 +272,7 @@ fn headers_and_the_reason_of_an_event_are_those_of_its_step() {
     when: {event: SIGN, headers: {}}
     then: {refused: GUARD_FAILED}
 ");
-    let failed: Vec<&Outcome> = found.iter().filter(|it| !it.passed()).collect();
+    let failed: Vec<&TestOutcome> = found.iter().filter(|it| !it.passed()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
 
     // The bounds are those of the server.

@@ -1,15 +1,15 @@
 //! What several tests use.
 
 use rstmdb_definitions::Problem;
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 use rstmdb_rcp::json::Json;
 
 pub fn json(text: &str) -> Json {
     Json::parse(text).unwrap()
 }
 
-pub fn machine(text: &str) -> Machine {
-    Machine::read(&json(text)).unwrap()
+pub fn machine(text: &str) -> MachineModel {
+    MachineModel::read(&json(text)).unwrap()
 }
 
 pub fn lines(problems: &[Problem]) -> Vec<String> {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rstmdb_definitions::cases::{Source, Suite};
+use rstmdb_definitions::cases::{MachineSource, Suite};
 use rstmdb_definitions::check::check;
 use rstmdb_definitions::document::read_definition;
 use serde_json::Value;
@@ -31,7 +31,7 @@ fn every_lifecycle_of_the_cookbook_passes_its_tests() {
         let suite = Suite::read(&fs::read_to_string(&path).unwrap());
         let suite =
             suite.unwrap_or_else(|it| panic!("{}: {}", path.display(), lines(&it).join("\n")));
-        let Source::File(file) = &suite.machine else {
+        let MachineSource::File(file) = &suite.machine else {
             panic!("{}: the machine is a file of its own", path.display());
         };
         let text = fs::read_to_string(folder.join(file)).unwrap();

@@ -2,10 +2,10 @@
 
 use crate::common::{OLD_ORDER, ORDER, json, machine};
 use rstmdb_definitions::convert::convert;
-use rstmdb_definitions::diff::{Effect, diff, gravest};
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::diff::{ChangeEffect, diff, gravest};
+use rstmdb_definitions::model::MachineModel;
 
-fn changes(edit: impl Fn(&str) -> String) -> (Vec<String>, Effect) {
+fn changes(edit: impl Fn(&str) -> String) -> (Vec<String>, ChangeEffect) {
     let found = diff(&machine(ORDER), &machine(&edit(ORDER)));
     (
         found.iter().map(ToString::to_string).collect(),
@@ -15,7 +15,7 @@ fn changes(edit: impl Fn(&str) -> String) -> (Vec<String>, Effect) {
 
 #[test]
 fn the_same_definition_has_no_changes() {
-    assert_eq!(changes(str::to_owned), (Vec::new(), Effect::None));
+    assert_eq!(changes(str::to_owned), (Vec::new(), ChangeEffect::None));
 }
 
 #[test]
@@ -34,13 +34,13 @@ fn what_is_added_is_harmless() {
             "\"CANCEL\" from held: added: to cancelled",
         ]
     );
-    assert_eq!(effect, Effect::None);
+    assert_eq!(effect, ChangeEffect::None);
 }
 
 #[test]
 fn a_condition_that_changed_matters_to_instances_in_flight() {
     let (found, effect) = changes(|it| it.replace("event.amount > 0", "event.amount > 1"));
-    assert_eq!(effect, Effect::Different);
+    assert_eq!(effect, ChangeEffect::Different);
     assert_eq!(found.len(), 1);
     assert!(
         found[0].starts_with("\"PAY\" from cart, due: was to checking if event.amount > 0"),
@@ -51,7 +51,7 @@ fn a_condition_that_changed_matters_to_instances_in_flight() {
 #[test]
 fn a_state_that_is_gone_strands_instances() {
     let (found, effect) = changes(|it| it.replace("cancelled", "canceled"));
-    assert_eq!(effect, Effect::Stranded);
+    assert_eq!(effect, ChangeEffect::Stranded);
     assert!(
         found
             .iter()
@@ -66,7 +66,7 @@ fn what_is_not_about_instances_in_flight_is_told_and_harmless() {
         it.replace("An order", "Orders")
             .replace("\"initial\": \"cart\"", "\"initial\": \"due\"")
     });
-    assert_eq!(effect, Effect::None);
+    assert_eq!(effect, ChangeEffect::None);
     assert_eq!(found.len(), 2, "{found:?}");
 }
 
@@ -74,7 +74,7 @@ fn what_is_not_about_instances_in_flight_is_told_and_harmless() {
 #[test]
 fn a_definition_of_format_1_and_its_conversion_say_the_same() {
     let old = machine(OLD_ORDER);
-    let new = Machine::read(&convert(&json(OLD_ORDER)).unwrap().result).unwrap();
+    let new = MachineModel::read(&convert(&json(OLD_ORDER)).unwrap().result).unwrap();
     assert_ne!(old, new);
     assert_eq!(diff(&old, &new), []);
     assert_eq!(diff(&new, &old), []);
@@ -89,7 +89,7 @@ fn a_definition_of_format_1_and_its_conversion_say_the_same() {
     let other = guard.replace("> 0", "> 1");
     assert_ne!(other, *guard);
     let found = diff(&old, &machine(&by_hand.replace("GUARD", &other)));
-    assert_eq!(gravest(&found), Effect::Different, "{found:?}");
+    assert_eq!(gravest(&found), ChangeEffect::Different, "{found:?}");
     assert_eq!(found.len(), 1, "{found:?}");
 }
 
@@ -105,7 +105,7 @@ fn what_is_only_written_in_another_way_is_no_change() {
                 r#""from": ["cart", "checking", "due", "paid"]"#,
             )
     };
-    assert_eq!(changes(spelt), (Vec::new(), Effect::None));
+    assert_eq!(changes(spelt), (Vec::new(), ChangeEffect::None));
     assert_ne!(spelt(ORDER), ORDER);
 
     let old = r#"{"states": ["a"], "initial": "a", "transitions": [
@@ -115,7 +115,7 @@ fn what_is_only_written_in_another_way_is_no_change() {
     let other = old.replace("||", "&&");
     assert_eq!(
         gravest(&diff(&machine(old), &machine(&other))),
-        Effect::Different
+        ChangeEffect::Different
     );
 }
 
@@ -131,7 +131,7 @@ fn what_is_said_to_people_is_harmless() {
             "{\"name\": \"due\", \"meta\": {\"color\": 1}}, {",
         )
     });
-    assert_eq!(effect, Effect::None);
+    assert_eq!(effect, ChangeEffect::None);
     assert_eq!(
         found,
         [

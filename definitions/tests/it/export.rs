@@ -1,9 +1,9 @@
 //! Definitions in the languages of other systems.
 
 use crate::common::{OLD_ORDER, ORDER, json, lines, machine};
-use rstmdb_definitions::export::{Language, export};
+use rstmdb_definitions::export::{ExportLanguage, export};
 use rstmdb_definitions::import::{self, import};
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 use rstmdb_definitions::run::Runner;
 
 /// What a definition does with some events.
@@ -29,7 +29,7 @@ fn course(definition: &str) -> Vec<String> {
 }
 
 /// Without what no other system has.
-fn order() -> Machine {
+fn order() -> MachineModel {
     machine(&ORDER.replace(", \"merge\": false", ""))
 }
 
@@ -37,8 +37,8 @@ fn order() -> Machine {
 fn what_was_exported_does_the_same_when_it_is_imported_again() {
     let definition = ORDER.to_owned();
     for (to, from) in [
-        (Language::Xstate, import::Language::Xstate),
-        (Language::Scxml, import::Language::Scxml),
+        (ExportLanguage::Xstate, import::ImportLanguage::Xstate),
+        (ExportLanguage::Scxml, import::ImportLanguage::Scxml),
     ] {
         let exported = export(to, &machine(ORDER), false).unwrap();
         // CANCEL merges its payload.
@@ -56,11 +56,11 @@ fn what_was_exported_does_the_same_when_it_is_imported_again() {
     }
     let order = order();
     let definition = order.to_json().to_string();
-    let lossy = export(Language::Mermaid, &order, true).unwrap();
+    let lossy = export(ExportLanguage::Mermaid, &order, true).unwrap();
     assert_eq!(lossy.losses.len(), 1, "{:?}", lossy.losses);
-    let again = import(import::Language::Mermaid, &lossy.result, false)
+    let again = import(import::ImportLanguage::Mermaid, &lossy.result, false)
         .unwrap_or_else(|it| panic!("{}\n{}", lines(&it).join("\n"), lossy.result));
-    let mut again = Machine::read(&again.result).unwrap();
+    let mut again = MachineModel::read(&again.result).unwrap();
     again
         .other
         .push(("context".to_owned(), order.other("context").clone()));
@@ -74,14 +74,14 @@ fn what_was_exported_does_the_same_when_it_is_imported_again() {
 
 #[test]
 fn what_another_language_cannot_say_is_refused_with_all_places() {
-    let places = |to: Language, definition: &str| -> Vec<String> {
+    let places = |to: ExportLanguage, definition: &str| -> Vec<String> {
         let problems = export(to, &machine(definition), false).unwrap_err();
         problems.into_iter().map(|it| it.place).collect()
     };
     let schemas = ORDER.replace("\"meta\"", "\"events\": {\"PAY\": {}}, \"meta\"");
-    assert_eq!(places(Language::Xstate, &schemas), ["events"]);
-    assert_eq!(places(Language::Scxml, &schemas), ["events"]);
-    let asl = places(Language::Asl, ORDER);
+    assert_eq!(places(ExportLanguage::Xstate, &schemas), ["events"]);
+    assert_eq!(places(ExportLanguage::Scxml, &schemas), ["events"]);
+    let asl = places(ExportLanguage::Asl, ORDER);
     for place in [
         "context",
         "transitions[1].guard",
@@ -94,11 +94,11 @@ fn what_another_language_cannot_say_is_refused_with_all_places() {
     let odd = r#"{"format": 2, "initial": "a.b c", "states": ["a.b c"], "transitions": [
         {"from": "a.b c", "event": "x *", "to": "a.b c"}]}"#;
     assert_eq!(
-        places(Language::Xstate, odd),
+        places(ExportLanguage::Xstate, odd),
         ["states[0]", "transitions[0].event"]
     );
     assert_eq!(
-        places(Language::Scxml, odd),
+        places(ExportLanguage::Scxml, odd),
         ["states[0]", "transitions[0].event"]
     );
 }
@@ -107,7 +107,7 @@ fn what_another_language_cannot_say_is_refused_with_all_places() {
 fn states_without_conditions_become_tasks_that_wait_for_a_token() {
     let definition = r#"{"format": 2, "initial": "a", "states": [{"name": "a", "emit": ["ask"]}, {"name": "b", "final": true}],
         "transitions": [{"from": "a", "event": "YES", "to": "b"}]}"#;
-    let exported = export(Language::Asl, &machine(definition), false)
+    let exported = export(ExportLanguage::Asl, &machine(definition), false)
         .unwrap()
         .result;
     let states = json(&exported);
@@ -127,8 +127,8 @@ fn a_definition_of_format_1_is_exported_as_one_of_format_2() {
             .replace(", \"label\": \"go\"", "")
             .replace(",\n   \"owner\": \"sales\"", ""),
     );
-    let exported = export(Language::Xstate, &plain, false).unwrap();
-    let again = import(import::Language::Xstate, &exported.result, false).unwrap();
+    let exported = export(ExportLanguage::Xstate, &plain, false).unwrap();
+    let again = import(import::ImportLanguage::Xstate, &exported.result, false).unwrap();
     let mut runner = Runner::new(&again.result.to_string(), 1).unwrap();
     runner
         .put_into("PAID", Some(r#"{"packed":1,"total":1}"#))
@@ -138,7 +138,7 @@ fn a_definition_of_format_1_is_exported_as_one_of_format_2() {
 
 #[test]
 fn a_drawing_for_graphviz_shows_states_and_labels() {
-    let dot = export(Language::Dot, &order(), true).unwrap().result;
+    let dot = export(ExportLanguage::Dot, &order(), true).unwrap().result;
     for part in [
         "digraph \"order\" {",
         "s1 [label=\"checking\", shape=diamond, style=\"\"];",

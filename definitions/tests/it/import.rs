@@ -1,11 +1,11 @@
 //! Definitions of other systems.
 
 use crate::common::lines;
-use rstmdb_definitions::import::{Language, import};
+use rstmdb_definitions::import::{ImportLanguage, import};
 use rstmdb_definitions::run::Runner;
 use rstmdb_rcp::json::Json;
 
-fn taken(language: Language, text: &str) -> Json {
+fn taken(language: ImportLanguage, text: &str) -> Json {
     match import(language, text, false) {
         Ok(translated) => {
             assert!(translated.losses.is_empty());
@@ -15,11 +15,11 @@ fn taken(language: Language, text: &str) -> Json {
     }
 }
 
-fn refused(language: Language, text: &str) -> Vec<String> {
+fn refused(language: ImportLanguage, text: &str) -> Vec<String> {
     lines(&import(language, text, false).unwrap_err())
 }
 
-fn lossy(language: Language, text: &str) -> (Json, Vec<String>) {
+fn lossy(language: ImportLanguage, text: &str) -> (Json, Vec<String>) {
     match import(language, text, true) {
         Ok(translated) => (translated.result, lines(&translated.losses)),
         Err(problems) => panic!("{}", lines(&problems).join("\n")),
@@ -52,7 +52,7 @@ const LIGHT: &str = r##"{"id": "light", "initial": "green", "context": {"n": 0},
 
 #[test]
 fn a_nested_machine_of_xstate_becomes_one_level_of_states() {
-    let definition = taken(Language::Xstate, LIGHT);
+    let definition = taken(ImportLanguage::Xstate, LIGHT);
     let names: Vec<String> = definition["states"]
         .items()
         .iter()
@@ -99,7 +99,7 @@ fn a_nested_machine_of_xstate_becomes_one_level_of_states() {
 #[test]
 fn everything_of_xstate_that_has_no_equal_is_told() {
     let found = refused(
-        Language::Xstate,
+        ImportLanguage::Xstate,
         r##"{"initial": "a", "states": {
             "a": {"on": {"X": {"target": "b", "cond": "ok"}, "*": "b", "Y": "nowhere"}, "after": {"LONG": "b"},
                   "entry": {"type": "xstate.assign", "assignment": {}}},
@@ -124,7 +124,7 @@ fn everything_of_xstate_that_has_no_equal_is_told() {
 #[test]
 fn losses_of_xstate_are_allowed_one_by_one_and_told() {
     let (definition, losses) = lossy(
-        Language::Xstate,
+        ImportLanguage::Xstate,
         r#"{"initial": "a", "states": {"a": {"on": {"X": {"target": "b", "guard": "is ok"}}, "after": {"LONG": "b"}}, "b": {}}}"#,
     );
     assert_eq!(losses.len(), 2, "{losses:?}");
@@ -157,7 +157,7 @@ const SCXML: &str = r#"<?xml version="1.0"?>
 
 #[test]
 fn scxml_is_read_with_its_data_model() {
-    let definition = taken(Language::Scxml, SCXML);
+    let definition = taken(ImportLanguage::Scxml, SCXML);
     assert_eq!(
         definition["context"].to_string(),
         r#"{"default":{"tries":0,"who":"nobody"}}"#
@@ -192,7 +192,7 @@ fn choices_and_indexes_of_scxml_mean_the_same() {
   </state>
   <state id="b"/>
 </scxml>"#;
-    let definition = taken(Language::Scxml, text);
+    let definition = taken(ImportLanguage::Scxml, text);
     let mut runner = Runner::new(&definition.to_string(), 1).unwrap();
     runner.create(None, "").unwrap();
     let low = runner.apply("e", Some(r#"{"list":[5,{"n":2}]}"#), "");
@@ -206,7 +206,7 @@ fn choices_and_indexes_of_scxml_mean_the_same() {
 #[test]
 fn everything_of_scxml_that_has_no_equal_is_told_with_its_line() {
     let found = refused(
-        Language::Scxml,
+        ImportLanguage::Scxml,
         r#"<scxml initial="a">
   <state id="a"><onentry><script>x()</script><raise event="e"/></onentry>
     <transition event="*" target="a"/>
@@ -243,7 +243,7 @@ fn xml_that_would_cost_too_much_is_refused() {
         "<scxml",
         "\u{0}",
     ] {
-        assert!(import(Language::Scxml, text, true).is_err());
+        assert!(import(ImportLanguage::Scxml, text, true).is_err());
     }
 }
 
@@ -259,7 +259,7 @@ const STATES: &str = r#"{"StartAt": "Check", "States": {
 
 #[test]
 fn states_of_amazon_are_choices_and_work_that_others_do() {
-    let definition = taken(Language::Asl, STATES);
+    let definition = taken(ImportLanguage::Asl, STATES);
     let run = |ctx: &str, events: &[(&str, &str)]| {
         let mut runner = Runner::new(&definition.to_string(), 1).unwrap();
         let created = runner.create(Some(ctx), "").unwrap();
@@ -303,7 +303,7 @@ fn everything_of_amazon_that_has_no_equal_is_told() {
       "A": {"Type": "Parallel", "Branches": [], "Next": "W", "Retry": []},
       "W": {"Type": "Wait", "SecondsPath": "$.a[0]", "Next": "C"},
       "C": {"Type": "Choice", "Choices": [{"Variable": "$.a[0]", "IsNull": true, "Next": "D"}]}}}"#;
-    let all = refused(Language::Asl, text).join("\n");
+    let all = refused(ImportLanguage::Asl, text).join("\n");
     for part in [
         "$.States.A.Type: Parallel has no equal",
         "$.States.A.Branches: ",
@@ -323,7 +323,7 @@ const DIAGRAM: &str = "---\ntitle: order\n---\nstateDiagram-v2\n    direction LR
 
 #[test]
 fn a_diagram_of_mermaid_is_read() {
-    let definition = taken(Language::Mermaid, DIAGRAM);
+    let definition = taken(ImportLanguage::Mermaid, DIAGRAM);
     let (state, emits) = course(
         &definition,
         &["PAY {\"amount\":3}", "PAY {\"amount\":12}", "SHIP"],
@@ -339,7 +339,7 @@ fn a_diagram_of_mermaid_is_read() {
 #[test]
 fn everything_of_mermaid_that_has_no_equal_is_told_with_its_line() {
     let text = "stateDiagram-v2\n[*] --> a\na --> b\nstate f <<fork>>\nstate c {\n[*] --> d\n--\n[*] --> e\n}\nstate g <<choice>>\ng --> a : if n < 0\n";
-    let all = refused(Language::Mermaid, text).join("\n");
+    let all = refused(ImportLanguage::Mermaid, text).join("\n");
     for part in [
         "line 3: the transition has no event; with --lossy: its event is \"TO_b\"",
         "line 4: <<fork>> is about parallel regions",
@@ -355,6 +355,9 @@ fn everything_of_mermaid_that_has_no_equal_is_told_with_its_line() {
         "stateDiagram-v2",
         "stateDiagram-v2\na --> b : X",
     ] {
-        assert!(import(Language::Mermaid, text, true).is_err(), "{text}");
+        assert!(
+            import(ImportLanguage::Mermaid, text, true).is_err(),
+            "{text}"
+        );
     }
 }

@@ -116,11 +116,11 @@ fn converting_and_comparing() {
 #[test]
 fn writing_other_languages() {
     for language in [
-        export::Language::Xstate,
-        export::Language::Scxml,
-        export::Language::Asl,
-        export::Language::Mermaid,
-        export::Language::Dot,
+        export::ExportLanguage::Xstate,
+        export::ExportLanguage::Scxml,
+        export::ExportLanguage::Asl,
+        export::ExportLanguage::Mermaid,
+        export::ExportLanguage::Dot,
     ] {
         let make = |states| machine(&definition(2, states));
         grows_with_the_size(&format!("export {language:?}"), make, |machine| {
@@ -178,12 +178,12 @@ fn reading_other_languages() {
         }
         text
     };
-    type Make<'m> = (import::Language, &'m dyn Fn(usize) -> String);
+    type Make<'m> = (import::ImportLanguage, &'m dyn Fn(usize) -> String);
     let all: [Make<'_>; 4] = [
-        (import::Language::Xstate, &xstate),
-        (import::Language::Scxml, &scxml),
-        (import::Language::Asl, &asl),
-        (import::Language::Mermaid, &mermaid),
+        (import::ImportLanguage::Xstate, &xstate),
+        (import::ImportLanguage::Scxml, &scxml),
+        (import::ImportLanguage::Asl, &asl),
+        (import::ImportLanguage::Mermaid, &mermaid),
     ];
     for (language, make) in all {
         grows_with_the_size(&format!("import {language:?}"), make, |text| {

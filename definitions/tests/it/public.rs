@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rstmdb_definitions::cases::{Source, Suite};
+use rstmdb_definitions::cases::{MachineSource, Suite};
 use rstmdb_definitions::check::check;
 use rstmdb_definitions::document::read_definition;
 
@@ -70,7 +70,7 @@ fn every_public_lifecycle_is_played() {
         let play = root().join("tests/public/plays").join(name);
         let suite = Suite::read(&fs::read_to_string(&play).unwrap());
         let suite = suite.unwrap_or_else(|it| panic!("{}: {it:?}", play.display()));
-        let Source::File(file) = &suite.machine else {
+        let MachineSource::File(file) = &suite.machine else {
             panic!("{}: the machine is a file of its own", play.display());
         };
         assert_eq!(file, &format!("../{}", name.to_str().unwrap()));

@@ -11,8 +11,8 @@ use proptest::sample::{Index, select};
 use rstmdb_definitions::cases::Suite;
 use rstmdb_definitions::diff::diff;
 use rstmdb_definitions::document::read_definition;
-use rstmdb_definitions::export::{Language as To, export};
-use rstmdb_definitions::import::{Language, import};
+use rstmdb_definitions::export::{ExportLanguage as To, export};
+use rstmdb_definitions::import::{ImportLanguage, import};
 use rstmdb_definitions::run::Runner;
 use serde_json::{Map, Value, json};
 
@@ -22,7 +22,7 @@ use crate::common::{lines, machine};
 #[derive(Clone, Copy)]
 struct Says {
     to: To,
-    from: Language,
+    from: ImportLanguage,
     /// Conditions, and values that are set.
     expressions: bool,
     /// What transitions emit, and not only states.
@@ -39,7 +39,7 @@ struct Says {
 
 const XSTATE: Says = Says {
     to: To::Xstate,
-    from: Language::Xstate,
+    from: ImportLanguage::Xstate,
     expressions: true,
     emits: true,
     first_emit: true,
@@ -52,7 +52,7 @@ const XSTATE: Says = Says {
 
 const SCXML: Says = Says {
     to: To::Scxml,
-    from: Language::Scxml,
+    from: ImportLanguage::Scxml,
     states: &["a", "b_c", "s1", "é\"", "a.b", "&<"],
     events: &["GO", "done.x", "'x'", "error"],
     ..XSTATE
@@ -60,7 +60,7 @@ const SCXML: Says = Says {
 
 const MERMAID: Says = Says {
     to: To::Mermaid,
-    from: Language::Mermaid,
+    from: ImportLanguage::Mermaid,
     first_emit: false,
     contexts: false,
     timers: false,
@@ -72,7 +72,7 @@ const MERMAID: Says = Says {
 
 const ASL: Says = Says {
     to: To::Asl,
-    from: Language::Asl,
+    from: ImportLanguage::Asl,
     expressions: false,
     emits: false,
     contexts: false,
@@ -321,7 +321,7 @@ fn comes_back(says: Says, bytes: Vec<u8>, steps: &[Step]) {
     };
     let read = crate::common::machine(&again.to_string());
     assert_eq!(read.initial, machine.initial, "{exported}");
-    let names = |machine: &rstmdb_definitions::model::Machine| -> Vec<String> {
+    let names = |machine: &rstmdb_definitions::model::MachineModel| -> Vec<String> {
         machine.states.iter().map(|it| it.name.clone()).collect()
     };
     let (mut left, mut right) = (names(&machine), names(&read));
@@ -413,7 +413,10 @@ fn the_lifecycles_of_the_cookbook_come_back_and_do_what_their_tests_say() {
         };
         let suite = Suite::read(&fs::read_to_string(folder.join("test.yaml")).unwrap()).unwrap();
         let plain = without_schemas(&read_definition(&text).unwrap().text);
-        for (to, from) in [(To::Xstate, Language::Xstate), (To::Scxml, Language::Scxml)] {
+        for (to, from) in [
+            (To::Xstate, ImportLanguage::Xstate),
+            (To::Scxml, ImportLanguage::Scxml),
+        ] {
             let exported = match export(to, &machine(&plain), false) {
                 Ok(exported) => exported.result,
                 // Times of timers have no equal, and are told.

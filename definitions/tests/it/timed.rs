@@ -1,20 +1,20 @@
 //! Delays of other systems are timers, and timers are delays there.
 
-use rstmdb_definitions::export::{Language as To, export};
-use rstmdb_definitions::import::{Language, import};
+use rstmdb_definitions::export::{ExportLanguage as To, export};
+use rstmdb_definitions::import::{ImportLanguage, import};
 use rstmdb_definitions::run::{Fired, Runner};
 use rstmdb_rcp::json::Json;
 
 use crate::common::{json, lines, machine};
 
-fn taken(language: Language, text: &str) -> Json {
+fn taken(language: ImportLanguage, text: &str) -> Json {
     match import(language, text, false) {
         Ok(translated) => translated.result,
         Err(problems) => panic!("{}", lines(&problems).join("\n")),
     }
 }
 
-fn refused(language: Language, text: &str) -> Vec<String> {
+fn refused(language: ImportLanguage, text: &str) -> Vec<String> {
     lines(&import(language, text, false).unwrap_err())
 }
 
@@ -42,7 +42,7 @@ const FETCH: &str = r#"{"initial": "loading", "states": {
 
 #[test]
 fn a_delay_of_xstate_is_a_timer_that_only_entering_arms() {
-    let definition = taken(Language::Xstate, FETCH);
+    let definition = taken(ImportLanguage::Xstate, FETCH);
     let timers = &definition["states"].items()[0]["timers"];
     assert_eq!(
         timers.to_string(),
@@ -74,7 +74,7 @@ fn what_a_timer_cannot_say_of_a_delay_of_xstate_is_refused() {
     let outer = r#"{"initial": "a", "states": {"a": {"initial": "b", "after": {"1000": "c"},
         "states": {"b": {"on": {"X": "d"}}, "d": {}}}, "c": {}}}"#;
     assert_eq!(
-        refused(Language::Xstate, outer),
+        refused(ImportLanguage::Xstate, outer),
         [
             "$.states.a.after.1000: this delay has no equal; with --lossy: the client applies \"AFTER_1000\" when the \
           time is over"
@@ -82,13 +82,13 @@ fn what_a_timer_cannot_say_of_a_delay_of_xstate_is_refused() {
     );
     // An event of this name is another one.
     let named = r#"{"initial": "a", "states": {"a": {"on": {"AFTER_5": "b"}, "after": {"5": "c"}}, "b": {}, "c": {}}}"#;
-    let definition = taken(Language::Xstate, named);
+    let definition = taken(ImportLanguage::Xstate, named);
     assert_eq!(states(&definition, "{}", &["+5"]), ["a", "c"]);
     assert_eq!(states(&definition, "{}", &["AFTER_5"]), ["a", "b"]);
     // Version 4 also takes a list, and its transitions to the own state enter it again.
     let old = r#"{"initial": "a", "states": {"a": {"entry": "hi", "on": {"X": {"target": "a", "cond": {"type": "cel",
         "params": {"expression": "true"}}}}, "after": [{"delay": 5, "target": "b"}]}, "b": {}}}"#;
-    let definition = taken(Language::Xstate, old);
+    let definition = taken(ImportLanguage::Xstate, old);
     assert_eq!(
         states(&definition, "{}", &["+4", "X", "+4", "+1"]),
         ["a", "a", "a", "a", "b"]
@@ -109,7 +109,7 @@ fn a_delayed_message_of_scxml_that_is_cancelled_at_the_exit_is_a_timer() {
         "<send event='late' id='t' delay='1.5s'><content>{\"by\": \"clock\"}</content></send>",
         "<cancel sendid='t'/>",
     );
-    let definition = taken(Language::Scxml, &text);
+    let definition = taken(ImportLanguage::Scxml, &text);
     assert_eq!(
         definition["states"].items()[0]["timers"].to_string(),
         r#"[{"event":"late","after":"1s500ms","name":"t","payload":{"by":"clock"}}]"#
@@ -150,7 +150,7 @@ fn a_delayed_message_of_scxml_that_is_cancelled_at_the_exit_is_a_timer() {
             "the delay f() has no equal",
         ),
     ] {
-        let all = refused(Language::Scxml, &scxml(entry, exit)).join("\n");
+        let all = refused(ImportLanguage::Scxml, &scxml(entry, exit)).join("\n");
         assert!(all.contains(part), "{part}\nin\n{all}");
     }
 }
@@ -166,7 +166,7 @@ fn waiting_and_time_limits_of_amazon_are_timers() {
         "Catch": [{"ErrorEquals": ["States.TaskFailed"], "Next": "F", "ResultPath": null},
           {"ErrorEquals": ["States.Timeout"], "Next": "L", "ResultPath": "$.why"}]},
       "F": {"Type": "Fail"}, "L": {"Type": "Succeed"}}}"#;
-    let definition = taken(Language::Asl, text);
+    let definition = taken(ImportLanguage::Asl, text);
     let ctx = r#"{"pause": {"s": 5}, "until": "1970-01-01T00:03:00Z"}"#;
     // It begins one millisecond after 1970.
     let steps = ["+89999", "+1", "+5000", "+24999", "+60000", "+9999", "+1"];
@@ -213,7 +213,10 @@ fn timers_are_delays_of_xstate_and_scxml_and_come_back() {
     ] {
         assert!(scxml.contains(part), "{part}\nin\n{scxml}");
     }
-    for (language, text) in [(Language::Xstate, exported), (Language::Scxml, scxml)] {
+    for (language, text) in [
+        (ImportLanguage::Xstate, exported),
+        (ImportLanguage::Scxml, scxml),
+    ] {
         let again = taken(language, &text);
         assert_eq!(
             again["states"].items()[0]["timers"],

@@ -7,7 +7,7 @@
 mod generate;
 mod theirs;
 
-use rstmdb_engine::expression::{Expression, Failure, Names, Scope, Steps, Why};
+use rstmdb_engine::expression::{EvalFailure, EvalScope, EvalSteps, Expression, ScopeNames, Why};
 
 use generate::Generator;
 
@@ -24,7 +24,7 @@ const DOCUMENTS: [&str; 3] = [
 /// Where the two differ, and what is right.
 fn excluded(
     text: &str,
-    ours: &Result<String, Failure>,
+    ours: &Result<String, EvalFailure>,
     theirs: &Result<String, String>,
 ) -> Option<&'static str> {
     let large = [
@@ -63,10 +63,10 @@ fn excluded(
     }
 }
 
-fn ours(expression: &Expression, document: &str) -> Result<String, Failure> {
-    let names = Names::default();
-    let mut scope = Scope::new(document, "{}", "{}", names);
-    expression.json(&mut scope, &mut Steps::default())
+fn ours(expression: &Expression, document: &str) -> Result<String, EvalFailure> {
+    let names = ScopeNames::default();
+    let mut scope = EvalScope::new(document, "{}", "{}", names);
+    expression.json(&mut scope, &mut EvalSteps::default())
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -77,7 +77,7 @@ fn number(name: &str, default: u64) -> u64 {
 fn main() {
     let cases = number("RSTMDB_CASES", 100_000) as usize;
     let mut generator = Generator::new(number("RSTMDB_SEED", 20_261_128));
-    let documents = DOCUMENTS.map(theirs::Document::new);
+    let documents = DOCUMENTS.map(theirs::TheirDocument::new);
     let (mut values, mut failures, mut differences) = (0, 0, Vec::new());
     let mut exclusions = std::collections::BTreeMap::new();
     for case in 0..cases {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use cel::objects::{Key, Map};
 use cel::{Context, Program, Value};
 
-pub struct Document(Context<'static, 'static>);
+pub struct TheirDocument(Context<'static, 'static>);
 
-impl Document {
+impl TheirDocument {
     pub fn new(text: &str) -> Self {
         let mut context = Context::default();
         context.add_variable_from_value("ctx", value(&serde_json::from_str(text).unwrap()));

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use rstmdb_engine::definition::Definition;
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, Pending, PutMachine, State,
-    decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, PendingEntries, PutMachine,
+    State, decide,
 };
 
 const DEFINITION: &[u8] = br#"{"states":["s"],"initial":"s","transitions":[{"from":"s","event":"E",
@@ -56,7 +56,7 @@ fn run(state: &mut State, command: &Command) {
         meta: None,
         limits: &limits,
     };
-    if let Ok(Decision::Write { entry, .. }) = decide(state, &Pending::new(), command, &at) {
+    if let Ok(Decision::Write { entry, .. }) = decide(state, &PendingEntries::new(), command, &at) {
         state
             .apply(&entry, at.offset)
             .expect("what was decided applies");

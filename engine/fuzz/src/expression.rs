@@ -1,7 +1,7 @@
 //! Any text as an expression over documents of its own: it ends within its steps, and an evaluation that is explained or
 //! repeated says the same.
 
-use rstmdb_engine::expression::{Expression, Names, Scope, Steps, Warning};
+use rstmdb_engine::expression::{EvalScope, EvalSteps, ExprWarning, Expression, ScopeNames};
 
 const CTX: &str = r#"{"a":1,"b":2.50,"s":"x\n\u00e9","l":[1,"2",null,{"q":[]}],"o":{"k":{"k":true},"z":-0},"t":"2026-01-31T12:00:00Z"}"#;
 
@@ -12,15 +12,15 @@ pub fn take(data: &[u8]) {
         return;
     };
     assert_eq!(expression.text(), text);
-    let scope = || Scope::new(CTX, r#"{"a":"b","a":"c"}"#, "{}", Names::default());
-    let (mut first, mut second) = (Steps::default(), Steps::default());
+    let scope = || EvalScope::new(CTX, r#"{"a":"b","a":"c"}"#, "{}", ScopeNames::default());
+    let (mut first, mut second) = (EvalSteps::default(), EvalSteps::default());
     let value = expression.json(&mut scope(), &mut first);
     assert_eq!(expression.json(&mut scope(), &mut second), value);
     assert_eq!(first.left(), second.left());
-    let explained = expression.explain(&mut scope(), &mut Steps::default());
+    let explained = expression.explain(&mut scope(), &mut EvalSteps::default());
     if let Ok(holds) = explained.holds {
         assert_eq!(value, Ok(holds.to_string()));
-        assert!(!(holds && expression.warnings().contains(&Warning::NeverTrue)));
+        assert!(!(holds && expression.warnings().contains(&ExprWarning::NeverTrue)));
     }
     expression.worst_steps(CTX.len() as u64);
 }

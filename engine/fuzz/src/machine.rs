@@ -5,8 +5,8 @@ use bytes::Bytes;
 use rstmdb_engine::definition::Definition;
 use rstmdb_engine::fact::Entry;
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, Pending, PutMachine, State,
-    decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, PendingEntries, PutMachine,
+    State, decide,
 };
 
 const PAYLOADS: [&str; 3] = ["{}", r#"{"n":2,"l":[1]}"#, r#"{"n":"x","a":{"b":null}}"#];
@@ -76,7 +76,7 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         limits: &Limits::default(),
         meta: None,
     };
-    match decide(state, &Pending::new(), command, &at) {
+    match decide(state, &PendingEntries::new(), command, &at) {
         Ok(Decision::Write { entry, .. }) => Some(entry),
         _ => None,
     }

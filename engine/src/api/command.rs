@@ -57,14 +57,14 @@ pub enum DryRun {
 
 /// A part of what is asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Part<'a> {
+pub enum AskedPart<'a> {
     /// It may write.
     Write(&'a Command),
     /// It looks something up.
     Read(&'a Query),
 }
 
-impl<'a> From<&'a BatchOp> for Part<'a> {
+impl<'a> From<&'a BatchOp> for AskedPart<'a> {
     fn from(op: &'a BatchOp) -> Self {
         match op {
             BatchOp::Write(command) => Self::Write(command),
@@ -75,14 +75,14 @@ impl<'a> From<&'a BatchOp> for Part<'a> {
 
 impl DryRun {
     /// Its operations, in their order.
-    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    pub fn parts(&self) -> impl Iterator<Item = AskedPart<'_>> {
         let (single, batch, alone) = match self {
             Self::Whole(Command::Batch(ops)) => (None, &ops[..], &[][..]),
-            Self::Whole(command) => (Some(Part::Write(command)), &[][..], &[][..]),
+            Self::Whole(command) => (Some(AskedPart::Write(command)), &[][..], &[][..]),
             Self::EachAlone(ops) => (None, &[][..], &ops[..]),
         };
         let alone = alone.iter().filter_map(|op| op.as_ref().ok());
-        let ops = batch.iter().chain(alone).map(Part::from);
+        let ops = batch.iter().chain(alone).map(AskedPart::from);
         single.into_iter().chain(ops)
     }
 }

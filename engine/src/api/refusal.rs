@@ -7,7 +7,7 @@ mod offset;
 use serde_json::{Value, json};
 
 use crate::fact::level::Feature;
-use crate::machine::definition::Fault;
+use crate::machine::definition::DefinitionFault;
 use crate::machine::guard::Tried;
 
 pub(crate) use guards::GuardTexts;
@@ -96,7 +96,7 @@ pub enum Refusal {
     #[error("definition: {}", .faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     DefinitionFaults {
         /// The faults, each with its place.
-        faults: Vec<Fault>,
+        faults: Vec<DefinitionFault>,
     },
     /// An expression that must have a value has none.
     #[error("{place}: {why}")]

@@ -6,7 +6,7 @@ use crate::fact::level::Feature;
 use crate::fact::planted as timers;
 use crate::fact::{self, Body, Fact, Fired, Timers};
 use crate::machine::Compiled;
-use crate::state::locks::Lock;
+use crate::state::locks::HeldLock;
 use crate::state::{
     Error, FactAt, ID_BYTES_MAX, ID_TOO_LONG, Last, Scope, contradiction, key_name, remembered,
     usable,
@@ -83,7 +83,7 @@ fn admissible_lock(
     if before.as_ref().map_or(0, |lock| lock.last_offset) != changed.prev_offset {
         return Ok(false);
     }
-    let after = Lock::after(before.as_deref(), changed, at.offset, at.time_ms);
+    let after = HeldLock::after(before.as_deref(), changed, at.offset, at.time_ms);
     after.map(|_| true).map_err(|what| contradiction(at, what))
 }
 

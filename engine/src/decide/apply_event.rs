@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::idempotency::{KeyCheck, Params};
+use super::idempotency::{KeyCheck, ParamsHash};
 use super::instance::{ObjectParam, check_ctx_bytes, object_param};
-use super::timers::{Change, Moves, has_timer};
+use super::timers::{Moves, TimersChange, has_timer};
 use super::{Decider, OpDecision, check_expected};
 use crate::Refusal;
 use crate::api::check_name;
@@ -16,11 +16,11 @@ use crate::api::reply::Reply;
 use crate::fact::{self, Body, Fired, headers_json};
 use crate::json::{Context, check, compact};
 use crate::limits::{EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX};
-use crate::machine::Rule;
+use crate::machine::TransitionRule;
 use crate::machine::definition::Condition;
-use crate::machine::expression::Names;
-use crate::machine::guard::{Budget, Room, Tried, explain};
-use crate::query::course::{Arrived, Course, Payload, not_understood};
+use crate::machine::expression::ScopeNames;
+use crate::machine::guard::{ExplainRoom, GuardBudget, Tried, explain};
+use crate::query::course::{Arrived, Course, ReadPayload, not_understood};
 use crate::state::Scope;
 use crate::view::Current;
 
@@ -51,7 +51,7 @@ impl<'a> Decider<'a> {
             armed,
         } = self.moved(apply, &current, payload.as_ref())?;
         check_ctx_bytes("payload", &ctx)?;
-        let change = Change::new(armed, fired.clone());
+        let change = TimersChange::new(armed, fired.clone());
         let of_state = |name: &str| has_timer(current.machine, to, name);
         let timers = self.timers_after(&apply.instance_id, change, &moves, of_state)?;
         let from_state = current.state_name();
@@ -105,7 +105,7 @@ impl<'a> Decider<'a> {
         let chart = chart.map_err(|reason| not_understood(current.machine, reason))?;
         if let Some(chart) = chart {
             let names = self.names(&apply.instance_id, &current.machine.name);
-            let payload = payload.map(|payload| Payload {
+            let payload = payload.map(|payload| ReadPayload {
                 object: &payload.object,
                 text: payload.as_str(),
             });
@@ -138,8 +138,8 @@ impl<'a> Decider<'a> {
     }
 
     /// What an expression may name beside the documents and the state.
-    pub(super) fn names<'n>(&'n self, instance_id: &'n str, machine: &'n str) -> Names<'n> {
-        Names {
+    pub(super) fn names<'n>(&'n self, instance_id: &'n str, machine: &'n str) -> ScopeNames<'n> {
+        ScopeNames {
             now_ms: i64::try_from(self.time_ms).unwrap_or(i64::MAX),
             state: "",
             instance_id,
@@ -161,8 +161,8 @@ impl<'a> Decider<'a> {
     }
 }
 
-fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> Params {
-    let params = Params::default()
+fn params(apply: &ApplyEvent, payload: Option<&ObjectParam<'_>>) -> ParamsHash {
+    let params = ParamsHash::default()
         .text(Some(&apply.event))
         .number(payload.map(|payload| payload.hash()))
         .text(apply.expected_state.as_deref())
@@ -180,12 +180,12 @@ fn choose<'a>(
     apply: &ApplyEvent,
     current: &Current<'a>,
     ctx: &mut Context<'a>,
-) -> Result<&'a Rule, Refusal> {
+) -> Result<&'a TransitionRule, Refusal> {
     let rules = current
         .machine
         .rules(current.state, &apply.event)
         .map_err(|reason| not_understood(current.machine, reason))?;
-    let mut budget = Budget::new();
+    let mut budget = GuardBudget::new();
     let mut tried_texts = GuardTexts::default();
     for rule in rules.clone() {
         let Some(Condition::Guard(guard)) = &rule.guard else {
@@ -224,8 +224,8 @@ fn choose<'a>(
 }
 
 /// What the guards of these transitions have read, none of which holds; the first of them, if there are very many.
-fn tried<'a>(rules: impl Iterator<Item = &'a Rule>, ctx: &Context<'_>) -> Vec<Tried> {
-    let mut room = Room::new(EXPLAINED_BYTES_MAX);
+fn tried<'a>(rules: impl Iterator<Item = &'a TransitionRule>, ctx: &Context<'_>) -> Vec<Tried> {
+    let mut room = ExplainRoom::new(EXPLAINED_BYTES_MAX);
     let guards = rules.filter_map(|rule| match &rule.guard {
         Some(Condition::Guard(guard)) => Some(&**guard),
         _ => None,

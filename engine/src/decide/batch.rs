@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::prepare::cost;
 use super::{Decider, trial};
 use crate::api::check_ops;
-use crate::api::command::{BatchOp, Command, Part, Query};
+use crate::api::command::{AskedPart, BatchOp, Command, Query};
 use crate::api::reply::Reply;
 use crate::fact::{Body, Fact, Meta, Timers};
 use crate::limits::{BATCH_LISTED_BYTES_MAX, BATCH_LISTED_MAX, ENTRY_BYTES_MAX};
@@ -38,8 +38,8 @@ pub(super) fn decide(
     compiled: &mut Compiled,
 ) -> Result<Decided, Refusal> {
     check_ops(ops.len())?;
-    check_listing(decider.view, || ops.iter().map(Part::from))?;
-    let mut batch = Batch::new(compiled, fact_bytes(decider.meta));
+    check_listing(decider.view, || ops.iter().map(AskedPart::from))?;
+    let mut batch = DecidedBatch::new(compiled, fact_bytes(decider.meta));
     for (index, op) in ops.iter().enumerate() {
         let step = batch.step(decider, op);
         step.map_err(|refusal| in_batch(index, refusal))?;
@@ -61,13 +61,13 @@ pub(super) fn try_out(
 ) -> Result<(Vec<Fact>, Vec<Reply>), Refusal> {
     check_ops(ops.len())?;
     check_listing(decider.view, || {
-        ops.iter().filter_map(|op| op.ok()).map(Part::from)
+        ops.iter().filter_map(|op| op.ok()).map(AskedPart::from)
     })?;
     let fact_bytes = match on_refusal {
         OnRefusal::End => fact_bytes(decider.meta),
         OnRefusal::GoOn => 0,
     };
-    let mut batch = Batch::new(compiled, fact_bytes);
+    let mut batch = DecidedBatch::new(compiled, fact_bytes);
     batch.only_tried = true;
     if on_refusal == OnRefusal::GoOn {
         batch.fenced.clone_from(&fenced);
@@ -105,7 +105,7 @@ fn in_batch(index: usize, refusal: Refusal) -> Refusal {
 }
 
 /// A batch with listings cannot be decided ahead, because its premises change all the time. So it must be cheap.
-fn check_listing<'a, P: Iterator<Item = Part<'a>>>(
+fn check_listing<'a, P: Iterator<Item = AskedPart<'a>>>(
     view: View<'_>,
     parts: impl Fn() -> P,
 ) -> Result<(), Refusal> {
@@ -136,7 +136,7 @@ impl Decider<'_> {
     }
 }
 
-struct Batch<'a> {
+struct DecidedBatch<'a> {
     earlier: Overlay,
     facts: Vec<Fact>,
     replies: Vec<Reply>,
@@ -153,7 +153,7 @@ struct Batch<'a> {
     replays: usize,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> DecidedBatch<'a> {
     fn new(compiled: &'a mut Compiled, fact_bytes: usize) -> Self {
         Self {
             earlier: Overlay::default(),

@@ -13,9 +13,9 @@ use crate::state::{KeyFound, KeyOutcome, Scope, remembered};
 
 /// A hash, by value, of the parameters that a repetition must share.
 #[derive(Default)]
-pub(super) struct Params(Vec<u8>);
+pub(super) struct ParamsHash(Vec<u8>);
 
-impl Params {
+impl ParamsHash {
     pub(super) fn text(mut self, text: Option<&str>) -> Self {
         let bytes = text.unwrap_or("");
         let length = text.map_or(u64::MAX, |text| text.len() as u64);
@@ -89,7 +89,7 @@ impl Decider<'_> {
         self,
         key: Option<&str>,
         scope: Scope<'_>,
-        params: impl FnOnce() -> Params,
+        params: impl FnOnce() -> ParamsHash,
     ) -> Result<KeyCheck, Refusal> {
         let Some(key) = key else {
             return Ok(KeyCheck::New(None));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::idempotency::{KeyCheck, Params};
-use super::timers::{Change, Moves};
+use super::idempotency::{KeyCheck, ParamsHash};
+use super::timers::{Moves, TimersChange};
 use super::{Decider, OpDecision};
 use crate::Refusal;
 use crate::api::check_name;
@@ -13,7 +13,7 @@ use crate::api::command::{CreateInstance, DeleteInstance};
 use crate::api::reply::Reply;
 use crate::fact::level::Feature;
 use crate::fact::{self, Body, Fired};
-use crate::json::{Object, check, compact};
+use crate::json::{JsonObject, check, compact};
 use crate::limits::CTX_BYTES_MAX;
 use crate::machine::Machine;
 use crate::query::course::{Arrived, Course, not_understood};
@@ -22,7 +22,7 @@ use crate::view::View;
 
 /// A JSON object from a client; null counts as absent.
 pub(super) struct ObjectParam<'a> {
-    pub(super) object: Object<'a>,
+    pub(super) object: JsonObject<'a>,
     text: &'a [u8],
 }
 
@@ -46,7 +46,7 @@ pub(super) fn object_param<'a>(
     let Some(text) = text.filter(|text| text.trim_ascii() != b"null") else {
         return Ok(None);
     };
-    match Object::parse(text) {
+    match JsonObject::parse(text) {
         Ok(object) => Ok(Some(ObjectParam { object, text })),
         Err(fault) => Err(Refusal::bad(
             field,
@@ -89,7 +89,7 @@ impl Decider<'_> {
         let params = || {
             // `{}` means the same as an absent context.
             let first_ctx = ctx.as_ref().filter(|ctx| !ctx.object.is_empty());
-            Params::default()
+            ParamsHash::default()
                 .text(Some(&create.machine))
                 .number(Some(u64::from(create.version)))
                 .number(first_ctx.map(ObjectParam::hash))
@@ -103,7 +103,7 @@ impl Decider<'_> {
         let arrived = self.begun(create, machine, ctx.as_ref())?;
         check_ctx_bytes("initial_ctx", &arrived.ctx)?;
         let state = machine.state_name(arrived.to);
-        let change = Change::new(arrived.armed, None);
+        let change = TimersChange::new(arrived.armed, None);
         let moves = Moves::default();
         let timers = self.timers_after(&create.instance_id, change, &moves, |_| Ok(()))?;
         Ok(OpDecision::Write {
@@ -186,7 +186,11 @@ impl Decider<'_> {
     ) -> Result<OpDecision, Refusal> {
         self.check_id("instance_id", &delete.instance_id)?;
         let scope = Scope::Delete(&delete.instance_id);
-        let key = match self.key(delete.idempotency_key.as_deref(), scope, Params::default)? {
+        let key = match self.key(
+            delete.idempotency_key.as_deref(),
+            scope,
+            ParamsHash::default,
+        )? {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };

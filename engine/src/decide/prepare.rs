@@ -6,11 +6,11 @@
 pub(in crate::decide) mod cost;
 mod premises;
 
-use crate::api::command::{Command, Part, Query};
+use crate::api::command::{AskedPart, Command, Query};
 use crate::api::reply::{LockReply, Reply};
 use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::view::View;
-use crate::{DecideAt, Decision, Pending, Refusal, State};
+use crate::{DecideAt, Decision, PendingEntries, Refusal, State};
 
 use super::decide_early;
 use super::instance::machine_of;
@@ -35,7 +35,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
         offset: NO_OFFSET,
         ..at.clone()
     };
-    let pending = Pending::new();
+    let pending = PendingEntries::new();
     let now = Now {
         time_ms: at.now_ms.max(state.last_time_ms()),
         retention_ms: at.limits.idempotency_retention_ms,
@@ -56,7 +56,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
 }
 
 /// Whether no fact in flight changes the command's premises. Only then it can be prepared.
-pub fn is_settled(state: &State, pending: &Pending, command: &Command) -> bool {
+pub fn is_settled(state: &State, pending: &PendingEntries, command: &Command) -> bool {
     let view = View::new(state);
     // Any time will do: at the same time, the same key has the same age.
     let gather = |view: View<'_>| Premises::gather(view, command, Now::default());
@@ -68,7 +68,7 @@ impl Prepared {
     pub fn land(
         self,
         state: &State,
-        pending: &Pending,
+        pending: &PendingEntries,
         command: &Command,
         at: &DecideAt<'_>,
     ) -> Option<Result<Decision, Refusal>> {
@@ -127,7 +127,10 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             machine.is_none_or(|machine| machine.reads_now())
         }
         Command::SetTimers(_) | Command::FireTimer(_) => true,
-        Command::Batch(ops) => ops.iter().map(Part::from).any(|it| reads_now_in(view, it)),
+        Command::Batch(ops) => ops
+            .iter()
+            .map(AskedPart::from)
+            .any(|it| reads_now_in(view, it)),
         Command::DryRun(asked) => asked.parts().any(|it| reads_now_in(view, it)),
         Command::PutMachine(_)
         | Command::DeleteInstance(_)
@@ -139,19 +142,19 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
 }
 
 /// [`reads_now`] for a part of a batch.
-fn reads_now_in(view: View<'_>, part: Part<'_>) -> bool {
+fn reads_now_in(view: View<'_>, part: AskedPart<'_>) -> bool {
     match part {
         // The instance may be one that the batch itself creates.
-        Part::Write(Command::ApplyEvent(apply)) => {
+        AskedPart::Write(Command::ApplyEvent(apply)) => {
             let current = view.instance(&apply.instance_id);
             current.is_none_or(|current| current.machine.reads_now())
         }
-        Part::Write(command) => reads_now(view, command),
-        Part::Read(Query::AllowedEvents { instance_id, .. }) => {
+        AskedPart::Write(command) => reads_now(view, command),
+        AskedPart::Read(Query::AllowedEvents { instance_id, .. }) => {
             let current = view.instance(instance_id);
             current.is_none_or(|current| current.machine.reads_now())
         }
-        Part::Read(_) => false,
+        AskedPart::Read(_) => false,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::api::command::PutMachine;
 use crate::api::reply::Reply;
 use crate::fact::level::Feature;
 use crate::fact::{self, Body};
-use crate::json::{ReadBudget, Reader, check, equal};
+use crate::json::{JsonReader, ReadBudget, check, equal};
 use crate::machine::definition::{self, Definition, Warning};
 use crate::machine::{Machine, checksum};
 
@@ -133,7 +133,7 @@ fn same_value(left: &[u8], right: &[u8]) -> bool {
     if !matches!((check(left), check(right)), (Ok(left), Ok(right)) if left == right) {
         return false;
     }
-    let value = |text| Reader::of_bytes(text).and_then(|mut reader| reader.skip());
+    let value = |text| JsonReader::of_bytes(text).and_then(|mut reader| reader.skip());
     match (value(left), value(right)) {
         (Ok(left), Ok(right)) => {
             equal(left, right, &mut ReadBudget::new(usize::MAX)).unwrap_or(false)

@@ -14,14 +14,14 @@ pub(super) use set::has_timer;
 
 /// What a decision does to the timers of an instance.
 #[derive(Default)]
-pub(super) struct Change {
+pub(super) struct TimersChange {
     /// The timers of the state that was entered; `None` where none was.
     pub(super) armed: Option<Vec<fact::Timer>>,
     /// The timer that has fired.
     pub(super) fired: Option<Fired>,
 }
 
-impl Change {
+impl TimersChange {
     pub(super) fn new(armed: Option<Vec<fact::Timer>>, fired: Option<Fired>) -> Self {
         Self { armed, fired }
     }
@@ -34,7 +34,7 @@ impl Decider<'_> {
     pub(super) fn timers_after(
         self,
         instance_id: &str,
-        change: Change,
+        change: TimersChange,
         moves: &Moves,
         of_state: impl Fn(&str) -> Result<(), Refusal>,
     ) -> Result<Option<fact::Timers>, Refusal> {

@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 
-use super::{OpDecision, Written};
+use super::{DecidedWrite, OpDecision};
 use crate::api::command::Command;
 use crate::api::reply::{Reply, Trial, Would};
 use crate::fact::{Body, Timer, Timers};
-use crate::json::{Object, ReadBudget, equal};
+use crate::json::{JsonObject, ReadBudget, equal};
 use crate::view::View;
 
 /// The reply that tells what was decided over `view`, and what would be written.
-pub(super) fn told(view: View<'_>, command: &Command, decision: OpDecision) -> (Reply, Written) {
+pub(super) fn told(
+    view: View<'_>,
+    command: &Command,
+    decision: OpDecision,
+) -> (Reply, DecidedWrite) {
     let replayed = matches!(
         &decision,
         OpDecision::Answer {
@@ -106,7 +110,7 @@ fn timers(before: Option<&Timers>, after: Option<&Timers>) -> (Vec<String>, Vec<
 
 /// The fields of the context that are set to a new value, and those that are gone.
 fn changed(before: &[u8], after: &[u8]) -> Would {
-    let (before, after) = match (Object::parse(before), Object::parse(after)) {
+    let (before, after) = match (JsonObject::parse(before), JsonObject::parse(after)) {
         (Ok(before), Ok(after)) => (before, after),
         // Every stored context was checked when it was decided.
         _ => return Would::default(),

@@ -21,7 +21,7 @@ use std::str::FromStr;
 use imbl::OrdMap;
 use prost::Message;
 
-pub use lives::{LIFE_BYTES, Life, Opened};
+pub use lives::{LIFE_BYTES, Life, OpenedEntry};
 
 use super::Entry;
 
@@ -43,7 +43,7 @@ pub const MARKS_MAX: usize = 4_096;
 
 /// What an entry of the log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// Nothing: a leader's first entry.
     Blank,
     /// Facts.
@@ -52,7 +52,7 @@ pub enum Kind {
     Membership,
 }
 
-impl Kind {
+impl EntryKind {
     /// Its number in the log.
     pub const fn number(self) -> u8 {
         match self {
@@ -81,7 +81,7 @@ pub struct Logged<'a> {
     /// Its place in the log.
     pub offset: u64,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// As it was given to the log: before compression and encryption.
     pub payload: &'a [u8],
 }
@@ -94,16 +94,16 @@ impl Logged<'_> {
 
     /// Its hash, for a caller that has the facts in the payload; `None` if it holds none.
     pub fn hash_with(&self, facts: Option<&Entry>) -> EntryHash {
-        Opened::new(self.content(), self.offset, facts).hash()
+        OpenedEntry::new(self.content(), self.offset, facts).hash()
     }
 
     /// What its hash is made of.
-    pub fn opened(&self) -> Opened {
+    pub fn opened(&self) -> OpenedEntry {
         let facts = match self.kind {
-            Kind::Normal => Entry::decode(self.payload).ok(),
-            Kind::Blank | Kind::Membership => None,
+            EntryKind::Normal => Entry::decode(self.payload).ok(),
+            EntryKind::Blank | EntryKind::Membership => None,
         };
-        Opened::new(self.content(), self.offset, facts.as_ref())
+        OpenedEntry::new(self.content(), self.offset, facts.as_ref())
     }
 
     fn content(&self) -> [u8; HASH_BYTES] {
@@ -306,7 +306,7 @@ mod tests {
         Logged {
             term: 3,
             offset,
-            kind: Kind::Normal,
+            kind: EntryKind::Normal,
             payload,
         }
     }
@@ -379,9 +379,9 @@ mod tests {
         assert_eq!(entry.hash(), EntryHash(hash));
         assert!(entry.hash().has_lives());
         assert_eq!(entry.opened().to_bytes(), bytes);
-        assert_eq!(Opened::of_bytes(&bytes), Some(entry.opened()));
+        assert_eq!(OpenedEntry::of_bytes(&bytes), Some(entry.opened()));
         for none in [&bytes[..31], &bytes[..32], &bytes[..33]] {
-            assert_eq!(Opened::of_bytes(none), None);
+            assert_eq!(OpenedEntry::of_bytes(none), None);
         }
         let decoded = Entry::decode(&*payload).unwrap();
         assert_eq!(entry.hash_with(Some(&decoded)), entry.hash());
@@ -405,7 +405,7 @@ mod tests {
         let blank = Logged {
             term: 4,
             offset: 2,
-            kind: Kind::Blank,
+            kind: EntryKind::Blank,
             payload: b"",
         };
         chain.add(2, &blank.hash()).unwrap();
@@ -426,7 +426,7 @@ mod tests {
                 ..entry
             },
             Logged {
-                kind: Kind::Membership,
+                kind: EntryKind::Membership,
                 ..entry
             },
             logged(9, b"paxload"),
@@ -489,7 +489,7 @@ mod tests {
     #[test]
     fn numbers_of_kinds_are_those_of_the_log() {
         for number in 0..=255 {
-            match Kind::of_number(number) {
+            match EntryKind::of_number(number) {
                 Some(kind) => assert_eq!(kind.number(), number),
                 None => assert!(number > 2),
             }

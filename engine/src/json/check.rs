@@ -5,12 +5,12 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::number::Decimal;
-use super::reader::{Fault, Kind, Reader};
+use super::number::JsonDecimal;
+use super::reader::{JsonFault, JsonKind, JsonReader};
 
 /// Checks a text to the last escape and number; returns the hash of its value.
-pub(crate) fn check(text: &[u8]) -> Result<u64, Fault> {
-    let mut reader = Reader::of_bytes(text)?;
+pub(crate) fn check(text: &[u8]) -> Result<u64, JsonFault> {
+    let mut reader = JsonReader::of_bytes(text)?;
     let hash = value(&mut reader)?;
     reader.end()?;
     Ok(hash)
@@ -22,29 +22,29 @@ fn hash(kind: u64, bytes: &[u8]) -> u64 {
 }
 
 /// Recurses as deep as the reader lets it.
-fn value(reader: &mut Reader<'_>) -> Result<u64, Fault> {
+fn value(reader: &mut JsonReader<'_>) -> Result<u64, JsonFault> {
     Ok(match reader.kind()? {
-        Kind::Null => {
+        JsonKind::Null => {
             reader.word("null")?;
             hash(0, b"")
         }
-        Kind::True => {
+        JsonKind::True => {
             reader.word("true")?;
             hash(1, &[1])
         }
-        Kind::False => {
+        JsonKind::False => {
             reader.word("false")?;
             hash(1, &[0])
         }
-        Kind::Number => {
-            let number = Decimal::new(reader.number()?);
+        JsonKind::Number => {
+            let number = JsonDecimal::new(reader.number()?);
             match number.whole() {
                 Some(whole) => hash(2, &whole.to_le_bytes()),
                 None => hash(3, &number.canonical()),
             }
         }
-        Kind::String => hash(4, reader.string()?.as_bytes()),
-        Kind::List => {
+        JsonKind::String => hash(4, reader.string()?.as_bytes()),
+        JsonKind::List => {
             reader.enter()?;
             let mut all = hash(5, b"");
             while reader.item()? {
@@ -52,7 +52,7 @@ fn value(reader: &mut Reader<'_>) -> Result<u64, Fault> {
             }
             all
         }
-        Kind::Object => {
+        JsonKind::Object => {
             reader.enter()?;
             let mut fields = Vec::new();
             while let Some(name) = reader.field()? {

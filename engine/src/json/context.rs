@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::object::Object;
-use super::reader::{Fault, Kind, Reader};
+use super::object::JsonObject;
+use super::reader::{JsonFault, JsonKind, JsonReader};
 use crate::hash::Map;
 
 /// From this many names on, those below a path are found by a map.
@@ -16,9 +16,9 @@ const MAP_NAMES_MIN: usize = 9;
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     text: &'a [u8],
-    payload: Option<&'a Object<'a>>,
+    payload: Option<&'a JsonObject<'a>>,
     /// The names that paths go through, as a tree. The first is the context itself.
-    places: Vec<Place<'a>>,
+    places: Vec<ContextPlace<'a>>,
     /// How many values were found; each gets the next number.
     found: u32,
     scanned: Option<Scanned>,
@@ -26,7 +26,7 @@ pub(crate) struct Context<'a> {
 
 /// What is at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Found<'a> {
+pub(crate) enum FoundJson<'a> {
     /// A value's text.
     Text(&'a str),
     /// The length of a list.
@@ -34,10 +34,10 @@ pub(crate) enum Found<'a> {
 }
 
 #[derive(Debug, Default)]
-struct Place<'a> {
+struct ContextPlace<'a> {
     below: Vec<(&'a str, u32)>,
     by_name: Option<Map<&'a str, u32>>,
-    value: Option<Found<'a>>,
+    value: Option<FoundJson<'a>>,
     number: u32,
     /// The number of the enclosing value. If a name is repeated, the values below its earlier occurrences
     /// thereby no longer count.
@@ -54,11 +54,11 @@ struct Scanned {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(text: &'a [u8], payload: Option<&'a Object<'a>>) -> Self {
+    pub(crate) fn new(text: &'a [u8], payload: Option<&'a JsonObject<'a>>) -> Self {
         Self {
             text,
             payload,
-            places: vec![Place::default()],
+            places: vec![ContextPlace::default()],
             found: 0,
             scanned: None,
         }
@@ -77,7 +77,7 @@ impl<'a> Context<'a> {
 
     fn add(&mut self, parent: usize, name: &'a str) -> usize {
         let new = self.places.len();
-        self.places.push(Place::default());
+        self.places.push(ContextPlace::default());
         let place = &mut self.places[parent];
         place.below.push((name, new as u32));
         match &mut place.by_name {
@@ -96,9 +96,9 @@ impl<'a> Context<'a> {
     }
 
     /// Reads the whole context, once.
-    pub(crate) fn scan(&mut self) -> Result<(), Fault> {
-        let mut reader = Reader::of_bytes(self.text)?;
-        if reader.kind()? != Kind::Object {
+    pub(crate) fn scan(&mut self) -> Result<(), JsonFault> {
+        let mut reader = JsonReader::of_bytes(self.text)?;
+        if reader.kind()? != JsonKind::Object {
             return Err(reader.fault("expected a JSON object"));
         }
         let mut scanned = Scanned {
@@ -126,12 +126,17 @@ impl<'a> Context<'a> {
 
     /// Takes the next value for a place, and the values below it. Recurses as deep as the
     /// context is nested, which the reader bounds.
-    fn take(&mut self, reader: &mut Reader<'a>, place: usize, inside: u32) -> Result<(), Fault> {
+    fn take(
+        &mut self,
+        reader: &mut JsonReader<'a>,
+        place: usize,
+        inside: u32,
+    ) -> Result<(), JsonFault> {
         self.found += 1;
         let number = self.found;
         let kind = reader.kind()?;
         let text = match kind {
-            Kind::Object if !self.places[place].below.is_empty() => {
+            JsonKind::Object if !self.places[place].below.is_empty() => {
                 let begin = reader.at();
                 reader.enter()?;
                 while let Some(name) = reader.field()? {
@@ -142,7 +147,7 @@ impl<'a> Context<'a> {
                 }
                 reader.since(begin)
             }
-            Kind::List if let Some(length) = self.places[place].below("length") => {
+            JsonKind::List if let Some(length) = self.places[place].below("length") => {
                 let begin = reader.at();
                 reader.enter()?;
                 let mut items = 0;
@@ -151,17 +156,17 @@ impl<'a> Context<'a> {
                     items += 1;
                 }
                 self.found += 1;
-                self.places[length].put(Found::Length(items), self.found, number);
+                self.places[length].put(FoundJson::Length(items), self.found, number);
                 reader.since(begin)
             }
             _ => reader.skip()?,
         };
-        self.places[place].put(Found::Text(text), number, inside);
+        self.places[place].put(FoundJson::Text(text), number, inside);
         Ok(())
     }
 
     /// The value at a requested path; `None` if the context has no value there.
-    pub(crate) fn value(&self, path: &str) -> Option<Found<'a>> {
+    pub(crate) fn value(&self, path: &str) -> Option<FoundJson<'a>> {
         let (mut at, mut inside, mut value) = (0, 0, None);
         for name in path.split('.') {
             at = self.places[at].below(name)?;
@@ -205,8 +210,8 @@ impl<'a> Context<'a> {
         Bytes::from(text)
     }
 
-    /// The bytes of the merged text, exactly where [`Object::field_bytes`] are.
-    fn merged_bytes(&self, scanned: &Scanned, payload: &Object<'_>, is_new: &[bool]) -> usize {
+    /// The bytes of the merged text, exactly where [`JsonObject::field_bytes`] are.
+    fn merged_bytes(&self, scanned: &Scanned, payload: &JsonObject<'_>, is_new: &[bool]) -> usize {
         let new = is_new.iter().enumerate().filter(|(_, is_new)| **is_new);
         let commas = new.clone().count() - usize::from(scanned.is_empty && is_new.contains(&true));
         let new: usize = new.map(|(at, _)| payload.field_bytes(at)).sum();
@@ -219,7 +224,7 @@ impl<'a> Context<'a> {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> ContextPlace<'a> {
     fn below(&self, name: &str) -> Option<usize> {
         let place = match &self.by_name {
             Some(by_name) => by_name.get(name).copied(),
@@ -232,7 +237,7 @@ impl<'a> Place<'a> {
         place.map(|place| place as usize)
     }
 
-    fn put(&mut self, value: Found<'a>, number: u32, inside: u32) {
+    fn put(&mut self, value: FoundJson<'a>, number: u32, inside: u32) {
         self.value = Some(value);
         self.number = number;
         self.inside = inside;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::equal::ReadBudget;
 use super::object::{compact_into, write_name};
-use super::reader::{Fault, Kind, Reader};
+use super::reader::{JsonFault, JsonKind, JsonReader};
 use crate::hash::Map;
 
 /// From this many names on, they are found by a map.
@@ -35,11 +35,11 @@ pub(crate) enum Stuck {
     NoObject(String),
     /// It would read more than it may.
     TooMuch,
-    Damaged(Fault),
+    Damaged(JsonFault),
 }
 
-impl From<Fault> for Stuck {
-    fn from(fault: Fault) -> Self {
+impl From<JsonFault> for Stuck {
+    fn from(fault: JsonFault) -> Self {
         Self::Damaged(fault)
     }
 }
@@ -125,7 +125,7 @@ impl<'a> Edits<'a> {
                 spend(budget, text.len())?;
                 fields(text)?.ok_or_else(|| Stuck::NoObject(path.join(".")))?
             }
-            None => Fields::default(),
+            None => EditedFields::default(),
         };
         spend(budget, fields.all.len() * FIELD_BYTES)?;
         out.push(b'{');
@@ -189,20 +189,20 @@ fn field(out: &mut Vec<u8>, begin: usize, name: &str, value: &str) {
 
 /// The fields of an object in the order written.
 #[derive(Default)]
-struct Fields<'a> {
+struct EditedFields<'a> {
     all: Vec<(Cow<'a, str>, &'a str)>,
     /// The last place of each name, where there are many.
     last: Option<Map<Cow<'a, str>, usize>>,
 }
 
 /// `None`: the text is not an object.
-fn fields(text: &str) -> Result<Option<Fields<'_>>, Fault> {
-    let mut reader = Reader::new(text);
-    if reader.kind()? != Kind::Object {
+fn fields(text: &str) -> Result<Option<EditedFields<'_>>, JsonFault> {
+    let mut reader = JsonReader::new(text);
+    if reader.kind()? != JsonKind::Object {
         return Ok(None);
     }
     reader.enter()?;
-    let mut fields = Fields::default();
+    let mut fields = EditedFields::default();
     while let Some(name) = reader.field()? {
         reader.kind()?;
         fields.all.push((name, reader.skip()?));
@@ -214,7 +214,7 @@ fn fields(text: &str) -> Result<Option<Fields<'_>>, Fault> {
     Ok(Some(fields))
 }
 
-impl Fields<'_> {
+impl EditedFields<'_> {
     fn position(&self, name: &str) -> Option<usize> {
         match &self.last {
             Some(last) => last.get(name).copied(),
@@ -233,21 +233,21 @@ impl Fields<'_> {
 }
 
 /// A document after a merge patch (RFC 7396): fields of objects are merged at every depth, null removes.
-pub(crate) fn merge_patch(target: &str, patch: &str) -> Result<Vec<u8>, Fault> {
+pub(crate) fn merge_patch(target: &str, patch: &str) -> Result<Vec<u8>, JsonFault> {
     let mut out = Vec::with_capacity(target.len() + patch.len());
     patch_into(&mut out, Some(target), patch)?;
     Ok(out)
 }
 
 /// Recurses as deep as the patch is nested, which the reader bounds.
-fn patch_into(out: &mut Vec<u8>, target: Option<&str>, patch: &str) -> Result<(), Fault> {
+fn patch_into(out: &mut Vec<u8>, target: Option<&str>, patch: &str) -> Result<(), JsonFault> {
     let Some(patch) = fields(patch)? else {
         compact_into(out, patch.as_bytes());
         return Ok(());
     };
     let target = match target {
         Some(text) => fields(text)?.unwrap_or_default(),
-        None => Fields::default(),
+        None => EditedFields::default(),
     };
     out.push(b'{');
     let begin = out.len();

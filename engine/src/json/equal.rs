@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::number::Decimal;
-use super::reader::{Fault, Kind, Reader};
+use super::number::JsonDecimal;
+use super::reader::{JsonFault, JsonKind, JsonReader};
 
 /// The cost of a comparison is counted in bytes read. Each field of an object adds some, because fields are
 /// sorted.
@@ -18,8 +18,8 @@ pub(crate) struct ReadBudget(usize);
 #[derive(Debug)]
 pub(crate) struct Stopped;
 
-impl From<Fault> for Stopped {
-    fn from(_: Fault) -> Self {
+impl From<JsonFault> for Stopped {
+    fn from(_: JsonFault) -> Self {
         Self
     }
 }
@@ -47,18 +47,18 @@ pub(crate) fn equal(left: &str, right: &str, bytes: &mut ReadBudget) -> Result<b
     if left == right {
         return Ok(true);
     }
-    let (mut left, mut right) = (Reader::new(left), Reader::new(right));
+    let (mut left, mut right) = (JsonReader::new(left), JsonReader::new(right));
     match (left.kind()?, right.kind()?) {
-        (Kind::Number, Kind::Number) => {
-            Ok(Decimal::new(left.number()?) == Decimal::new(right.number()?))
+        (JsonKind::Number, JsonKind::Number) => {
+            Ok(JsonDecimal::new(left.number()?) == JsonDecimal::new(right.number()?))
         }
-        (Kind::String, Kind::String) => Ok(left.string()? == right.string()?),
-        (Kind::List, Kind::List) => {
+        (JsonKind::String, JsonKind::String) => Ok(left.string()? == right.string()?),
+        (JsonKind::List, JsonKind::List) => {
             left.enter()?;
             right.enter()?;
             lists(&mut left, &mut right, bytes)
         }
-        (Kind::Object, Kind::Object) => {
+        (JsonKind::Object, JsonKind::Object) => {
             let left = fields(&mut left, bytes)?;
             let right = fields(&mut right, bytes)?;
             if left.len() != right.len() {
@@ -77,8 +77,8 @@ pub(crate) fn equal(left: &str, right: &str, bytes: &mut ReadBudget) -> Result<b
 }
 
 fn lists(
-    left: &mut Reader<'_>,
-    right: &mut Reader<'_>,
+    left: &mut JsonReader<'_>,
+    right: &mut JsonReader<'_>,
     bytes: &mut ReadBudget,
 ) -> Result<bool, Stopped> {
     loop {
@@ -96,7 +96,7 @@ fn lists(
 
 /// The fields by name, each once.
 fn fields<'a>(
-    object: &mut Reader<'a>,
+    object: &mut JsonReader<'a>,
     bytes: &mut ReadBudget,
 ) -> Result<Vec<(Cow<'a, str>, &'a str)>, Stopped> {
     object.enter()?;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// A number of valid JSON: 0.d₁d₂d₃… × 10^`power`, where d₁ is not zero. The digits stay in the text.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Decimal<'a> {
+pub(crate) struct JsonDecimal<'a> {
     negative: bool,
     /// The digits before the point, then those after it, without zeros at either end; none for zero.
     digits: [&'a [u8]; 2],
@@ -25,7 +25,7 @@ fn power_of_ten(mut exponent: i128, modulus: u128) -> u128 {
     power
 }
 
-impl<'a> Decimal<'a> {
+impl<'a> JsonDecimal<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -147,7 +147,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-impl Ord for Decimal<'_> {
+impl Ord for JsonDecimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
             (false, true) => Ordering::Greater,
@@ -158,19 +158,19 @@ impl Ord for Decimal<'_> {
     }
 }
 
-impl PartialOrd for Decimal<'_> {
+impl PartialOrd for JsonDecimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Decimal<'_> {
+impl PartialEq for JsonDecimal<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Decimal<'_> {}
+impl Eq for JsonDecimal<'_> {}
 
 fn exponent_of(text: &str) -> i128 {
     let (negative, digits) = match text.strip_prefix('-') {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::reader::{Fault, Kind, Reader};
+use super::reader::{JsonFault, JsonKind, JsonReader};
 use crate::hash::Map;
 
 /// From this many fields on, names are found by a map.
@@ -12,18 +12,18 @@ const MAP_FIELDS_MIN: usize = 16;
 
 /// The fields of an object in the order written; of a repeated name the last value counts.
 #[derive(Debug, Default)]
-pub(crate) struct Object<'a> {
-    fields: Vec<(Name<'a>, &'a str)>,
-    positions: Option<Map<Name<'a>, usize>>,
+pub(crate) struct JsonObject<'a> {
+    fields: Vec<(FieldName<'a>, &'a str)>,
+    positions: Option<Map<FieldName<'a>, usize>>,
 }
 
-type Name<'a> = Cow<'a, str>;
+type FieldName<'a> = Cow<'a, str>;
 
-impl<'a> Object<'a> {
+impl<'a> JsonObject<'a> {
     /// Reads an object and looks at every byte of it.
-    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Fault> {
-        let mut reader = Reader::of_bytes(text)?;
-        if reader.kind()? != Kind::Object {
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, JsonFault> {
+        let mut reader = JsonReader::of_bytes(text)?;
+        if reader.kind()? != JsonKind::Object {
             return Err(reader.fault("expected a JSON object"));
         }
         reader.enter()?;
@@ -61,7 +61,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn put(&mut self, name: Name<'a>, value: &'a str) {
+    fn put(&mut self, name: FieldName<'a>, value: &'a str) {
         if let Some(at) = self.position(&name) {
             self.fields[at].1 = value;
             return;
@@ -84,12 +84,12 @@ impl<'a> Object<'a> {
         2 + fields + commas
     }
 
-    /// The bytes of a field's name and value, as [`Object::text_bytes`].
+    /// The bytes of a field's name and value, as [`JsonObject::text_bytes`].
     pub(crate) fn field_bytes(&self, position: usize) -> usize {
         self.fields[position].0.len() + 3 + self.value_bytes(position)
     }
 
-    /// The bytes of a field's value, as [`Object::text_bytes`].
+    /// The bytes of a field's value, as [`JsonObject::text_bytes`].
     pub(crate) fn value_bytes(&self, position: usize) -> usize {
         self.fields[position].1.len()
     }
@@ -122,7 +122,7 @@ pub(super) fn write_name(text: &mut Vec<u8>, name: &str) {
 
 /// The object's text without spaces and repeated names. Always a copy, because a slice of a request would keep the
 /// whole request in memory.
-pub(crate) fn compact(object: &Object<'_>) -> Bytes {
+pub(crate) fn compact(object: &JsonObject<'_>) -> Bytes {
     let mut text = Vec::with_capacity(object.text_bytes());
     text.push(b'{');
     for position in 0..object.len() {

@@ -20,7 +20,7 @@ use crate::limits::JSON_DEPTH_MAX;
 /// What is wrong with a text, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem} at line {line} column {column}")]
-pub(crate) struct Fault {
+pub(crate) struct JsonFault {
     problem: &'static str,
     /// From 1.
     line: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Fault {
 
 /// What a value is, told from its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum JsonKind {
     Null,
     True,
     False,
@@ -41,7 +41,7 @@ pub(crate) enum Kind {
 }
 
 #[derive(Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Reader<'a> {
     fresh: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         Self {
             text,
@@ -59,13 +59,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn of_bytes(text: &'a [u8]) -> Result<Self, Fault> {
+    pub(crate) fn of_bytes(text: &'a [u8]) -> Result<Self, JsonFault> {
         match str::from_utf8(text) {
             Ok(text) => Ok(Self::new(text)),
             Err(error) => {
                 // The bytes before the fault are valid UTF-8, so their lines can be counted.
                 let before = str::from_utf8(&text[..error.valid_up_to()]).unwrap_or_default();
-                Err(Fault::after(before, "expected UTF-8"))
+                Err(JsonFault::after(before, "expected UTF-8"))
             }
         }
     }
@@ -81,22 +81,22 @@ impl<'a> Reader<'a> {
     }
 
     /// The kind of the value that comes next.
-    pub(crate) fn kind(&mut self) -> Result<Kind, Fault> {
+    pub(crate) fn kind(&mut self) -> Result<JsonKind, JsonFault> {
         self.spaces();
         match self.byte() {
-            Some(b'{') => Ok(Kind::Object),
-            Some(b'[') => Ok(Kind::List),
-            Some(b'"') => Ok(Kind::String),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
-            Some(b't') => Ok(Kind::True),
-            Some(b'f') => Ok(Kind::False),
-            Some(b'n') => Ok(Kind::Null),
+            Some(b'{') => Ok(JsonKind::Object),
+            Some(b'[') => Ok(JsonKind::List),
+            Some(b'"') => Ok(JsonKind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(JsonKind::Number),
+            Some(b't') => Ok(JsonKind::True),
+            Some(b'f') => Ok(JsonKind::False),
+            Some(b'n') => Ok(JsonKind::Null),
             _ => Err(self.fault("expected a JSON value")),
         }
     }
 
     /// Checks that only spaces follow.
-    pub(crate) fn end(&mut self) -> Result<(), Fault> {
+    pub(crate) fn end(&mut self) -> Result<(), JsonFault> {
         self.spaces();
         match self.byte() {
             None => Ok(()),
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Enters the list or object that comes next.
-    pub(crate) fn enter(&mut self) -> Result<(), Fault> {
+    pub(crate) fn enter(&mut self) -> Result<(), JsonFault> {
         if self.depth == JSON_DEPTH_MAX {
             return Err(self.fault("nested deeper than 127"));
         }
@@ -116,12 +116,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether another item of the list follows; if none does, the list is left.
-    pub(crate) fn item(&mut self) -> Result<bool, Fault> {
+    pub(crate) fn item(&mut self) -> Result<bool, JsonFault> {
         self.next(b']', "expected `,` or `]`")
     }
 
     /// The name of the object's next field. `None` after the last field; the reader has then left the object.
-    pub(crate) fn field(&mut self) -> Result<Option<Cow<'a, str>>, Fault> {
+    pub(crate) fn field(&mut self) -> Result<Option<Cow<'a, str>>, JsonFault> {
         if !self.next(b'}', "expected `,` or `}`")? {
             return Ok(None);
         }
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
         Ok(Some(name))
     }
 
-    fn next(&mut self, close: u8, otherwise: &'static str) -> Result<bool, Fault> {
+    fn next(&mut self, close: u8, otherwise: &'static str) -> Result<bool, JsonFault> {
         let fresh = std::mem::take(&mut self.fresh);
         self.spaces();
         if self.eat(close) {
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    fn colon(&mut self) -> Result<(), Fault> {
+    fn colon(&mut self) -> Result<(), JsonFault> {
         self.spaces();
         match self.eat(b':') {
             true => Ok(()),
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes null, true or false.
-    pub(crate) fn word(&mut self, word: &'static str) -> Result<(), Fault> {
+    pub(crate) fn word(&mut self, word: &'static str) -> Result<(), JsonFault> {
         match self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             true => self.at += word.len(),
             false => return Err(self.fault("expected a JSON value")),
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A number as it is written. One that no double can hold, 1e999 for one, is refused.
-    pub(crate) fn number(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn number(&mut self) -> Result<&'a str, JsonFault> {
         let start = self.at;
         self.eat(b'-');
         if !self.eat(b'0') {
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
+    fn digits(&mut self) -> Result<(), JsonFault> {
         let start = self.at;
         while matches!(self.byte(), Some(b'0'..=b'9')) {
             self.at += 1;
@@ -197,22 +197,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes a value and looks at every byte of it.
-    pub(crate) fn pass(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn pass(&mut self) -> Result<&'a str, JsonFault> {
         let kind = self.kind()?;
         let start = self.at;
         match kind {
-            Kind::Null => self.word("null")?,
-            Kind::True => self.word("true")?,
-            Kind::False => self.word("false")?,
-            Kind::Number => drop(self.number()?),
-            Kind::String => self.pass_string()?,
-            Kind::List => {
+            JsonKind::Null => self.word("null")?,
+            JsonKind::True => self.word("true")?,
+            JsonKind::False => self.word("false")?,
+            JsonKind::Number => drop(self.number()?),
+            JsonKind::String => self.pass_string()?,
+            JsonKind::List => {
                 self.enter()?;
                 while self.item()? {
                     self.pass()?;
                 }
             }
-            Kind::Object => {
+            JsonKind::Object => {
                 self.enter()?;
                 while self.next(b'}', "expected `,` or `}`")? {
                     self.pass_string()?;
@@ -241,12 +241,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A fault at the current position.
-    pub(crate) fn fault(&self, problem: &'static str) -> Fault {
-        Fault::after(self.text.get(..self.at).unwrap_or(self.text), problem)
+    pub(crate) fn fault(&self, problem: &'static str) -> JsonFault {
+        JsonFault::after(self.text.get(..self.at).unwrap_or(self.text), problem)
     }
 }
 
-impl Fault {
+impl JsonFault {
     fn after(before: &str, problem: &'static str) -> Self {
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Self {

@@ -2,25 +2,25 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::reader::{Fault, Kind, Reader};
+use super::reader::{JsonFault, JsonKind, JsonReader};
 
 /// The value of a text. A number that would be rounded becomes a string; so does what is no JSON.
 pub(crate) fn shown(text: &str) -> Value {
-    let mut reader = Reader::new(text);
+    let mut reader = JsonReader::new(text);
     value(&mut reader).unwrap_or_else(|_| Value::from(text))
 }
 
 /// Recurses as deep as the text is nested, which the reader bounds.
-fn value(reader: &mut Reader<'_>) -> Result<Value, Fault> {
+fn value(reader: &mut JsonReader<'_>) -> Result<Value, JsonFault> {
     Ok(match reader.kind()? {
-        Kind::Null | Kind::True | Kind::False => match reader.pass()? {
+        JsonKind::Null | JsonKind::True | JsonKind::False => match reader.pass()? {
             "true" => Value::Bool(true),
             "false" => Value::Bool(false),
             _ => Value::Null,
         },
-        Kind::Number => number(reader.number()?),
-        Kind::String => Value::from(reader.string()?),
-        Kind::List => {
+        JsonKind::Number => number(reader.number()?),
+        JsonKind::String => Value::from(reader.string()?),
+        JsonKind::List => {
             reader.enter()?;
             let mut items = Vec::new();
             while reader.item()? {
@@ -28,7 +28,7 @@ fn value(reader: &mut Reader<'_>) -> Result<Value, Fault> {
             }
             Value::Array(items)
         }
-        Kind::Object => {
+        JsonKind::Object => {
             reader.enter()?;
             let mut fields = Map::new();
             while let Some(name) = reader.field()? {

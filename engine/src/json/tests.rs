@@ -10,13 +10,13 @@ fn hash(text: &str) -> u64 {
 }
 
 fn compacted(text: &str) -> String {
-    let object = Object::parse(text.as_bytes()).unwrap();
+    let object = JsonObject::parse(text.as_bytes()).unwrap();
     String::from_utf8(compact(&object).to_vec()).unwrap()
 }
 
 fn merged(ctx: &str, payload: &str) -> String {
     let ctx = compacted(ctx);
-    let payload = Object::parse(payload.as_bytes()).unwrap();
+    let payload = JsonObject::parse(payload.as_bytes()).unwrap();
     let mut ctx = Context::new(ctx.as_bytes(), Some(&payload));
     ctx.scan().unwrap();
     String::from_utf8(ctx.merged().to_vec()).unwrap()
@@ -27,7 +27,7 @@ fn same(left: &str, right: &str) -> bool {
 }
 
 /// The value at a path, as the context's one scan finds it.
-fn found<'a>(ctx: &'a str, path: &'a str) -> Option<Found<'a>> {
+fn found<'a>(ctx: &'a str, path: &'a str) -> Option<FoundJson<'a>> {
     let mut ctx = Context::new(ctx.as_bytes(), None);
     ctx.want(path);
     ctx.scan().unwrap();
@@ -185,7 +185,7 @@ fn compact_text_has_no_spaces_and_each_name_once() {
 #[test]
 fn what_is_not_an_object_is_refused() {
     for text in ["", "[]", "1", "null", "\"{}\"", "{", "{} x", "{\"a\" 1}"] {
-        assert!(Object::parse(text.as_bytes()).is_err(), "{text}");
+        assert!(JsonObject::parse(text.as_bytes()).is_err(), "{text}");
     }
 }
 
@@ -228,7 +228,7 @@ fn many_fields_are_found_as_few_are() {
         let text = new.to_string();
         assert_eq!(
             found(&text, &format!("f\"{}", count - 1)),
-            Some(Found::Text("2"))
+            Some(FoundJson::Text("2"))
         );
         assert_eq!(found(&text, "f"), None);
     }
@@ -260,7 +260,7 @@ fn numbers_compare_by_their_exact_decimal_value() {
     ];
     for (i, left) in ascending.iter().enumerate() {
         for (j, right) in ascending.iter().enumerate() {
-            let order = Decimal::new(left).cmp(&Decimal::new(right));
+            let order = JsonDecimal::new(left).cmp(&JsonDecimal::new(right));
             assert_eq!(order, i.cmp(&j), "{left} {right}");
         }
     }
@@ -278,23 +278,23 @@ fn numbers_compare_by_their_exact_decimal_value() {
     ] {
         assert!(
             same.windows(2)
-                .all(|two| Decimal::new(two[0]) == Decimal::new(two[1]))
+                .all(|two| JsonDecimal::new(two[0]) == JsonDecimal::new(two[1]))
         );
     }
     let long = format!("1{}", "0".repeat(300));
-    assert_eq!(Decimal::new(&long), Decimal::new("1e300"));
+    assert_eq!(JsonDecimal::new(&long), JsonDecimal::new("1e300"));
 }
 
 #[test]
 fn of_a_repeated_key_the_last_value_counts_at_any_depth() {
     let text = r#"{"a":{"b":1,"c":9,"b":{"d":1,"d":2}},"l":[{"x":1,"x":2}],"a.b":0}"#;
-    assert_eq!(found(text, "a.b.d"), Some(Found::Text("2")));
+    assert_eq!(found(text, "a.b.d"), Some(FoundJson::Text("2")));
     let replaced = r#"{"a":{"b":{"c":1},"b":{"d":1}}}"#;
     assert_eq!(found(replaced, "a.b.c"), None);
-    assert_eq!(found(replaced, "a.b"), Some(Found::Text(r#"{"d":1}"#)));
+    assert_eq!(found(replaced, "a.b"), Some(FoundJson::Text(r#"{"d":1}"#)));
     let by_a_number = r#"{"a":{"b":{"c":1},"b":7},"a":{"b":{"c":2},"\u0062":[1,2]}}"#;
     assert_eq!(found(by_a_number, "a.b.c"), None);
-    assert_eq!(found(by_a_number, "a.b.length"), Some(Found::Length(2)));
+    assert_eq!(found(by_a_number, "a.b.length"), Some(FoundJson::Length(2)));
     assert_eq!(found(by_a_number, "a.b.length.x"), None);
     assert!(same(r#"[{"x":1,"x":2}]"#, r#"[{"x":2}]"#));
     assert!(!same(r#"[{"x":1,"x":2}]"#, r#"[{"x":1}]"#));
@@ -310,7 +310,7 @@ fn no_key_has_a_meaning() {
     let text = format!(r#"{{"a":{{"{key}":"7"}},"{key}":"{{\"x\":1}}"}}"#);
     assert_eq!(
         found(&text, "a"),
-        Some(Found::Text(&format!(r#"{{"{key}":"7"}}"#)))
+        Some(FoundJson::Text(&format!(r#"{{"{key}":"7"}}"#)))
     );
     assert_eq!(compacted(&text), text);
     assert_ne!(hash(&format!(r#"{{"{key}":"7"}}"#)), hash("7"));
@@ -435,8 +435,8 @@ proptest! {
         ctx.scan().unwrap();
         for path in &paths {
             let found = ctx.value(path).map(|found| match found {
-                Found::Text(text) => text.to_owned(),
-                Found::Length(length) => length.to_string(),
+                FoundJson::Text(text) => text.to_owned(),
+                FoundJson::Length(length) => length.to_string(),
             });
             prop_assert_eq!(found, model_found(&object, path), "{} in {}", path, text);
         }
@@ -448,8 +448,8 @@ proptest! {
         let at = at.index(text.len());
         text[at] = byte;
         prop_assert_eq!(check(&text).is_ok(), serde_json::from_slice::<Value>(&text).is_ok());
-        let passed = Reader::of_bytes(&text).ok().and_then(|mut reader| reader.pass().ok());
-        let skipped = Reader::of_bytes(&text).ok().and_then(|mut reader| reader.skip().ok());
+        let passed = JsonReader::of_bytes(&text).ok().and_then(|mut reader| reader.pass().ok());
+        let skipped = JsonReader::of_bytes(&text).ok().and_then(|mut reader| reader.skip().ok());
         if passed.is_some() {
             prop_assert_eq!(skipped, passed);
         }
@@ -466,7 +466,7 @@ proptest! {
     fn no_bytes_make_the_walk_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
         let whole: Result<Value, _> = serde_json::from_slice(&text);
         prop_assert_eq!(check(&text).is_ok(), whole.is_ok());
-        if let Ok(object) = Object::parse(&text) {
+        if let Ok(object) = JsonObject::parse(&text) {
             compact(&object);
         }
     }

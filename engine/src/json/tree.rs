@@ -2,70 +2,70 @@
 
 use std::borrow::Cow;
 
-use super::reader::{Fault, Kind, Reader};
+use super::reader::{JsonFault, JsonKind, JsonReader};
 
 /// A value with its text.
 #[derive(Clone, Debug)]
-pub(crate) struct Tree<'a> {
+pub(crate) struct JsonTree<'a> {
     /// As it is written.
     pub(crate) text: &'a str,
-    pub(crate) node: Node<'a>,
+    pub(crate) node: JsonNode<'a>,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Node<'a> {
+pub(crate) enum JsonNode<'a> {
     Null,
     Bool(bool),
     Number(&'a str),
     String(Cow<'a, str>),
-    List(Vec<Tree<'a>>),
+    List(Vec<JsonTree<'a>>),
     /// In the order written, repeated names included.
-    Object(Vec<(Cow<'a, str>, Tree<'a>)>),
+    Object(Vec<(Cow<'a, str>, JsonTree<'a>)>),
 }
 
-impl<'a> Tree<'a> {
+impl<'a> JsonTree<'a> {
     /// Reads a whole text.
-    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, Fault> {
-        let mut reader = Reader::of_bytes(text)?;
+    pub(crate) fn parse(text: &'a [u8]) -> Result<Self, JsonFault> {
+        let mut reader = JsonReader::of_bytes(text)?;
         let tree = Self::read(&mut reader)?;
         reader.end()?;
         Ok(tree)
     }
 
     /// Recurses as deep as the reader lets it.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Fault> {
+    fn read(reader: &mut JsonReader<'a>) -> Result<Self, JsonFault> {
         let kind = reader.kind()?;
         let start = reader.at();
         let node = match kind {
-            Kind::Null => {
+            JsonKind::Null => {
                 reader.word("null")?;
-                Node::Null
+                JsonNode::Null
             }
-            Kind::True => {
+            JsonKind::True => {
                 reader.word("true")?;
-                Node::Bool(true)
+                JsonNode::Bool(true)
             }
-            Kind::False => {
+            JsonKind::False => {
                 reader.word("false")?;
-                Node::Bool(false)
+                JsonNode::Bool(false)
             }
-            Kind::Number => Node::Number(reader.number()?),
-            Kind::String => Node::String(reader.string()?),
-            Kind::List => {
+            JsonKind::Number => JsonNode::Number(reader.number()?),
+            JsonKind::String => JsonNode::String(reader.string()?),
+            JsonKind::List => {
                 reader.enter()?;
                 let mut items = Vec::new();
                 while reader.item()? {
                     items.push(Self::read(reader)?);
                 }
-                Node::List(items)
+                JsonNode::List(items)
             }
-            Kind::Object => {
+            JsonKind::Object => {
                 reader.enter()?;
                 let mut fields = Vec::new();
                 while let Some(name) = reader.field()? {
                     fields.push((name, Self::read(reader)?));
                 }
-                Node::Object(fields)
+                JsonNode::Object(fields)
             }
         };
         Ok(Self {
@@ -77,29 +77,29 @@ impl<'a> Tree<'a> {
     /// The value as a string.
     pub(crate) fn string(&self) -> Option<&str> {
         match &self.node {
-            Node::String(text) => Some(text),
+            JsonNode::String(text) => Some(text),
             _ => None,
         }
     }
 
     /// The value as an object's fields.
-    pub(crate) fn fields(&self) -> Option<&[(Cow<'a, str>, Tree<'a>)]> {
+    pub(crate) fn fields(&self) -> Option<&[(Cow<'a, str>, JsonTree<'a>)]> {
         match &self.node {
-            Node::Object(fields) => Some(fields),
+            JsonNode::Object(fields) => Some(fields),
             _ => None,
         }
     }
 
     /// The value as a list's items.
-    pub(crate) fn items(&self) -> Option<&[Tree<'a>]> {
+    pub(crate) fn items(&self) -> Option<&[JsonTree<'a>]> {
         match &self.node {
-            Node::List(items) => Some(items),
+            JsonNode::List(items) => Some(items),
             _ => None,
         }
     }
 
     /// The last field of this name.
-    pub(crate) fn field(&self, name: &str) -> Option<&Tree<'a>> {
+    pub(crate) fn field(&self, name: &str) -> Option<&JsonTree<'a>> {
         let mut fields = self.fields()?.iter().rev();
         fields
             .find(|(other, _)| other == name)
@@ -109,12 +109,12 @@ impl<'a> Tree<'a> {
     /// What the value is, for messages.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.node {
-            Node::Null => "null",
-            Node::Bool(_) => "a boolean",
-            Node::Number(_) => "a number",
-            Node::String(_) => "a string",
-            Node::List(_) => "a list",
-            Node::Object(_) => "an object",
+            JsonNode::Null => "null",
+            JsonNode::Bool(_) => "a boolean",
+            JsonNode::Number(_) => "a number",
+            JsonNode::String(_) => "a string",
+            JsonNode::List(_) => "a list",
+            JsonNode::Object(_) => "an object",
         }
     }
 }

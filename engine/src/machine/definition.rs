@@ -13,9 +13,9 @@ use std::borrow::Cow;
 use super::guard;
 use crate::hash::Map;
 use crate::limits::DEFINITION_BYTES_MAX;
-pub use chart::{Actions, Always, Assignment, Chart, Condition, Merge, StateParts};
-pub use fault::Fault;
-pub use timer::{Retry, Timer, When};
+pub use chart::{Actions, Always, Assignment, ChartSettings, Condition, Merge, StateParts};
+pub use fault::DefinitionFault;
+pub use timer::{Retry, TimerDefinition, TimerWhen};
 
 /// A definition that keeps every rule. States and events are numbers in it.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct Definition {
     /// By state and event, in the order written.
     pub(crate) exits: Vec<Exit>,
     /// What only format 2 has.
-    pub chart: Option<Box<Chart>>,
+    pub chart: Option<Box<ChartSettings>>,
 }
 
 /// One transition.
@@ -114,7 +114,7 @@ pub enum Error {
     },
     /// One or more faults of a definition of format 2.
     #[error("{}", fault::joined(.0))]
-    Faults(Vec<Fault>),
+    Faults(Vec<DefinitionFault>),
     /// A guard does not parse.
     #[error("{place}: {error}")]
     Guard {
@@ -127,14 +127,14 @@ pub enum Error {
 
 impl Error {
     /// Each fault with its place.
-    pub fn faults(&self) -> Vec<Fault> {
+    pub fn faults(&self) -> Vec<DefinitionFault> {
         let (place, text) = match self {
             Self::Faults(all) => return all.clone(),
             Self::Fault { place, fault } => (place.as_str(), fault.clone()),
             Self::Guard { place, error } => (place.as_str(), error.to_string()),
             Self::TooLong { .. } | Self::Json(_) => ("", self.to_string()),
         };
-        vec![Fault {
+        vec![DefinitionFault {
             place: place.to_owned(),
             text,
         }]
@@ -189,12 +189,12 @@ fn not_a_state(name: &str) -> String {
 }
 
 #[derive(Default)]
-struct Events {
+struct EventNumbers {
     names: Vec<String>,
     numbers: Map<String, u32>,
 }
 
-impl Events {
+impl EventNumbers {
     fn has(&self, name: &str) -> bool {
         self.numbers.contains_key(name)
     }

@@ -1,7 +1,7 @@
 //! The expression language of format 2: the Common Expression Language over an instance's JSON.
 //!
 //! An expression is parsed once. Its evaluation reads only what it names of the documents, and takes a bounded number
-//! of [`Steps`]. It depends on its arguments alone. docs/expressions.md is the language as users see it.
+//! of [`EvalSteps`]. It depends on its arguments alone. docs/expressions.md is the language as users see it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -31,29 +31,29 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Error, Failure, Why};
+pub use error::{Error, EvalFailure, Why};
 pub(crate) use moment::time_of_text;
-pub use scope::{Names, Scope};
-pub use source::Steps;
+pub use scope::{EvalScope, ScopeNames};
+pub use source::EvalSteps;
 
 use std::cell::{Cell, RefCell};
 
 use super::pattern::PARTS_MAX;
-use eval::{Eval, Fail, Found, to_json};
-use syntax::{Expr, Name, Node, Path};
-use value::Value;
+use eval::{ExprEval, Fail, FoundValue, to_json};
+use syntax::{DocumentPath, Expr, ExprNode, ScopeName};
+use value::ExprValue;
 
 /// A parsed expression with its text.
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: Box<str>,
     expr: Expr,
-    paths: Box<[Path]>,
+    paths: Box<[DocumentPath]>,
 }
 
 /// A finding about an expression that holds for every evaluation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
+pub enum ExprWarning {
     /// A part that always fails.
     #[error("{why}, at column {column}: it fails whenever it is evaluated")]
     Fails {
@@ -74,14 +74,14 @@ pub enum Warning {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explained {
     /// Whether it is true, or why it has no value.
-    pub holds: Result<bool, Failure>,
+    pub holds: Result<bool, EvalFailure>,
     /// The paths of the documents that it read, in the order of its text, and then the other names that it has.
-    pub read: Vec<Read>,
+    pub read: Vec<ReadPath>,
 }
 
 /// A path of a document that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Read {
+pub struct ReadPath {
     /// As a user writes it: `ctx.items[0].sku`.
     pub path: String,
     /// The value as JSON; `None` if there is none.
@@ -90,26 +90,26 @@ pub struct Read {
 
 /// An evaluation of a condition.
 #[derive(Debug)]
-pub(crate) struct Attempt<'a> {
+pub(crate) struct EvalAttempt<'a> {
     pub(crate) expression: &'a Expression,
-    pub(crate) holds: Result<bool, Failure>,
-    found: Vec<Option<Found<'a>>>,
-    names: Names<'a>,
+    pub(crate) holds: Result<bool, EvalFailure>,
+    found: Vec<Option<FoundValue<'a>>>,
+    names: ScopeNames<'a>,
 }
 
-impl Attempt<'_> {
+impl EvalAttempt<'_> {
     /// The paths that were read, and the names that are no documents, such as `actor`. Of a value with more than
     /// `bytes_max` bytes, a beginning that is longer than that.
-    pub(crate) fn read(&self, bytes_max: usize) -> Vec<Read> {
+    pub(crate) fn read(&self, bytes_max: usize) -> Vec<ReadPath> {
         let paths = self.expression.paths.iter().zip(&self.found);
         let names = self.expression.names();
-        let names = names.into_iter().map(|name| Read {
+        let names = names.into_iter().map(|name| ReadPath {
             path: name.text().to_owned(),
             value: shown(&self.names.value(name), bytes_max),
         });
         let read = paths.filter_map(|(path, found)| {
             let found = found.as_ref()?.as_ref().ok();
-            Some(Read {
+            Some(ReadPath {
                 path: path.text(path.steps.len()),
                 value: found.and_then(|value| shown(value, bytes_max)),
             })
@@ -141,13 +141,21 @@ impl Expression {
     }
 
     /// Whether it is true. A value of another type is a failure.
-    pub fn holds<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Result<bool, Failure> {
+    pub fn holds<'a>(
+        &'a self,
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> Result<bool, EvalFailure> {
         let (result, _) = self.run(scope, steps);
         self.is_true(result)
     }
 
     /// Its value as JSON text.
-    pub fn json<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Result<String, Failure> {
+    pub fn json<'a>(
+        &'a self,
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> Result<String, EvalFailure> {
         let (result, _) = self.run(scope, steps);
         let value = result.map_err(|fail| self.failure(fail))?;
         let mut text = String::new();
@@ -161,7 +169,7 @@ impl Expression {
     }
 
     /// Whether it is true, with the values that it read.
-    pub fn explain<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Explained {
+    pub fn explain<'a>(&'a self, scope: &mut EvalScope<'a>, steps: &mut EvalSteps) -> Explained {
         let attempt = self.attempt(scope, steps);
         Explained {
             read: attempt.read(usize::MAX),
@@ -170,9 +178,13 @@ impl Expression {
     }
 
     /// Whether it is true. What it read can be shown afterwards, without another evaluation.
-    pub(crate) fn attempt<'a>(&'a self, scope: &mut Scope<'a>, steps: &mut Steps) -> Attempt<'a> {
+    pub(crate) fn attempt<'a>(
+        &'a self,
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> EvalAttempt<'a> {
         let (result, found) = self.run(scope, steps);
-        Attempt {
+        EvalAttempt {
             expression: self,
             holds: self.is_true(result),
             found,
@@ -182,10 +194,10 @@ impl Expression {
 
     fn run<'a>(
         &'a self,
-        scope: &mut Scope<'a>,
-        steps: &mut Steps,
-    ) -> (Result<Value<'a>, Fail>, Vec<Option<Found<'a>>>) {
-        let mut eval = Eval {
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> (Result<ExprValue<'a>, Fail>, Vec<Option<FoundValue<'a>>>) {
+        let mut eval = ExprEval {
             paths: &self.paths,
             found: vec![None; self.paths.len()],
             variables: Vec::new(),
@@ -195,9 +207,9 @@ impl Expression {
         (eval.eval(&self.expr), eval.found)
     }
 
-    fn is_true(&self, result: Result<Value<'_>, Fail>) -> Result<bool, Failure> {
+    fn is_true(&self, result: Result<ExprValue<'_>, Fail>) -> Result<bool, EvalFailure> {
         match result {
-            Ok(Value::Bool(value)) => Ok(value),
+            Ok(ExprValue::Bool(value)) => Ok(value),
             Ok(other) => Err(self.failure(Fail {
                 at: self.expr.at,
                 why: Why::Conversion {
@@ -209,8 +221,8 @@ impl Expression {
         }
     }
 
-    fn failure(&self, fail: Fail) -> Failure {
-        Failure {
+    fn failure(&self, fail: Fail) -> EvalFailure {
+        EvalFailure {
             column: parser::column(&self.text, usize::from(fail.at)),
             why: fail.why,
         }
@@ -228,7 +240,8 @@ impl Expression {
 
     /// How many patterns are compiled with it.
     pub(crate) fn patterns(&self) -> usize {
-        self.expr.count(&|node| matches!(node, Node::Matches(..)))
+        self.expr
+            .count(&|node| matches!(node, ExprNode::Matches(..)))
     }
 
     /// How many parts its largest pattern has; 0 where it matches none.
@@ -236,8 +249,8 @@ impl Expression {
         let parts = Cell::new(0);
         self.expr.count(&|node| {
             let of_node = match node {
-                Node::Matches(_, pattern) => pattern.parts(),
-                Node::Call(functions::Function::Matches, _) => PARTS_MAX,
+                ExprNode::Matches(_, pattern) => pattern.parts(),
+                ExprNode::Call(functions::Function::Matches, _) => PARTS_MAX,
                 _ => 0,
             };
             parts.set(parts.get().max(of_node));
@@ -247,10 +260,10 @@ impl Expression {
     }
 
     /// The names that it has and that are no documents, each once.
-    fn names(&self) -> Vec<Name> {
+    fn names(&self) -> Vec<ScopeName> {
         let found = RefCell::new(Vec::new());
         self.expr.count(&|node| {
-            if let Node::Name(name) = node {
+            if let ExprNode::Name(name) = node {
                 let mut found = found.borrow_mut();
                 if !found.contains(name) {
                     found.push(*name);
@@ -264,19 +277,22 @@ impl Expression {
     /// Whether it reads the time of the decision.
     pub(crate) fn reads_now(&self) -> bool {
         self.expr
-            .count(&|node| matches!(node, Node::Name(Name::Now)))
+            .count(&|node| matches!(node, ExprNode::Name(ScopeName::Now)))
             > 0
     }
 
     /// The findings about it as a condition.
-    pub fn warnings(&self) -> Vec<Warning> {
+    pub fn warnings(&self) -> Vec<ExprWarning> {
         let findings = check::check(&self.expr);
-        let failing = findings.failing.into_iter().map(|finding| Warning::Fails {
-            column: parser::column(&self.text, usize::from(finding.at)),
-            why: finding.why,
-        });
-        let never_true = findings.never_true.then_some(Warning::NeverTrue);
-        let never_false = findings.never_false.then_some(Warning::NeverFalse);
+        let failing = findings
+            .failing
+            .into_iter()
+            .map(|finding| ExprWarning::Fails {
+                column: parser::column(&self.text, usize::from(finding.at)),
+                why: finding.why,
+            });
+        let never_true = findings.never_true.then_some(ExprWarning::NeverTrue);
+        let never_false = findings.never_false.then_some(ExprWarning::NeverFalse);
         failing.chain(never_true).chain(never_false).collect()
     }
 
@@ -288,18 +304,20 @@ impl Expression {
 }
 
 /// The value as JSON, or the beginning of a long one. It was read within the steps; showing it has steps of its own.
-fn shown(value: &Value<'_>, bytes_max: usize) -> Option<String> {
+fn shown(value: &ExprValue<'_>, bytes_max: usize) -> Option<String> {
     // A character has up to four bytes.
     let beginning = |text: &str| {
         let end = text.floor_char_boundary(bytes_max.saturating_add(4));
         text[..end].to_owned()
     };
     match value {
-        Value::Number(text) | Value::JsonList(text) | Value::JsonMap(text) => Some(beginning(text)),
-        Value::String(text) => serde_json::to_string(&beginning(text)).ok(),
+        ExprValue::Number(text) | ExprValue::JsonList(text) | ExprValue::JsonMap(text) => {
+            Some(beginning(text))
+        }
+        ExprValue::String(text) => serde_json::to_string(&beginning(text)).ok(),
         value => {
             let mut text = String::new();
-            to_json(value, &mut text, &mut Steps::default()).ok()?;
+            to_json(value, &mut text, &mut EvalSteps::default()).ok()?;
             Some(text)
         }
     }

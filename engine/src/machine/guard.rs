@@ -20,31 +20,31 @@ mod parser;
 mod print;
 mod tree;
 
-pub(crate) use eval::{Budget, Stopped};
-pub(crate) use explain::{Explain, Room, explain, explain_attempt};
+pub(crate) use eval::{GuardBudget, Stopped};
+pub(crate) use explain::{Explain, ExplainRoom, explain, explain_attempt};
 pub use explain::{Tried, ValueRead};
-pub use tree::{Tree, Value};
+pub use tree::{GuardTree, TreeValue};
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use crate::json::{Context, Found};
+use crate::json::{Context, FoundJson};
 use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
 
 /// A parsed guard with its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guard {
     text: Box<str>,
-    expr: Expr,
+    expr: GuardExpr,
 }
 
 /// Small, because a definition may hold very many.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Expr {
-    Or(Box<[Expr]>),
-    And(Box<[Expr]>),
-    Not(Box<Expr>),
+pub(crate) enum GuardExpr {
+    Or(Box<[GuardExpr]>),
+    And(Box<[GuardExpr]>),
+    Not(Box<GuardExpr>),
     Compare(Operand, Comparison, Operand),
     Truthy(Operand),
 }
@@ -159,7 +159,11 @@ impl Guard {
     }
 
     /// Whether it holds for a context that was scanned for what it reads.
-    pub(crate) fn holds(&self, ctx: &Context<'_>, budget: &mut Budget) -> Result<bool, Stopped> {
+    pub(crate) fn holds(
+        &self,
+        ctx: &Context<'_>,
+        budget: &mut GuardBudget,
+    ) -> Result<bool, Stopped> {
         eval::holds(self, ctx, budget)
     }
 }
@@ -177,8 +181,8 @@ impl Explain for Guard {
             }
             let path = operand.text(&self.text);
             let value = match ctx.value(path) {
-                Some(Found::Length(length)) => Cow::Owned(length.to_string()),
-                Some(Found::Text(text)) => Cow::Borrowed(text),
+                Some(FoundJson::Length(length)) => Cow::Owned(length.to_string()),
+                Some(FoundJson::Text(text)) => Cow::Borrowed(text),
                 None => Cow::Borrowed("null"),
             };
             goes_on = visit(&format!("ctx.{path}"), value);
@@ -186,7 +190,7 @@ impl Explain for Guard {
     }
 }
 
-impl Expr {
+impl GuardExpr {
     fn nodes(&self) -> usize {
         match self {
             Self::Or(terms) | Self::And(terms) => {

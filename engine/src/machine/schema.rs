@@ -6,16 +6,16 @@
 mod check;
 mod compile;
 
-use super::expression::Steps;
+use super::expression::EvalSteps;
 use super::pattern::Pattern;
 use crate::hash::Map;
-use crate::json::Tree;
+use crate::json::JsonTree;
 
 /// A compiled schema.
 #[derive(Clone, Debug)]
 pub struct Schema {
     /// The first is the schema itself.
-    parts: Box<[Part]>,
+    parts: Box<[Subschema]>,
 }
 
 /// How a document does not fit, or why that is not known.
@@ -36,20 +36,20 @@ pub enum Misfit {
 
 /// One schema inside of the whole.
 #[derive(Clone, Debug)]
-enum Part {
+enum Subschema {
     Any,
     Nothing,
-    Rules(Box<[Rule]>),
+    Rules(Box<[SchemaRule]>),
 }
 
 /// The number of a part.
 type Number = u32;
 type Texts = Box<[Box<str>]>;
-type Named = Box<[(Box<str>, Number)]>;
+type NamedNumbers = Box<[(Box<str>, Number)]>;
 
 #[derive(Clone, Debug)]
-enum Rule {
-    Type(Vec<Type>),
+enum SchemaRule {
+    Type(Vec<JsonType>),
     Enum(Texts),
     Const(Box<str>),
     MultipleOf(Box<str>),
@@ -66,7 +66,7 @@ enum Rule {
     MinProperties(u64),
     Required(Texts),
     DependentRequired(Box<[(Box<str>, Texts)]>),
-    DependentSchemas(Named),
+    DependentSchemas(NamedNumbers),
     Properties(Box<Properties>),
     PropertyNames(Number),
     Items {
@@ -99,7 +99,7 @@ struct Properties {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+enum JsonType {
     Null,
     Boolean,
     Object,
@@ -109,14 +109,14 @@ enum Type {
     String,
 }
 
-const TYPES: [(&str, Type); 7] = [
-    ("null", Type::Null),
-    ("boolean", Type::Boolean),
-    ("object", Type::Object),
-    ("array", Type::Array),
-    ("number", Type::Number),
-    ("integer", Type::Integer),
-    ("string", Type::String),
+const TYPES: [(&str, JsonType); 7] = [
+    ("null", JsonType::Null),
+    ("boolean", JsonType::Boolean),
+    ("object", JsonType::Object),
+    ("array", JsonType::Array),
+    ("number", JsonType::Number),
+    ("integer", JsonType::Integer),
+    ("string", JsonType::String),
 ];
 
 /// A fault of a schema: its place inside of the schema, such as `.properties.amount`, and what is wrong.
@@ -124,7 +124,10 @@ pub(crate) type SchemaFault = (String, String);
 
 impl Schema {
     /// Compiles a schema. Counts its patterns.
-    pub(crate) fn compile(tree: &Tree<'_>, patterns: &mut usize) -> Result<Self, Vec<SchemaFault>> {
+    pub(crate) fn compile(
+        tree: &JsonTree<'_>,
+        patterns: &mut usize,
+    ) -> Result<Self, Vec<SchemaFault>> {
         compile::compile(tree, patterns).map(|parts| Self {
             parts: parts.into_boxed_slice(),
         })
@@ -132,22 +135,25 @@ impl Schema {
 
     /// How many times a rule leads to another schema for the same value: alternatives, conditions and references.
     pub(crate) fn branches(&self) -> usize {
-        let of_rule = |rule: &Rule| match rule {
-            Rule::AllOf(all) | Rule::AnyOf(all) | Rule::OneOf(all) => all.len(),
-            Rule::DependentSchemas(all) => all.len(),
-            Rule::Not(_) | Rule::If { .. } | Rule::Reference(_) | Rule::Contains { .. } => 1,
-            Rule::Enum(all) => all.len(),
+        let of_rule = |rule: &SchemaRule| match rule {
+            SchemaRule::AllOf(all) | SchemaRule::AnyOf(all) | SchemaRule::OneOf(all) => all.len(),
+            SchemaRule::DependentSchemas(all) => all.len(),
+            SchemaRule::Not(_)
+            | SchemaRule::If { .. }
+            | SchemaRule::Reference(_)
+            | SchemaRule::Contains { .. } => 1,
+            SchemaRule::Enum(all) => all.len(),
             _ => 0,
         };
-        let of_part = |part: &Part| match part {
-            Part::Rules(rules) => rules.iter().map(of_rule).sum(),
+        let of_part = |part: &Subschema| match part {
+            Subschema::Rules(rules) => rules.iter().map(of_rule).sum(),
             _ => 0_usize,
         };
         self.parts.iter().map(of_part).sum()
     }
 
     /// Checks a document, which is valid JSON.
-    pub fn check(&self, document: &str, steps: &mut Steps) -> Result<(), Misfit> {
+    pub fn check(&self, document: &str, steps: &mut EvalSteps) -> Result<(), Misfit> {
         check::check(&self.parts, document, steps)
     }
 }

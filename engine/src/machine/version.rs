@@ -8,7 +8,9 @@ use sha2::{Digest, Sha256};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::definition::chart::Everywhere;
-use super::definition::{self, Actions, Chart, Condition, Definition, Every, Exit, Timer, Warning};
+use super::definition::{
+    self, Actions, ChartSettings, Condition, Definition, Every, Exit, TimerDefinition, Warning,
+};
 use super::schema::Schema;
 use crate::hash::Map;
 
@@ -29,12 +31,12 @@ pub(crate) struct Machine {
     pub(crate) states: Vec<Arc<str>>,
     pub(crate) initial: u16,
     state_numbers: Map<Arc<str>, u16>,
-    rules: Result<Rules, String>,
+    rules: Result<TransitionRules, String>,
 }
 
 /// A transition, for deciding.
 #[derive(Debug)]
-pub(crate) struct Rule {
+pub(crate) struct TransitionRule {
     pub(crate) to: u16,
     pub(crate) guard: Option<Condition>,
     /// What it does beside moving.
@@ -47,21 +49,21 @@ pub(crate) struct Rule {
 
 /// Kept small: a definition's text may hold very many of each.
 #[derive(Debug)]
-struct Rules {
+struct TransitionRules {
     events: Map<Box<str>, u32>,
     /// Sorted.
     exits: Box<[Exit]>,
     /// By the transition's position.
-    all: Box<[Rule]>,
+    all: Box<[TransitionRule]>,
     /// The most bytes of guards that one state and event have.
     guard_bytes: usize,
-    chart: Option<Box<Chart>>,
+    chart: Option<Box<ChartSettings>>,
 }
 
 /// The transitions of a state for an event with their positions, in the order written.
 #[derive(Clone)]
 pub(crate) struct Choices<'a> {
-    rules: &'a Rules,
+    rules: &'a TransitionRules,
     state: u16,
     exits: &'a [Exit],
     /// Transitions from every state, where there are some.
@@ -76,10 +78,10 @@ pub(crate) fn checksum(text: &[u8]) -> String {
 impl Machine {
     /// Compiles a definition that was checked.
     pub(crate) fn new(name: &str, version: u32, text: &[u8], definition: Definition) -> Self {
-        let all: Box<[Rule]> = definition
+        let all: Box<[TransitionRule]> = definition
             .transitions
             .into_iter()
-            .map(|transition| Rule {
+            .map(|transition| TransitionRule {
                 to: transition.to,
                 guard: transition.guard,
                 actions: transition.actions,
@@ -87,7 +89,7 @@ impl Machine {
                 every: transition.every,
             })
             .collect();
-        let rules = Rules {
+        let rules = TransitionRules {
             guard_bytes: guard_bytes_max(&definition.exits, &all),
             events: definition
                 .events
@@ -99,7 +101,7 @@ impl Machine {
             all,
             chart: definition.chart,
         };
-        let head = Head {
+        let head = MachineHead {
             name,
             version,
             text,
@@ -123,7 +125,7 @@ impl Machine {
                 let (states, initial) = definition::outline(text)?;
                 let number = states.iter().position(|state| *state == initial);
                 let number = number.unwrap_or(0) as u16;
-                let head = Head {
+                let head = MachineHead {
                     name,
                     version,
                     text,
@@ -136,12 +138,12 @@ impl Machine {
     }
 
     fn build(
-        head: Head<'_>,
+        head: MachineHead<'_>,
         states: Vec<String>,
         initial: u16,
-        rules: Result<Rules, String>,
+        rules: Result<TransitionRules, String>,
     ) -> Self {
-        let Head {
+        let MachineHead {
             name,
             version,
             text,
@@ -208,7 +210,7 @@ impl Machine {
 
     /// The events of a state, in the order in which its transitions first name them, each with its transitions in
     /// order; the error is why they are not known.
-    pub(crate) fn events(&self, state: u16) -> Result<Vec<(&str, Vec<&Rule>)>, &str> {
+    pub(crate) fn events(&self, state: u16) -> Result<Vec<(&str, Vec<&TransitionRule>)>, &str> {
         let rules = self.rules.as_ref().map_err(String::as_str)?;
         let of_state = rules.of_state(state).iter().map(|exit| exit.event);
         let numbers: BTreeSet<u32> = of_state.chain(rules.everywhere(state)).collect();
@@ -216,7 +218,7 @@ impl Machine {
         let names: BTreeMap<u32, &str> = names.collect();
         let mut events = Vec::new();
         for number in numbers {
-            let choices: Vec<(u32, &Rule)> = rules.choices(state, number).collect();
+            let choices: Vec<(u32, &TransitionRule)> = rules.choices(state, number).collect();
             if let (Some(event), Some((first, _))) = (names.get(&number), choices.first()) {
                 let rules = choices.iter().map(|(_, rule)| *rule).collect();
                 events.push((*first, (*event, rules)));
@@ -241,7 +243,7 @@ impl Machine {
         &self,
         state: u16,
         event: &str,
-    ) -> Result<impl Iterator<Item = &Rule> + Clone, &str> {
+    ) -> Result<impl Iterator<Item = &TransitionRule> + Clone, &str> {
         Ok(self.choices(state, event)?.map(|(_, rule)| rule))
     }
 
@@ -260,7 +262,7 @@ impl Machine {
     }
 
     /// What only format 2 has; the error is why it is not known.
-    pub(crate) fn chart(&self) -> Result<Option<&Chart>, &str> {
+    pub(crate) fn chart(&self) -> Result<Option<&ChartSettings>, &str> {
         match &self.rules {
             Ok(rules) => Ok(rules.chart.as_deref()),
             Err(reason) if self.format > 1 => Err(reason),
@@ -269,7 +271,7 @@ impl Machine {
     }
 
     /// A timer of a state, by its name.
-    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&Timer> {
+    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&TimerDefinition> {
         self.chart().ok().flatten()?.timer(state, name)
     }
 
@@ -282,7 +284,7 @@ impl Machine {
 }
 
 /// What a machine is, beside its rules.
-struct Head<'a> {
+struct MachineHead<'a> {
     name: &'a str,
     version: u32,
     text: &'a [u8],
@@ -290,7 +292,7 @@ struct Head<'a> {
     warnings: Vec<Warning>,
 }
 
-impl Rules {
+impl TransitionRules {
     fn choices(&self, state: u16, event: u32) -> Choices<'_> {
         Choices {
             rules: self,
@@ -338,13 +340,13 @@ impl Rules {
 }
 
 impl<'a> Choices<'a> {
-    fn rule(&self, number: u32) -> (u32, &'a Rule) {
+    fn rule(&self, number: u32) -> (u32, &'a TransitionRule) {
         (number, &self.rules.all[number as usize])
     }
 }
 
 impl<'a> Iterator for Choices<'a> {
-    type Item = (u32, &'a Rule);
+    type Item = (u32, &'a TransitionRule);
 
     fn next(&mut self) -> Option<Self::Item> {
         while let [first, rest @ ..] = self.every {
@@ -369,7 +371,7 @@ impl<'a> Iterator for Choices<'a> {
 }
 
 /// The most bytes of guards that the exits of one state and event have.
-fn guard_bytes_max(exits: &[Exit], all: &[Rule]) -> usize {
+fn guard_bytes_max(exits: &[Exit], all: &[TransitionRule]) -> usize {
     exits
         .chunk_by(|one, next| (one.state, one.event) == (next.state, next.event))
         .map(|exits| {

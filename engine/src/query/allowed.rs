@@ -11,24 +11,24 @@ use crate::api::command::Asker;
 use crate::api::reply::{AllowedEvent, AllowedEvents, Reply};
 use crate::api::{check_headers, check_id, check_name};
 use crate::fact::{Header, headers_json};
-use crate::json::{Context, Object};
+use crate::json::{Context, JsonObject};
 use crate::limits::{
     ALLOWED_EVENTS_MAX, ALLOWED_EXPLAINED_BYTES_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX,
 };
-use crate::machine::Rule;
+use crate::machine::TransitionRule;
 use crate::machine::definition::Condition;
-use crate::machine::expression::Names;
-use crate::machine::guard::{Budget, Room, Tried, explain};
+use crate::machine::expression::ScopeNames;
+use crate::machine::guard::{ExplainRoom, GuardBudget, Tried, explain};
 use crate::view::{Current, View};
 
 /// About how many bytes of a context and of guards take as long as one instance of a listing.
 const BYTES_PER_STEP: usize = 512;
 
 /// An event with its transitions from the instance's state.
-type Event<'a> = (&'a str, Vec<&'a Rule>);
+type EventRules<'a> = (&'a str, Vec<&'a TransitionRule>);
 
 /// What the events would come with, and who would send them.
-pub(super) struct Asked<'a> {
+pub(super) struct AskedEvents<'a> {
     pub(super) payloads: Option<&'a Bytes>,
     pub(super) headers: &'a [Header],
     pub(super) asker: &'a Asker,
@@ -38,7 +38,7 @@ pub(super) struct Asked<'a> {
 pub(super) fn events(
     view: View<'_>,
     instance_id: &str,
-    asked: &Asked<'_>,
+    asked: &AskedEvents<'_>,
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
     check_id("instance_id", instance_id)?;
@@ -58,10 +58,10 @@ pub(super) fn events(
     let (answers, has_more) = match current.machine.chart().map_err(unknown)? {
         Some(chart) => {
             let headers = headers_json(asked.headers);
-            let said = chart::Said {
+            let said = chart::WriteSaid {
                 payloads,
                 headers: &headers,
-                names: Names {
+                names: ScopeNames {
                     now_ms: now_ms(view, asked.asker),
                     state: "",
                     instance_id,
@@ -90,7 +90,7 @@ fn now_ms(view: View<'_>, asker: &Asker) -> i64 {
 /// What the events of a machine of format 1 would do, and whether there are more. No guard sees a payload.
 fn answers(
     current: &Current<'_>,
-    events: &[Event<'_>],
+    events: &[EventRules<'_>],
 ) -> Result<(Vec<AllowedEvent>, bool), Refusal> {
     let mut ctx = Context::new(current.ctx(), None);
     let all = events.iter().flat_map(|(_, rules)| rules);
@@ -100,19 +100,19 @@ fn answers(
         field: None,
         message: format!("the instance's stored context is not a JSON object: {error}"),
     })?;
-    let mut question = Question {
+    let mut question = EventsQuestion {
         current,
         ctx: &ctx,
-        spent: Budget::of_question(),
-        room: Room::new(ALLOWED_EXPLAINED_BYTES_MAX),
+        spent: GuardBudget::of_question(),
+        room: ExplainRoom::new(ALLOWED_EXPLAINED_BYTES_MAX),
     };
     collect(events, |(event, rules)| Ok(question.event(event, rules)))
 }
 
 /// The answers to the first events: `ask` tells whether further events may be looked at.
 fn collect<'e, 'a>(
-    events: &'e [Event<'a>],
-    mut ask: impl FnMut(&'e Event<'a>) -> Result<(AllowedEvent, bool), Refusal>,
+    events: &'e [EventRules<'a>],
+    mut ask: impl FnMut(&'e EventRules<'a>) -> Result<(AllowedEvent, bool), Refusal>,
 ) -> Result<(Vec<AllowedEvent>, bool), Refusal> {
     let mut answers = Vec::new();
     for event in events.iter().take(ALLOWED_EVENTS_MAX) {
@@ -127,11 +127,11 @@ fn collect<'e, 'a>(
 }
 
 /// The payloads by event. A wrong one is refused, as APPLY_EVENT would.
-fn read_payloads(payloads: Option<&Bytes>) -> Result<Option<Object<'_>>, Refusal> {
+fn read_payloads(payloads: Option<&Bytes>) -> Result<Option<JsonObject<'_>>, Refusal> {
     let Some(text) = payloads.filter(|text| text.trim_ascii() != b"null") else {
         return Ok(None);
     };
-    let payloads = Object::parse(text).map_err(|fault| {
+    let payloads = JsonObject::parse(text).map_err(|fault| {
         Refusal::bad(
             "payloads",
             format!("payloads must be a JSON object or null: {fault}"),
@@ -147,27 +147,27 @@ fn read_payloads(payloads: Option<&Bytes>) -> Result<Option<Object<'_>>, Refusal
     Ok(Some(payloads))
 }
 
-fn guard(rule: &Rule) -> Option<&crate::machine::guard::Guard> {
+fn guard(rule: &TransitionRule) -> Option<&crate::machine::guard::Guard> {
     match &rule.guard {
         Some(Condition::Guard(guard)) => Some(guard),
         _ => None,
     }
 }
 
-struct Question<'a> {
+struct EventsQuestion<'a> {
     current: &'a Current<'a>,
     ctx: &'a Context<'a>,
     /// What all events together may spend.
-    spent: Budget,
-    room: Room,
+    spent: GuardBudget,
+    room: ExplainRoom,
 }
 
-impl Question<'_> {
+impl EventsQuestion<'_> {
     /// What the event would do, and whether further events may be looked at.
-    fn event(&mut self, event: &str, rules: &[&Rule]) -> (AllowedEvent, bool) {
+    fn event(&mut self, event: &str, rules: &[&TransitionRule]) -> (AllowedEvent, bool) {
         let mut answer = AllowedEvent::new(event);
         // Each event has the budget that APPLY_EVENT would have.
-        let mut budget = Budget::new();
+        let mut budget = GuardBudget::new();
         for rule in rules {
             let Some(guard) = guard(rule) else {
                 answer.to_state = Some(self.current.machine.state_name(rule.to).clone());

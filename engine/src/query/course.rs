@@ -14,16 +14,18 @@ use bytes::Bytes;
 use crate::Refusal;
 use crate::api::refusal::GuardTexts;
 use crate::fact;
-use crate::json::{Context, Edits, Object, ReadBudget, Stuck, depth, merge_patch};
+use crate::json::{Context, Edits, JsonObject, ReadBudget, Stuck, depth, merge_patch};
 use crate::limits::{EVENT_EMITS_MAX, EXPLAINED_BYTES_MAX, EXPRESSION_STEPS_MAX, SET_DEPTH_MAX};
-use crate::machine::definition::{Actions, Chart, Condition, Merge};
-use crate::machine::expression::{Attempt, Expression, Failure, Names, Scope, Steps, Why};
-use crate::machine::guard::{Room, Tried, explain_attempt};
+use crate::machine::definition::{Actions, ChartSettings, Condition, Merge};
+use crate::machine::expression::{
+    EvalAttempt, EvalFailure, EvalScope, EvalSteps, Expression, ScopeNames, Why,
+};
+use crate::machine::guard::{ExplainRoom, Tried, explain_attempt};
 use crate::machine::schema::{Misfit, Schema};
-use crate::machine::{Choices, Machine, Rule};
+use crate::machine::{Choices, Machine, TransitionRule};
 pub(crate) use refused::not_understood;
 use refused::{damaged, failed, limit, limited};
-use rest::Told;
+use rest::AlwaysReads;
 
 /// Bytes of a context that are copied in the time of one step.
 const STEP_BYTES: u64 = 64;
@@ -31,20 +33,20 @@ const STEP_BYTES: u64 = 64;
 /// One decision on a machine of format 2.
 pub(crate) struct Course<'a> {
     machine: &'a Machine,
-    chart: &'a Chart,
+    chart: &'a ChartSettings,
     /// All but the state, which changes on the way.
-    names: Names<'a>,
+    names: ScopeNames<'a>,
     /// The payload's text.
     event: &'a str,
     /// The headers of the write, as a JSON object.
     headers: &'a str,
-    steps: Steps,
+    steps: EvalSteps,
     /// What is armed is due by this much later: the decision was made ahead of its entry.
     pub(crate) slack_ms: u64,
     via: Vec<u16>,
     emits: Vec<Arc<str>>,
     /// Where somebody asks: what the guards of `always` have read.
-    told: Option<Told>,
+    told: Option<AlwaysReads>,
 }
 
 /// Where a decision leads.
@@ -59,16 +61,16 @@ pub(crate) struct Arrived {
 }
 
 /// A payload, read.
-pub(crate) struct Payload<'a> {
-    pub(crate) object: &'a Object<'a>,
+pub(crate) struct ReadPayload<'a> {
+    pub(crate) object: &'a JsonObject<'a>,
     pub(crate) text: &'a str,
 }
 
 impl<'a> Course<'a> {
     pub(crate) fn new(
         machine: &'a Machine,
-        chart: &'a Chart,
-        names: Names<'a>,
+        chart: &'a ChartSettings,
+        names: ScopeNames<'a>,
         event: &'a str,
         headers: &'a str,
     ) -> Self {
@@ -78,7 +80,7 @@ impl<'a> Course<'a> {
             names,
             event,
             headers,
-            steps: Steps::default(),
+            steps: EvalSteps::default(),
             slack_ms: 0,
             via: Vec::new(),
             emits: Vec::new(),
@@ -87,7 +89,7 @@ impl<'a> Course<'a> {
     }
 
     /// A new instance: its context with the definition's defaults, and the state where it comes to rest.
-    pub(crate) fn create(&mut self, ctx: Option<&Object<'_>>) -> Result<Arrived, Refusal> {
+    pub(crate) fn create(&mut self, ctx: Option<&JsonObject<'_>>) -> Result<Arrived, Refusal> {
         let ctx = match (&self.chart.default, ctx) {
             (None, None) => Bytes::from_static(b"{}"),
             (None, Some(ctx)) => crate::json::compact(ctx),
@@ -110,7 +112,7 @@ impl<'a> Course<'a> {
         state: u16,
         event: &str,
         ctx: &Bytes,
-        payload: Option<&Payload<'a>>,
+        payload: Option<&ReadPayload<'a>>,
     ) -> Result<Arrived, Refusal> {
         let choices = self
             .machine
@@ -151,15 +153,15 @@ impl<'a> Course<'a> {
         self.rest(rule.to, after, entered)
     }
 
-    fn scope<'c>(&self, ctx: &'c str, state: u16) -> Scope<'c>
+    fn scope<'c>(&self, ctx: &'c str, state: u16) -> EvalScope<'c>
     where
         'a: 'c,
     {
-        let names = Names {
+        let names = ScopeNames {
             state: self.machine.state_name(state),
             ..self.names
         };
-        Scope::new(ctx, self.event, self.headers, names)
+        EvalScope::new(ctx, self.event, self.headers, names)
     }
 
     /// The first transition whose guard holds, or that has none.
@@ -168,8 +170,8 @@ impl<'a> Course<'a> {
         choices: Choices<'c>,
         state: u16,
         event: &str,
-        scope: &mut Scope<'c>,
-    ) -> Result<(u32, &'c Rule), Refusal> {
+        scope: &mut EvalScope<'c>,
+    ) -> Result<(u32, &'c TransitionRule), Refusal> {
         let mut texts = GuardTexts::default();
         // What the refusal shows: no guard is evaluated again for it.
         let mut attempts = Vec::new();
@@ -203,9 +205,9 @@ impl<'a> Course<'a> {
     fn holds<'c>(
         &mut self,
         guard: &'c Expression,
-        scope: &mut Scope<'c>,
+        scope: &mut EvalScope<'c>,
         place: impl Fn() -> String,
-    ) -> Result<Result<bool, Failure>, Refusal> {
+    ) -> Result<Result<bool, EvalFailure>, Refusal> {
         let holds = guard.holds(scope, &mut self.steps);
         limited(holds, place)
     }
@@ -218,7 +220,7 @@ impl<'a> Course<'a> {
     fn edits<'c>(
         &mut self,
         actions: &'c Actions,
-        scope: &mut Scope<'c>,
+        scope: &mut EvalScope<'c>,
         place: impl Fn() -> String,
     ) -> Result<Edits<'c>, Refusal> {
         let mut edits = Edits::default();
@@ -296,8 +298,8 @@ impl<'a> Course<'a> {
 }
 
 /// What guards have read, none of which holds; the first of them, if there are very many.
-fn tried(attempts: &[Attempt<'_>]) -> Vec<Tried> {
-    let mut room = Room::new(EXPLAINED_BYTES_MAX);
+fn tried(attempts: &[EvalAttempt<'_>]) -> Vec<Tried> {
+    let mut room = ExplainRoom::new(EXPLAINED_BYTES_MAX);
     let attempts = attempts.iter();
     attempts
         .map_while(|attempt| explain_attempt(attempt, &mut room))
@@ -308,7 +310,7 @@ pub(crate) fn text(ctx: &[u8]) -> Result<&str, Refusal> {
     str::from_utf8(ctx).map_err(damaged)
 }
 
-fn merged(ctx: &[u8], payload: &Object<'_>) -> Result<Bytes, Refusal> {
+fn merged(ctx: &[u8], payload: &JsonObject<'_>) -> Result<Bytes, Refusal> {
     let mut ctx = Context::new(ctx, Some(payload));
     ctx.scan().map_err(damaged)?;
     Ok(ctx.merged())

@@ -34,7 +34,7 @@ pub(super) fn instances(
         None => size(total.saturating_sub(offset)),
         Some(_) => size(total),
     };
-    let wanted = Wanted {
+    let wanted = WantedPage {
         skip: size(offset),
         items: limit.min(left),
         one_more: list.after.is_some(),
@@ -54,7 +54,7 @@ pub(super) fn instances(
     })
 }
 
-struct Wanted {
+struct WantedPage {
     /// Matches to pass over.
     skip: usize,
     /// Matches on the page.
@@ -63,15 +63,15 @@ struct Wanted {
     one_more: bool,
 }
 
-type Page = (Vec<InstanceSummary>, bool);
+type ListPage = (Vec<InstanceSummary>, bool);
 
 fn page(
     view: View<'_>,
     list: &ListInstances,
-    wanted: &Wanted,
+    wanted: &WantedPage,
     total: u64,
     steps: &mut StepBudget,
-) -> Option<Page> {
+) -> Option<ListPage> {
     let filtered = list.machine.is_some() || list.state.is_some();
     let all = view.state.instances.len();
     if !filtered || all <= FEW || !view.state_shows() {
@@ -98,9 +98,9 @@ fn page(
 fn in_order(
     view: View<'_>,
     list: &ListInstances,
-    wanted: &Wanted,
+    wanted: &WantedPage,
     steps: &mut StepBudget,
-) -> Option<Page> {
+) -> Option<ListPage> {
     let unfiltered = list.machine.is_none() && list.state.is_none();
     let mut ids = ids(view, list.after.as_deref());
     let mut skip = wanted.skip;
@@ -130,8 +130,8 @@ fn in_order(
     Some((items, false))
 }
 
-fn from_table(view: View<'_>, list: &ListInstances, wanted: &Wanted) -> Page {
-    let filter = Filter::new(view, list);
+fn from_table(view: View<'_>, list: &ListInstances, wanted: &WantedPage) -> ListPage {
+    let filter = ListFilter::new(view, list);
     let after = list.after.as_deref();
     let is_after = |id: &str| after.is_none_or(|after| id > after);
     let in_flight = view.ids_in_flight();
@@ -158,7 +158,7 @@ fn from_table(view: View<'_>, list: &ListInstances, wanted: &Wanted) -> Page {
 }
 
 /// What a listing asks for, in the numbers that applied instances hold.
-struct Filter(Vec<Wants>);
+struct ListFilter(Vec<Wants>);
 
 /// What is wanted of one machine version.
 #[derive(Clone, Copy)]
@@ -168,7 +168,7 @@ enum Wants {
     State(u16),
 }
 
-impl Filter {
+impl ListFilter {
     fn new(view: View<'_>, list: &ListInstances) -> Self {
         let machines = view.state.machines.numbered().map(|machine| {
             let named = list.machine.as_deref();

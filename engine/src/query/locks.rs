@@ -5,7 +5,7 @@ use crate::api::check_text;
 use crate::api::command::{ExpireLock, ListLocks};
 use crate::api::reply::{LockReply, LockView, Reply};
 use crate::limits::{LIST_ITEMS_DEFAULT, LOCK_NAME_BYTES_MAX, LOCKS_LISTED_MAX};
-use crate::state::locks::Lock;
+use crate::state::locks::HeldLock;
 use crate::view::View;
 use crate::{Refusal, State};
 
@@ -123,7 +123,7 @@ pub(super) fn list(
     Ok(Some(Reply::Lock(LockReply::Listed { items, next })))
 }
 
-fn shown(lock: &Lock, now_ms: u64) -> LockView {
+fn shown(lock: &HeldLock, now_ms: u64) -> LockView {
     LockView {
         name: lock.name.clone(),
         owner: lock.owner.clone(),

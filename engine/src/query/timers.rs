@@ -11,8 +11,8 @@ use crate::api::command::{FireTimer, ListTimers};
 use crate::api::reply::{Reply, TimerListed, TimerPlace};
 use crate::fact;
 use crate::limits::{LIST_ITEMS_DEFAULT, TIMERS_LISTED_MAX, TIMERS_OVERDUE_COUNTED_MAX};
-use crate::machine::expression::Names;
-use crate::state::timers::Place;
+use crate::machine::expression::ScopeNames;
+use crate::state::timers::DueTimer;
 use crate::view::View;
 use crate::{Refusal, State};
 
@@ -83,11 +83,11 @@ impl State {
         let Some(chart) = chart.map_err(|reason| not_understood(machine, reason))? else {
             return Ok(None);
         };
-        let names = Names {
+        let names = ScopeNames {
             now_ms: i64::try_from(now_ms).unwrap_or(i64::MAX),
             instance_id,
             machine: &machine.name,
-            ..Names::default()
+            ..ScopeNames::default()
         };
         let mut course = Course::new(machine, chart, names, "{}", "{}");
         let armed = course.arm(number, &Bytes::copy_from_slice(ctx))?;
@@ -98,7 +98,7 @@ impl State {
         }))
     }
 
-    fn firing(&self, place: &Place) -> Option<FireTimer> {
+    fn firing(&self, place: &DueTimer) -> Option<FireTimer> {
         let record = self.timers.get(&place.id)?;
         Some(FireTimer {
             instance_id: place.id.to_string(),
@@ -126,12 +126,12 @@ pub(super) fn list(
         .unwrap_or(usize::MAX)
         .clamp(1, TIMERS_LISTED_MAX);
     let shift_ms = state.shift_ms();
-    let after = list.after.as_ref().map(|after| Place {
+    let after = list.after.as_ref().map(|after| DueTimer {
         kept_ms: after.due_ms.saturating_sub(shift_ms),
         id: Arc::from(after.instance_id.as_str()),
         name: Arc::from(after.name.as_str()),
     });
-    let places: Box<dyn Iterator<Item = Place> + '_> = match list.suspended {
+    let places: Box<dyn Iterator<Item = DueTimer> + '_> = match list.suspended {
         true => Box::new(suspended(state, list.after.as_ref())),
         false => Box::new(state.timers.queue(after.as_ref()).cloned()),
     };
@@ -170,7 +170,7 @@ pub(super) fn list(
 fn suspended<'a>(
     state: &'a State,
     after: Option<&'a TimerPlace>,
-) -> impl Iterator<Item = Place> + 'a {
+) -> impl Iterator<Item = DueTimer> + 'a {
     let id = after.map_or("", |after| after.instance_id.as_str());
     let ids = state
         .timers
@@ -184,7 +184,7 @@ fn suspended<'a>(
     })
 }
 
-fn listed(view: View<'_>, list: &ListTimers, place: &Place) -> Option<TimerListed> {
+fn listed(view: View<'_>, list: &ListTimers, place: &DueTimer) -> Option<TimerListed> {
     let current = view.instance(&place.id)?;
     let machine = list.machine.as_deref();
     if machine.is_some_and(|machine| *machine != *current.machine.name) {

@@ -14,15 +14,15 @@ use crate::fact::{LockChanged, LockWaiter};
 
 /// All locks that are held.
 #[derive(Clone, Default)]
-pub(crate) struct Locks {
-    by_name: OrdMap<Arc<str>, Arc<Lock>>,
+pub(crate) struct LockTable {
+    by_name: OrdMap<Arc<str>, Arc<HeldLock>>,
     expiries: OrdSet<(u64, Arc<str>)>,
     waiting: usize,
 }
 
 /// A lock that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Lock {
+pub(crate) struct HeldLock {
     pub(crate) name: Arc<str>,
     /// The offset of its last fact.
     pub(crate) last_offset: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Lock {
 
 /// An owner that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Waiter {
+pub(crate) struct QueuedOwner {
     pub(crate) owner: Arc<str>,
     pub(crate) ttl_ms: u64,
     /// Exclusive.
@@ -46,7 +46,7 @@ pub(crate) struct Waiter {
 /// Those that wait for a lock. One that comes or goes costs the same whether there are few or many others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WaitQueue {
-    by_place: OrdMap<u64, Arc<Waiter>>,
+    by_place: OrdMap<u64, Arc<QueuedOwner>>,
     places: OrdMap<Arc<str>, u64>,
     /// The sum of the digests of all of them.
     digest: u128,
@@ -58,12 +58,12 @@ impl WaitQueue {
     }
 
     /// By place.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Waiter)> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &QueuedOwner)> {
         let waiters = self.by_place.iter();
         waiters.map(|(place, waiter)| (*place, &**waiter))
     }
 
-    pub(crate) fn get(&self, place: u64) -> Option<&Waiter> {
+    pub(crate) fn get(&self, place: u64) -> Option<&QueuedOwner> {
         self.by_place.get(&place).map(|waiter| &**waiter)
     }
 
@@ -76,7 +76,7 @@ impl WaitQueue {
     }
 
     /// Puts an owner at a place, in place of what is there.
-    pub(super) fn insert(&mut self, place: u64, waiter: Waiter) {
+    pub(super) fn insert(&mut self, place: u64, waiter: QueuedOwner) {
         self.remove(place);
         self.digest = self.digest.wrapping_add(waiter.digest(place));
         self.places.insert(waiter.owner.clone(), place);
@@ -105,7 +105,7 @@ impl WaitQueue {
     }
 }
 
-impl Waiter {
+impl QueuedOwner {
     fn digest(&self, place: u64) -> u128 {
         let mut text = vec![b'w'];
         for number in [place, self.ttl_ms, self.until_ms] {
@@ -116,7 +116,7 @@ impl Waiter {
     }
 }
 
-impl Lock {
+impl HeldLock {
     /// Whether this token holds the lock at this time.
     pub(crate) fn is_held_with(&self, token: u64, now_ms: u64) -> bool {
         self.token == token && !self.has_expired(now_ms)
@@ -211,7 +211,7 @@ impl Lock {
 
     /// Gives an owner a place, or prolongs the one that it has.
     fn queue(&mut self, asked: &LockWaiter) -> Result<(), &'static str> {
-        let waiter = Waiter {
+        let waiter = QueuedOwner {
             owner: Arc::from(asked.owner.as_str()),
             ttl_ms: asked.ttl_ms,
             until_ms: asked.until_ms,
@@ -249,7 +249,7 @@ impl Lock {
     }
 }
 
-impl Locks {
+impl LockTable {
     /// How many are held.
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()
@@ -260,22 +260,25 @@ impl Locks {
         self.waiting
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Lock>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<HeldLock>> {
         self.by_name.get(name)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Lock>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<HeldLock>> {
         self.by_name.values()
     }
 
     /// By name, from the first that is not below `name`.
-    pub(crate) fn since<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Arc<Lock>> + use<'a> {
+    pub(crate) fn since<'a>(
+        &'a self,
+        name: &str,
+    ) -> impl Iterator<Item = &'a Arc<HeldLock>> + use<'a> {
         let from: Arc<str> = Arc::from(name);
         self.by_name.range(from..).map(|(_, lock)| lock)
     }
 
     /// In the order in which they expire.
-    pub(crate) fn by_expiry(&self) -> impl Iterator<Item = &Arc<Lock>> {
+    pub(crate) fn by_expiry(&self) -> impl Iterator<Item = &Arc<HeldLock>> {
         let expiries = self.expiries.iter();
         expiries.filter_map(|(_, name)| self.by_name.get(name))
     }
@@ -286,7 +289,11 @@ impl Locks {
     }
 
     /// Puts a lock in place of the earlier one; gives the digests of what went and what came.
-    pub(super) fn put(&mut self, name: &str, lock: Option<Lock>) -> (Option<u128>, Option<u128>) {
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        lock: Option<HeldLock>,
+    ) -> (Option<u128>, Option<u128>) {
         let gone = self.by_name.remove(name).map(|gone| {
             self.expiries.remove(&(gone.expires_ms, gone.name.clone()));
             self.waiting -= gone.waiters.len();

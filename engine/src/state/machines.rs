@@ -8,17 +8,17 @@ use crate::machine::Machine;
 
 #[derive(Clone)]
 pub(crate) struct Machines {
-    slots: Arc<Vec<Slot>>,
-    by_name: OrdMap<Arc<str>, Vec<Version>>,
+    slots: Arc<Vec<MachineSlot>>,
+    by_name: OrdMap<Arc<str>, Vec<NumberedVersion>>,
     /// Instances per machine and state; each slot has a run of its own.
     counts: Arc<Vec<u64>>,
 }
 
 /// A version and its machine's number.
-type Version = (u32, u32);
+type NumberedVersion = (u32, u32);
 
 #[derive(Clone)]
-struct Slot {
+struct MachineSlot {
     machine: Arc<Machine>,
     counts_from: usize,
 }
@@ -48,7 +48,7 @@ impl Machines {
         versions.sort_unstable();
         self.by_name.insert(machine.name.clone(), versions);
         Arc::make_mut(&mut self.counts).resize(counts_from + machine.states.len(), 0);
-        Arc::make_mut(&mut self.slots).push(Slot {
+        Arc::make_mut(&mut self.slots).push(MachineSlot {
             machine,
             counts_from,
         });

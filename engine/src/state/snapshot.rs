@@ -8,8 +8,8 @@ use prost::Message;
 
 use super::idempotency::key_record::KeyRecord;
 use super::instance::Instance;
-use super::locks::Lock;
-use super::timers::Record;
+use super::locks::HeldLock;
+use super::timers::TimersRecord;
 use super::{State, UsedId};
 use crate::chain::{Chain, Head};
 use crate::fact::level;
@@ -30,7 +30,7 @@ const FORMAT_OF_FIRST_LEVEL: u32 = 2;
 const RECORD_BYTES: usize = 64 << 10;
 
 /// What comes next.
-enum Next {
+enum NextRecords {
     Header,
     Machine(usize),
     /// Instances by id, after this one.
@@ -50,7 +50,7 @@ struct SnapshotRecords {
     state: State,
     /// In the order of a hash table that no longer changes.
     used_ids: Vec<UsedId>,
-    next: Next,
+    next: NextRecords,
 }
 
 impl State {
@@ -61,7 +61,7 @@ impl State {
         SnapshotRecords {
             used_ids: self.used_ids.iter().cloned().collect(),
             state: self.clone(),
-            next: Next::Header,
+            next: NextRecords::Header,
         }
     }
 }
@@ -73,7 +73,7 @@ impl Iterator for SnapshotRecords {
         let (body, next) = loop {
             match self.step() {
                 (Some(body), next) => break (body, next),
-                (None, Next::End) => return None,
+                (None, NextRecords::End) => return None,
                 (None, next) => self.next = next,
             }
         };
@@ -90,10 +90,10 @@ fn format_in_record(format: u32) -> u32 {
 
 impl SnapshotRecords {
     /// The record that is next, if that part has any left, and what follows it.
-    fn step(&self) -> (Option<Body>, Next) {
+    fn step(&self) -> (Option<Body>, NextRecords) {
         match &self.next {
-            Next::Header => (Some(self.header()), Next::Machine(0)),
-            Next::Machine(number) => match self.state.machines.by_number(*number as u32) {
+            NextRecords::Header => (Some(self.header()), NextRecords::Machine(0)),
+            NextRecords::Machine(number) => match self.state.machines.by_number(*number as u32) {
                 Some(machine) => {
                     let body = Body::Machine(proto::Machine {
                         machine: machine.name.to_string(),
@@ -101,17 +101,17 @@ impl SnapshotRecords {
                         definition: machine.definition.clone(),
                         format: format_in_record(machine.format),
                     });
-                    (Some(body), Next::Machine(number + 1))
+                    (Some(body), NextRecords::Machine(number + 1))
                 }
-                None => (None, Next::Instances(None)),
+                None => (None, NextRecords::Instances(None)),
             },
-            Next::Instances(after) => self.instances(after.as_deref()),
-            Next::Timers(after) => self.timers(after.as_deref()),
-            Next::Locks(from) => self.locks(from.as_deref()),
-            Next::UsedIds(from) => self.used_ids(*from),
-            Next::Keys(from) => self.keys(*from),
-            Next::Footer => (Some(self.footer()), Next::End),
-            Next::End => (None, Next::End),
+            NextRecords::Instances(after) => self.instances(after.as_deref()),
+            NextRecords::Timers(after) => self.timers(after.as_deref()),
+            NextRecords::Locks(from) => self.locks(from.as_deref()),
+            NextRecords::UsedIds(from) => self.used_ids(*from),
+            NextRecords::Keys(from) => self.keys(*from),
+            NextRecords::Footer => (Some(self.footer()), NextRecords::End),
+            NextRecords::End => (None, NextRecords::End),
         }
     }
 
@@ -146,7 +146,7 @@ impl SnapshotRecords {
         })
     }
 
-    fn instances(&self, after: Option<&str>) -> (Option<Body>, Next) {
+    fn instances(&self, after: Option<&str>) -> (Option<Body>, NextRecords) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut items = Vec::new();
         let mut bytes = 0;
@@ -160,20 +160,20 @@ impl SnapshotRecords {
                 let items = proto::Instances { items };
                 return (
                     Some(Body::Instances(items)),
-                    Next::Instances(Some(id.clone())),
+                    NextRecords::Instances(Some(id.clone())),
                 );
             }
         }
         let last = (!items.is_empty()).then_some(Body::Instances(proto::Instances { items }));
-        (last, Next::Timers(None))
+        (last, NextRecords::Timers(None))
     }
 
-    fn timers(&self, after: Option<&str>) -> (Option<Body>, Next) {
+    fn timers(&self, after: Option<&str>) -> (Option<Body>, NextRecords) {
         let timers = &self.state.timers;
         let mut items = Vec::new();
         let mut bytes = 0;
         if timers.len() == 0 {
-            return (None, Next::Locks(None));
+            return (None, NextRecords::Locks(None));
         }
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         for id in self.state.ids.range::<_, str>((from, Bound::Unbounded)) {
@@ -184,21 +184,21 @@ impl SnapshotRecords {
             bytes += item.encoded_len();
             items.push(item);
             if bytes >= RECORD_BYTES {
-                let next = Next::Timers(Some(id.clone()));
+                let next = NextRecords::Timers(Some(id.clone()));
                 return (Some(Body::Timers(proto::Timers { items })), next);
             }
         }
         let last = (!items.is_empty()).then_some(Body::Timers(proto::Timers { items }));
-        (last, Next::Locks(None))
+        (last, NextRecords::Locks(None))
     }
 
-    fn locks(&self, from: Option<&str>) -> (Option<Body>, Next) {
+    fn locks(&self, from: Option<&str>) -> (Option<Body>, NextRecords) {
         let mut items = Vec::new();
         let mut bytes = 0;
-        let mut next = Next::UsedIds(0);
+        let mut next = NextRecords::UsedIds(0);
         for lock in self.state.locks.since(from.unwrap_or_default()) {
             if bytes >= RECORD_BYTES {
-                next = Next::Locks(Some(lock.name.clone()));
+                next = NextRecords::Locks(Some(lock.name.clone()));
                 break;
             }
             let item = lock_message(lock);
@@ -209,7 +209,7 @@ impl SnapshotRecords {
         (body, next)
     }
 
-    fn used_ids(&self, from: usize) -> (Option<Body>, Next) {
+    fn used_ids(&self, from: usize) -> (Option<Body>, NextRecords) {
         let mut items = Vec::new();
         let mut bytes = 0;
         for used in self.used_ids.iter().skip(from) {
@@ -223,19 +223,19 @@ impl SnapshotRecords {
             }
         }
         if items.is_empty() {
-            return (None, Next::Keys(0));
+            return (None, NextRecords::Keys(0));
         }
-        let next = Next::UsedIds(from + items.len());
+        let next = NextRecords::UsedIds(from + items.len());
         (Some(Body::UsedIds(proto::UsedIds { items })), next)
     }
 
-    fn keys(&self, from: u64) -> (Option<Body>, Next) {
+    fn keys(&self, from: u64) -> (Option<Body>, NextRecords) {
         let mut items = Vec::new();
         let mut bytes = 0;
-        let mut next = Next::Footer;
+        let mut next = NextRecords::Footer;
         for record in self.state.keys.since(from) {
             if bytes >= RECORD_BYTES {
-                next = Next::Keys(record.place());
+                next = NextRecords::Keys(record.place());
                 break;
             }
             let item = key_message(record);
@@ -293,7 +293,7 @@ fn key_message(record: &KeyRecord) -> proto::Key {
     }
 }
 
-fn timers_message(record: &Record) -> proto::InstanceTimers {
+fn timers_message(record: &TimersRecord) -> proto::InstanceTimers {
     let armed = record.armed.iter().map(|kept| proto::Timer {
         name: kept.name.to_string(),
         kept_ms: kept.kept_ms,
@@ -309,7 +309,7 @@ fn timers_message(record: &Record) -> proto::InstanceTimers {
     }
 }
 
-fn lock_message(lock: &Lock) -> proto::Lock {
+fn lock_message(lock: &HeldLock) -> proto::Lock {
     let waiters = lock
         .waiters
         .iter()

@@ -6,13 +6,13 @@ use super::overlay::Overlay;
 use super::overlay::locks::LockInFlight;
 use super::{View, planted};
 use crate::fact::Fence;
-use crate::state::locks::Lock;
+use crate::state::locks::HeldLock;
 
 impl View<'_> {
     /// A lock, if one holds it. Its time may be over.
     ///
     /// Facts in flight come in order and stay what they are, so each of them is looked at once.
-    pub(crate) fn lock(self, name: &str) -> Option<Arc<Lock>> {
+    pub(crate) fn lock(self, name: &str) -> Option<Arc<HeldLock>> {
         let mut layers: Vec<&Overlay> = self.layers().collect();
         layers.reverse();
         let facts = layers.into_iter().filter_map(|layer| layer.locks.get(name));
@@ -28,7 +28,7 @@ impl View<'_> {
         };
         let rest = known.map_or(0, |known| known + 1);
         for fact in facts.into_iter().skip(rest) {
-            let after = Lock::after(lock.as_deref(), &fact.changed, fact.offset, fact.time_ms);
+            let after = HeldLock::after(lock.as_deref(), &fact.changed, fact.offset, fact.time_ms);
             // A fact that does not fit is stale, and the decision that sees it is made again.
             if let Ok(after) = after {
                 lock = after.map(Arc::new);

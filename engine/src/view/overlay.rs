@@ -21,11 +21,11 @@ use crate::machine::{Compiled, Machine};
 use crate::state::{Automation, BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
 
 use locks::LockFacts;
-use timers::{TimersInFlight, Touch, held};
+use timers::{TimersInFlight, TimersTouch, held};
 
 #[derive(Default)]
 pub(crate) struct Overlay {
-    pub(crate) instances: BTreeMap<Arc<str>, InFlight>,
+    pub(crate) instances: BTreeMap<Arc<str>, InstanceInFlight>,
     pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Arc<Machine>)>,
     pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
     /// Where everything before was removed.
@@ -36,27 +36,27 @@ pub(crate) struct Overlay {
     pub(crate) automation: Option<(u64, Arc<Automation>)>,
     /// The facts of each lock: what a lock is depends on what it was.
     pub(in crate::view) locks: BTreeMap<Arc<str>, LockFacts>,
-    touched: VecDeque<(u64, Touched)>,
+    touched: VecDeque<(u64, OverlayKey)>,
 }
 
 /// The last fact in flight of one instance.
-pub(crate) struct InFlight {
+pub(crate) struct InstanceInFlight {
     pub(crate) offset: u64,
-    pub(crate) change: Change,
+    pub(crate) change: OverlayChange,
     /// The name of the fact's idempotency key, where it has one.
     pub(crate) key: Option<Arc<[u8]>>,
 }
 
-pub(crate) enum Change {
-    Live(Live),
+pub(crate) enum OverlayChange {
+    Live(LiveInFlight),
     /// Only its timers, and when it was changed last: the rest is what is below.
-    Touched(Touch),
+    Touched(TimersTouch),
     Deleted {
         keep_id: bool,
     },
 }
 
-pub(crate) struct Live {
+pub(crate) struct LiveInFlight {
     pub(crate) machine: Arc<str>,
     pub(crate) version: u32,
     pub(crate) state: Arc<str>,
@@ -83,7 +83,7 @@ pub(crate) struct KeyInFlight {
     pub(crate) outcome: KeyOutcome,
 }
 
-enum Touched {
+enum OverlayKey {
     Instance(Arc<str>),
     Key(Arc<[u8]>),
     Machine(Arc<str>, u32),
@@ -121,7 +121,7 @@ impl Overlay {
             Some(Body::FlushAll(_)) => self.flush(offset),
             Some(Body::SetLevel(set)) => {
                 self.level = Some((offset, set.level));
-                self.touched.push_back((offset, Touched::Level));
+                self.touched.push_back((offset, OverlayKey::Level));
             }
             Some(Body::SetAutomation(set)) => {
                 // The actor is not known here, and no decision depends on it.
@@ -132,7 +132,7 @@ impl Overlay {
                     ..Automation::default()
                 };
                 self.automation = Some((offset, Arc::new(automation)));
-                self.touched.push_back((offset, Touched::Automation));
+                self.touched.push_back((offset, OverlayKey::Automation));
             }
         }
     }
@@ -183,25 +183,25 @@ impl Overlay {
     }
 
     /// The item that was last changed at this offset, as one name.
-    fn held_at<'a>(&self, offset: u64, touched: &'a Touched) -> Option<(u8, &'a [u8], u32)> {
+    fn held_at<'a>(&self, offset: u64, touched: &'a OverlayKey) -> Option<(u8, &'a [u8], u32)> {
         match touched {
-            Touched::Instance(id) => {
+            OverlayKey::Instance(id) => {
                 let item = self.instances.get(id)?;
                 (item.offset == offset).then_some((b'i', id.as_bytes(), 0))
             }
-            Touched::Key(name) => {
+            OverlayKey::Key(name) => {
                 let item = self.keys.get(name)?;
                 (item.offset == offset).then_some((b'k', &**name, 0))
             }
-            Touched::Machine(name, version) => {
+            OverlayKey::Machine(name, version) => {
                 let item = self.machines.get(&(name.clone(), *version))?;
                 (item.0 == offset).then_some((b'm', name.as_bytes(), *version))
             }
-            Touched::Lock(name) => {
+            OverlayKey::Lock(name) => {
                 let last = self.locks.get(name)?.back()?;
                 (last.offset == offset).then_some((b'l', name.as_bytes(), 0))
             }
-            Touched::Everything | Touched::Level | Touched::Automation => None,
+            OverlayKey::Everything | OverlayKey::Level | OverlayKey::Automation => None,
         }
     }
 
@@ -214,12 +214,12 @@ impl Overlay {
         self.machines
             .insert((name.clone(), put.version), (offset, machine));
         self.touched
-            .push_back((offset, Touched::Machine(name, put.version)));
+            .push_back((offset, OverlayKey::Machine(name, put.version)));
     }
 
     fn create(&mut self, create: &fact::CreateInstance, offset: u64, time_ms: u64) {
         let state: Arc<str> = Arc::from(create.state.as_str());
-        let live = Live {
+        let live = LiveInFlight {
             machine: Arc::from(create.machine.as_str()),
             version: create.version,
             state: state.clone(),
@@ -229,7 +229,7 @@ impl Overlay {
             updated_ms: time_ms,
             timers: Some(held(create.timers.as_ref(), offset).unwrap_or_default()),
         };
-        let instance_id = self.put(&create.instance_id, offset, Change::Live(live));
+        let instance_id = self.put(&create.instance_id, offset, OverlayChange::Live(live));
         if let Some(key) = &create.key {
             let name = key_name(Scope::of_create(create, key), &key.key);
             let in_flight = KeyInFlight {
@@ -246,12 +246,12 @@ impl Overlay {
     fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64, time_ms: u64) {
         let before = self.instances.get(apply.instance_id.as_str());
         let (created, timers) = match before.map(|item| &item.change) {
-            Some(Change::Live(live)) => (live.created, live.timers.clone()),
-            Some(Change::Touched(touch)) => (None, touch.timers.clone()),
-            Some(Change::Deleted { .. }) | None => (None, None),
+            Some(OverlayChange::Live(live)) => (live.created, live.timers.clone()),
+            Some(OverlayChange::Touched(touch)) => (None, touch.timers.clone()),
+            Some(OverlayChange::Deleted { .. }) | None => (None, None),
         };
         let to_state: Arc<str> = Arc::from(apply.to_state.as_str());
-        let live = Live {
+        let live = LiveInFlight {
             machine: Arc::from(apply.machine.as_str()),
             version: apply.version,
             state: to_state.clone(),
@@ -261,7 +261,7 @@ impl Overlay {
             updated_ms: time_ms,
             timers: held(apply.timers.as_ref(), offset).or(timers),
         };
-        let instance_id = self.put(&apply.instance_id, offset, Change::Live(live));
+        let instance_id = self.put(&apply.instance_id, offset, OverlayChange::Live(live));
         if let Some(key) = &apply.key {
             let name = key_name(Scope::Apply(&apply.instance_id), &key.key);
             let outcome = KeyOutcome::Moved {
@@ -281,7 +281,7 @@ impl Overlay {
 
     fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64, time_ms: u64) {
         self.end_keys_of_entry(&delete.instance_id, offset);
-        let change = Change::Deleted {
+        let change = OverlayChange::Deleted {
             keep_id: delete.keep_id,
         };
         let instance_id = self.put(&delete.instance_id, offset, change);
@@ -303,7 +303,7 @@ impl Overlay {
     fn end_keys_of_entry(&mut self, id: &str, offset: u64) {
         let of_entry = self.touched.iter().rev();
         for (_, touched) in of_entry.take_while(|(at, _)| *at == offset) {
-            let Touched::Key(name) = touched else {
+            let OverlayKey::Key(name) = touched else {
                 continue;
             };
             let of_instance = |key: &KeyInFlight| key.offset == offset && *key.instance_id == *id;
@@ -319,22 +319,22 @@ impl Overlay {
         self.keys.clear();
         self.locks.clear();
         self.flushed_at = Some(offset);
-        self.touched.push_back((offset, Touched::Everything));
+        self.touched.push_back((offset, OverlayKey::Everything));
     }
 
-    fn put(&mut self, id: &str, offset: u64, change: Change) -> Arc<str> {
+    fn put(&mut self, id: &str, offset: u64, change: OverlayChange) -> Arc<str> {
         let id: Arc<str> = match self.instances.get_key_value(id) {
             Some((id, _)) => id.clone(),
             None => Arc::from(id),
         };
-        let in_flight = InFlight {
+        let in_flight = InstanceInFlight {
             offset,
             change,
             key: None,
         };
         self.instances.insert(id.clone(), in_flight);
         self.touched
-            .push_back((offset, Touched::Instance(id.clone())));
+            .push_back((offset, OverlayKey::Instance(id.clone())));
         id
     }
 
@@ -345,14 +345,14 @@ impl Overlay {
             item.key = Some(name.clone());
         }
         self.touched
-            .push_back((key.offset, Touched::Key(name.clone())));
+            .push_back((key.offset, OverlayKey::Key(name.clone())));
         self.keys.insert(name, key);
     }
 
     pub(super) fn settle(&mut self, applied: u64) {
         while let Some((_, touched)) = self.touched.pop_front_if(|(offset, _)| *offset <= applied) {
             match touched {
-                Touched::Instance(id) => {
+                OverlayKey::Instance(id) => {
                     if self
                         .instances
                         .get(&id)
@@ -361,7 +361,7 @@ impl Overlay {
                         self.instances.remove(&id);
                     }
                 }
-                Touched::Key(name) => {
+                OverlayKey::Key(name) => {
                     if self
                         .keys
                         .get(&name)
@@ -370,7 +370,7 @@ impl Overlay {
                         self.keys.remove(&name);
                     }
                 }
-                Touched::Machine(name, version) => {
+                OverlayKey::Machine(name, version) => {
                     let key = (name, version);
                     if self
                         .machines
@@ -380,14 +380,14 @@ impl Overlay {
                         self.machines.remove(&key);
                     }
                 }
-                Touched::Everything => {
+                OverlayKey::Everything => {
                     self.flushed_at = self.flushed_at.filter(|offset| *offset > applied);
                 }
-                Touched::Automation => {
+                OverlayKey::Automation => {
                     self.automation = self.automation.take().filter(|(at, _)| *at > applied);
                 }
-                Touched::Lock(name) => self.settle_lock(&name, applied),
-                Touched::Level => {
+                OverlayKey::Lock(name) => self.settle_lock(&name, applied),
+                OverlayKey::Level => {
                     self.level = self.level.filter(|(offset, _)| *offset > applied);
                 }
             }

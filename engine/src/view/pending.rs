@@ -7,12 +7,12 @@ use crate::state::BrokenInvariant;
 
 /// The entries in flight, by the offsets predicted for them.
 #[derive(Default)]
-pub struct Pending {
+pub struct PendingEntries {
     pub(crate) overlay: Overlay,
     pub(crate) last_time_ms: u64,
 }
 
-impl Pending {
+impl PendingEntries {
     /// Nothing in flight.
     pub fn new() -> Self {
         Self::default()
@@ -39,7 +39,7 @@ impl Pending {
         self.overlay.settle(applied);
     }
 
-    /// Checks the entries after [`Pending::settle`] of this offset (0 when nothing was settled): their
+    /// Checks the entries after [`PendingEntries::settle`] of this offset (0 when nothing was settled): their
     /// offsets ascend, are above it, and each entry will be removed once it is applied.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_is_in_flight_is_removed_as_it_is_applied() {
-        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        let (mut pending, compiled) = (PendingEntries::new(), Compiled::default());
         pending.push(&entry(5, vec![create("a"), create("b")]), &compiled);
         pending.push(&entry(6, vec![delete("a")]), &compiled);
         pending.push(&entry(7, vec![create("a"), delete("a")]), &compiled);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_is_not_above_what_was_applied_or_does_not_ascend_is_seen() {
-        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        let (mut pending, compiled) = (PendingEntries::new(), Compiled::default());
         pending.push(&entry(5, vec![create("a")]), &compiled);
         assert!(pending.check_invariants(5).is_err());
         let low = entry(4, vec![create("b")]);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_would_stay_for_good_is_seen() {
-        let (mut pending, compiled) = (Pending::new(), Compiled::default());
+        let (mut pending, compiled) = (PendingEntries::new(), Compiled::default());
         pending.push(&entry(5, vec![create("a")]), &compiled);
         pending.push(&entry(6, vec![create("b")]), &compiled);
         for item in pending.overlay.instances.values_mut() {

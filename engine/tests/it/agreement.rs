@@ -7,7 +7,7 @@ use crate::common::{ORDER, apply, create, decided, delete, put, run};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rstmdb_engine::command::BatchOp;
-use rstmdb_engine::{Command, Decision, Fact, Limits, Outcome, Pending, State};
+use rstmdb_engine::{Command, Decision, EntryOutcome, Fact, Limits, PendingEntries, State};
 
 /// The states that a late entry may have been decided on.
 const STATES_MAX: usize = 5;
@@ -60,7 +60,14 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 /// The facts that deciding on this state would write.
 fn facts(state: &State, command: &Command, offset: u64, now_ms: u64, limits: &Limits) -> Vec<Fact> {
-    match decided(state, &Pending::new(), command, offset, now_ms, limits) {
+    match decided(
+        state,
+        &PendingEntries::new(),
+        command,
+        offset,
+        now_ms,
+        limits,
+    ) {
         Ok(Decision::Write { entry, .. }) => entry.facts,
         Ok(Decision::Answer { .. }) | Err(_) => Vec::new(),
     }
@@ -82,11 +89,11 @@ proptest! {
             now_ms += pause_ms;
             let offset = state.last_applied() + 1;
             let at = older.len() - 1 - behind.min(older.len() - 1);
-            let late = decided(&older[at], &Pending::new(), &command, offset, now_ms, &limits);
+            let late = decided(&older[at], &PendingEntries::new(), &command, offset, now_ms, &limits);
             let Ok(Decision::Write { entry, compiled, .. }) = late else { continue };
             let again = facts(&state, &command, offset, now_ms, &limits);
             let outcome = state.apply_compiled(&entry, offset, &compiled).unwrap();
-            prop_assert_eq!(outcome == Outcome::Applied, entry.facts == again, "{}: {:?}", entry, again);
+            prop_assert_eq!(outcome == EntryOutcome::Applied, entry.facts == again, "{}: {:?}", entry, again);
             prop_assert_eq!(state.check_invariants(), Ok(()));
             older.push_back(state.clone());
             if older.len() > STATES_MAX {

@@ -12,8 +12,8 @@ use rstmdb_engine::limits::{
 };
 use rstmdb_engine::reply::{AllowedEvents, Trial};
 use rstmdb_engine::{
-    Asker, BatchOp, Command, DecideAt, Decision, Limits, Pending, Query, Refusal, Reply, State,
-    prepare,
+    Asker, BatchOp, Command, DecideAt, Decision, Limits, PendingEntries, Query, Refusal, Reply,
+    State, prepare,
 };
 
 fn machine(transitions: &str) -> State {
@@ -62,7 +62,14 @@ fn dry(command: Command) -> Command {
 }
 
 fn decided(state: &State, command: &Command) -> Result<Decision, Refusal> {
-    common::decided(state, &Pending::new(), command, 99, 1, &Limits::default())
+    common::decided(
+        state,
+        &PendingEntries::new(),
+        command,
+        99,
+        1,
+        &Limits::default(),
+    )
 }
 
 fn trial(state: &State, command: Command) -> Result<Trial, Refusal> {
@@ -275,7 +282,7 @@ fn a_dry_run_that_was_prepared_says_the_same() {
     ] {
         let prepared = prepare(&state, &command, &at);
         let landed = prepared
-            .land(&state, &Pending::new(), &command, &at)
+            .land(&state, &PendingEntries::new(), &command, &at)
             .unwrap();
         let told = |decision: Result<Decision, Refusal>| match decision {
             Ok(Decision::Answer { reply, .. }) => Ok(reply),
@@ -576,7 +583,7 @@ fn guards_of_format_2_are_told_by_who_asks_and_when_and_with_which_headers() {
                 limits: &Limits::default(),
             };
             let apply = common::apply("i", event, None, None);
-            let decided = rstmdb_engine::decide(&state, &Pending::new(), &apply, &at);
+            let decided = rstmdb_engine::decide(&state, &PendingEntries::new(), &apply, &at);
             assert_eq!(decided.is_ok(), taken, "{event} {actor} {now_ms}");
         }
     }
@@ -613,7 +620,7 @@ fn within_a_batch_its_client_asks_at_its_time_and_with_its_headers() {
         limits: &Limits::default(),
     };
     let batch = Command::Batch(vec![BatchOp::Read(query)]);
-    let decided = rstmdb_engine::decide(&state, &Pending::new(), &batch, &at).unwrap();
+    let decided = rstmdb_engine::decide(&state, &PendingEntries::new(), &batch, &at).unwrap();
     let Decision::Answer {
         reply: Reply::Batch(replies),
         ..
@@ -631,7 +638,7 @@ fn within_a_batch_its_client_asks_at_its_time_and_with_its_headers() {
         ..at.clone()
     };
     let prepared = prepare(&state, &batch, &early);
-    let landed = prepared.land(&state, &Pending::new(), &batch, &at);
+    let landed = prepared.land(&state, &PendingEntries::new(), &batch, &at);
     assert!(landed.is_none(), "{landed:?}");
 }
 

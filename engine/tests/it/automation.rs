@@ -4,8 +4,8 @@ use rstmdb_engine::command::SetAutomation;
 use rstmdb_engine::fact::level::{needed_by, needed_by_record};
 use rstmdb_engine::fact::{self, Body, Fact};
 use rstmdb_engine::{
-    Automation, BatchOp, Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Refusal,
-    Reply, State, decide, is_settled, prepare,
+    Automation, BatchOp, Command, DecideAt, Decision, Entry, EntryOutcome, Limits, PendingEntries,
+    Refusal, Reply, State, decide, is_settled, prepare,
 };
 
 use crate::common::{ORDER, put, reload, run};
@@ -185,7 +185,7 @@ fn what_makes_no_sense_is_refused_by_the_name_of_its_parameter() {
 
 #[test]
 fn a_change_in_flight_counts_for_the_next_one() {
-    let (state, mut pending) = (state(), Pending::new());
+    let (state, mut pending) = (state(), PendingEntries::new());
     let limits = Limits::default();
     let at = |offset| DecideAt {
         offset,
@@ -213,7 +213,7 @@ fn a_change_in_flight_counts_for_the_next_one() {
     assert!(matches!(back, Decision::Write { .. }), "{back:?}");
     let ahead = prepare(&state, &command, &at(0));
     let landed = ahead
-        .land(&state, &Pending::new(), &command, &at(3))
+        .land(&state, &PendingEntries::new(), &command, &at(3))
         .unwrap()
         .unwrap();
     let Decision::Write {
@@ -239,5 +239,5 @@ fn a_change_in_flight_counts_for_the_next_one() {
     pending.settle(3);
     assert!(pending.is_empty());
     let mut applied = state.clone();
-    assert_eq!(applied.apply(&entry, 3), Ok(Outcome::Applied));
+    assert_eq!(applied.apply(&entry, 3), Ok(EntryOutcome::Applied));
 }

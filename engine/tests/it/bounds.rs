@@ -5,7 +5,7 @@ use rstmdb_engine::command::{ApplyEvent, BatchOp, ListInstances, Query};
 use rstmdb_engine::fact::{self, Body, Fact};
 use rstmdb_engine::limits::{CTX_BYTES_MAX, ENTRY_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX};
 use rstmdb_engine::{
-    Command, DecideAt, Entry, Limits, Outcome, Pending, Refusal, Reply, State, prepare,
+    Command, DecideAt, Entry, EntryOutcome, Limits, PendingEntries, Refusal, Reply, State, prepare,
 };
 
 fn started() -> State {
@@ -37,7 +37,7 @@ fn page(state: &State, list: ListInstances) -> (Vec<String>, u64, bool) {
 
 #[test]
 fn the_last_offset_of_all_is_expected_in_vain() {
-    let (state, pending, limits) = (started(), Pending::new(), Limits::default());
+    let (state, pending, limits) = (started(), PendingEntries::new(), Limits::default());
     let expecting = Command::ApplyEvent(ApplyEvent {
         instance_id: "i".to_owned(),
         event: "NOTE".to_owned(),
@@ -406,7 +406,7 @@ fn forgetting_stale_offsets_does_not_change_the_digest() {
             index: 1,
             ..Entry::default()
         };
-        assert_eq!(state.apply(&stale, offset), Ok(Outcome::Stale));
+        assert_eq!(state.apply(&stale, offset), Ok(EntryOutcome::Stale));
     }
     let digest = state.digest();
     state.forget_stale_below(5);
@@ -436,7 +436,7 @@ fn what_a_newer_leader_decided_is_applied_and_only_deciding_is_refused() {
             facts,
             ..Entry::default()
         };
-        assert_eq!(state.apply(&entry, index), Ok(Outcome::Applied));
+        assert_eq!(state.apply(&entry, index), Ok(EntryOutcome::Applied));
     };
     entry(Body::PutMachine(fact::PutMachine {
         machine: "newer".to_owned(),

@@ -3,16 +3,16 @@
 use crate::common::{ORDER, apply, create, put, run};
 use bytes::Bytes;
 use proptest::prelude::*;
-use rstmdb_engine::chain::{EntryHash, Head, Kind, Logged, MARK_OFFSETS};
+use rstmdb_engine::chain::{EntryHash, EntryKind, Head, Logged, MARK_OFFSETS};
 use rstmdb_engine::fact::{Body, FlushAll, Message};
-use rstmdb_engine::replay::{Beginning, Error, Replay, Until};
-use rstmdb_engine::{Entry, Limits, Outcome, State, StateLoader};
+use rstmdb_engine::replay::{Error, Replay, SnapshotBeginning, Until};
+use rstmdb_engine::{Entry, EntryOutcome, Limits, State, StateLoader};
 
 /// An entry of a log, as it is kept.
 #[derive(Clone)]
 struct Kept {
     term: u64,
-    kind: Kind,
+    kind: EntryKind,
     payload: Bytes,
 }
 
@@ -48,12 +48,12 @@ fn log() -> Vec<Kept> {
     log.push(normal(1, &Entry::default()));
     log.push(Kept {
         term: 2,
-        kind: Kind::Blank,
+        kind: EntryKind::Blank,
         payload: Bytes::new(),
     });
     log.push(Kept {
         term: 2,
-        kind: Kind::Membership,
+        kind: EntryKind::Membership,
         payload: Bytes::from_static(b"the members"),
     });
     log
@@ -62,7 +62,7 @@ fn log() -> Vec<Kept> {
 fn normal(term: u64, entry: &Entry) -> Kept {
     Kept {
         term,
-        kind: Kind::Normal,
+        kind: EntryKind::Normal,
         payload: entry.encode_to_vec().into(),
     }
 }
@@ -79,11 +79,11 @@ fn state_of(log: &[Kept], first: u64) -> State {
 fn go_on(state: &mut State, log: &[Kept], done: usize) {
     for (offset, kept) in (1u64..).zip(log).skip(done) {
         match kept.kind {
-            Kind::Normal => {
+            EntryKind::Normal => {
                 let entry = Entry::decode(kept.payload.clone()).unwrap();
                 state.apply(&entry, offset).unwrap();
             }
-            Kind::Blank | Kind::Membership => state.skip(offset),
+            EntryKind::Blank | EntryKind::Membership => state.skip(offset),
         }
         state.link(offset, &kept.logged(offset).hash()).unwrap();
     }
@@ -192,7 +192,7 @@ fn a_replay_comes_to_the_head_that_the_cluster_had_and_refuses_another() {
     let log = log();
     let part = state_of(&log[..3], 1);
     let known = head(&state_of(&log, 1)).to_string();
-    let mut beginning = Beginning::new(3, &format!("{:032x}", part.digest()));
+    let mut beginning = SnapshotBeginning::new(3, &format!("{:032x}", part.digest()));
     for record in part.records() {
         beginning.push(record).unwrap();
     }
@@ -221,7 +221,7 @@ fn a_known_head_is_not_met_by_a_state_without_a_chain() {
 #[test]
 fn an_entry_beyond_the_end_of_a_replay_is_not_in_its_chain() {
     let log = log();
-    let mut beginning = Beginning::new(0, &format!("{:032x}", State::new().digest()));
+    let mut beginning = SnapshotBeginning::new(0, &format!("{:032x}", State::new().digest()));
     let mut empty = State::new();
     empty.begin_chain(1);
     for record in empty.records() {
@@ -265,7 +265,7 @@ fn an_entry_keeps_its_place_whatever_becomes_of_it() {
     let mut state = State::new();
     state.begin_chain(1);
     let entry = Entry::default();
-    assert_eq!(state.apply(&entry, 1), Ok(Outcome::Stale));
+    assert_eq!(state.apply(&entry, 1), Ok(EntryOutcome::Stale));
     let kept = normal(1, &entry);
     state.link(1, &kept.logged(1).hash()).unwrap();
     assert_eq!(head(&state), Head::BEGIN.then(&kept.logged(1).hash()));

@@ -1,6 +1,8 @@
 //! The estimate that says which decisions are made ahead, outside of the part that all writes wait for.
 
-use rstmdb_engine::{Command, CreateInstance, DryRun, Limits, Pending, Refusal, State, cost};
+use rstmdb_engine::{
+    Command, CreateInstance, DryRun, Limits, PendingEntries, Refusal, State, cost,
+};
 use serde_json::{Value, json};
 
 use crate::common;
@@ -38,7 +40,7 @@ fn create(version: u32) -> Command {
 }
 
 fn cost_of(state: &State, command: &Command) -> usize {
-    cost(state, &Pending::new(), command)
+    cost(state, &PendingEntries::new(), command)
 }
 
 #[test]

@@ -3,7 +3,9 @@
 //! the values with those of another evaluator.
 
 use crate::generate_expressions::Generator;
-use rstmdb_engine::expression::{Expression, Failure, Names, Scope, Steps, Warning};
+use rstmdb_engine::expression::{
+    EvalFailure, EvalScope, EvalSteps, ExprWarning, Expression, ScopeNames,
+};
 
 use proptest::prelude::*;
 
@@ -19,10 +21,10 @@ const DOCUMENTS: [&str; 3] = [
         "m":{"a":null,"b":[1]},"o":[{"q":"1"},{"w":2}],"k":[],"x":[1.0,1],"y":{"a":1}}"#,
 ];
 
-fn ours(expression: &Expression, document: &str) -> Result<String, Failure> {
-    let names = Names::default();
-    let mut scope = Scope::new(document, "{}", "{}", names);
-    expression.json(&mut scope, &mut Steps::default())
+fn ours(expression: &Expression, document: &str) -> Result<String, EvalFailure> {
+    let names = ScopeNames::default();
+    let mut scope = EvalScope::new(document, "{}", "{}", names);
+    expression.json(&mut scope, &mut EvalSteps::default())
 }
 
 /// Texts that come near to expressions.
@@ -96,11 +98,11 @@ proptest! {
                 if let Err(failure) = &value {
                     prop_assert!((1..=characters).contains(&failure.column), "{}", failure);
                 }
-                let mut scope = Scope::new(DOCUMENTS[0], "{}", "{}", Names::default());
-                let explained = expression.explain(&mut scope, &mut Steps::default());
+                let mut scope = EvalScope::new(DOCUMENTS[0], "{}", "{}", ScopeNames::default());
+                let explained = expression.explain(&mut scope, &mut EvalSteps::default());
                 if let Ok(holds) = explained.holds {
                     prop_assert_eq!(value, Ok(holds.to_string()));
-                    let never = if holds { Warning::NeverTrue } else { Warning::NeverFalse };
+                    let never = if holds { ExprWarning::NeverTrue } else { ExprWarning::NeverFalse };
                     prop_assert!(!expression.warnings().contains(&never), "{}", text);
                 }
             }
@@ -115,21 +117,21 @@ fn what_is_certain_before_an_evaluation_is_so_in_it() {
     for case in 0..CASES {
         let text = generator.expression();
         let expression = Expression::parse(&text).unwrap();
-        let mut scope = Scope::new(
+        let mut scope = EvalScope::new(
             DOCUMENTS[case % DOCUMENTS.len()],
             "{}",
             "{}",
-            Names::default(),
+            ScopeNames::default(),
         );
-        let holds = expression.holds(&mut scope, &mut Steps::default());
+        let holds = expression.holds(&mut scope, &mut EvalSteps::default());
         let warnings = expression.warnings();
         certain += usize::from(!warnings.is_empty());
         assert!(
-            !(warnings.contains(&Warning::NeverTrue) && holds == Ok(true)),
+            !(warnings.contains(&ExprWarning::NeverTrue) && holds == Ok(true)),
             "{text}"
         );
         assert!(
-            !(warnings.contains(&Warning::NeverFalse) && holds == Ok(false)),
+            !(warnings.contains(&ExprWarning::NeverFalse) && holds == Ok(false)),
             "{text}"
         );
     }

@@ -9,8 +9,8 @@ use rstmdb_engine::definition::{Definition, Error};
 use rstmdb_engine::fact::{self, Body, Message};
 use rstmdb_engine::limits::EXPRESSION_STEPS_MAX;
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, Limits, Outcome, Pending,
-    PutMachine, Refusal, Reply, State, decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Entry, EntryOutcome, Limits,
+    PendingEntries, PutMachine, Refusal, Reply, State, decide,
 };
 use serde_json::{Value, json};
 
@@ -28,11 +28,11 @@ fn write(state: &mut State, command: &Command, now_ms: u64) -> Result<Reply, Ref
         limits: &Limits::default(),
         meta: None,
     };
-    match decide(state, &Pending::new(), command, &at)? {
+    match decide(state, &PendingEntries::new(), command, &at)? {
         Decision::Answer { reply, .. } => Ok(reply),
         Decision::Write { entry, reply, .. } => {
             let copied = Entry::decode(entry.encode_to_vec().as_slice()).unwrap();
-            assert_eq!(state.apply(&copied, at.offset), Ok(Outcome::Applied));
+            assert_eq!(state.apply(&copied, at.offset), Ok(EntryOutcome::Applied));
             Ok(reply)
         }
     }
@@ -212,12 +212,12 @@ proptest! {
         commands.extend(events.iter().map(|(name, payload)| event(name, payload)));
         for (command, now_ms) in commands.iter().zip(1..) {
             let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default(), meta: None };
-            match decide(&leader, &Pending::new(), command, &at) {
+            match decide(&leader, &PendingEntries::new(), command, &at) {
                 Err(Refusal::DefinitionFaults { faults }) => prop_assert!(faults.iter().all(|it| !it.text.is_empty())),
                 Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
                 Ok(Decision::Answer { .. }) => {}
                 Ok(Decision::Write { entry, compiled, .. }) => {
-                    prop_assert_eq!(leader.apply_compiled(&entry, at.offset, &compiled), Ok(Outcome::Applied));
+                    prop_assert_eq!(leader.apply_compiled(&entry, at.offset, &compiled), Ok(EntryOutcome::Applied));
                     entries.push(entry.encode_to_vec());
                 }
             }
@@ -225,7 +225,7 @@ proptest! {
         let mut copy = State::new();
         for entry in &entries {
             let entry = Entry::decode(entry.as_slice()).unwrap();
-            prop_assert_eq!(copy.apply(&entry, entry.index), Ok(Outcome::Applied));
+            prop_assert_eq!(copy.apply(&entry, entry.index), Ok(EntryOutcome::Applied));
         }
         prop_assert_eq!(copy.digest(), leader.digest());
         prop_assert_eq!(reload(&copy).digest(), leader.digest());
@@ -249,7 +249,7 @@ fn the_same_definition_is_another_machine_in_another_format() {
         facts,
         ..Entry::default()
     };
-    assert_eq!(state.apply(&entry, 1), Ok(Outcome::Applied));
+    assert_eq!(state.apply(&entry, 1), Ok(EntryOutcome::Applied));
     let mut state = reload(&state);
     write(&mut state, &create("m", r#"{"list":[1]}"#), 1).unwrap();
     let reply = write(&mut state, &event("E", "{}"), 1).unwrap();
@@ -284,7 +284,7 @@ fn what_is_stored_with_keys_of_format_2_stays_usable_in_format_1() {
         facts,
         ..Entry::default()
     };
-    assert_eq!(state.apply(&entry, 1), Ok(Outcome::Applied));
+    assert_eq!(state.apply(&entry, 1), Ok(EntryOutcome::Applied));
     let mut state = reload(&state);
     write(&mut state, &create("m", "{}"), 1).unwrap();
     write(&mut state, &event("E", "{}"), 1).unwrap();
@@ -450,9 +450,9 @@ fn a_guard_that_reads_a_context_of_ten_kilobytes_takes_microseconds() {
     let mut best = Duration::MAX;
     for _ in 0..200 {
         let begin = Instant::now();
-        let names = rstmdb_engine::expression::Names::default();
-        let mut scope = rstmdb_engine::expression::Scope::new(&ctx, "{}", "{}", names);
-        let mut steps = rstmdb_engine::expression::Steps::default();
+        let names = rstmdb_engine::expression::ScopeNames::default();
+        let mut scope = rstmdb_engine::expression::EvalScope::new(&ctx, "{}", "{}", names);
+        let mut steps = rstmdb_engine::expression::EvalSteps::default();
         assert_eq!(expression.holds(&mut scope, &mut steps), Ok(true));
         assert!(steps.left() > EXPRESSION_STEPS_MAX - 1000);
         best = best.min(begin.elapsed());
@@ -504,7 +504,7 @@ fn the_example_of_the_documents_does_what_its_table_says() {
             limits: &Limits::default(),
             meta: None,
         };
-        match decide(&state, &Pending::new(), &event(name, payload), &at) {
+        match decide(&state, &PendingEntries::new(), &event(name, payload), &at) {
             Err(refusal) => assert_eq!(refusal.code(), result, "{row}: {refusal}"),
             Ok(Decision::Answer { .. }) => panic!("{row}"),
             Ok(Decision::Write { entry, .. }) => {
@@ -520,7 +520,7 @@ fn the_example_of_the_documents_does_what_its_table_says() {
                     (result, via.to_owned(), emits.to_owned()),
                     "{row}"
                 );
-                assert_eq!(state.apply(&entry, at.offset), Ok(Outcome::Applied));
+                assert_eq!(state.apply(&entry, at.offset), Ok(EntryOutcome::Applied));
             }
         }
         played += 1;

@@ -2,7 +2,7 @@
 
 use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, run};
 use rstmdb_engine::command::{BatchOp, CreateInstance};
-use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Reply, State};
+use rstmdb_engine::{Command, Decision, Entry, EntryOutcome, Limits, PendingEntries, Reply, State};
 
 fn started() -> State {
     let mut state = State::new();
@@ -51,14 +51,14 @@ fn batch(commands: &[Command]) -> Command {
 fn done_earlier(state: &mut State, command: &Command) {
     let offset = state.last_applied() + 1;
     let limits = Limits::default();
-    let decision = decided(state, &Pending::new(), command, offset, 1, &limits);
+    let decision = decided(state, &PendingEntries::new(), command, offset, 1, &limits);
     let Ok(Decision::Write { mut entry, .. }) = decision else {
         panic!("{command} writes nothing")
     };
     if let Some(bounds) = &mut entry.key_bounds {
         bounds.of_lives = false;
     }
-    assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied));
+    assert_eq!(state.apply(&entry, offset), Ok(EntryOutcome::Applied));
     assert_eq!(state.digest(), state.recompute_digest());
 }
 
@@ -283,7 +283,7 @@ fn lives_within_one_batch_have_keys_of_their_own() {
 fn lives_in_flight_have_keys_of_their_own() {
     let state = started();
     let limits = Limits::default();
-    let mut pending = Pending::new();
+    let mut pending = PendingEntries::new();
     let commands = [
         create("i", None, Some("k")),
         apply("i", "NOTE", None, Some("k")),

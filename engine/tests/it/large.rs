@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use rstmdb_engine::{Limits, Pending, State};
+use rstmdb_engine::{Limits, PendingEntries, State};
 
 use crate::common::{apply, create, decided, put, run};
 
@@ -69,7 +69,7 @@ fn time(format: u32, states: usize) -> Duration {
     for _ in 0..states / 2 {
         run(&mut state, &apply("i", "E", None, None), 1, &limits).unwrap();
     }
-    let (command, pending) = (apply("i", "E", None, None), Pending::new());
+    let (command, pending) = (apply("i", "E", None, None), PendingEntries::new());
     let offset = state.last_applied() + 1;
     let once = || {
         let begin = Instant::now();

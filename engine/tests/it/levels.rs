@@ -13,7 +13,8 @@ use bytes::{Buf, BufMut, Bytes};
 use rstmdb_engine::fact::level::{CURRENT, FIRST, needed_by, needed_by_record};
 use rstmdb_engine::fact::{Body, Fact, Message, SetLevel};
 use rstmdb_engine::{
-    Command, Decision, Entry, Error, Limits, Outcome, Pending, Refusal, Reply, State, StateLoader,
+    Command, Decision, Entry, EntryOutcome, Error, Limits, PendingEntries, Refusal, Reply, State,
+    StateLoader,
 };
 
 use crate::common::{ORDER, apply, create, decided, delete, put, reload, run};
@@ -94,7 +95,7 @@ fn what_a_program_of_the_first_level_wrote_gives_the_state_that_it_had() {
         assert_eq!(needed_by(&entry), FIRST, "{entry}");
         assert_eq!(entry.encode_to_vec(), bytes.to_vec(), "{entry}");
         let offset = entry.index;
-        assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied));
+        assert_eq!(state.apply(&entry, offset), Ok(EntryOutcome::Applied));
         assert_eq!(format!("{:032x}", state.digest()), digest, "at {offset}");
     }
     let records = unframed(std::fs::read(dir.join("snapshot.bin")).unwrap());
@@ -209,14 +210,14 @@ fn a_level_that_is_not_higher_is_stale_in_the_log() {
     raise(&mut state, 2).unwrap();
     for (level, offset) in [(2, 2), (1, 3), (0, 4)] {
         let outcome = state.apply(&setting(level, offset), offset);
-        assert_eq!(outcome, Ok(Outcome::Stale));
+        assert_eq!(outcome, Ok(EntryOutcome::Stale));
     }
     assert_eq!(state.level(), 2);
 }
 
 #[test]
 fn a_level_in_flight_counts_for_what_is_decided_behind_it() {
-    let (state, mut pending) = (State::new(), Pending::new());
+    let (state, mut pending) = (State::new(), PendingEntries::new());
     let limits = Limits::default();
     let command = Command::SetLevel { level: 2 };
     let decision = decided(&state, &pending, &command, 1, 5, &limits).unwrap();

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use rstmdb_engine::fact::{Entry, Fence, Message, Meta};
 use rstmdb_engine::{
-    AcquireLock, Command, DecideAt, Decision, Limits, LockCommand, LockReply, Outcome, Pending,
-    Query, Refusal, ReleaseLock, RenewLock, Reply, State, decide,
+    AcquireLock, Command, DecideAt, Decision, EntryOutcome, Limits, LockCommand, LockReply,
+    PendingEntries, Query, Refusal, ReleaseLock, RenewLock, Reply, State, decide,
 };
 
 use crate::common::{ORDER, create, put, reload};
@@ -164,7 +164,7 @@ impl Model {
 
 struct Run {
     state: State,
-    pending: Pending,
+    pending: PendingEntries,
     held: Vec<Entry>,
     now_ms: u64,
     model: Model,
@@ -206,7 +206,7 @@ impl Run {
             let offset = self.state.last_applied() + 1;
             assert_eq!(
                 self.state.apply(&entry, offset),
-                Ok(Outcome::Applied),
+                Ok(EntryOutcome::Applied),
                 "{entry}"
             );
             self.pending.settle(offset);
@@ -377,7 +377,7 @@ proptest! {
     fn locks_are_those_of_the_model(steps in prop::collection::vec(step(), 1..120)) {
         let mut run = Run {
             state: State::new(),
-            pending: Pending::new(),
+            pending: PendingEntries::new(),
             held: Vec::new(),
             now_ms: 1_700_000_000_000,
             model: Model::default(),

@@ -8,9 +8,9 @@ use rstmdb_engine::limits::{
     LOCK_CLAIM_MS_MAX, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS, LOCK_WAITERS_MAX,
 };
 use rstmdb_engine::{
-    AcquireLock, BatchOp, Command, DecideAt, Decision, DryRun, ExpireLock, Limits, ListLocks,
-    LockCommand, LockExpiry, LockRefusal, LockReply, LockTurn, LockView, Outcome, Pending, Refusal,
-    ReleaseLock, RenewLock, Reply, SetAutomation, State, decide, is_settled, prepare,
+    AcquireLock, BatchOp, Command, DecideAt, Decision, DryRun, EntryOutcome, ExpireLock, Limits,
+    ListLocks, LockCommand, LockExpiry, LockRefusal, LockReply, LockTurn, LockView, PendingEntries,
+    Refusal, ReleaseLock, RenewLock, Reply, SetAutomation, State, decide, is_settled, prepare,
 };
 
 use crate::common::{ORDER, apply, create, put, reload};
@@ -22,7 +22,7 @@ const TTL: u64 = 20_000;
 struct World {
     state: State,
     other: State,
-    pending: Pending,
+    pending: PendingEntries,
     held: Vec<Entry>,
     /// Entries wait for [`World::land`].
     in_flight: bool,
@@ -34,7 +34,7 @@ impl World {
         let mut world = Self {
             state: State::new(),
             other: State::new(),
-            pending: Pending::new(),
+            pending: PendingEntries::new(),
             held: Vec::new(),
             in_flight: false,
             now_ms: START,
@@ -88,8 +88,8 @@ impl World {
         for entry in std::mem::take(&mut self.held) {
             let offset = self.state.last_applied() + 1;
             let outcome = self.state.apply(&entry, offset);
-            assert_eq!(outcome, Ok(Outcome::Applied), "{entry}");
-            assert_eq!(self.other.apply(&entry, offset), Ok(Outcome::Applied));
+            assert_eq!(outcome, Ok(EntryOutcome::Applied), "{entry}");
+            assert_eq!(self.other.apply(&entry, offset), Ok(EntryOutcome::Applied));
             self.pending.settle(offset);
             self.pending.check_invariants(offset).unwrap();
             self.state.check_invariants().unwrap();
@@ -530,11 +530,14 @@ fn an_entry_whose_fence_does_not_hold_where_it_lands_is_stale() {
     };
     let mut state = world.state.clone();
     entry.time_ms = first.expires_ms;
-    assert_eq!(state.apply(&entry, entry.index), Ok(Outcome::Stale));
+    assert_eq!(state.apply(&entry, entry.index), Ok(EntryOutcome::Stale));
     world.release(first.token).unwrap();
     entry.time_ms = world.now_ms;
     entry.index += 1;
-    assert_eq!(world.state.apply(&entry, entry.index), Ok(Outcome::Stale));
+    assert_eq!(
+        world.state.apply(&entry, entry.index),
+        Ok(EntryOutcome::Stale)
+    );
 }
 
 #[test]
@@ -599,7 +602,7 @@ fn facts_that_contradict_the_lock_are_errors_and_late_ones_are_stale() {
         prev_offset: first.token - 1,
         ..ended(first.token, false)
     };
-    assert_eq!(state.apply(&entry(moved_on), at), Ok(Outcome::Stale));
+    assert_eq!(state.apply(&entry(moved_on), at), Ok(EntryOutcome::Stale));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use rstmdb_engine::command::{ApplyEvent, BatchOp};
 use rstmdb_engine::fact::level::{FIRST, needed_by};
 use rstmdb_engine::fact::{Body, Header, Meta, offset_in};
 use rstmdb_engine::limits::{ENTRY_BYTES_MAX, ID_BYTES_MAX, NAME_BYTES_MAX};
-use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, State};
+use rstmdb_engine::{
+    Command, Decision, Entry, EntryOutcome, Limits, PendingEntries, Refusal, State,
+};
 
 use crate::common::{ORDER, apply, create, delete, put, reload, said};
 
@@ -16,7 +18,7 @@ fn tried(
     let (limits, offset) = (Limits::default(), state.last_applied() + 1);
     match said(
         state,
-        &Pending::new(),
+        &PendingEntries::new(),
         command,
         meta,
         offset,
@@ -25,7 +27,7 @@ fn tried(
     )? {
         Decision::Answer { .. } => Ok(None),
         Decision::Write { entry, .. } => {
-            assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied));
+            assert_eq!(state.apply(&entry, offset), Ok(EntryOutcome::Applied));
             Ok(Some(entry))
         }
     }

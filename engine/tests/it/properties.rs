@@ -10,7 +10,8 @@ use rstmdb_engine::command::{
 };
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
 use rstmdb_engine::{
-    Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Reply, State, is_settled, prepare,
+    Command, DecideAt, Decision, Entry, EntryOutcome, Limits, PendingEntries, Reply, State,
+    is_settled, prepare,
 };
 
 fn id() -> impl Strategy<Value = &'static str> {
@@ -342,7 +343,7 @@ proptest! {
             if let Ok((Some(entry), _)) = run(&mut state, command, now_ms, &limits) {
                 let decoded = Entry::decode(entry.encode_to_vec().as_slice()).unwrap();
                 if let Some(copy) = &mut copy {
-                    prop_assert_eq!(copy.apply(&decoded, entry.index), Ok(Outcome::Applied));
+                    prop_assert_eq!(copy.apply(&decoded, entry.index), Ok(EntryOutcome::Applied));
                 }
             }
             prop_assert_eq!(before, shown(&frozen), "a clone changed");
@@ -366,13 +367,13 @@ proptest! {
         let limits = Limits { idempotency_keys_max: 1000, idempotency_bytes_max: 0, ..limits };
         let mut ahead = started();
         let mut behind = ahead.clone();
-        let mut pending = Pending::new();
+        let mut pending = PendingEntries::new();
         let mut in_flight: VecDeque<Entry> = VecDeque::new();
         let mut now_ms = 1;
         for (command, pause_ms, settle) in commands {
             now_ms += pause_ms;
             let offset = ahead.last_applied() + 1;
-            let nothing = Pending::new();
+            let nothing = PendingEntries::new();
             let after = decided(&ahead, &nothing, &command, offset, now_ms, &limits);
             let over = decided(&behind, &pending, &command, offset, now_ms, &limits);
             prop_assert_eq!(format!("{after:?}"), format!("{over:?}"));
@@ -388,21 +389,21 @@ proptest! {
             if let Ok(Decision::Write { entry, compiled, .. }) = over {
                 prop_assert_eq!(
                     ahead.apply_compiled(&entry, offset, &compiled),
-                    Ok(Outcome::Applied)
+                    Ok(EntryOutcome::Applied)
                 );
                 pending.push(&entry, &compiled);
                 in_flight.push_back(entry);
                 prop_assert_eq!(ahead.check_invariants(), Ok(()));
             }
             if settle && let Some(entry) = in_flight.pop_front() {
-                prop_assert_eq!(behind.apply(&entry, entry.index), Ok(Outcome::Applied));
+                prop_assert_eq!(behind.apply(&entry, entry.index), Ok(EntryOutcome::Applied));
                 pending.settle(entry.index);
             }
             prop_assert_eq!(pending.check_invariants(behind.last_applied()), Ok(()));
             prop_assert_eq!(behind.check_invariants(), Ok(()));
         }
         for entry in in_flight {
-            prop_assert_eq!(behind.apply(&entry, entry.index), Ok(Outcome::Applied));
+            prop_assert_eq!(behind.apply(&entry, entry.index), Ok(EntryOutcome::Applied));
             pending.settle(entry.index);
         }
         prop_assert!(pending.is_empty());
@@ -429,10 +430,10 @@ proptest! {
             let before = shown(&state);
             let outcome = state.apply(&entry, offset);
             prop_assert_eq!(twin.apply(&entry, offset), outcome.clone());
-            if outcome != Ok(Outcome::Applied) {
+            if outcome != Ok(EntryOutcome::Applied) {
                 prop_assert_eq!(shown(&state), before);
             }
-            prop_assert_eq!(state.is_stale(offset), outcome == Ok(Outcome::Stale));
+            prop_assert_eq!(state.is_stale(offset), outcome == Ok(EntryOutcome::Stale));
             prop_assert_eq!(state.check_invariants(), Ok(()));
             let reloaded = reload(&state);
             prop_assert_eq!(reloaded.check_invariants(), Ok(()));

@@ -2,9 +2,9 @@
 
 use crate::common::{ORDER, apply, create, put, run};
 use bytes::Bytes;
-use rstmdb_engine::chain::{Kind, Logged};
+use rstmdb_engine::chain::{EntryKind, Logged};
 use rstmdb_engine::fact::Message;
-use rstmdb_engine::replay::{Beginning, Error, Replay, Step, Until};
+use rstmdb_engine::replay::{Error, Replay, ReplayedEntry, SnapshotBeginning, Until};
 use rstmdb_engine::{Command, Entry, Limits, State};
 
 /// A log of four entries, one each ten milliseconds, and the state behind each.
@@ -32,13 +32,13 @@ fn facts(entry: &Entry) -> Option<Bytes> {
 }
 
 /// Shows the replay an entry of facts, or one without any.
-fn enter(replay: &mut Replay, offset: u64, facts: Option<Bytes>) -> Result<Step, Error> {
+fn enter(replay: &mut Replay, offset: u64, facts: Option<Bytes>) -> Result<ReplayedEntry, Error> {
     replay.entry(&Logged {
         term: 1,
         offset,
         kind: match facts {
-            Some(_) => Kind::Normal,
-            None => Kind::Blank,
+            Some(_) => EntryKind::Normal,
+            None => EntryKind::Blank,
         },
         payload: &facts.unwrap_or_default(),
     })
@@ -49,7 +49,7 @@ fn hex(state: &State) -> String {
 }
 
 /// Replays the whole log; what became of each entry, and the replay.
-fn replayed(entries: &[Entry], mut replay: Replay) -> (Vec<Step>, Replay) {
+fn replayed(entries: &[Entry], mut replay: Replay) -> (Vec<ReplayedEntry>, Replay) {
     let steps = entries.iter().map(|entry| {
         let step = enter(&mut replay, entry.index, facts(entry));
         step.unwrap()
@@ -59,7 +59,7 @@ fn replayed(entries: &[Entry], mut replay: Replay) -> (Vec<Step>, Replay) {
 }
 
 fn begun(state: &State, until: Until) -> Replay {
-    let mut beginning = Beginning::new(state.last_applied(), &hex(state));
+    let mut beginning = SnapshotBeginning::new(state.last_applied(), &hex(state));
     for record in state.records() {
         beginning.push(record).unwrap();
     }
@@ -70,11 +70,11 @@ fn begun(state: &State, until: Until) -> Replay {
 fn the_log_alone_and_a_snapshot_with_what_follows_come_to_the_same_state() {
     let (entries, states) = log();
     let (steps, replay) = replayed(&entries, Replay::new(Until::End));
-    assert_eq!(steps, [Step::Applied; 4]);
+    assert_eq!(steps, [ReplayedEntry::Applied; 4]);
     replay.compare(4, Some(&hex(&states[3]))).unwrap();
 
     let (steps, replay) = replayed(&entries, begun(&states[1], Until::End));
-    let (covered, applied) = (Step::Covered, Step::Applied);
+    let (covered, applied) = (ReplayedEntry::Covered, ReplayedEntry::Applied);
     assert_eq!(steps, [covered, covered, applied, applied]);
     assert_eq!(hex(replay.state()), hex(&states[3]));
     assert_eq!(replay.into_state().last_applied(), 4);
@@ -83,7 +83,7 @@ fn the_log_alone_and_a_snapshot_with_what_follows_come_to_the_same_state() {
 #[test]
 fn nothing_beyond_the_end_is_applied() {
     let (entries, states) = log();
-    let (applied, beyond) = (Step::Applied, Step::Beyond);
+    let (applied, beyond) = (ReplayedEntry::Applied, ReplayedEntry::Beyond);
     for (until, expected) in [
         (Until::Offset(3), [applied, applied, applied, beyond]),
         (Until::TimeMs(30), [applied, applied, applied, beyond]),
@@ -121,22 +121,28 @@ fn a_stale_entry_ends_no_replay_up_to_a_time() {
     for entry in &entries[..3] {
         enter(&mut replay, entry.index, facts(entry)).unwrap();
     }
-    assert_eq!(enter(&mut replay, 4, facts(&stale)), Ok(Step::Applied));
+    assert_eq!(
+        enter(&mut replay, 4, facts(&stale)),
+        Ok(ReplayedEntry::Applied)
+    );
     assert!(replay.state().is_stale(4));
     let in_time = Entry {
         index: 5,
         ..entries[3].clone()
     };
-    assert_eq!(enter(&mut replay, 5, facts(&in_time)), Ok(Step::Applied));
+    assert_eq!(
+        enter(&mut replay, 5, facts(&in_time)),
+        Ok(ReplayedEntry::Applied)
+    );
     assert!(!replay.state().is_stale(5));
 }
 
 #[test]
 fn entries_without_facts_are_passed_over() {
     let mut replay = Replay::new(Until::Offset(2));
-    assert_eq!(enter(&mut replay, 1, None), Ok(Step::Applied));
-    assert_eq!(enter(&mut replay, 2, None), Ok(Step::Applied));
-    assert_eq!(enter(&mut replay, 3, None), Ok(Step::Beyond));
+    assert_eq!(enter(&mut replay, 1, None), Ok(ReplayedEntry::Applied));
+    assert_eq!(enter(&mut replay, 2, None), Ok(ReplayedEntry::Applied));
+    assert_eq!(enter(&mut replay, 3, None), Ok(ReplayedEntry::Beyond));
     assert_eq!(replay.state().last_applied(), 2);
 }
 
@@ -161,7 +167,7 @@ fn another_digest_is_refused_where_it_is_known_and_the_replay_is_there() {
 fn a_snapshot_of_another_state_is_refused() {
     let (_, states) = log();
     let finish = |offset, digest: &str, records: &[Bytes]| {
-        let mut beginning = Beginning::new(offset, digest);
+        let mut beginning = SnapshotBeginning::new(offset, digest);
         for record in records {
             beginning.push(record.clone())?;
         }

@@ -21,7 +21,9 @@ use rstmdb_engine::command::{
     LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation,
 };
 use rstmdb_engine::fact::{Fence, Header, Meta};
-use rstmdb_engine::{Command, Decision, Entry, Limits, Outcome, Pending, Refusal, Reply, State};
+use rstmdb_engine::{
+    Command, Decision, Entry, EntryOutcome, Limits, PendingEntries, Refusal, Reply, State,
+};
 
 /// The files of all scenarios, by name.
 pub fn files() -> Vec<PathBuf> {
@@ -142,7 +144,7 @@ enum Mode {
 /// The engine on a log of its own.
 pub struct Run {
     state: State,
-    pending: Pending,
+    pending: PendingEntries,
     held: Vec<Entry>,
     mode: Mode,
     now_ms: u64,
@@ -292,7 +294,7 @@ impl Run {
     pub fn new() -> Self {
         Self {
             state: State::new(),
-            pending: Pending::new(),
+            pending: PendingEntries::new(),
             held: Vec::new(),
             mode: Mode::Direct,
             now_ms: 1000,
@@ -324,7 +326,10 @@ impl Run {
     /// Takes an entry that no request of the scenario has asked for.
     pub fn install(&mut self, entry: &Entry) {
         self.place(entry.index, entry.time_ms);
-        assert_eq!(self.state.apply(entry, entry.index), Ok(Outcome::Applied));
+        assert_eq!(
+            self.state.apply(entry, entry.index),
+            Ok(EntryOutcome::Applied)
+        );
     }
 
     pub fn digest(&self) -> u128 {
@@ -401,7 +406,7 @@ impl Run {
 
     fn command(&mut self, command: &Command, meta: Option<&Meta>) {
         let offset = self.end() + 1;
-        let nothing = Pending::new();
+        let nothing = PendingEntries::new();
         let pending = match self.mode {
             Mode::Blind => &nothing,
             Mode::Direct | Mode::Hold => &self.pending,
@@ -456,7 +461,7 @@ impl Run {
             assert_eq!(digest, self.state.recompute_digest());
             assert_eq!(digest, reload(&self.state).digest());
             self.say(&format!("{outcome:?} @{offset} digest {digest:032x}"));
-            if outcome == Outcome::Applied {
+            if outcome == EntryOutcome::Applied {
                 self.entries.insert(offset, entry);
             }
         }

@@ -7,8 +7,8 @@ use rstmdb_engine::command::{Query, SetAutomation, SetTimers};
 use rstmdb_engine::fact::{Body, Entry, Message};
 use rstmdb_engine::reply::Firing;
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, Outcome, Pending, Refusal,
-    Reply, State, decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, EntryOutcome, Limits, PendingEntries,
+    Refusal, Reply, State, decide,
 };
 
 use crate::common::{bytes, delete, put, reload};
@@ -135,7 +135,7 @@ impl Run {
             meta: None,
             limits: &limits,
         };
-        match decide(&self.state, &Pending::new(), command, &at)? {
+        match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Answer { reply, .. } => Ok(reply),
             Decision::Write { entry, reply, .. } => {
                 let entry = Entry::decode(entry.encode_to_vec().as_slice()).unwrap();
@@ -150,7 +150,10 @@ impl Run {
                         assert!(fired.due_ms <= entry.time_ms, "{entry}");
                     }
                 }
-                assert_eq!(self.state.apply(&entry, at.offset), Ok(Outcome::Applied));
+                assert_eq!(
+                    self.state.apply(&entry, at.offset),
+                    Ok(EntryOutcome::Applied)
+                );
                 self.state.check_invariants().unwrap();
                 Ok(reply)
             }

@@ -7,8 +7,8 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::fact::{Body, Entry, Message, level};
 use rstmdb_engine::reply::{Firing, TimerPlace};
 use rstmdb_engine::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, InstanceView,
-    Limits, Outcome, Pending, Refusal, Reply, State, decide, prepare,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, EntryOutcome,
+    InstanceView, Limits, PendingEntries, Refusal, Reply, State, decide, prepare,
 };
 use serde_json::json;
 
@@ -75,16 +75,16 @@ impl World {
             meta: None,
             limits: &limits,
         };
-        match decide(&self.state, &Pending::new(), command, &at)? {
+        match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Answer { reply, .. } => Ok(reply),
             Decision::Write { entry, reply, .. } => {
-                assert_eq!(self.apply(&entry), Outcome::Applied, "{entry}");
+                assert_eq!(self.apply(&entry), EntryOutcome::Applied, "{entry}");
                 Ok(reply)
             }
         }
     }
 
-    fn apply(&mut self, entry: &Entry) -> Outcome {
+    fn apply(&mut self, entry: &Entry) -> EntryOutcome {
         assert!(level::needed_by(entry) <= level::CURRENT, "{entry}");
         let copy = Entry::decode(entry.encode_to_vec().as_slice()).unwrap();
         let offset = self.at();
@@ -315,14 +315,14 @@ fn two_leaders_that_fire_the_same_timer_have_one_effect() {
                 meta: None,
                 limits: &limits,
             };
-            match decide(&world.state, &Pending::new(), &fire, &at).unwrap() {
+            match decide(&world.state, &PendingEntries::new(), &fire, &at).unwrap() {
                 Decision::Write { entry, .. } => entry,
                 Decision::Answer { reply, .. } => panic!("{reply:?}"),
             }
         })
         .into();
-    assert_eq!(world.apply(&decided[0]), Outcome::Applied);
-    assert_eq!(world.apply(&decided[1]), Outcome::Stale);
+    assert_eq!(world.apply(&decided[0]), EntryOutcome::Applied);
+    assert_eq!(world.apply(&decided[1]), EntryOutcome::Stale);
     assert_eq!(world.ok(&fire), Reply::Fired(Firing::Void));
 }
 
@@ -646,7 +646,7 @@ fn a_fact_that_was_decided_before_a_shift_is_stale() {
     }));
     world.now_ms += 5 * MIN;
     let limits = Limits::default();
-    let mut pending = Pending::new();
+    let mut pending = PendingEntries::new();
     let mut decided = Vec::new();
     for (number, command) in [
         Command::SetAutomation(SetAutomation {
@@ -674,8 +674,8 @@ fn a_fact_that_was_decided_before_a_shift_is_stale() {
         pending.push(&entry, &compiled);
         decided.push(entry);
     }
-    assert_eq!(world.apply(&decided[0]), Outcome::Applied);
-    assert_eq!(world.apply(&decided[1]), Outcome::Stale);
+    assert_eq!(world.apply(&decided[0]), EntryOutcome::Applied);
+    assert_eq!(world.apply(&decided[1]), EntryOutcome::Stale);
     assert_eq!(world.timers("a"), named(&[("EXPIRE", 30), ("first", 10)]));
 }
 
@@ -684,7 +684,7 @@ fn decisions_in_flight_see_the_timers_of_those_before_them() {
     let mut world = World::order();
     world.create("a");
     let limits = Limits::default();
-    let (mut pending, mut entries) = (Pending::new(), Vec::new());
+    let (mut pending, mut entries) = (PendingEntries::new(), Vec::new());
     let commands = [
         apply("a", "CHECKOUT", "{}", None),
         set("a", r#"{"EXPIRE":{"after":"2h"}}"#),
@@ -712,7 +712,7 @@ fn decisions_in_flight_see_the_timers_of_those_before_them() {
     }
     let first = world.at();
     for entry in &entries {
-        assert_eq!(world.apply(entry), Outcome::Applied);
+        assert_eq!(world.apply(entry), EntryOutcome::Applied);
     }
     assert_eq!(world.timers("a"), named(&[("EXPIRE", 120), ("second", 5)]));
     assert_eq!(world.next_firing().entry, first, "it was entered once");
@@ -734,11 +734,11 @@ fn a_decision_made_ahead_arms_for_no_earlier_than_its_entry() {
     let prepared = prepare(&world.state, &command, &at(0, world.now_ms));
     let landed_ms = world.now_ms + 900;
     let landing = at(world.at(), landed_ms);
-    let landed = prepared.land(&world.state, &Pending::new(), &command, &landing);
+    let landed = prepared.land(&world.state, &PendingEntries::new(), &command, &landing);
     let Some(Ok(Decision::Write { entry, .. })) = landed else {
         panic!("{landed:?}");
     };
-    assert_eq!(world.apply(&entry), Outcome::Applied);
+    assert_eq!(world.apply(&entry), EntryOutcome::Applied);
     for timer in world.instance("a").timers {
         let span = if &*timer.name == "first" {
             10 * MIN

@@ -3,11 +3,11 @@
 use std::hint::black_box;
 
 use bytes::Bytes;
-use rstmdb_engine::chain::{Kind, Logged};
+use rstmdb_engine::chain::{EntryKind, Logged};
 use rstmdb_engine::fact::{Body, Message};
 use rstmdb_engine::{
-    ApplyEvent, Command, Compiled, CreateInstance, DecideAt, Decision, Entry, Limits, Pending,
-    PutMachine, State, decide,
+    ApplyEvent, Command, Compiled, CreateInstance, DecideAt, Decision, Entry, Limits,
+    PendingEntries, PutMachine, State, decide,
 };
 
 use crate::count;
@@ -17,13 +17,13 @@ const SMALL: usize = 100;
 const LARGE: usize = 10 << 10;
 
 /// An order that stays open, so that the same event can be decided over and over.
-pub(crate) struct Order {
+pub(crate) struct OpenOrder {
     state: State,
     event: Command,
     limits: Limits,
 }
 
-impl Order {
+impl OpenOrder {
     /// An order with a context of about so many bytes.
     pub(crate) fn new(guard: &str, ctx_bytes: usize, key: Option<&str>) -> Self {
         let mut order = Self {
@@ -82,7 +82,7 @@ impl Order {
             meta: None,
             limits: &self.limits,
         };
-        match decide(&self.state, &Pending::new(), command, &at) {
+        match decide(&self.state, &PendingEntries::new(), command, &at) {
             Ok(decision) => decision,
             Err(refusal) => panic!("every command here is allowed: {refusal}"),
         }
@@ -116,7 +116,7 @@ fn ctx(bytes: usize) -> Bytes {
 }
 
 fn decide_one(guard: &str, ctx_bytes: usize, key: Option<&str>) {
-    let order = Order::new(guard, ctx_bytes, key);
+    let order = OpenOrder::new(guard, ctx_bytes, key);
     count(|| drop(black_box(black_box(&order).decide_event())));
 }
 
@@ -142,8 +142,8 @@ pub(super) fn decide_large_guarded() {
 
 /// An entry is put in flight, and settled.
 pub(super) fn overlay() {
-    let order = Order::new("", SMALL, None);
-    let (mut pending, mut entry) = (Pending::new(), order.entry());
+    let order = OpenOrder::new("", SMALL, None);
+    let (mut pending, mut entry) = (PendingEntries::new(), order.entry());
     let compiled = Compiled::default();
     count(|| {
         entry.index += 1;
@@ -153,7 +153,7 @@ pub(super) fn overlay() {
 }
 
 fn encode(ctx_bytes: usize) {
-    let entry = Order::new("", ctx_bytes, None).entry();
+    let entry = OpenOrder::new("", ctx_bytes, None).entry();
     count(|| drop(black_box(black_box(&entry).encode_to_vec())));
 }
 
@@ -166,7 +166,7 @@ pub(super) fn fact_encode_large() {
 }
 
 fn decode(ctx_bytes: usize) {
-    let bytes = Bytes::from(Order::new("", ctx_bytes, None).entry().encode_to_vec());
+    let bytes = Bytes::from(OpenOrder::new("", ctx_bytes, None).entry().encode_to_vec());
     assert!(Entry::decode(bytes.clone()).is_ok(), "not an entry");
     count(|| drop(black_box(Entry::decode(black_box(&bytes).clone()))));
 }
@@ -180,7 +180,7 @@ pub(super) fn fact_decode_large() {
 }
 
 fn apply(ctx_bytes: usize) {
-    let mut order = Order::new("", ctx_bytes, None);
+    let mut order = OpenOrder::new("", ctx_bytes, None);
     let mut entry = order.entry();
     let compiled = Compiled::default();
     count(|| {
@@ -210,7 +210,7 @@ pub(super) fn apply_large() {
 
 /// An entry's hash, and the head after it, as apply computes them.
 fn chain(ctx_bytes: usize) {
-    let mut order = Order::new("", ctx_bytes, None);
+    let mut order = OpenOrder::new("", ctx_bytes, None);
     let entry = order.entry();
     let payload = entry.encode_to_vec();
     let mut offset = order.state.last_applied();
@@ -220,7 +220,7 @@ fn chain(ctx_bytes: usize) {
         let logged = Logged {
             term: 1,
             offset,
-            kind: Kind::Normal,
+            kind: EntryKind::Normal,
             payload: black_box(&payload),
         };
         let hash = logged.hash_with(Some(black_box(&entry)));

@@ -6,14 +6,14 @@ use rstmdb_engine::fact::Message;
 use rstmdb_raft_store::measured::RecordBatch;
 use rstmdb_raft_store::{Data, Entry, Payload, log_id};
 
-use super::engine::Order;
+use super::engine::OpenOrder;
 use crate::count;
 
 /// Records of one batch.
 pub const ENTRIES: u64 = 32;
 
 fn records(ctx_bytes: usize) {
-    let entry = Order::new("", ctx_bytes, None).entry();
+    let entry = OpenOrder::new("", ctx_bytes, None).entry();
     let entry = |index| {
         let mut fact = entry.clone();
         fact.index = index;

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bytes::BytesMut;
-use rstmdb_rcp::frame::{Decoded, Flags, Limits, decode, encode};
+use rstmdb_rcp::frame::{DecodedFrame, Flags, FrameLimits, decode, encode};
 use rstmdb_rcp::message::instance::ApplyEvent;
 use rstmdb_rcp::message::{Params, RequestHead};
 
@@ -18,10 +18,10 @@ fn request() -> Vec<u8> {
 }
 
 pub(super) fn frame_decode() {
-    let (mut frame, limits) = (BytesMut::new(), Limits::default());
+    let (mut frame, limits) = (BytesMut::new(), FrameLimits::default());
     // An error leaves the buffer empty, which the check below finds.
     drop(encode(&mut frame, Flags::NONE, &request()));
-    let whole = |bytes: &[u8]| matches!(decode(bytes, &limits), Decoded::Frame(_));
+    let whole = |bytes: &[u8]| matches!(decode(bytes, &limits), DecodedFrame::Frame(_));
     assert!(whole(&frame), "the frame is not whole");
     count(|| {
         black_box(whole(black_box(&frame)));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rstmdb_jepsen::Error;
-use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
 use serde_json::{Value, json};
 
 /// Requests pipelined before their answers are read.
@@ -12,7 +12,7 @@ const WINDOW: u64 = 512;
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The machine whose first state has a timer at `ctx.at`, and the one without.
-pub fn define(connection: &mut Connection) -> Result<(), Error> {
+pub fn define(connection: &mut RawConnection) -> Result<(), Error> {
     let transitions = json!([{"from": "waiting", "event": "EXPIRE", "to": "expired"}]);
     let timers = json!([{"event": "EXPIRE", "at": "ctx.at"}]);
     for (machine, timers) in [("deadline", timers), ("plain", json!([]))] {
@@ -37,7 +37,7 @@ pub fn number(machine: &str, id: &str) -> Option<u64> {
 
 /// Creates so many instances of a machine, many in flight, whose timers are due at this time.
 pub fn create(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     machine: &str,
     count: u64,
     due_ms: u64,
@@ -60,9 +60,9 @@ pub fn create(
     receive(connection, unanswered)
 }
 
-fn receive(connection: &mut Connection, count: u64) -> Result<(), Error> {
+fn receive(connection: &mut RawConnection, count: u64) -> Result<(), Error> {
     for _ in 0..count {
-        if let Message::Response {
+        if let RawMessage::Response {
             outcome: Err(body), ..
         } = connection.receive()?
         {
@@ -73,14 +73,14 @@ fn receive(connection: &mut Connection, count: u64) -> Result<(), Error> {
 }
 
 /// The offset of the last entry that a node has applied.
-pub fn last_applied(connection: &mut Connection) -> Result<u64, Error> {
+pub fn last_applied(connection: &mut RawConnection) -> Result<u64, Error> {
     let info: Value = connection.call("INFO", &json!({}))?;
     let offset = info["last_applied"].as_u64();
     offset.ok_or_else(|| Error::Protocol(format!("INFO without last_applied: {info}")))
 }
 
 /// Says whether the log grows although no client writes and no timer is due.
-pub fn report_idle(connection: &mut Connection, time: Duration) -> Result<(), Error> {
+pub fn report_idle(connection: &mut RawConnection, time: Duration) -> Result<(), Error> {
     let before = last_applied(connection)?;
     std::thread::sleep(time);
     let grown = last_applied(connection)? - before;

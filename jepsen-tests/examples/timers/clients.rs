@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::harness::latencies::Latencies;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use serde_json::json;
 
 const CLIENTS: usize = 4;
@@ -32,7 +32,7 @@ pub struct Noticed(Vec<Sample>);
 
 impl Clients {
     /// Creates the clients' instances by this connection, and starts the clients.
-    pub fn start(connection: &mut Connection, addrs: &[SocketAddr]) -> Result<Self, Error> {
+    pub fn start(connection: &mut RawConnection, addrs: &[SocketAddr]) -> Result<Self, Error> {
         let definition = json!({"states": ["A", "B"], "initial": "A", "transitions": [
             {"from": "A", "event": "GO", "to": "B"}, {"from": "B", "event": "GO", "to": "A"}]});
         let machine = json!({"machine": "client", "version": 1, "definition": definition});
@@ -76,7 +76,7 @@ fn write(client: usize, addrs: &[SocketAddr], stop: &AtomicBool) -> Vec<Sample> 
     let event = json!({"instance_id": format!("client-{client}"), "event": "GO"});
     let mut samples = Vec::new();
     for addr in addrs.iter().cycle() {
-        let mut connection = Connection::connect_within(*addr, TIMEOUT);
+        let mut connection = RawConnection::connect_within(*addr, TIMEOUT);
         while let Ok(open) = &mut connection {
             if stop.load(Ordering::Relaxed) {
                 return samples;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::latencies::Latencies;
 use rstmdb_jepsen::wal::{self, PAGE_RECORDS};
 use rstmdb_jepsen::{Error, admin};
@@ -23,7 +23,7 @@ const LEADS: Duration = Duration::from_secs(4);
 
 pub fn run(timers: u64, kills: u64) -> Result<(), Error> {
     println!("{timers} timers due at the same moment, three nodes; {kills} kills of the leader");
-    let config = Config::default().with("storage.min_free_mb", "16");
+    let config = NodeConfig::default().with("storage.min_free_mb", "16");
     let mut cluster = Cluster::start(3, &config)?;
     let leader = cluster.leader()?;
     let mut connection = cluster.connect(leader)?;

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::{Error, admin};
 use serde_json::json;
 
@@ -31,12 +31,12 @@ pub fn run(timers: u64) -> Result<(), Error> {
 
 /// Bytes of memory and of a snapshot for each instance.
 fn measure(machine: &str, instances: u64) -> Result<(f64, f64), Error> {
-    let config = Config::default()
+    let config = NodeConfig::default()
         .with("storage.min_free_mb", "16")
         .with("compaction.enabled", "false");
     let mut node = Node::start(&config)?;
     let empty = node.resident_bytes()?;
-    let mut connection = Connection::connect(node.addr())?;
+    let mut connection = RawConnection::connect(node.addr())?;
     arm::define(&mut connection)?;
     let began = Instant::now();
     arm::create(&mut connection, machine, instances, DUE_MS)?;

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::rcp::wal::Record;
+use crate::rcp::wal::ReadRecord;
 
 /// One instance.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Instance {
+pub struct LoggedInstance {
     /// The machine's name and version.
     pub machine: (String, u64),
     /// Where it is.
@@ -21,16 +21,16 @@ pub struct Instance {
 
 /// All machines and instances at one offset.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Content {
+pub struct LogContent {
     /// Names and versions.
     pub machines: BTreeSet<(String, u64)>,
     /// By id.
-    pub instances: BTreeMap<String, Instance>,
+    pub instances: BTreeMap<String, LoggedInstance>,
 }
 
-impl Content {
+impl LogContent {
     /// The content after the records up to and including an offset.
-    pub fn at(offset: u64, records: &[Record]) -> Self {
+    pub fn at(offset: u64, records: &[ReadRecord]) -> Self {
         let mut content = Self::default();
         let until = records.partition_point(|record| record.offset <= offset);
         records[..until]
@@ -40,7 +40,7 @@ impl Content {
     }
 
     /// Applies one record.
-    pub fn take(&mut self, record: &Record) {
+    pub fn take(&mut self, record: &ReadRecord) {
         let text = |field| record.text(field).to_owned();
         let machine = || {
             (
@@ -53,7 +53,7 @@ impl Content {
                 self.machines.insert(machine());
             }
             "create_instance" => {
-                let instance = Instance {
+                let instance = LoggedInstance {
                     machine: machine(),
                     state: text("initial_state"),
                     ctx: record.entry["initial_ctx"].clone(),
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn records_take_effect_in_their_order_and_up_to_the_offset() {
-        let record = |offset, entry| Record { offset, entry };
+        let record = |offset, entry| ReadRecord { offset, entry };
         let records = [
             record(
                 1,
@@ -103,13 +103,13 @@ mod tests {
             record(5, json!({"type": "delete_instance", "instance_id": "a"})),
             record(6, json!({"type": "flush_all"})),
         ];
-        assert_eq!(Content::at(0, &records), Content::default());
-        let two = Content::at(3, &records);
+        assert_eq!(LogContent::at(0, &records), LogContent::default());
+        let two = LogContent::at(3, &records);
         assert_eq!(
             (two.instances["a"].state.as_str(), two.machines.len()),
             ("s", 1)
         );
-        let four = Content::at(4, &records);
+        let four = LogContent::at(4, &records);
         assert_eq!(
             (
                 four.instances["a"].last_offset,
@@ -117,7 +117,7 @@ mod tests {
             ),
             (4, &json!(1))
         );
-        assert!(Content::at(5, &records).instances.is_empty());
-        assert_eq!(Content::at(6, &records), Content::default());
+        assert!(LogContent::at(5, &records).instances.is_empty());
+        assert_eq!(LogContent::at(6, &records), LogContent::default());
     }
 }

@@ -12,10 +12,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::load::ledger::{Action, Effect, Ledger, Op, Outcome};
-use crate::load::machines::{Instance, Machine};
-use crate::rcp::wal::Record;
-use crate::rcp::watcher::Seen;
+use crate::load::ledger::{IntendedEffect, Ledger, LedgerOp, LoadAction, LoadOutcome};
+use crate::load::machines::{ModelInstance, TestMachine};
+use crate::rcp::wal::ReadRecord;
+use crate::rcp::watcher::SeenEvent;
 
 /// At most this many findings are kept.
 const VIOLATIONS_MAX: usize = 50;
@@ -24,23 +24,23 @@ const VIOLATIONS_MAX: usize = 50;
 #[derive(Debug)]
 pub struct LogAudit<'a> {
     ledgers: &'a [Ledger],
-    expected: HashMap<&'a str, &'a Effect>,
+    expected: HashMap<&'a str, &'a IntendedEffect>,
     found: HashMap<String, Vec<u64>>,
-    instances: HashMap<String, Instance>,
-    events: Vec<Seen>,
+    instances: HashMap<String, ModelInstance>,
+    events: Vec<SeenEvent>,
     last_offset: u64,
     violations: Vec<String>,
 }
 
 /// What the log says, once it is all read.
 #[derive(Debug)]
-pub struct Verdict {
+pub struct LogVerdict {
     /// Everything that is wrong; empty is good.
     pub violations: Vec<String>,
     /// Every instance as the log leaves it.
-    pub instances: HashMap<String, Instance>,
+    pub instances: HashMap<String, ModelInstance>,
     /// What every watcher from the beginning must have seen.
-    pub events: Vec<Seen>,
+    pub events: Vec<SeenEvent>,
 }
 
 impl<'a> LogAudit<'a> {
@@ -65,7 +65,7 @@ impl<'a> LogAudit<'a> {
     }
 
     /// Takes the log's next record.
-    pub fn record(&mut self, record: &Record) {
+    pub fn record(&mut self, record: &ReadRecord) {
         if record.offset < self.last_offset {
             self.violation(format!(
                 "offset {} after {}",
@@ -81,21 +81,21 @@ impl<'a> LogAudit<'a> {
         }
     }
 
-    fn created(&mut self, record: &Record) {
+    fn created(&mut self, record: &ReadRecord) {
         let ctx = &record.entry["initial_ctx"];
         let tag = ctx["op"].as_str().unwrap_or_default();
         self.expect(record, tag, |action| match action {
-            Action::Create {
+            LoadAction::Create {
                 machine,
                 ctx: asked,
             } => machine.name() == record.text("machine") && asked == ctx,
-            Action::Event { .. } => false,
+            LoadAction::Event { .. } => false,
         });
-        let Some(machine) = Machine::from_name(record.text("machine")) else {
+        let Some(machine) = TestMachine::from_name(record.text("machine")) else {
             return self.violation(format!("offset {}: unknown machine", record.offset));
         };
         let ctx = ctx.as_object().cloned().unwrap_or_default();
-        let instance = Instance::new(machine, ctx, record.offset);
+        let instance = ModelInstance::new(machine, ctx, record.offset);
         if record.text("initial_state") != instance.state {
             self.violation(format!("offset {}: wrong initial state", record.offset));
         }
@@ -105,13 +105,13 @@ impl<'a> LogAudit<'a> {
         }
     }
 
-    fn applied(&mut self, record: &Record) {
+    fn applied(&mut self, record: &ReadRecord) {
         self.events.extend(record.seen());
         self.expect(record, record.text("event_id"), |action| match action {
-            Action::Event { event, payload } => {
+            LoadAction::Event { event, payload } => {
                 *event == record.text("event") && *payload == record.entry["payload"]
             }
-            Action::Create { .. } => false,
+            LoadAction::Create { .. } => false,
         });
         if let Err(problem) = self.replay(record) {
             self.violation(format!(
@@ -122,7 +122,7 @@ impl<'a> LogAudit<'a> {
     }
 
     /// Applies an event to the model and compares.
-    fn replay(&mut self, record: &Record) -> Result<(), &'static str> {
+    fn replay(&mut self, record: &ReadRecord) -> Result<(), &'static str> {
         let id = record.text("instance_id");
         let instance = self.instances.get_mut(id).ok_or("no such instance")?;
         if instance.last_offset >= record.offset {
@@ -148,7 +148,12 @@ impl<'a> LogAudit<'a> {
         Ok(())
     }
 
-    fn expect(&mut self, record: &Record, tag: &str, is_as_asked: impl Fn(&Action) -> bool) {
+    fn expect(
+        &mut self,
+        record: &ReadRecord,
+        tag: &str,
+        is_as_asked: impl Fn(&LoadAction) -> bool,
+    ) {
         let Some(effect) = self.expected.get(tag).copied() else {
             return self.violation(format!("offset {}: no client asked for it", record.offset));
         };
@@ -167,7 +172,7 @@ impl<'a> LogAudit<'a> {
     }
 
     /// Draws the conclusions.
-    pub fn finish(mut self) -> Verdict {
+    pub fn finish(mut self) -> LogVerdict {
         for (connection, ledger) in self.ledgers.iter().enumerate() {
             for op in &ledger.ops {
                 if let Err(problem) = self.check_op(op) {
@@ -176,14 +181,14 @@ impl<'a> LogAudit<'a> {
             }
             self.check_order(connection, ledger);
         }
-        Verdict {
+        LogVerdict {
             violations: self.violations,
             instances: self.instances,
             events: self.events,
         }
     }
 
-    fn check_op(&self, op: &Op) -> Result<(), String> {
+    fn check_op(&self, op: &LedgerOp) -> Result<(), String> {
         let found: Vec<&[u64]> = op
             .effects
             .iter()
@@ -203,11 +208,13 @@ impl<'a> LogAudit<'a> {
             return Err("its instance is missing".to_owned());
         }
         match (&op.outcome, found[0]) {
-            (Outcome::Acknowledged { .. }, []) => Err("acknowledged, but missing".to_owned()),
-            (Outcome::Acknowledged { offset }, [at]) if offset != at => {
+            (LoadOutcome::Acknowledged { .. }, []) => Err("acknowledged, but missing".to_owned()),
+            (LoadOutcome::Acknowledged { offset }, [at]) if offset != at => {
                 Err(format!("acknowledged elsewhere than where it is, {at}"))
             }
-            (Outcome::Refused { .. }, [at, ..]) => Err(format!("refused, but took effect at {at}")),
+            (LoadOutcome::Refused { .. }, [at, ..]) => {
+                Err(format!("refused, but took effect at {at}"))
+            }
             _ => Ok(()),
         }
     }

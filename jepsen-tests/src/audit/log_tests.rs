@@ -4,56 +4,56 @@ use serde_json::json;
 
 use super::*;
 
-fn create(tag: &str, instance: &str) -> Effect {
-    Effect {
+fn create(tag: &str, instance: &str) -> IntendedEffect {
+    IntendedEffect {
         tag: tag.to_owned(),
         instance: Some(instance.to_owned()),
-        action: Action::Create {
-            machine: Machine::Counter,
+        action: LoadAction::Create {
+            machine: TestMachine::Counter,
             ctx: json!({"op": tag}),
         },
     }
 }
 
-fn set(tag: &str, instance: &str, n: u64) -> Effect {
-    Effect {
+fn set(tag: &str, instance: &str, n: u64) -> IntendedEffect {
+    IntendedEffect {
         tag: tag.to_owned(),
         instance: Some(instance.to_owned()),
-        action: Action::Event {
+        action: LoadAction::Event {
             event: "SET",
             payload: json!({"n": n}),
         },
     }
 }
 
-fn op(effects: Vec<Effect>, outcome: Outcome) -> Op {
-    Op {
+fn op(effects: Vec<IntendedEffect>, outcome: LoadOutcome) -> LedgerOp {
+    LedgerOp {
         attempts: 1,
         outcome,
-        ..Op::new(effects, false)
+        ..LedgerOp::new(effects, false)
     }
 }
 
-fn acknowledged(offset: u64) -> Outcome {
-    Outcome::Acknowledged { offset }
+fn acknowledged(offset: u64) -> LoadOutcome {
+    LoadOutcome::Acknowledged { offset }
 }
 
-fn refused() -> Outcome {
-    Outcome::Refused {
+fn refused() -> LoadOutcome {
+    LoadOutcome::Refused {
         code: "CONFLICT".to_owned(),
     }
 }
 
-fn created(offset: u64, tag: &str, instance: &str) -> Record {
-    Record {
+fn created(offset: u64, tag: &str, instance: &str) -> ReadRecord {
+    ReadRecord {
         offset,
         entry: json!({"type": "create_instance", "instance_id": instance, "machine": "counter",
             "version": 1, "initial_state": "on", "initial_ctx": {"op": tag}}),
     }
 }
 
-fn applied(offset: u64, tag: &str, instance: &str, n: u64) -> Record {
-    Record {
+fn applied(offset: u64, tag: &str, instance: &str, n: u64) -> ReadRecord {
+    ReadRecord {
         offset,
         entry: json!({"type": "apply_event", "instance_id": instance, "event": "SET",
             "event_id": tag, "from_state": "on", "to_state": "on", "payload": {"n": n},
@@ -61,7 +61,7 @@ fn applied(offset: u64, tag: &str, instance: &str, n: u64) -> Record {
     }
 }
 
-fn violations(ops: Vec<Op>, log: &[Record]) -> Vec<String> {
+fn violations(ops: Vec<LedgerOp>, log: &[ReadRecord]) -> Vec<String> {
     let ledgers = [Ledger {
         ops,
         violations: Vec::new(),
@@ -74,7 +74,7 @@ fn violations(ops: Vec<Op>, log: &[Record]) -> Vec<String> {
 }
 
 /// An instance, and one event with this outcome.
-fn history(outcome: Outcome) -> Vec<Op> {
+fn history(outcome: LoadOutcome) -> Vec<LedgerOp> {
     let creation = op(vec![create("c", "x")], acknowledged(1));
     vec![creation, op(vec![set("a", "x", 1)], outcome)]
 }
@@ -88,8 +88,11 @@ fn what_was_acknowledged_and_is_there_once_is_good() {
 #[test]
 fn what_was_not_answered_may_be_there_or_not() {
     let log = [created(1, "c", "x"), applied(2, "a", "x", 1)];
-    assert_eq!(violations(history(Outcome::Unanswered), &log), [""; 0]);
-    assert_eq!(violations(history(Outcome::Unanswered), &log[..1]), [""; 0]);
+    assert_eq!(violations(history(LoadOutcome::Unanswered), &log), [""; 0]);
+    assert_eq!(
+        violations(history(LoadOutcome::Unanswered), &log[..1]),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn a_second_effect_is_found_whatever_the_outcome() {
         applied(2, "a", "x", 1),
         applied(3, "a", "x", 1),
     ];
-    for outcome in [acknowledged(2), Outcome::Unanswered, refused()] {
+    for outcome in [acknowledged(2), LoadOutcome::Unanswered, refused()] {
         assert!(violations(history(outcome), &log)[0].contains("more than once"));
     }
 }
@@ -126,7 +129,7 @@ fn an_effect_of_a_refused_write_is_found() {
 #[test]
 fn a_record_nobody_asked_for_is_found() {
     let log = [created(1, "c", "x"), applied(2, "z", "x", 1)];
-    assert!(violations(history(Outcome::Unanswered), &log)[0].contains("no client asked"));
+    assert!(violations(history(LoadOutcome::Unanswered), &log)[0].contains("no client asked"));
 }
 
 #[test]
@@ -143,12 +146,12 @@ fn a_record_that_says_something_else_is_found() {
 fn a_batch_that_took_effect_in_part_is_found() {
     let ops = || {
         let creations = [("c", "x", 1), ("d", "y", 2)];
-        let mut ops: Vec<Op> = creations
+        let mut ops: Vec<LedgerOp> = creations
             .into_iter()
             .map(|(tag, id, at)| op(vec![create(tag, id)], acknowledged(at)))
             .collect();
         let pair = vec![set("a.0", "x", 1), set("a.1", "y", 1)];
-        ops.push(op(pair, Outcome::Unanswered));
+        ops.push(op(pair, LoadOutcome::Unanswered));
         ops
     };
     let mut second = applied(3, "a.1", "y", 1);

@@ -12,12 +12,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::{Value, json};
 
-use self::log::{LogAudit, Verdict};
+use self::log::{LogAudit, LogVerdict};
 use crate::Error;
 use crate::cluster::{Cluster, Converged};
 use crate::load::ledger::Ledger;
-use crate::load::machines::Instance;
-use crate::rcp::raw::{Connection, Message};
+use crate::load::machines::ModelInstance;
+use crate::rcp::raw::{RawConnection, RawMessage};
 use crate::rcp::wal;
 
 /// How many reads are sent at once.
@@ -33,7 +33,7 @@ pub struct Audit {
     /// Everything that is wrong; empty is good.
     pub violations: Vec<String>,
     /// The log's own verdict.
-    pub verdict: Verdict,
+    pub verdict: LogVerdict,
     /// Where all nodes stand.
     pub converged: Converged,
 }
@@ -77,7 +77,7 @@ fn chatter(log: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn read_log(connection: &mut Connection, ledgers: &[Ledger]) -> Result<Verdict, Error> {
+pub fn read_log(connection: &mut RawConnection, ledgers: &[Ledger]) -> Result<LogVerdict, Error> {
     let mut checker = LogAudit::new(ledgers);
     let from = wal::earliest(connection)?;
     wal::visit(connection, from, wal::PAGE_RECORDS, |record| {
@@ -90,7 +90,7 @@ pub fn read_log(connection: &mut Connection, ledgers: &[Ledger]) -> Result<Verdi
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn fingerprints(connection: &mut Connection) -> Result<Vec<(u64, u64)>, Error> {
+pub fn fingerprints(connection: &mut RawConnection) -> Result<Vec<(u64, u64)>, Error> {
     let from = wal::earliest(connection)?;
     let mut found = Vec::new();
     wal::visit(connection, from, wal::PAGE_RECORDS, |record| {
@@ -120,8 +120,8 @@ pub fn difference(leader: &[(u64, u64)], other: &[(u64, u64)]) -> Option<String>
 /// # Errors
 /// When the node does not answer.
 pub fn wrong_instances(
-    connection: &mut Connection,
-    verdict: &Verdict,
+    connection: &mut RawConnection,
+    verdict: &LogVerdict,
     consistency: &str,
 ) -> Result<Vec<String>, Error> {
     let mut wrong = Vec::new();
@@ -131,7 +131,7 @@ pub fn wrong_instances(
         let expected = verdict.instances.len();
         wrong.push(format!("{total:?} instances instead of {expected}"));
     }
-    let instances: Vec<(&String, &Instance)> = verdict.instances.iter().collect();
+    let instances: Vec<(&String, &ModelInstance)> = verdict.instances.iter().collect();
     for some in instances.chunks(READS) {
         let asked: Vec<String> = some
             .iter()
@@ -140,7 +140,7 @@ pub fn wrong_instances(
             .collect();
         connection.flush()?;
         for _ in some {
-            let Message::Response { id, outcome } = connection.receive()? else {
+            let RawMessage::Response { id, outcome } = connection.receive()? else {
                 return Err(Error::Protocol("an event without a watch".to_owned()));
             };
             let at = asked.iter().position(|asked| *asked == id);
@@ -154,7 +154,7 @@ pub fn wrong_instances(
     Ok(wrong)
 }
 
-fn is_as_expected(found: &Value, expected: &Instance) -> bool {
+fn is_as_expected(found: &Value, expected: &ModelInstance) -> bool {
     found["state"] == expected.state
         && found["ctx"] == Value::Object(expected.ctx.clone())
         && found["last_wal_offset"] == expected.last_offset
@@ -187,8 +187,8 @@ mod tests {
 
     #[test]
     fn an_instance_with_another_context_is_not_as_expected() {
-        use crate::load::machines::Machine;
-        let expected = Instance::new(Machine::Counter, serde_json::Map::new(), 7);
+        use crate::load::machines::TestMachine;
+        let expected = ModelInstance::new(TestMachine::Counter, serde_json::Map::new(), 7);
         let found = json!({"state": "on", "ctx": {}, "last_wal_offset": 7});
         assert!(is_as_expected(&found, &expected));
         for (field, value) in [

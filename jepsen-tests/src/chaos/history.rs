@@ -45,7 +45,7 @@ pub enum Workload {
 
 /// One request and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// What it is part of.
     pub workload: Workload,
     /// The client. It has one request or one pipeline at a time.
@@ -69,13 +69,13 @@ pub struct Entry {
     #[serde(deserialize_with = "rstmdb_rcp::json::plain_value")]
     pub params: Value,
     /// Its outcome, as far as known.
-    pub outcome: Outcome,
+    pub outcome: RequestOutcome,
 }
 
 /// A client's knowledge of its request's outcome.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It was done; this is the result.
     Ok(#[serde(deserialize_with = "rstmdb_rcp::json::plain_value")] Value),
     /// It was certainly not done.
@@ -93,20 +93,20 @@ pub enum Outcome {
     },
 }
 
-impl Entry {
+impl HistoryEntry {
     /// The result, where it was done.
     pub fn result(&self) -> Option<&Value> {
         match &self.outcome {
-            Outcome::Ok(result) => Some(result),
-            Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
+            RequestOutcome::Ok(result) => Some(result),
+            RequestOutcome::Refused { .. } | RequestOutcome::Unknown { .. } => None,
         }
     }
 
     /// The latest time at which it can have taken effect.
     pub fn open_until(&self) -> u64 {
         match self.outcome {
-            Outcome::Unknown { .. } => u64::MAX,
-            Outcome::Ok(_) | Outcome::Refused { .. } => self.ended,
+            RequestOutcome::Unknown { .. } => u64::MAX,
+            RequestOutcome::Ok(_) | RequestOutcome::Refused { .. } => self.ended,
         }
     }
 
@@ -127,7 +127,7 @@ pub struct Recorder {
     begun: Instant,
     began_ms: u64,
     pipelines: AtomicU64,
-    taken: Mutex<Vec<Entry>>,
+    taken: Mutex<Vec<HistoryEntry>>,
 }
 
 impl Default for Recorder {
@@ -158,7 +158,7 @@ impl Recorder {
     }
 
     /// Takes an entry.
-    pub fn take(&self, entry: Entry) {
+    pub fn take(&self, entry: HistoryEntry) {
         self.taken.lock().push(entry);
     }
 
@@ -172,7 +172,7 @@ impl Recorder {
     }
 
     /// All entries, in the order in which they were sent.
-    pub fn finish(&self) -> Vec<Entry> {
+    pub fn finish(&self) -> Vec<HistoryEntry> {
         let mut entries = std::mem::take(&mut *self.taken.lock());
         // Stable: those of a pipeline keep their order.
         entries.sort_by_key(|entry| entry.begun);
@@ -184,7 +184,7 @@ impl Recorder {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(path: &Path, entries: &[Entry]) -> Result<(), Error> {
+pub fn write(path: &Path, entries: &[HistoryEntry]) -> Result<(), Error> {
     let failed = || Error::io(path.display().to_string());
     let mut file = BufWriter::new(File::create(path).map_err(failed())?);
     for entry in entries {
@@ -199,7 +199,7 @@ pub fn write(path: &Path, entries: &[Entry]) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the file cannot be read, or a line is not an entry.
-pub fn read(path: &Path) -> Result<Vec<Entry>, Error> {
+pub fn read(path: &Path) -> Result<Vec<HistoryEntry>, Error> {
     let failed = || Error::io(path.display().to_string());
     let file = BufReader::new(File::open(path).map_err(failed())?);
     let mut entries = Vec::new();

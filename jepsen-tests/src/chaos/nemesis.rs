@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::fault::{self, Begun, Findings, Healing, Scene};
+use super::fault::{self, BegunFault, EndFault, FaultFindings, Scene};
 use super::history::Recorder;
 use super::interrupt;
 use super::nodes::Nodes;
-use super::schedule::{Kind, Planned};
+use super::schedule::{FaultKind, Planned};
 use crate::Error;
 use crate::harness::rng::Rng;
 use crate::process::node::last_lines;
@@ -31,13 +31,13 @@ pub const TAIL_LINES: usize = 5;
 
 /// A fault that began.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Span {
+pub struct NemesisSpan {
     /// When it began, in microseconds since the run began.
     pub begun: u64,
     /// When it had ended.
     pub ended: u64,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// What it was.
     pub what: String,
 }
@@ -46,36 +46,36 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Came {
     /// The faults that began.
-    pub spans: Vec<Span>,
+    pub spans: Vec<NemesisSpan>,
     /// How many faults could not begin in time, because they could affect no node.
     pub missed: usize,
     /// What nodes did that no fault explains.
     pub findings: Vec<String>,
 }
 
-struct Active {
+struct ActiveFault {
     span: usize,
-    kind: Kind,
+    kind: FaultKind,
     begun: Instant,
     until: Instant,
     holds: BTreeSet<u64>,
-    healing: Healing,
+    healing: EndFault,
 }
 
 /// The faults of one run.
-pub struct Nemesis<'a> {
+pub struct ChaosNemesis<'a> {
     recorder: &'a Recorder,
-    active: Vec<Active>,
-    spans: Vec<Span>,
+    active: Vec<ActiveFault>,
+    spans: Vec<NemesisSpan>,
     /// How many faults could not begin in time.
     missed: usize,
     /// What nodes did that no fault explains.
-    findings: Findings,
+    findings: FaultFindings,
     looked: Instant,
     is_loud: bool,
 }
 
-impl<'a> Nemesis<'a> {
+impl<'a> ChaosNemesis<'a> {
     /// A nemesis without any fault yet.
     pub fn new(recorder: &'a Recorder, is_loud: bool) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl<'a> Nemesis<'a> {
             active: Vec::new(),
             spans: Vec::new(),
             missed: 0,
-            findings: Findings::default(),
+            findings: FaultFindings::default(),
             looked: Instant::now(),
             is_loud,
         }
@@ -199,7 +199,7 @@ impl<'a> Nemesis<'a> {
         let Some(fault) = fault::begin(planned.kind, &mut scene)? else {
             return Ok(false);
         };
-        let Begun {
+        let BegunFault {
             what,
             holds,
             healing,
@@ -211,7 +211,7 @@ impl<'a> Nemesis<'a> {
                 planned.kind.name(),
             );
         }
-        self.active.push(Active {
+        self.active.push(ActiveFault {
             span: self.spans.len(),
             kind: planned.kind,
             begun: Instant::now(),
@@ -219,7 +219,7 @@ impl<'a> Nemesis<'a> {
             holds,
             healing,
         });
-        self.spans.push(Span {
+        self.spans.push(NemesisSpan {
             begun,
             ended: self.recorder.now(),
             kind: planned.kind,

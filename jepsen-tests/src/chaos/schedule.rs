@@ -26,7 +26,7 @@ use crate::harness::rng::Rng;
     clap::ValueEnum,
 )]
 #[serde(rename_all = "kebab-case")]
-pub enum Kind {
+pub enum FaultKind {
     /// SIGKILL for one node.
     KillOne,
     /// SIGKILL for a minority, the leader among them as often as not.
@@ -97,7 +97,7 @@ pub enum Kind {
     Heavy,
 }
 
-impl Kind {
+impl FaultKind {
     /// Its name on the command line.
     pub fn name(self) -> String {
         let value = clap::ValueEnum::to_possible_value(&self);
@@ -105,41 +105,41 @@ impl Kind {
     }
 
     /// Every kind.
-    pub const ALL: [Kind; 34] = [
-        Kind::KillOne,
-        Kind::KillMinority,
-        Kind::KillAll,
-        Kind::Pause,
-        Kind::Halves,
-        Kind::LeaderAlone,
-        Kind::Tethered,
-        Kind::MajorityRing,
-        Kind::OneWay,
-        Kind::Bridge,
-        Kind::AnyWays,
-        Kind::Isolated,
-        Kind::Slow,
-        Kind::Flapping,
-        Kind::Resets,
-        Kind::Narrow,
-        Kind::LargeLost,
-        Kind::ClockJump,
-        Kind::ClockDrift,
-        Kind::Transfer,
-        Kind::Members,
-        Kind::Rolling,
-        Kind::Emptied,
-        Kind::Moved,
-        Kind::Upgrade,
-        Kind::Reload,
-        Kind::PowerCut,
-        Kind::FailingCall,
-        Kind::LyingWrites,
-        Kind::FullDisk,
-        Kind::Snapshots,
-        Kind::Strangers,
-        Kind::Hoarders,
-        Kind::Heavy,
+    pub const ALL: [FaultKind; 34] = [
+        FaultKind::KillOne,
+        FaultKind::KillMinority,
+        FaultKind::KillAll,
+        FaultKind::Pause,
+        FaultKind::Halves,
+        FaultKind::LeaderAlone,
+        FaultKind::Tethered,
+        FaultKind::MajorityRing,
+        FaultKind::OneWay,
+        FaultKind::Bridge,
+        FaultKind::AnyWays,
+        FaultKind::Isolated,
+        FaultKind::Slow,
+        FaultKind::Flapping,
+        FaultKind::Resets,
+        FaultKind::Narrow,
+        FaultKind::LargeLost,
+        FaultKind::ClockJump,
+        FaultKind::ClockDrift,
+        FaultKind::Transfer,
+        FaultKind::Members,
+        FaultKind::Rolling,
+        FaultKind::Emptied,
+        FaultKind::Moved,
+        FaultKind::Upgrade,
+        FaultKind::Reload,
+        FaultKind::PowerCut,
+        FaultKind::FailingCall,
+        FaultKind::LyingWrites,
+        FaultKind::FullDisk,
+        FaultKind::Snapshots,
+        FaultKind::Strangers,
+        FaultKind::Hoarders,
+        FaultKind::Heavy,
     ];
 }
 
@@ -151,7 +151,7 @@ pub struct Planned {
     /// For how long, where it is something that lasts.
     pub lasts_ms: u64,
     /// What.
-    pub kind: Kind,
+    pub kind: FaultKind,
     /// The seed of the fault's remaining choices.
     pub seed: u64,
 }
@@ -170,16 +170,16 @@ const LASTS_MS: (u64, u64) = (500, 6_000);
 
 /// Draws faults of these kinds for a run of this length: each kind comes once before any comes again, in an
 /// order of the seed's, and some of them overlap.
-pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Planned> {
+pub fn draw(kinds: &BTreeSet<FaultKind>, length: Duration, rng: &mut Rng) -> Vec<Planned> {
     let end = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
     let end = end.saturating_sub(QUIET_AT_LAST_MS);
     let mut planned = upgrade(kinds, end, rng);
-    let kinds: Vec<Kind> = kinds
+    let kinds: Vec<FaultKind> = kinds
         .iter()
         .copied()
-        .filter(|kind| *kind != Kind::Upgrade)
+        .filter(|kind| *kind != FaultKind::Upgrade)
         .collect();
-    let mut left: Vec<Kind> = Vec::new();
+    let mut left: Vec<FaultKind> = Vec::new();
     let mut at_ms = QUIET_AT_FIRST_MS;
     while at_ms < end && !kinds.is_empty() {
         if left.is_empty() {
@@ -188,7 +188,7 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
         let kind = left.swap_remove(rng.index(left.len()));
         let least_ms = match kind {
             // Long enough for a node to notice it.
-            Kind::ClockJump => NOTICED_WITHIN.as_secs() * 1_000 + 1_000,
+            FaultKind::ClockJump => NOTICED_WITHIN.as_secs() * 1_000 + 1_000,
             _ => LASTS_MS.0,
         };
         let lasts_ms = rng.between(least_ms, LASTS_MS.1).min(end - at_ms);
@@ -211,15 +211,15 @@ pub fn draw(kinds: &BTreeSet<Kind>, length: Duration, rng: &mut Rng) -> Vec<Plan
 }
 
 /// The steps of a rolling upgrade, in its part of the run: clients are to use the new level, too.
-fn upgrade(kinds: &BTreeSet<Kind>, end: u64, rng: &mut Rng) -> Vec<Planned> {
-    if !kinds.contains(&Kind::Upgrade) {
+fn upgrade(kinds: &BTreeSet<FaultKind>, end: u64, rng: &mut Rng) -> Vec<Planned> {
+    if !kinds.contains(&FaultKind::Upgrade) {
         return Vec::new();
     }
     let span_ms = (end * UPGRADE_PERCENT / 100).saturating_sub(QUIET_AT_FIRST_MS);
     let steps = (0..UPGRADE_STEPS).map(|step| Planned {
         at_ms: QUIET_AT_FIRST_MS + 1 + span_ms * step / UPGRADE_STEPS,
         lasts_ms: rng.between(LASTS_MS.0, LASTS_MS.0 * 3),
-        kind: Kind::Upgrade,
+        kind: FaultKind::Upgrade,
         seed: rng.number(),
     });
     steps.collect()
@@ -231,21 +231,21 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_schedule_with_every_kind_and_within_its_time() {
-        let kinds = BTreeSet::from(Kind::ALL);
+        let kinds = BTreeSet::from(FaultKind::ALL);
         let length = Duration::from_secs(240);
         let draw = |seed| draw(&kinds, length, &mut Rng::new(seed));
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
         for seed in 0..50 {
             let planned = draw(seed);
-            let drawn: BTreeSet<Kind> = planned.iter().map(|planned| planned.kind).collect();
+            let drawn: BTreeSet<FaultKind> = planned.iter().map(|planned| planned.kind).collect();
             assert_eq!(drawn, kinds, "seed {seed}");
             assert!(
                 planned
                     .iter()
                     .all(|one| one.at_ms + one.lasts_ms <= 235_000)
             );
-            let jump = |planned: &&Planned| planned.kind == Kind::ClockJump;
+            let jump = |planned: &&Planned| planned.kind == FaultKind::ClockJump;
             let noticed = planned.iter().filter(jump).all(|jump| {
                 let is_last = jump.at_ms + jump.lasts_ms == 235_000;
                 is_last || Duration::from_millis(jump.lasts_ms) > NOTICED_WITHIN

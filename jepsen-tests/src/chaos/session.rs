@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use super::fault::{raise_limit, upgrade};
-use super::nemesis::Span;
+use super::nemesis::NemesisSpan;
 use super::nodes::processes::can_be_older;
 use super::report::{self, Overall};
-use super::run::{self, Done, Plan, Runner};
-use super::schedule::Kind;
+use super::run::{self, ChaosPlan, DoneRun, HowNodesRun};
+use super::schedule::FaultKind;
 use super::{check, interrupt};
 use crate::Error;
 use crate::faults::faketime::Library;
@@ -43,10 +43,10 @@ pub struct Args {
     nodes: Option<u64>,
     /// What the nodes run in.
     #[arg(long, value_enum, default_value = "processes")]
-    runner: Runner,
+    runner: HowNodesRun,
     /// Only these kinds of faults; all that this machine allows when absent.
     #[arg(long, value_delimiter = ',')]
-    faults: Option<Vec<Kind>>,
+    faults: Option<Vec<FaultKind>>,
     /// A schedule of an earlier run, instead of one by seed. Its seed is still needed for what clients do.
     #[arg(long, requires = "seed", conflicts_with = "faults")]
     schedule: Option<PathBuf>,
@@ -83,9 +83,9 @@ pub fn main(args: &Args) -> ExitCode {
         let nodes = args.nodes.unwrap_or([3, 5][runs % 2]);
         let mut kinds = kinds.clone();
         if args.faults.is_none() && !seed.is_multiple_of(UPGRADES_EVERY) {
-            kinds.remove(&Kind::Upgrade);
+            kinds.remove(&FaultKind::Upgrade);
         }
-        let mut plan = Plan::draw(seed, nodes, args.runner, args.run_time, args.rate, &kinds);
+        let mut plan = ChaosPlan::draw(seed, nodes, args.runner, args.run_time, args.rate, &kinds);
         if let Some(path) = &args.schedule {
             match read_schedule(path) {
                 Ok(schedule) => plan.schedule = schedule,
@@ -121,8 +121,8 @@ pub fn main(args: &Args) -> ExitCode {
     }
 }
 
-impl From<Span> for report::FaultSpan {
-    fn from(span: Span) -> Self {
+impl From<NemesisSpan> for report::FaultSpan {
+    fn from(span: NemesisSpan) -> Self {
         Self {
             begun_us: span.begun,
             ended_us: span.ended,
@@ -133,62 +133,63 @@ impl From<Span> for report::FaultSpan {
 }
 
 /// The kinds to draw from: the requested ones, or all that this machine allows.
-fn kinds(args: &Args) -> BTreeSet<Kind> {
+fn kinds(args: &Args) -> BTreeSet<FaultKind> {
     let descriptors = raise_limit();
     if let Some(asked) = &args.faults {
         return asked.iter().copied().collect();
     }
-    let mut kinds = BTreeSet::from(Kind::ALL);
-    let mut leave_out = |some: &[Kind], why: &str| {
+    let mut kinds = BTreeSet::from(FaultKind::ALL);
+    let mut leave_out = |some: &[FaultKind], why: &str| {
         let names: Vec<_> = some.iter().map(|kind| kind.name()).collect();
         println!("chaos: without {}: {why}", names.join(", "));
         kinds.retain(|kind| !some.contains(kind));
     };
     if let Err(why) = descriptors {
-        leave_out(&[Kind::Strangers], &why);
+        leave_out(&[FaultKind::Strangers], &why);
     }
-    if args.runner == Runner::Containers {
+    if args.runner == HowNodesRun::Containers {
         let only_processes = [
-            Kind::Halves,
-            Kind::LeaderAlone,
-            Kind::Tethered,
-            Kind::MajorityRing,
-            Kind::OneWay,
-            Kind::Bridge,
-            Kind::AnyWays,
-            Kind::Slow,
-            Kind::Flapping,
-            Kind::Resets,
-            Kind::Narrow,
-            Kind::LargeLost,
-            Kind::ClockJump,
-            Kind::ClockDrift,
-            Kind::Members,
-            Kind::Emptied,
-            Kind::Moved,
-            Kind::Upgrade,
-            Kind::Reload,
-            Kind::PowerCut,
-            Kind::FailingCall,
-            Kind::LyingWrites,
-            Kind::FullDisk,
+            FaultKind::Halves,
+            FaultKind::LeaderAlone,
+            FaultKind::Tethered,
+            FaultKind::MajorityRing,
+            FaultKind::OneWay,
+            FaultKind::Bridge,
+            FaultKind::AnyWays,
+            FaultKind::Slow,
+            FaultKind::Flapping,
+            FaultKind::Resets,
+            FaultKind::Narrow,
+            FaultKind::LargeLost,
+            FaultKind::ClockJump,
+            FaultKind::ClockDrift,
+            FaultKind::Members,
+            FaultKind::Emptied,
+            FaultKind::Moved,
+            FaultKind::Upgrade,
+            FaultKind::Reload,
+            FaultKind::PowerCut,
+            FaultKind::FailingCall,
+            FaultKind::LyingWrites,
+            FaultKind::FullDisk,
             // Containers are configured as users start them, so their limits are above what the suite sends.
-            Kind::Hoarders,
+            FaultKind::Hoarders,
         ];
         leave_out(&only_processes, "nodes in containers");
         return kinds;
     }
     if let Err(why) = can_be_older(upgrade::BEFORE) {
-        leave_out(&[Kind::Upgrade], &why);
+        leave_out(&[FaultKind::Upgrade], &why);
     }
     if let Err(error) = disk::Disk::mount_new() {
-        leave_out(&[Kind::PowerCut, Kind::FullDisk], &error.to_string());
+        let why = error.to_string();
+        leave_out(&[FaultKind::PowerCut, FaultKind::FullDisk], &why);
     }
     if let Err(why) = strace::can_trace() {
-        leave_out(&[Kind::FailingCall, Kind::LyingWrites], &why);
+        leave_out(&[FaultKind::FailingCall, FaultKind::LyingWrites], &why);
     }
     if let Err(why) = Library::find() {
-        leave_out(&[Kind::ClockJump, Kind::ClockDrift], &why);
+        leave_out(&[FaultKind::ClockJump, FaultKind::ClockDrift], &why);
     }
     kinds
 }
@@ -204,7 +205,7 @@ fn read_schedule(path: &Path) -> Result<Vec<super::schedule::Planned>, Error> {
 }
 
 /// Carries out one run and leaves its report.
-fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
+fn one(args: &Args, plan: &ChaosPlan) -> Result<Overall, Error> {
     let now = jiff::Zoned::now();
     let name = format!("{}-{}", now.strftime("%Y%m%dT%H%M%S"), plan.seed);
     let dir = args.store.join(&name);
@@ -221,7 +222,7 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     std::fs::write(dir.join(SCHEDULE), schedule).map_err(file(SCHEDULE))?;
     let begun = Instant::now();
     // An error of the suite says nothing about the nodes; it counts as inconclusive, which fails the run.
-    let done = run::carry_out(plan, &dir, args.verbose).unwrap_or_else(|error| Done {
+    let done = run::carry_out(plan, &dir, args.verbose).unwrap_or_else(|error| DoneRun {
         entries: Vec::new(),
         spans: Vec::new(),
         results: vec![check::failed("the run", &error.to_string())],
@@ -230,7 +231,7 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     for (name, text) in &done.logs {
         std::fs::write(dir.join(name), text).map_err(file(name))?;
     }
-    let report = report::Run {
+    let report = report::ReportedRun {
         name,
         seed,
         runner: runner_name(plan.runner),
@@ -265,13 +266,13 @@ fn one(args: &Args, plan: &Plan) -> Result<Overall, Error> {
     Ok(overall)
 }
 
-fn runner_name(runner: Runner) -> String {
+fn runner_name(runner: HowNodesRun) -> String {
     let name = runner.to_possible_value();
     name.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The command that repeats this plan.
-fn command(plan: &Plan, dir: &Path) -> String {
+fn command(plan: &ChaosPlan, dir: &Path) -> String {
     // The schedule depends on what this machine allows as well: where that differs, the file is the same.
     format!(
         "cargo run --release -p rstmdb-jepsen -- chaos --seed {} --nodes {} --runner {} --run-time {}s --rate {} \

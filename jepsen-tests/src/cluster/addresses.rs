@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::Error;
-use crate::process::config::Config;
+use crate::process::config::NodeConfig;
 use crate::process::ports;
 
 /// Where a node is reached.
@@ -29,7 +29,7 @@ impl Addresses {
     }
 
     /// The node's own part of its configuration.
-    pub(crate) fn configure(&self, config: &Config) -> Config {
+    pub(crate) fn configure(&self, config: &NodeConfig) -> NodeConfig {
         config
             .clone()
             .with("cluster.node_id", &self.id.to_string())

@@ -22,9 +22,9 @@ use self::addresses::Addresses;
 use crate::Error;
 use crate::harness::wait::within;
 use crate::process::cli::Cli;
-use crate::process::config::Config;
+use crate::process::config::NodeConfig;
 use crate::process::node::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT};
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 pub use agreement::{Converged, SETTLE_TIMEOUT};
 
@@ -34,12 +34,12 @@ const INFO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A cluster. Dropping it kills every node; if the test is failing, the end of each log is printed.
 #[derive(Debug)]
 pub struct Cluster {
-    config: Config,
-    members: BTreeMap<u64, Member>,
+    config: NodeConfig,
+    members: BTreeMap<u64, ClusterMember>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct ClusterMember {
     node: Node,
     peer: SocketAddr,
     bind: SocketAddr,
@@ -52,7 +52,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When one cannot be started or does not serve in time.
-    pub fn start(nodes: u64, config: &Config) -> Result<Self, Error> {
+    pub fn start(nodes: u64, config: &NodeConfig) -> Result<Self, Error> {
         let mut cluster = Self::prepare(nodes, config)?;
         let ids = cluster.ids();
         for id in &ids {
@@ -68,7 +68,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When there are no ports or no room.
-    pub fn prepare(nodes: u64, config: &Config) -> Result<Self, Error> {
+    pub fn prepare(nodes: u64, config: &NodeConfig) -> Result<Self, Error> {
         Self::prepare_behind(nodes, config, |_, bind| Ok(bind))
     }
 
@@ -79,7 +79,7 @@ impl Cluster {
     /// As [`Self::prepare`], and those of `advertise`.
     pub fn prepare_behind(
         nodes: u64,
-        config: &Config,
+        config: &NodeConfig,
         advertise: impl Fn(u64, SocketAddr) -> Result<SocketAddr, Error>,
     ) -> Result<Self, Error> {
         let place = |id| {
@@ -135,10 +135,10 @@ impl Cluster {
         self.insert(&place, &config)
     }
 
-    fn insert(&mut self, place: &Addresses, config: &Config) -> Result<(), Error> {
+    fn insert(&mut self, place: &Addresses, config: &NodeConfig) -> Result<(), Error> {
         let config = place.configure(config);
         let node = Node::prepare_as(&format!("node {}", place.id), place.rcp_port, &config)?;
-        let member = Member {
+        let member = ClusterMember {
             node,
             peer: place.peer,
             bind: place.bind,
@@ -284,7 +284,8 @@ impl Cluster {
 
     /// The nodes of the cluster that are neither stopped nor paused.
     pub fn running(&self) -> Vec<u64> {
-        let runs = |member: &Member| member.node.is_running() && !member.paused && !member.retired;
+        let runs =
+            |member: &ClusterMember| member.node.is_running() && !member.paused && !member.retired;
         let running = self.members.iter().filter(|(_, member)| runs(member));
         running.map(|(id, _)| *id).collect()
     }
@@ -302,7 +303,7 @@ impl Cluster {
         Ok(&mut self.member_mut(id)?.node)
     }
 
-    fn member_mut(&mut self, id: u64) -> Result<&mut Member, Error> {
+    fn member_mut(&mut self, id: u64) -> Result<&mut ClusterMember, Error> {
         self.members.get_mut(&id).ok_or_else(|| unknown(id))
     }
 
@@ -353,8 +354,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn connect(&self, id: u64) -> Result<Connection, Error> {
-        Connection::connect(self.addr(id)?)
+    pub fn connect(&self, id: u64) -> Result<RawConnection, Error> {
+        RawConnection::connect(self.addr(id)?)
     }
 
     /// A node's answer to INFO.

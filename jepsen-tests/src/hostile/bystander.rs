@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::Error;
-use crate::load::machines::Machine;
-use crate::process::config::Config;
+use crate::load::machines::TestMachine;
+use crate::process::config::NodeConfig;
 use crate::process::node::Node;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 /// An answer that takes longer counts as noticing.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,17 +17,17 @@ const INSTANCE: &str = "bystander";
 /// The client.
 #[derive(Debug)]
 pub struct Bystander {
-    connection: Connection,
+    connection: RawConnection,
 }
 
 /// A node with the machine `counter` and the bystander's instance.
 ///
 /// # Errors
 /// When it does not start.
-pub fn start_node(config: &Config) -> Result<Node, Error> {
+pub fn start_node(config: &NodeConfig) -> Result<Node, Error> {
     let node = Node::start(config)?;
-    let mut connection = Connection::connect(node.addr())?;
-    let definition = Machine::Counter.definition();
+    let mut connection = RawConnection::connect(node.addr())?;
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "counter", "version": 1, "definition": definition});
     connection.call("PUT_MACHINE", &put)?;
     let create = json!({"instance_id": INSTANCE, "machine": "counter", "version": 1});
@@ -41,7 +41,7 @@ impl Bystander {
     /// # Errors
     /// When it is not let in.
     pub fn of(node: &Node) -> Result<Self, Error> {
-        let connection = Connection::connect(node.addr())?;
+        let connection = RawConnection::connect(node.addr())?;
         Ok(Self { connection })
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::Error;
 use crate::harness::latencies::Latencies;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 /// How long it rests between two requests.
 const PAUSE: Duration = Duration::from_millis(4);
@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(4);
 /// # Errors
 /// When any request is refused or lost.
 pub fn measure(addr: SocketAddr, instance: &str, stop: &AtomicBool) -> Result<Latencies, Error> {
-    let mut connection = Connection::connect(addr)?;
+    let mut connection = RawConnection::connect(addr)?;
     let apply = json!({"instance_id": instance, "event": "SET", "payload": {"n": 1}});
     let mut taken = Vec::new();
     while !stop.load(Ordering::Relaxed) {

@@ -13,10 +13,10 @@ pub mod mutate;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::mutate::{End, Fate, Mutator};
+use self::mutate::{ConnectionFate, FrameFate, Mutator};
 use crate::Error;
 use crate::harness::rng::Rng;
-use crate::rcp::raw::{Connection, Message};
+use crate::rcp::raw::{RawConnection, RawMessage};
 
 /// Frames sent at once.
 const BATCH_FRAMES: usize = 16;
@@ -27,7 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The frames sent and the answers seen.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct HostileReport {
     /// Mutated frames the server has read.
     pub frames: usize,
     /// Connections they took.
@@ -42,20 +42,20 @@ pub struct Report {
 ///
 /// # Errors
 /// The first behaviour that the protocol does not allow, or a server that has ended.
-pub fn bombard(addr: SocketAddr, frames: usize, rng: Rng) -> Result<Report, Error> {
+pub fn bombard(addr: SocketAddr, frames: usize, rng: Rng) -> Result<HostileReport, Error> {
     let mut mutator = Mutator::new(rng);
-    let mut report = Report::default();
+    let mut report = HostileReport::default();
     while report.frames < frames {
-        let mut connection = Connection::connect(addr)?;
+        let mut connection = RawConnection::connect(addr)?;
         connection.set_timeout(ANSWER_TIMEOUT)?;
         report.connections += 1;
         let until = (report.frames + CONNECTION_FRAMES).min(frames);
         while report.frames < until {
-            let batch = Batch::make(&mut mutator, until - report.frames);
+            let batch = FrameBatch::make(&mut mutator, until - report.frames);
             report.frames += batch.frames;
             report.answers += batch.fate.answers.len();
             batch.send(&mut connection)?;
-            if batch.fate.end != End::Open {
+            if batch.fate.end != ConnectionFate::Open {
                 report.closed += 1;
                 break;
             }
@@ -65,22 +65,23 @@ pub fn bombard(addr: SocketAddr, frames: usize, rng: Rng) -> Result<Report, Erro
 }
 
 /// Frames of which only the last may end the connection, so that the server reads them all.
-struct Batch {
+struct FrameBatch {
     bytes: Vec<u8>,
     frames: usize,
-    fate: Fate,
+    fate: FrameFate,
 }
 
-impl Batch {
+impl FrameBatch {
     fn make(mutator: &mut Mutator, frames_max: usize) -> Self {
         let mut batch = Self {
             bytes: Vec::new(),
             frames: 0,
-            fate: Fate::default(),
+            fate: FrameFate::default(),
         };
-        while batch.fate.end == End::Open && batch.frames < frames_max.min(BATCH_FRAMES) {
+        while batch.fate.end == ConnectionFate::Open && batch.frames < frames_max.min(BATCH_FRAMES)
+        {
             let frame = mutator.frame();
-            let fate = Fate::of(&frame);
+            let fate = FrameFate::of(&frame);
             batch.fate.answers.extend(fate.answers);
             batch.fate.end = fate.end;
             batch.bytes.extend_from_slice(&frame);
@@ -89,25 +90,25 @@ impl Batch {
         batch
     }
 
-    fn send(&self, connection: &mut Connection) -> Result<(), Error> {
+    fn send(&self, connection: &mut RawConnection) -> Result<(), Error> {
         connection.send(&self.bytes)?;
         match self.fate.end {
-            End::Open => self.expect_every_answer(connection),
-            End::Waiting => {
+            ConnectionFate::Open => self.expect_every_answer(connection),
+            ConnectionFate::Waiting => {
                 // The rest of the frame is never sent.
                 connection.finish_sending()?;
                 self.expect_end(connection, false)
             }
-            End::Closed { answered } => self.expect_end(connection, answered),
+            ConnectionFate::Closed { answered } => self.expect_end(connection, answered),
         }
     }
 
-    fn expect_every_answer(&self, connection: &mut Connection) -> Result<(), Error> {
+    fn expect_every_answer(&self, connection: &mut RawConnection) -> Result<(), Error> {
         let mut expected = self.fate.answers.clone();
         while !expected.is_empty() {
             let id = match connection.receive() {
-                Ok(Message::Response { id, .. }) => id,
-                Ok(Message::Event(_) | Message::Progress(_) | Message::End(_)) => continue,
+                Ok(RawMessage::Response { id, .. }) => id,
+                Ok(RawMessage::Event(_) | RawMessage::Progress(_) | RawMessage::End(_)) => continue,
                 Err(error) => return Err(self.wrong(&format!("{error}, without {expected:?}"))),
             };
             let at = expected.iter().position(|expected| *expected == id);
@@ -117,18 +118,18 @@ impl Batch {
     }
 
     /// The server closes the connection at once. It may or may not answer earlier requests before that.
-    fn expect_end(&self, connection: &mut Connection, answered: bool) -> Result<(), Error> {
+    fn expect_end(&self, connection: &mut RawConnection, answered: bool) -> Result<(), Error> {
         let mut refusals = 0;
         loop {
             match connection.receive() {
-                Ok(Message::Response { id, outcome }) => {
+                Ok(RawMessage::Response { id, outcome }) => {
                     if id.is_empty() && outcome.is_err() {
                         refusals += 1;
                     } else if !self.fate.answers.contains(&id) {
                         return Err(self.wrong(&format!("an answer to {id:?}")));
                     }
                 }
-                Ok(Message::Event(_) | Message::Progress(_) | Message::End(_)) => {}
+                Ok(RawMessage::Event(_) | RawMessage::Progress(_) | RawMessage::End(_)) => {}
                 Err(Error::Closed) if answered && refusals == 0 => {
                     return Err(self.wrong("closed without an answer that could be framed"));
                 }

@@ -1,6 +1,6 @@
 //! Makes valid frames invalid, and says how the server must react to them.
 
-use rstmdb_rcp::frame::{self, Decoded, Flags, Limits};
+use rstmdb_rcp::frame::{self, DecodedFrame, Flags, FrameLimits};
 use rstmdb_rcp::message::RequestHead;
 use serde_json::{Map, Value, json};
 
@@ -52,16 +52,16 @@ pub struct Mutator {
 
 /// How the server must react to some bytes on a connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fate {
+pub struct FrameFate {
     /// The ids of the answers.
     pub answers: Vec<String>,
     /// What follows them.
-    pub end: End,
+    pub end: ConnectionFate,
 }
 
 /// The state of the connection afterwards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum End {
+pub enum ConnectionFate {
     /// It can be used.
     #[default]
     Open,
@@ -261,27 +261,27 @@ impl Mutator {
     }
 }
 
-impl Fate {
+impl FrameFate {
     /// What the protocol says about these bytes, sent at a frame's boundary.
     pub fn of(mut bytes: &[u8]) -> Self {
-        let mut fate = Fate::default();
+        let mut fate = FrameFate::default();
         while !bytes.is_empty() {
-            let frame = match frame::decode(bytes, &Limits::default()) {
-                Decoded::NeedMore(_) => {
-                    fate.end = End::Waiting;
+            let frame = match frame::decode(bytes, &FrameLimits::default()) {
+                DecodedFrame::NeedMore(_) => {
+                    fate.end = ConnectionFate::Waiting;
                     break;
                 }
-                Decoded::Reject(reject) => {
-                    fate.end = End::Closed {
+                DecodedFrame::Reject(reject) => {
+                    fate.end = ConnectionFate::Closed {
                         answered: reject.answerable,
                     };
                     break;
                 }
-                Decoded::Frame(frame) => frame,
+                DecodedFrame::Frame(frame) => frame,
             };
             match RequestHead::parse(frame.payload) {
                 Err(fault) if fault.closes => {
-                    fate.end = End::Closed { answered: true };
+                    fate.end = ConnectionFate::Closed { answered: true };
                     break;
                 }
                 Err(fault) => fate.answers.push(fault.id),
@@ -352,18 +352,21 @@ mod tests {
     #[test]
     fn the_fate_of_valid_and_broken_bytes_is_known() {
         let ping = framed(r#"{"type":"request","id":"7","op":"PING"}"#);
-        let answered = Fate {
+        let answered = FrameFate {
             answers: vec!["7".to_owned()],
-            end: End::Open,
+            end: ConnectionFate::Open,
         };
-        assert_eq!(Fate::of(&ping), answered);
-        assert_eq!(Fate::of(&ping[..20]).end, End::Waiting);
+        assert_eq!(FrameFate::of(&ping), answered);
+        assert_eq!(FrameFate::of(&ping[..20]).end, ConnectionFate::Waiting);
         assert_eq!(
-            Fate::of(b"GET / HTTP/1.1").end,
-            End::Closed { answered: false }
+            FrameFate::of(b"GET / HTTP/1.1").end,
+            ConnectionFate::Closed { answered: false }
         );
-        assert_eq!(Fate::of(&framed("[]")).end, End::Closed { answered: true });
-        assert_eq!(Fate::of(&framed("{}")).answers, [""]);
+        assert_eq!(
+            FrameFate::of(&framed("[]")).end,
+            ConnectionFate::Closed { answered: true }
+        );
+        assert_eq!(FrameFate::of(&framed("{}")).answers, [""]);
     }
 
     #[test]
@@ -374,11 +377,18 @@ mod tests {
         };
         let made = frames(3);
         assert_eq!(made, frames(3));
-        let ends: Vec<End> = made.iter().map(|frame| Fate::of(frame).end).collect();
-        for end in [End::Open, End::Waiting, End::Closed { answered: true }] {
+        let ends: Vec<ConnectionFate> = made.iter().map(|frame| FrameFate::of(frame).end).collect();
+        for end in [
+            ConnectionFate::Open,
+            ConnectionFate::Waiting,
+            ConnectionFate::Closed { answered: true },
+        ] {
             assert!(ends.contains(&end), "{end:?}");
         }
-        let open = ends.iter().filter(|end| **end == End::Open).count();
+        let open = ends
+            .iter()
+            .filter(|end| **end == ConnectionFate::Open)
+            .count();
         assert!(open > 1000, "only {open} of 2000 reach the operations");
     }
 }

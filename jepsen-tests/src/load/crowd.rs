@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::process::node::Node;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 /// Requests pipelined before their answers are read.
 const WINDOW: usize = 512;
@@ -16,7 +16,7 @@ const WINDOW: usize = 512;
 /// # Errors
 /// When the node refuses or is gone.
 pub fn create(node: &Node, instances: usize) -> Result<(), Error> {
-    let mut connection = Connection::connect(node.addr())?;
+    let mut connection = RawConnection::connect(node.addr())?;
     let definition = json!({
         "states": ["A", "B"], "initial": "A",
         "transitions": [
@@ -39,7 +39,7 @@ fn id(n: u64) -> String {
 
 /// Sends all requests, many in flight, and reads their answers.
 fn pipelined(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     op: &str,
     requests: impl Iterator<Item = Value>,
 ) -> Result<(), Error> {
@@ -67,7 +67,7 @@ fn pipelined(
 /// # Errors
 /// When the node refuses or is gone.
 pub fn move_about(node: &Node, instances: usize, go_on: impl Fn() -> bool) -> Result<u64, Error> {
-    let mut connection = Connection::connect(node.addr())?;
+    let mut connection = RawConnection::connect(node.addr())?;
     let mut moved = 0_u64;
     let requests = std::iter::from_fn(|| {
         moved += 1;
@@ -84,7 +84,7 @@ pub fn move_about(node: &Node, instances: usize, go_on: impl Fn() -> bool) -> Re
 ///
 /// # Errors
 /// When the node refuses or is gone.
-pub fn write_once(connection: &mut Connection, n: u64) -> Result<Duration, Error> {
+pub fn write_once(connection: &mut RawConnection, n: u64) -> Result<Duration, Error> {
     let event = json!({ "instance_id": id(n % 1000), "event": "GO" });
     let began = Instant::now();
     connection.call("APPLY_EVENT", &event)?;
@@ -96,7 +96,7 @@ pub fn write_once(connection: &mut Connection, n: u64) -> Result<Duration, Error
 /// # Errors
 /// When the node refuses or is gone.
 pub fn longest_pause(node: &Node, time: Duration) -> Result<Duration, Error> {
-    let mut connection = Connection::connect(node.addr())?;
+    let mut connection = RawConnection::connect(node.addr())?;
     let mut longest = Duration::ZERO;
     let began = Instant::now();
     for n in 0.. {

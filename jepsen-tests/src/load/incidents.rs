@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Error;
 use crate::harness::skipped::skipped;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 /// Names the file if it is at another place.
 const FILE_VARIABLE: &str = "RSTMDB_INCIDENTS";
@@ -56,7 +56,7 @@ impl Incidents {
     /// # Errors
     /// When it does not answer.
     pub fn wrong_states(&self, addr: SocketAddr, consistency: &str) -> Result<Vec<String>, Error> {
-        let mut connection = Connection::connect(addr)?;
+        let mut connection = RawConnection::connect(addr)?;
         let mut wrong = Vec::new();
         let mut count = |mut filter: Value, expected: u64| {
             filter["limit"] = json!(1);

@@ -5,50 +5,50 @@
 
 use serde_json::Value;
 
-use super::machines::Machine;
+use super::machines::TestMachine;
 
 /// Everything one connection has sent, in the order of the first attempts.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     /// The operations.
-    pub ops: Vec<Op>,
+    pub ops: Vec<LedgerOp>,
     /// The faults that were seen without the log.
     pub violations: Vec<String>,
 }
 
 /// One operation.
 #[derive(Debug, Clone)]
-pub struct Op {
+pub struct LedgerOp {
     /// More than one is an atomic batch.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<IntendedEffect>,
     /// Whether it carries an idempotency key: the tag of each effect.
     pub keyed: bool,
     /// How often it was sent.
     pub attempts: u32,
     /// Its known outcome.
-    pub outcome: Outcome,
+    pub outcome: LoadOutcome,
     /// The id that the server chose, if it had to choose.
     pub made_up_id: Option<String>,
 }
 
 /// What an operation is meant to change.
 #[derive(Debug, Clone)]
-pub struct Effect {
+pub struct IntendedEffect {
     /// Unique in the whole run.
     pub tag: String,
     /// `None` if the server chooses the id.
     pub instance: Option<String>,
     /// The change.
-    pub action: Action,
+    pub action: LoadAction,
 }
 
 /// A change.
 #[derive(Debug, Clone)]
-pub enum Action {
+pub enum LoadAction {
     /// CREATE_INSTANCE.
     Create {
         /// Of this machine.
-        machine: Machine,
+        machine: TestMachine,
         /// With this context.
         ctx: Value,
     },
@@ -63,7 +63,7 @@ pub enum Action {
 
 /// The known outcome of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoadOutcome {
     /// Sent, but no answer tells the outcome: it may have taken effect or not.
     Unanswered,
     /// It took effect here.
@@ -91,19 +91,19 @@ impl Ledger {
     pub fn unanswered(&self) -> usize {
         self.ops
             .iter()
-            .filter(|op| op.outcome == Outcome::Unanswered)
+            .filter(|op| op.outcome == LoadOutcome::Unanswered)
             .count()
     }
 }
 
-impl Op {
+impl LedgerOp {
     /// An operation that is about to be sent.
-    pub fn new(effects: Vec<Effect>, keyed: bool) -> Self {
+    pub fn new(effects: Vec<IntendedEffect>, keyed: bool) -> Self {
         Self {
             effects,
             keyed,
             attempts: 0,
-            outcome: Outcome::Unanswered,
+            outcome: LoadOutcome::Unanswered,
             made_up_id: None,
         }
     }
@@ -111,8 +111,8 @@ impl Op {
     /// Where it took effect, if it was acknowledged.
     pub fn acknowledged(&self) -> Option<u64> {
         match self.outcome {
-            Outcome::Acknowledged { offset } => Some(offset),
-            Outcome::Unanswered | Outcome::Refused { .. } => None,
+            LoadOutcome::Acknowledged { offset } => Some(offset),
+            LoadOutcome::Unanswered | LoadOutcome::Refused { .. } => None,
         }
     }
 }

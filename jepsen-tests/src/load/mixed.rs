@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::machines::Machine;
+use super::machines::TestMachine;
 use crate::Error;
 use crate::harness::rng::Rng;
-use crate::rcp::raw::{Connection, Message};
+use crate::rcp::raw::{RawConnection, RawMessage};
 
 /// Ids are used again after a deletion.
 const IDS: u64 = 60;
@@ -17,7 +17,7 @@ const FILL_WINDOW: usize = 512;
 
 /// A client, and what it may repeat.
 pub struct Mixed {
-    connection: Connection,
+    connection: RawConnection,
     rng: Rng,
     name: String,
     count: u64,
@@ -31,8 +31,8 @@ impl Mixed {
     /// # Errors
     /// When the server cannot be talked to.
     pub fn start(addr: SocketAddr, name: &str, rng: Rng) -> Result<Self, Error> {
-        let mut connection = Connection::connect(addr)?;
-        for machine in Machine::ALL {
+        let mut connection = RawConnection::connect(addr)?;
+        for machine in TestMachine::ALL {
             let params = json!({"machine": machine.name(), "version": 1,
                 "definition": machine.definition()});
             connection.call("PUT_MACHINE", &params)?;
@@ -93,7 +93,7 @@ impl Mixed {
                 self.write(op, params)
             }
             _ => {
-                let mut definition = Machine::Order.definition();
+                let mut definition = TestMachine::Order.definition();
                 definition["meta"] = json!({"n": self.count});
                 let put = json!({"machine": format!("{}-extra", self.name),
                     "version": self.count, "definition": definition});
@@ -120,7 +120,7 @@ impl Mixed {
     }
 
     fn create(&mut self) -> Value {
-        let machine = *self.rng.pick(&Machine::ALL);
+        let machine = *self.rng.pick(&TestMachine::ALL);
         let mut create = json!({"instance_id": self.id(), "machine": machine.name(), "version": 1,
             "initial_ctx": {"total_cents": 50, "n": self.count}});
         self.maybe_key(&mut create);
@@ -130,7 +130,7 @@ impl Mixed {
     fn apply(&mut self) -> Value {
         let event = match self.rng.percent(40) {
             true => "SET",
-            false => self.rng.pick(&Machine::ORDER_EVENTS),
+            false => self.rng.pick(&TestMachine::ORDER_EVENTS),
         };
         let payload = json!({"paid_cents": self.rng.below(100), "n": self.count});
         let mut apply = json!({"instance_id": self.id(), "event": event, "payload": payload});
@@ -155,7 +155,8 @@ impl Mixed {
     /// When one is refused or no answer comes.
     pub fn fill(&mut self, events: usize) -> Result<(), Error> {
         let id = format!("{}-filler", self.name);
-        let create = json!({"instance_id": id, "machine": Machine::Counter.name(), "version": 1});
+        let create =
+            json!({"instance_id": id, "machine": TestMachine::Counter.name(), "version": 1});
         // From the second call on, the instance exists already.
         self.write("CREATE_INSTANCE", create)?;
         let pad = "x".repeat(200);
@@ -170,7 +171,7 @@ impl Mixed {
             self.connection.flush()?;
             for _ in 0..window {
                 match self.connection.receive()? {
-                    Message::Response { outcome: Ok(_), .. } => {}
+                    RawMessage::Response { outcome: Ok(_), .. } => {}
                     other => return Err(Error::Protocol(format!("not applied: {other:?}"))),
                 }
             }

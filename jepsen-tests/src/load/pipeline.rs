@@ -16,11 +16,11 @@ use rstmdb_rcp::message::ErrorBody;
 use serde_json::{Value, json};
 
 use super::known_offsets::KnownOffsets;
-use super::ledger::{Action, Effect, Ledger, Op, Outcome};
-use super::machines::Machine;
+use super::ledger::{IntendedEffect, Ledger, LedgerOp, LoadAction, LoadOutcome};
+use super::machines::TestMachine;
 use crate::Error;
 use crate::harness::rng::Rng;
-use crate::rcp::raw::{Connection, Message};
+use crate::rcp::raw::{RawConnection, RawMessage};
 
 /// How long to wait before connecting to a node that is down again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(3);
@@ -29,23 +29,23 @@ const PADDING: &str = ".........................................................
 
 /// What one connection does.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct PipelinePlan {
     /// The nodes; after a lost connection it goes on with the next.
     pub addrs: Vec<SocketAddr>,
     /// The connection's number, unique in the run.
     pub connection: usize,
     /// How many requests wait for their answers.
     pub window: usize,
-    /// Instances of [`Machine::Counter`] that all connections share.
+    /// Instances of [`TestMachine::Counter`] that all connections share.
     pub counters: Vec<String>,
-    /// Instances of [`Machine::Order`] that all connections share.
+    /// Instances of [`TestMachine::Order`] that all connections share.
     pub orders: Vec<String>,
     /// The changes that all connections together know of.
     pub known: Arc<KnownOffsets>,
 }
 
 /// A request that waits for its answer.
-enum Sent {
+enum SentRequest {
     /// An attempt at this operation.
     Attempt(usize),
     /// This operation once more, although it was acknowledged.
@@ -54,18 +54,18 @@ enum Sent {
     Read { instance: String, at_least: u64 },
 }
 
-struct Load<'a> {
-    plan: &'a Plan,
+struct PipelineLoad<'a> {
+    plan: &'a PipelinePlan,
     rng: Rng,
     ledger: Ledger,
     /// Requests with a key that were sent at least once and have no answer. They are sent again.
     again: VecDeque<usize>,
-    in_flight: HashMap<String, Sent>,
+    in_flight: HashMap<String, SentRequest>,
 }
 
 /// Runs until `stop` is set and every keyed write has its answer.
-pub fn run(plan: &Plan, rng: Rng, stop: &AtomicBool) -> Ledger {
-    let mut load = Load {
+pub fn run(plan: &PipelinePlan, rng: Rng, stop: &AtomicBool) -> Ledger {
+    let mut load = PipelineLoad {
         plan,
         rng,
         ledger: Ledger::default(),
@@ -86,10 +86,10 @@ pub fn run(plan: &Plan, rng: Rng, stop: &AtomicBool) -> Ledger {
     load.ledger
 }
 
-impl Load<'_> {
+impl PipelineLoad<'_> {
     /// Works on one connection until it is lost or all is done.
     fn session(&mut self, addr: SocketAddr, stop: &AtomicBool) -> Result<(), Error> {
-        let mut connection = Connection::connect(addr)?;
+        let mut connection = RawConnection::connect(addr)?;
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             if stopping && self.again.is_empty() && self.in_flight.is_empty() {
@@ -107,7 +107,7 @@ impl Load<'_> {
     /// The connection is lost, and its answers are, too.
     fn lost(&mut self) {
         for sent in self.in_flight.drain().map(|(_, sent)| sent) {
-            if let Sent::Attempt(index) = sent
+            if let SentRequest::Attempt(index) = sent
                 && self.ledger.ops[index].keyed
             {
                 self.again.push_back(index);
@@ -116,7 +116,7 @@ impl Load<'_> {
     }
 
     /// Queues one request; `false` if there is nothing to send.
-    fn send(&mut self, connection: &mut Connection, stopping: bool) -> bool {
+    fn send(&mut self, connection: &mut RawConnection, stopping: bool) -> bool {
         if let Some(index) = self.again.pop_front() {
             self.attempt(connection, index);
             return true;
@@ -136,22 +136,23 @@ impl Load<'_> {
         true
     }
 
-    fn attempt(&mut self, connection: &mut Connection, index: usize) {
+    fn attempt(&mut self, connection: &mut RawConnection, index: usize) {
         let op = &mut self.ledger.ops[index];
         op.attempts += 1;
         let (name, params) = request(op);
         let id = connection.queue(name, &params);
-        self.in_flight.insert(id, Sent::Attempt(index));
+        self.in_flight.insert(id, SentRequest::Attempt(index));
     }
 
-    fn read(&mut self, connection: &mut Connection) {
+    fn read(&mut self, connection: &mut RawConnection) {
         let instance = self.rng.pick(&self.plan.counters).clone();
         let at_least = self.plan.known.of(&instance);
         let id = connection.queue("GET_INSTANCE", &json!({"instance_id": instance}));
-        self.in_flight.insert(id, Sent::Read { instance, at_least });
+        self.in_flight
+            .insert(id, SentRequest::Read { instance, at_least });
     }
 
-    fn repeat(&mut self, connection: &mut Connection) {
+    fn repeat(&mut self, connection: &mut RawConnection) {
         if self.ledger.ops.is_empty() {
             return;
         }
@@ -160,11 +161,11 @@ impl Load<'_> {
         if op.keyed && op.acknowledged().is_some() {
             let (name, params) = request(op);
             let id = connection.queue(name, &params);
-            self.in_flight.insert(id, Sent::Repetition(index));
+            self.in_flight.insert(id, SentRequest::Repetition(index));
         }
     }
 
-    fn new_op(&mut self) -> Op {
+    fn new_op(&mut self) -> LedgerOp {
         let tag = format!("{}-{}", self.plan.connection, self.ledger.ops.len());
         let keyed = self.rng.percent(70);
         let effects = match self.rng.below(90) {
@@ -173,54 +174,54 @@ impl Load<'_> {
             30..40 => self.pair(&tag),
             _ => vec![self.counter_event(tag)],
         };
-        Op::new(effects, keyed)
+        LedgerOp::new(effects, keyed)
     }
 
-    fn creation(&mut self, tag: String) -> Effect {
-        let machine = *self.rng.pick(&Machine::ALL);
+    fn creation(&mut self, tag: String) -> IntendedEffect {
+        let machine = *self.rng.pick(&TestMachine::ALL);
         let instance = self.rng.percent(70).then(|| format!("i-{tag}"));
         let ctx = json!({"op": tag, "total_cents": self.rng.below(100)});
-        Effect {
+        IntendedEffect {
             tag,
             instance,
-            action: Action::Create { machine, ctx },
+            action: LoadAction::Create { machine, ctx },
         }
     }
 
-    fn counter_event(&mut self, tag: String) -> Effect {
+    fn counter_event(&mut self, tag: String) -> IntendedEffect {
         // Fewer instances than requests in flight: they pipeline, within and across connections.
         let instance = self.rng.pick(&self.plan.counters).clone();
         self.set(tag, instance)
     }
 
-    fn set(&mut self, tag: String, instance: String) -> Effect {
+    fn set(&mut self, tag: String, instance: String) -> IntendedEffect {
         let payload = json!({"n": tag, "pad": PADDING});
-        Effect {
+        IntendedEffect {
             tag,
             instance: Some(instance),
-            action: Action::Event {
+            action: LoadAction::Event {
                 event: "SET",
                 payload,
             },
         }
     }
 
-    fn order_event(&mut self, tag: String) -> Effect {
-        let event = *self.rng.pick(&Machine::ORDER_EVENTS);
+    fn order_event(&mut self, tag: String) -> IntendedEffect {
+        let event = *self.rng.pick(&TestMachine::ORDER_EVENTS);
         let payload = match event {
             "PAY" => json!({"paid_cents": self.rng.below(150)}),
             _ => json!({"by": tag}),
         };
         let instance = Some(self.rng.pick(&self.plan.orders).clone());
-        Effect {
+        IntendedEffect {
             tag,
             instance,
-            action: Action::Event { event, payload },
+            action: LoadAction::Event { event, payload },
         }
     }
 
     /// A shared counter and another one: both change at one offset, or neither does.
-    fn pair(&mut self, tag: &str) -> Vec<Effect> {
+    fn pair(&mut self, tag: &str) -> Vec<IntendedEffect> {
         let first = self.rng.pick(&self.plan.counters).clone();
         let second = loop {
             let other = self.rng.pick(&self.plan.counters);
@@ -234,16 +235,18 @@ impl Load<'_> {
         ]
     }
 
-    fn take(&mut self, message: Message) -> Result<(), Error> {
-        let Message::Response { id, outcome } = message else {
+    fn take(&mut self, message: RawMessage) -> Result<(), Error> {
+        let RawMessage::Response { id, outcome } = message else {
             return Err(Error::Protocol(format!("without a watch: {message:?}")));
         };
         let stuck = [Code::NoLeader, Code::Timeout];
         let elsewhere = matches!(&outcome, Err(error) if stuck.contains(&error.code));
         match self.in_flight.remove(&id) {
-            Some(Sent::Attempt(index)) => self.answered(index, outcome),
-            Some(Sent::Repetition(index)) => self.repeated(index, outcome),
-            Some(Sent::Read { instance, at_least }) => self.was_read(&instance, at_least, outcome),
+            Some(SentRequest::Attempt(index)) => self.answered(index, outcome),
+            Some(SentRequest::Repetition(index)) => self.repeated(index, outcome),
+            Some(SentRequest::Read { instance, at_least }) => {
+                self.was_read(&instance, at_least, outcome)
+            }
             None => {
                 return Err(Error::Protocol(format!(
                     "an answer to {id:?}, which was never sent"
@@ -263,8 +266,8 @@ impl Load<'_> {
         match outcome {
             Ok(result) => {
                 let offset = offset_of(&result);
-                op.outcome = Outcome::Acknowledged { offset };
-                if let [Effect { instance: None, .. }] = op.effects.as_slice() {
+                op.outcome = LoadOutcome::Acknowledged { offset };
+                if let [IntendedEffect { instance: None, .. }] = op.effects.as_slice() {
                     op.made_up_id = result["instance_id"].as_str().map(str::to_owned);
                 }
                 let touched = op.effects.iter();
@@ -277,7 +280,7 @@ impl Load<'_> {
             // earlier attempts, because those may still be on their way to the leader.
             Err(error) if error.outcome_unknown() || op.attempts > 1 => {}
             Err(error) => {
-                op.outcome = Outcome::Refused {
+                op.outcome = LoadOutcome::Refused {
                     code: error.code.to_string(),
                 }
             }
@@ -322,12 +325,12 @@ pub fn offset_of(result: &Value) -> u64 {
     first["wal_offset"].as_u64().unwrap_or_default()
 }
 
-fn is_instance(result: &Value, op: &Op) -> bool {
+fn is_instance(result: &Value, op: &LedgerOp) -> bool {
     result["instance_id"].as_str() == op.made_up_id.as_deref()
 }
 
 /// An operation as a request.
-pub fn request(op: &Op) -> (&'static str, Value) {
+pub fn request(op: &LedgerOp) -> (&'static str, Value) {
     match op.effects.as_slice() {
         [effect] => single(effect, op.keyed),
         effects => {
@@ -341,13 +344,13 @@ pub fn request(op: &Op) -> (&'static str, Value) {
     }
 }
 
-fn single(effect: &Effect, keyed: bool) -> (&'static str, Value) {
+fn single(effect: &IntendedEffect, keyed: bool) -> (&'static str, Value) {
     let (name, mut params) = match &effect.action {
-        Action::Create { machine, ctx } => (
+        LoadAction::Create { machine, ctx } => (
             "CREATE_INSTANCE",
             json!({"machine": machine.name(), "version": 1, "initial_ctx": ctx}),
         ),
-        Action::Event { event, payload } => (
+        LoadAction::Event { event, payload } => (
             "APPLY_EVENT",
             json!({"event": event, "payload": payload, "event_id": effect.tag}),
         ),
@@ -374,15 +377,15 @@ mod tests {
 
     #[test]
     fn a_pair_is_one_atomic_batch_with_a_key_for_each_event() {
-        let effect = |tag: &str| Effect {
+        let effect = |tag: &str| IntendedEffect {
             tag: tag.to_owned(),
             instance: Some("x".to_owned()),
-            action: Action::Event {
+            action: LoadAction::Event {
                 event: "SET",
                 payload: json!({}),
             },
         };
-        let (name, params) = request(&Op::new(vec![effect("a"), effect("b")], true));
+        let (name, params) = request(&LedgerOp::new(vec![effect("a"), effect("b")], true));
         assert_eq!(name, "BATCH");
         assert_eq!(params["mode"], "atomic");
         assert_eq!(params["ops"][0]["params"]["idempotency_key"], "a");

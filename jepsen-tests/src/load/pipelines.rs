@@ -8,12 +8,12 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::json;
 
-use super::ledger::{Action, Effect, Ledger, Op, Outcome};
-use super::machines::Machine;
-use super::pipeline::{self, Plan};
+use super::ledger::{IntendedEffect, Ledger, LedgerOp, LoadAction, LoadOutcome};
+use super::machines::TestMachine;
+use super::pipeline::{self, PipelinePlan};
 use crate::Error;
 use crate::harness::rng::Rng;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 /// How many requests of one connection wait for their answers.
 const WINDOW: usize = 16;
@@ -24,12 +24,12 @@ const SHARED_INSTANCES: usize = 20;
 pub struct Pipelines {
     /// The requests of the preparation.
     pub preparation: Ledger,
-    plan: Plan,
+    plan: PipelinePlan,
 }
 
 /// Connections at work.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningPipelines {
     stop: Arc<AtomicBool>,
     connections: Vec<JoinHandle<Ledger>>,
 }
@@ -42,7 +42,7 @@ impl Pipelines {
     /// When any of it is refused.
     pub fn prepare(addrs: &[SocketAddr]) -> Result<Self, Error> {
         let addr = addrs.first().ok_or(Error::Closed)?;
-        let mut connection = Connection::connect(*addr)?;
+        let mut connection = RawConnection::connect(*addr)?;
         put_machines(&mut connection)?;
         let mut preparation = Ledger::default();
         let mut create_all = |machine| {
@@ -50,22 +50,22 @@ impl Pipelines {
                 .map(|n| create(&mut connection, &mut preparation, machine, n))
                 .collect::<Result<Vec<String>, Error>>()
         };
-        let plan = Plan {
+        let plan = PipelinePlan {
             addrs: addrs.to_vec(),
             connection: 0,
             window: WINDOW,
-            counters: create_all(Machine::Counter)?,
-            orders: create_all(Machine::Order)?,
+            counters: create_all(TestMachine::Counter)?,
+            orders: create_all(TestMachine::Order)?,
             known: Arc::default(),
         };
         Ok(Self { preparation, plan })
     }
 
     /// Starts this many connections, the first of them at the first of the nodes, the next at the next.
-    pub fn start(&self, connections: usize, rng: &mut Rng) -> Running {
+    pub fn start(&self, connections: usize, rng: &mut Rng) -> RunningPipelines {
         let stop = Arc::new(AtomicBool::new(false));
         let start_one = |connection| {
-            let mut plan = Plan {
+            let mut plan = PipelinePlan {
                 connection,
                 ..self.plan.clone()
             };
@@ -75,11 +75,11 @@ impl Pipelines {
             thread::spawn(move || pipeline::run(&plan, rng, &stop))
         };
         let connections = (0..connections).map(start_one).collect();
-        Running { stop, connections }
+        RunningPipelines { stop, connections }
     }
 }
 
-impl Running {
+impl RunningPipelines {
     /// Waits until every connection has settled its requests in flight. Returns the record of each.
     pub fn finish(self) -> Vec<Ledger> {
         self.stop.store(true, Ordering::Relaxed);
@@ -100,8 +100,8 @@ impl Running {
 ///
 /// # Errors
 /// When one is refused.
-pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
-    for machine in Machine::ALL {
+pub fn put_machines(connection: &mut RawConnection) -> Result<(), Error> {
+    for machine in TestMachine::ALL {
         let definition = machine.definition();
         let put = json!({"machine": machine.name(), "version": 1, "definition": definition});
         connection.call("PUT_MACHINE", &put)?;
@@ -110,29 +110,29 @@ pub fn put_machines(connection: &mut Connection) -> Result<(), Error> {
 }
 
 fn create(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     ledger: &mut Ledger,
-    machine: Machine,
+    machine: TestMachine,
     n: usize,
 ) -> Result<String, Error> {
     let id = format!("{}-{n}", machine.name());
-    let mut op = Op {
+    let mut op = LedgerOp {
         attempts: 1,
-        ..Op::new(vec![creation(&id, &id, machine)], true)
+        ..LedgerOp::new(vec![creation(&id, &id, machine)], true)
     };
     let (name, params) = pipeline::request(&op);
     let offset = pipeline::offset_of(&connection.call(name, &params)?);
-    op.outcome = Outcome::Acknowledged { offset };
+    op.outcome = LoadOutcome::Acknowledged { offset };
     ledger.ops.push(op);
     Ok(id)
 }
 
 /// The creation of an instance with this tag.
-pub fn creation(tag: &str, instance: &str, machine: Machine) -> Effect {
-    Effect {
+pub fn creation(tag: &str, instance: &str, machine: TestMachine) -> IntendedEffect {
+    IntendedEffect {
         tag: tag.to_owned(),
         instance: Some(instance.to_owned()),
-        action: Action::Create {
+        action: LoadAction::Create {
             machine,
             ctx: json!({"op": tag, "total_cents": 50}),
         },

@@ -11,8 +11,8 @@ use futures_util::future::join_all;
 use rstmdb_rcp::client::{Client, ClientOptions};
 use serde_json::{Value, json};
 
-use super::ledger::{Action, Effect, Ledger, Op, Outcome};
-use super::machines::Machine;
+use super::ledger::{IntendedEffect, Ledger, LedgerOp, LoadAction, LoadOutcome};
+use super::machines::TestMachine;
 use super::pipeline;
 use super::pipelines::creation;
 use crate::Error;
@@ -26,25 +26,25 @@ const SUCCESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// Writers at work.
 #[derive(Debug)]
 pub struct Steady {
-    shared: Arc<Shared>,
+    shared: Arc<SteadyShared>,
     thread: JoinHandle<Result<Vec<Ledger>, Error>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SteadyShared {
     stop: AtomicBool,
-    done: Mutex<Done>,
+    done: Mutex<DoneCalls>,
 }
 
 #[derive(Debug, Default)]
-struct Done {
-    calls: Vec<Call>,
+struct DoneCalls {
+    calls: Vec<SteadyCall>,
     errors: Vec<String>,
 }
 
 /// A write that succeeded.
 #[derive(Debug, Clone, Copy)]
-pub struct Call {
+pub struct SteadyCall {
     /// When the application asked for it.
     pub begun: Instant,
     /// When it got the answer.
@@ -53,11 +53,11 @@ pub struct Call {
 
 /// The record of the writers.
 #[derive(Debug)]
-pub struct Written {
+pub struct SteadyWrites {
     /// What each of them wrote.
     pub ledgers: Vec<Ledger>,
     /// Every write that succeeded, in the order of success.
-    pub calls: Vec<Call>,
+    pub calls: Vec<SteadyCall>,
     /// Every call that failed.
     pub errors: Vec<String>,
 }
@@ -66,7 +66,7 @@ impl Steady {
     /// Starts this many writers, which share one client for each of the nodes. The machines of the model
     /// must be there.
     pub fn start(addrs: &[SocketAddr], writers: usize) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SteadyShared::default());
         let (addrs, own) = (addrs.to_vec(), Arc::clone(&shared));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -102,12 +102,12 @@ impl Steady {
     ///
     /// # Errors
     /// When no client could connect at the beginning.
-    pub fn finish(self) -> Result<Written, Error> {
+    pub fn finish(self) -> Result<SteadyWrites, Error> {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
         let ledgers = ended.map_err(|_| Error::Protocol("the writers panicked".to_owned()))??;
         let done = std::mem::take(&mut *self.shared.done());
-        Ok(Written {
+        Ok(SteadyWrites {
             ledgers,
             calls: done.calls,
             errors: done.errors,
@@ -115,16 +115,16 @@ impl Steady {
     }
 }
 
-impl Shared {
-    fn done(&self) -> std::sync::MutexGuard<'_, Done> {
+impl SteadyShared {
+    fn done(&self) -> std::sync::MutexGuard<'_, DoneCalls> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Written {
+impl SteadyWrites {
     /// How many writes were in flight at this moment, and succeeded later.
     pub fn across(&self, moment: Instant) -> usize {
-        let across = |call: &&Call| call.begun < moment && call.ended > moment;
+        let across = |call: &&SteadyCall| call.begun < moment && call.ended > moment;
         self.calls.iter().filter(across).count()
     }
 
@@ -147,7 +147,7 @@ impl Written {
 async fn write_all(
     addrs: &[SocketAddr],
     writers: usize,
-    shared: &Arc<Shared>,
+    shared: &Arc<SteadyShared>,
 ) -> Result<Vec<Ledger>, Error> {
     let mut clients = Vec::new();
     for first in 0..addrs.len().min(writers) {
@@ -164,21 +164,21 @@ async fn write_all(
 }
 
 /// One writer with an instance of its own.
-async fn write(client: &Client, writer: usize, shared: &Shared) -> Ledger {
+async fn write(client: &Client, writer: usize, shared: &SteadyShared) -> Ledger {
     let mut ledger = Ledger::default();
     let instance = format!("steady-{writer}");
     let tag = format!("{instance}-created");
-    let mut next = creation(&tag, &instance, Machine::Counter);
+    let mut next = creation(&tag, &instance, TestMachine::Counter);
     while !shared.stop.load(Ordering::Relaxed) {
-        let mut op = Op {
+        let mut op = LedgerOp {
             attempts: 1,
-            ..Op::new(vec![next], true)
+            ..LedgerOp::new(vec![next], true)
         };
         op.outcome = call(client, &op, shared).await;
         ledger.ops.push(op);
         let tag = format!("{instance}-{}", ledger.ops.len());
-        next = Effect {
-            action: Action::Event {
+        next = IntendedEffect {
+            action: LoadAction::Event {
                 event: "SET",
                 payload: json!({"n": tag}),
             },
@@ -190,7 +190,7 @@ async fn write(client: &Client, writer: usize, shared: &Shared) -> Ledger {
     ledger
 }
 
-async fn call(client: &Client, op: &Op, shared: &Shared) -> Outcome {
+async fn call(client: &Client, op: &LedgerOp, shared: &SteadyShared) -> LoadOutcome {
     let (name, params) = pipeline::request(op);
     let begun = Instant::now();
     let answer = client.call::<Value, Value>(name, &params).await;
@@ -198,9 +198,9 @@ async fn call(client: &Client, op: &Op, shared: &Shared) -> Outcome {
     let mut done = shared.done();
     match answer {
         Ok(response) => {
-            done.calls.push(Call { begun, ended });
+            done.calls.push(SteadyCall { begun, ended });
             let offset = pipeline::offset_of(&response.result);
-            Outcome::Acknowledged { offset }
+            LoadOutcome::Acknowledged { offset }
         }
         Err(error) => {
             let took = ended - begun;
@@ -208,7 +208,7 @@ async fn call(client: &Client, op: &Op, shared: &Shared) -> Outcome {
                 "{params} at {} after {took:?}: {error}",
                 client.address()
             ));
-            Outcome::Unanswered
+            LoadOutcome::Unanswered
         }
     }
 }
@@ -217,14 +217,14 @@ async fn call(client: &Client, op: &Op, shared: &Shared) -> Outcome {
 mod tests {
     use super::*;
 
-    fn written(millis: &[(u64, u64)]) -> (Instant, Written) {
+    fn written(millis: &[(u64, u64)]) -> (Instant, SteadyWrites) {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let calls = millis.iter().map(|(begun, ended)| Call {
+        let calls = millis.iter().map(|(begun, ended)| SteadyCall {
             begun: at(*begun),
             ended: at(*ended),
         });
-        let written = Written {
+        let written = SteadyWrites {
             ledgers: Vec::new(),
             calls: calls.collect(),
             errors: Vec::new(),

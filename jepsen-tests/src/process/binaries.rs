@@ -52,7 +52,7 @@ pub fn example(name: &str) -> Result<PathBuf, Error> {
     let folder = dir()?.join("examples");
     let built = BUILT.get_or_init(|| match given_dir() {
         Some(_) => Ok(()),
-        None => Place::of_this_test()?.build_examples(),
+        None => BuildFolder::of_this_test()?.build_examples(),
     });
     built.clone().map_err(Error::Binaries)?;
     at(folder.join(name))
@@ -95,7 +95,7 @@ fn prepare() -> Result<PathBuf, String> {
     if let Some(dir) = given_dir() {
         return Ok(dir);
     }
-    let place = Place::of_this_test()?;
+    let place = BuildFolder::of_this_test()?;
     place.build()?;
     Ok(place.profile_dir)
 }
@@ -106,13 +106,13 @@ fn given_dir() -> Option<PathBuf> {
 }
 
 /// Where cargo puts what it builds for the running test.
-struct Place {
+struct BuildFolder {
     profile_dir: PathBuf,
     target_dir: PathBuf,
     profile: String,
 }
 
-impl Place {
+impl BuildFolder {
     /// A test is `TARGET/PROFILE/deps/name-hash`. An example is in a folder of its own, too. A program is in
     /// its profile's folder.
     fn of_this_test() -> Result<Self, String> {

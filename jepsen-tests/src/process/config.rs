@@ -5,11 +5,11 @@ use std::fmt::Write;
 
 /// Keys and their values, as they stand in the file.
 #[derive(Debug, Clone, Default)]
-pub struct Config {
+pub struct NodeConfig {
     values: BTreeMap<String, String>,
 }
 
-impl Config {
+impl NodeConfig {
     /// What every node under test has, whatever else a test sets: small files, so that a test crosses
     /// their boundaries, and a log without colours.
     pub fn for_tests() -> Self {
@@ -51,10 +51,10 @@ impl Config {
     }
 }
 
-/// The text of a file, as [`Config::to_yaml`] writes it, with another value of a key.
+/// The text of a file, as [`NodeConfig::to_yaml`] writes it, with another value of a key.
 pub fn with_key(text: &str, key: &str, value: &str) -> String {
     let (section, name) = key.split_once('.').unwrap_or(("", key));
-    let mut config = Config::default();
+    let mut config = NodeConfig::default();
     let mut current = "";
     for line in text.lines() {
         match line
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_key_of_a_written_file_is_replaced_or_added() {
-        let config = Config::default()
+        let config = NodeConfig::default()
             .with("storage.data_dir", "/d")
             .with("network.bind_addr", "\"a: b\"");
         let text = config.to_yaml();
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn keys_are_grouped_by_section() {
-        let config = Config::default()
+        let config = NodeConfig::default()
             .with("storage.data_dir", "/d")
             .with("network.bind_addr", "127.0.0.1:1")
             .with("storage.min_free_mb", "1");

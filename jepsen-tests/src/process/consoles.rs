@@ -11,7 +11,7 @@
 
 /// A command and the output it must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct ConsoleStep {
     /// Where it stands, counted from 1.
     pub line: usize,
     /// Without the prompt, in one line.
@@ -21,8 +21,8 @@ pub struct Step {
 }
 
 /// Every step of every block, in order.
-pub fn steps(document: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
+pub fn steps(document: &str) -> Vec<ConsoleStep> {
+    let mut steps: Vec<ConsoleStep> = Vec::new();
     let mut inside = false;
     let mut continues = false;
     for (at, line) in document.lines().enumerate() {
@@ -31,7 +31,7 @@ pub fn steps(document: &str) -> Vec<Step> {
             continues = false;
         } else if inside && let Some(command) = line.strip_prefix("$ ") {
             continues = command.ends_with('\\');
-            steps.push(Step {
+            steps.push(ConsoleStep {
                 line: at + 1,
                 command: command.trim_end_matches('\\').trim_end().to_owned(),
                 output: Vec::new(),

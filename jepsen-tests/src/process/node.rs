@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::config::{self, Config};
+use super::config::{self, NodeConfig};
 use super::{binaries, ports};
 use crate::Error;
 use crate::rcp::raw;
@@ -43,7 +43,7 @@ impl Node {
     ///
     /// # Errors
     /// When there is no binary, no port or no room.
-    pub fn spawn(config: &Config) -> Result<Self, Error> {
+    pub fn spawn(config: &NodeConfig) -> Result<Self, Error> {
         let mut node = Self::prepare(config)?;
         node.launch()?;
         Ok(node)
@@ -53,7 +53,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Self::spawn`], and when it does not serve in time.
-    pub fn start(config: &Config) -> Result<Self, Error> {
+    pub fn start(config: &NodeConfig) -> Result<Self, Error> {
         let mut node = Self::spawn(config)?;
         node.wait_ready()?;
         Ok(node)
@@ -63,7 +63,7 @@ impl Node {
     ///
     /// # Errors
     /// When there is no port or no room.
-    pub fn prepare(config: &Config) -> Result<Self, Error> {
+    pub fn prepare(config: &NodeConfig) -> Result<Self, Error> {
         Self::prepare_as("the node", ports::free()?, config)
     }
 
@@ -71,7 +71,7 @@ impl Node {
     ///
     /// # Errors
     /// As [`Self::prepare`].
-    pub fn prepare_as(name: &str, rcp_port: u16, config: &Config) -> Result<Self, Error> {
+    pub fn prepare_as(name: &str, rcp_port: u16, config: &NodeConfig) -> Result<Self, Error> {
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
         let mut node = Self {
             name: name.to_owned(),
@@ -88,7 +88,7 @@ impl Node {
     ///
     /// # Errors
     /// When the configuration cannot be written.
-    pub fn reconfigure(&mut self, rcp_port: u16, config: &Config) -> Result<(), Error> {
+    pub fn reconfigure(&mut self, rcp_port: u16, config: &NodeConfig) -> Result<(), Error> {
         self.rcp_port = rcp_port;
         let config = config
             .clone()
@@ -196,7 +196,7 @@ impl Node {
     }
 
     fn probe(&self) -> Result<(), Error> {
-        let mut connection = raw::Connection::connect(self.addr())?;
+        let mut connection = raw::RawConnection::connect(self.addr())?;
         connection.call("PING", &json!({}))?;
         connection.call("LIST_MACHINES", &json!({"limit": 1}))?;
         Ok(())

@@ -12,7 +12,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What it left behind.
 #[derive(Debug)]
-pub struct Ended {
+pub struct EndedProgram {
     /// How it ended.
     pub status: ExitStatus,
     /// Standard output.
@@ -21,7 +21,7 @@ pub struct Ended {
     pub err: String,
 }
 
-impl Ended {
+impl EndedProgram {
     /// All it wrote.
     pub fn everything(&self) -> String {
         format!("{}{}", self.out, self.err)
@@ -43,7 +43,7 @@ impl Ended {
 ///
 /// # Errors
 /// When it cannot be run, or is still running after [`END_TIMEOUT`]; it is killed then.
-pub fn run(command: &mut Command) -> Result<Ended, Error> {
+pub fn run(command: &mut Command) -> Result<EndedProgram, Error> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -61,7 +61,7 @@ pub fn run(command: &mut Command) -> Result<Ended, Error> {
     if !ended {
         return Err(Error::StillRunning(err));
     }
-    Ok(Ended {
+    Ok(EndedProgram {
         status: output.status,
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err,

@@ -15,14 +15,14 @@ use crate::Error;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub struct AccessToken {
     /// What clients show.
     pub secret: String,
     /// What the nodes know.
     hash: String,
 }
 
-impl Token {
+impl AccessToken {
     fn of(secret: String) -> Result<Self, Error> {
         let hashed = Command::new(binaries::cli()?)
             .args(["hash-token", &secret])
@@ -43,26 +43,26 @@ impl Token {
 
 /// The tokens of a run. Clones are the same; there are none by default.
 #[derive(Debug, Clone, Default)]
-pub struct Tokens {
-    held: Option<Arc<Mutex<Held>>>,
+pub struct RunTokens {
+    held: Option<Arc<Mutex<TokensHeld>>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct TokensHeld {
     file: PathBuf,
-    present: Token,
+    present: AccessToken,
     given: u64,
     refused: Vec<String>,
 }
 
-impl Tokens {
+impl RunTokens {
     /// The first token, in a file of this folder.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn begin(folder: &Path) -> Result<Self, Error> {
-        let present = Token::of("chaos-0".to_owned())?;
-        let held = Held {
+        let present = AccessToken::of("chaos-0".to_owned())?;
+        let held = TokensHeld {
             file: folder.join("tokens"),
             present: present.clone(),
             given: 0,
@@ -81,12 +81,12 @@ impl Tokens {
     }
 
     /// The token that clients show now.
-    pub fn present(&self) -> Option<Token> {
+    pub fn present(&self) -> Option<AccessToken> {
         Some(self.held.as_ref()?.lock().present.clone())
     }
 
     /// The token that the client of this number shows: every second one has one.
-    pub fn of_client(&self, number: u32) -> Option<Token> {
+    pub fn of_client(&self, number: u32) -> Option<AccessToken> {
         self.present().filter(|_| number.is_multiple_of(2))
     }
 
@@ -94,7 +94,7 @@ impl Tokens {
     ///
     /// # Errors
     /// When its hash cannot be computed.
-    pub fn draw(&self) -> Result<Option<Token>, Error> {
+    pub fn draw(&self) -> Result<Option<AccessToken>, Error> {
         let Some(held) = &self.held else {
             return Ok(None);
         };
@@ -103,14 +103,14 @@ impl Tokens {
             held.given += 1;
             held.given
         };
-        Token::of(format!("chaos-{number}")).map(Some)
+        AccessToken::of(format!("chaos-{number}")).map(Some)
     }
 
     /// From now on, nodes that read the file take these tokens and no others.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn accept(&self, tokens: &[&Token]) -> Result<(), Error> {
+    pub fn accept(&self, tokens: &[&AccessToken]) -> Result<(), Error> {
         let Some(file) = self.file() else {
             return Ok(());
         };
@@ -122,14 +122,14 @@ impl Tokens {
     }
 
     /// From now on, clients show this token.
-    pub fn switch(&self, to: Token) {
+    pub fn switch(&self, to: AccessToken) {
         if let Some(held) = &self.held {
             held.lock().present = to;
         }
     }
 
     /// A node has refused a token. It must not, if clients still show that one.
-    pub fn was_refused(&self, node: u64, token: &Token) {
+    pub fn was_refused(&self, node: u64, token: &AccessToken) {
         if let Some(held) = &self.held {
             let mut held = held.lock();
             if held.present == *token {

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rstmdb_rcp::frame::{self, Flags, Limits};
+use rstmdb_rcp::frame::{self, Flags, FrameLimits};
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::wire::Decoder;
 use rstmdb_rcp::{PROTOCOL_VERSION, WireMode};
@@ -20,7 +20,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct RawConnection {
     stream: TcpStream,
     decoder: Decoder,
     incoming: BytesMut,
@@ -30,7 +30,7 @@ pub struct Connection {
 
 /// A message from the server.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Message {
+pub enum RawMessage {
     /// The answer to a request.
     Response {
         /// The request's id.
@@ -46,7 +46,7 @@ pub enum Message {
     End(Value),
 }
 
-impl Connection {
+impl RawConnection {
     /// Opens the socket and sends nothing.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Connection {
             .map_err(failed())?;
         Ok(Self {
             stream,
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
             id_next: 0,
@@ -198,7 +198,7 @@ impl Connection {
     ///
     /// # Errors
     /// [`Error::Closed`] at the end, [`Error::Silent`] after the timeout.
-    pub fn receive(&mut self) -> Result<Message, Error> {
+    pub fn receive(&mut self) -> Result<RawMessage, Error> {
         loop {
             if let Some(message) = self.buffered()? {
                 return Ok(message);
@@ -211,7 +211,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the bytes read are not RCP.
-    pub fn buffered(&mut self) -> Result<Option<Message>, Error> {
+    pub fn buffered(&mut self) -> Result<Option<RawMessage>, Error> {
         let message = self.decoder.take(&mut self.incoming);
         match message.map_err(|reject| Error::Protocol(reject.to_string()))? {
             None => Ok(None),
@@ -228,7 +228,7 @@ impl Connection {
         let mut refusals = Vec::new();
         loop {
             match self.receive() {
-                Ok(Message::Response {
+                Ok(RawMessage::Response {
                     id,
                     outcome: Err(body),
                 }) => {
@@ -268,30 +268,30 @@ impl Connection {
         loop {
             match self.receive()? {
                 // An empty id: the server refuses the connection as a whole.
-                Message::Response { id, outcome } if id == sent || id.is_empty() => {
+                RawMessage::Response { id, outcome } if id == sent || id.is_empty() => {
                     return outcome.map_err(|body| Error::refused(op, body));
                 }
-                Message::Response { .. }
-                | Message::Event(_)
-                | Message::Progress(_)
-                | Message::End(_) => {}
+                RawMessage::Response { .. }
+                | RawMessage::Event(_)
+                | RawMessage::Progress(_)
+                | RawMessage::End(_) => {}
             }
         }
     }
 }
 
-impl Message {
+impl RawMessage {
     /// The id and the code of an error response.
     pub fn id_and_code(&self) -> Option<(&str, &str)> {
         match self {
-            Message::Response {
+            RawMessage::Response {
                 id,
                 outcome: Err(body),
             } => Some((id, body.code.as_str())),
-            Message::Response { .. }
-            | Message::Event(_)
-            | Message::Progress(_)
-            | Message::End(_) => None,
+            RawMessage::Response { .. }
+            | RawMessage::Event(_)
+            | RawMessage::Progress(_)
+            | RawMessage::End(_) => None,
         }
     }
 }
@@ -331,7 +331,7 @@ pub fn header(magic: [u8; 4], version: u16, flags: u16, payload_bytes: u32, crc:
     out
 }
 
-fn parse(payload: &[u8]) -> Result<Message, Error> {
+fn parse(payload: &[u8]) -> Result<RawMessage, Error> {
     let wrong = |problem: &str| {
         let shown = String::from_utf8_lossy(&payload[..payload.len().min(200)]).into_owned();
         Error::Protocol(format!("{problem}: {shown}"))
@@ -339,9 +339,9 @@ fn parse(payload: &[u8]) -> Result<Message, Error> {
     let mut value: Value =
         rstmdb_rcp::json::value_of_bytes(payload).map_err(|error| wrong(&error.to_string()))?;
     match value["type"].as_str() {
-        Some("event") => return Ok(Message::Event(value)),
-        Some("progress") => return Ok(Message::Progress(value)),
-        Some("end") => return Ok(Message::End(value)),
+        Some("event") => return Ok(RawMessage::Event(value)),
+        Some("progress") => return Ok(RawMessage::Progress(value)),
+        Some("end") => return Ok(RawMessage::End(value)),
         Some("response") => {}
         _ => return Err(wrong("a message of no known type")),
     }
@@ -361,7 +361,7 @@ fn parse(payload: &[u8]) -> Result<Message, Error> {
         }
         _ => return Err(wrong("a response without a status")),
     };
-    Ok(Message::Response { id, outcome })
+    Ok(RawMessage::Response { id, outcome })
 }
 
 #[cfg(test)]
@@ -379,7 +379,7 @@ mod tests {
         let ok = parse(br#"{"type":"response","id":"1","status":"ok","result":{"a":1}}"#).unwrap();
         assert_eq!(
             ok,
-            Message::Response {
+            RawMessage::Response {
                 id: "1".to_owned(),
                 outcome: Ok(json!({"a": 1}))
             }
@@ -387,7 +387,7 @@ mod tests {
         let refused = parse(
             br#"{"type":"response","id":"1","status":"error","error":{"code":"CONFLICT","message":"m","retryable":false}}"#,
         );
-        let Message::Response {
+        let RawMessage::Response {
             outcome: Err(body), ..
         } = refused.unwrap()
         else {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::raw::Connection;
-use super::watcher::Seen;
+use super::raw::RawConnection;
+use super::watcher::SeenEvent;
 use crate::Error;
 
 /// The longest page there is.
@@ -11,14 +11,14 @@ pub const PAGE_RECORDS: u64 = 1000;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct ReadRecord {
     /// Its place in the log.
     pub offset: u64,
     /// What it says; in `meta`, what was said about it.
     pub entry: Value,
 }
 
-impl Record {
+impl ReadRecord {
     /// The entry's type.
     pub fn kind(&self) -> &str {
         self.entry["type"].as_str().unwrap_or_default()
@@ -37,15 +37,15 @@ impl Record {
     }
 
     /// The event that a watcher must have seen; `None` if the record is not an event.
-    pub fn seen(&self) -> Option<Seen> {
-        (self.kind() == "apply_event").then(|| Seen::new(self.offset, &self.entry))
+    pub fn seen(&self) -> Option<SeenEvent> {
+        (self.kind() == "apply_event").then(|| SeenEvent::new(self.offset, &self.entry))
     }
 
     /// What a watcher that includes creations and deletions must have seen; `None` if the record is neither of them nor
     /// an event.
     ///
     /// It is compared with what was said about the write as well.
-    pub fn seen_or_lived(&self) -> Option<Seen> {
+    pub fn seen_or_lived(&self) -> Option<SeenEvent> {
         let entry = &self.entry;
         let lived = match self.kind() {
             "create_instance" => json!({
@@ -56,10 +56,10 @@ impl Record {
                 "instance_id": entry["instance_id"], "from_state": entry["from_state"],
                 "meta": entry["meta"],
             }),
-            "apply_event" => return Some(Seen::with_meta(self.offset, entry)),
+            "apply_event" => return Some(SeenEvent::with_meta(self.offset, entry)),
             _ => return None,
         };
-        Some(Seen::with_meta(self.offset, &lived))
+        Some(SeenEvent::with_meta(self.offset, &lived))
     }
 }
 
@@ -68,10 +68,10 @@ impl Record {
 /// # Errors
 /// When the server refuses a page, or pages do not advance.
 pub fn visit(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     from: u64,
     page_records: u64,
-    mut visitor: impl FnMut(Record),
+    mut visitor: impl FnMut(ReadRecord),
 ) -> Result<(), Error> {
     let mut next = from;
     loop {
@@ -95,7 +95,7 @@ pub fn visit(
             if !record["meta"].is_null() {
                 entry["meta"] = record["meta"].take();
             }
-            visitor(Record { offset, entry });
+            visitor(ReadRecord { offset, entry });
         }
         // A page may be empty and yet not be the last. It then says where to continue.
         if is_last && after <= next {
@@ -109,7 +109,7 @@ pub fn visit(
 ///
 /// # Errors
 /// As [`visit`].
-pub fn read_all(connection: &mut Connection) -> Result<Vec<Record>, Error> {
+pub fn read_all(connection: &mut RawConnection) -> Result<Vec<ReadRecord>, Error> {
     let mut records = Vec::new();
     let from = earliest(connection)?;
     visit(connection, from, PAGE_RECORDS, |record| {
@@ -122,7 +122,7 @@ pub fn read_all(connection: &mut Connection) -> Result<Vec<Record>, Error> {
 ///
 /// # Errors
 /// When INFO is refused.
-pub fn earliest(connection: &mut Connection) -> Result<u64, Error> {
+pub fn earliest(connection: &mut RawConnection) -> Result<u64, Error> {
     let info = connection.call("INFO", &json!({}))?;
     Ok(info["earliest_offset"].as_u64().unwrap_or_default())
 }

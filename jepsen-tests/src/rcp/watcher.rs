@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::raw::{Connection, Message};
+use super::raw::{RawConnection, RawMessage};
 use crate::Error;
 
 /// How long a read waits before the watcher checks again whether it has reached the end.
@@ -20,13 +20,13 @@ const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An event, reduced to its offset and a fingerprint of everything it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct SeenEvent {
     /// Where it stands in the log.
     pub offset: u64,
     fingerprint: u64,
 }
 
-impl Seen {
+impl SeenEvent {
     /// Of an event of a watch, or of an `apply_event` of the log: they name their fields alike.
     pub fn new(offset: u64, event: &Value) -> Self {
         Self::of(offset, event, &[])
@@ -67,19 +67,19 @@ impl Seen {
 
 /// The record of a watcher.
 #[derive(Debug, Default)]
-pub struct Observed {
+pub struct WatcherRecord {
     /// Every event, in the order it came.
-    pub seen: Vec<Seen>,
+    pub seen: Vec<SeenEvent>,
     /// How many connections it took.
     pub connections: u32,
     /// The last offset up to which a server reported progress.
     looked_at: u64,
 }
 
-impl Observed {
+impl WatcherRecord {
     /// The offset to continue from, and how many events at that offset were seen. It is the one after the last notice
     /// of progress, or that of the last event, because more events may share that offset.
-    fn resume(&self) -> Position {
+    fn resume(&self) -> WatcherPosition {
         let (last, count) = position(&self.seen);
         if self.looked_at < last || self.looked_at == 0 {
             (last, count)
@@ -98,8 +98,8 @@ impl Observed {
             )));
         }
         self.seen.push(match includes_meta {
-            true => Seen::with_meta(offset, event),
-            false => Seen::new(offset, event),
+            true => SeenEvent::with_meta(offset, event),
+            false => SeenEvent::new(offset, event),
         });
         Ok(())
     }
@@ -107,14 +107,14 @@ impl Observed {
 
 /// How far a watcher has come: the last offset, and how many events at that offset, since those of one
 /// atomic batch share their offset.
-pub type Position = (u64, usize);
+pub type WatcherPosition = (u64, usize);
 
 /// Where these events end.
-pub fn position(seen: &[Seen]) -> Position {
+pub fn position(seen: &[SeenEvent]) -> WatcherPosition {
     let Some(last) = seen.last() else {
         return (0, 0);
     };
-    let at_last = |seen: &&Seen| seen.offset == last.offset;
+    let at_last = |seen: &&SeenEvent| seen.offset == last.offset;
     (last.offset, seen.iter().rev().take_while(at_last).count())
 }
 
@@ -123,25 +123,28 @@ pub fn position(seen: &[Seen]) -> Position {
 ///
 /// # Errors
 /// When the server refuses to resume, or sends what is not RCP.
-pub fn watch_until(addrs: &[SocketAddr], end: &OnceLock<Position>) -> Result<Observed, Error> {
+pub fn watch_until(
+    addrs: &[SocketAddr],
+    end: &OnceLock<WatcherPosition>,
+) -> Result<WatcherRecord, Error> {
     let Some(first) = addrs.first().copied() else {
-        return Ok(Observed::default());
+        return Ok(WatcherRecord::default());
     };
     let mut addrs = addrs.iter().copied().cycle();
     let next = || addrs.next().unwrap_or(first);
-    watch_until_at(next, &Wanted::default(), end)
+    watch_until_at(next, &WantedWatch::default(), end)
 }
 
 /// What a watcher asks for, and how.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct WantedWatch {
     /// The parameters of WATCH_ALL that choose events; none for all events.
     pub filter: Value,
     /// How long a connection lasts before the watcher closes it. When absent, it lasts as long as the node keeps it.
     pub lasts: Option<Duration>,
 }
 
-impl Default for Wanted {
+impl Default for WantedWatch {
     fn default() -> Self {
         Self {
             filter: json!({}),
@@ -156,10 +159,10 @@ impl Default for Wanted {
 /// As [`watch_until`].
 pub fn watch_until_at(
     mut next: impl FnMut() -> SocketAddr,
-    wanted: &Wanted,
-    end: &OnceLock<Position>,
-) -> Result<Observed, Error> {
-    let mut observed = Observed::default();
+    wanted: &WantedWatch,
+    end: &OnceLock<WatcherPosition>,
+) -> Result<WatcherRecord, Error> {
+    let mut observed = WatcherRecord::default();
     loop {
         match watch_once(next(), wanted, end, &mut observed) {
             Ok(()) => return Ok(observed),
@@ -177,12 +180,12 @@ pub fn watch_until_at(
 
 fn watch_once(
     addr: SocketAddr,
-    wanted: &Wanted,
-    end: &OnceLock<Position>,
-    observed: &mut Observed,
+    wanted: &WantedWatch,
+    end: &OnceLock<WatcherPosition>,
+    observed: &mut WatcherRecord,
 ) -> Result<(), Error> {
     let (from, mut repeats) = observed.resume();
-    let mut connection = Connection::connect_within(addr, RESUME_TIMEOUT)?;
+    let mut connection = RawConnection::connect_within(addr, RESUME_TIMEOUT)?;
     let mut watch = wanted.filter.clone();
     watch["from_offset"] = Value::from(from);
     let includes_meta = watch["include_meta"] == true;
@@ -198,7 +201,7 @@ fn watch_once(
             return Err(Error::Closed);
         }
         match connection.receive() {
-            Ok(Message::Event(event)) => {
+            Ok(RawMessage::Event(event)) => {
                 let offset = event["wal_offset"].as_u64().unwrap_or_default();
                 if repeats > 0 && offset == from {
                     repeats -= 1;
@@ -206,30 +209,30 @@ fn watch_once(
                     observed.take(&event, includes_meta)?;
                 }
             }
-            Ok(Message::Progress(progress)) => {
+            Ok(RawMessage::Progress(progress)) => {
                 let offset = progress["wal_offset"].as_u64().unwrap_or_default();
                 observed.looked_at = observed.looked_at.max(offset);
             }
             // The node is about to stop.
-            Ok(Message::End(end)) if end["error"]["retryable"] == true => {
+            Ok(RawMessage::End(end)) if end["error"]["retryable"] == true => {
                 return Err(Error::Closed);
             }
-            Ok(Message::End(end)) => {
+            Ok(RawMessage::End(end)) => {
                 return Err(Error::Protocol(format!("the watch ended: {end}")));
             }
-            Ok(Message::Response { .. }) | Err(Error::Silent) => {}
+            Ok(RawMessage::Response { .. }) | Err(Error::Silent) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
 /// Whether these are all events up to the end, if the end is known.
-pub fn has_reached(seen: &[Seen], end: &OnceLock<Position>) -> bool {
+pub fn has_reached(seen: &[SeenEvent], end: &OnceLock<WatcherPosition>) -> bool {
     end.get().is_some_and(|end| position(seen) >= *end)
 }
 
 /// The first difference between what the log holds and what a watcher saw.
-pub fn difference(log: &[Seen], watcher: &[Seen]) -> Option<String> {
+pub fn difference(log: &[SeenEvent], watcher: &[SeenEvent]) -> Option<String> {
     let at = log
         .iter()
         .zip(watcher)
@@ -253,15 +256,15 @@ mod tests {
 
     use bytes::BytesMut;
     use rstmdb_rcp::WireMode;
-    use rstmdb_rcp::frame::Limits;
+    use rstmdb_rcp::frame::FrameLimits;
     use rstmdb_rcp::wire::Decoder;
 
     use super::*;
 
-    fn seen(offsets: &[u64]) -> Vec<Seen> {
+    fn seen(offsets: &[u64]) -> Vec<SeenEvent> {
         offsets
             .iter()
-            .map(|offset| Seen::new(*offset, &json!({})))
+            .map(|offset| SeenEvent::new(*offset, &json!({})))
             .collect()
     }
 
@@ -282,10 +285,10 @@ mod tests {
 
     #[test]
     fn a_watcher_goes_on_behind_what_was_looked_at_and_objects_to_an_event_before_it() {
-        let mut observed = Observed {
+        let mut observed = WatcherRecord {
             seen: seen(&[1, 4, 4]),
             looked_at: 3,
-            ..Observed::default()
+            ..WatcherRecord::default()
         };
         assert_eq!(observed.resume(), (4, 2));
         observed.looked_at = 4;
@@ -297,9 +300,9 @@ mod tests {
 
     #[test]
     fn an_event_that_says_something_else_is_a_difference() {
-        let log = [Seen::new(1, &json!({"event": "PAY", "payload": null}))];
-        let same = [Seen::new(1, &json!({"event": "PAY"}))];
-        let other = [Seen::new(1, &json!({"event": "SHIP"}))];
+        let log = [SeenEvent::new(1, &json!({"event": "PAY", "payload": null}))];
+        let same = [SeenEvent::new(1, &json!({"event": "PAY"}))];
+        let other = [SeenEvent::new(1, &json!({"event": "SHIP"}))];
         assert_eq!(difference(&log, &same), None);
         assert!(difference(&log, &other).is_some());
     }
@@ -337,7 +340,7 @@ mod tests {
             let mut served = Self {
                 stream: listener.accept().unwrap().0,
                 received: BytesMut::new(),
-                decoder: Decoder::new(WireMode::Binary, Limits::default()),
+                decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
             };
             served.answer();
             let watch = served.answer();
@@ -372,7 +375,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let end = Arc::new(OnceLock::new());
-        let wanted = Wanted {
+        let wanted = WantedWatch {
             filter: json!({"machines": ["m"]}),
             lasts: Some(Duration::from_secs(3)),
         };

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use rstmdb_rcp::client::{Client, ClientOptions};
 use rstmdb_rcp::message::watch::WatchAll;
 
-use super::watcher::{self, Position, Seen};
+use super::watcher::{self, SeenEvent, WatcherPosition};
 use crate::Error;
 
 /// How long a watcher may take to see the last event once the log has it.
@@ -20,18 +20,18 @@ const NEXT_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Watchers at work.
 #[derive(Debug, Default)]
-pub struct Watchers {
-    end: Arc<OnceLock<Position>>,
-    watching: Vec<Watcher>,
+pub struct RcpWatchers {
+    end: Arc<OnceLock<WatcherPosition>>,
+    watching: Vec<RcpWatcher>,
 }
 
 #[derive(Debug)]
-struct Watcher {
+struct RcpWatcher {
     name: String,
-    thread: JoinHandle<Result<Vec<Seen>, Error>>,
+    thread: JoinHandle<Result<Vec<SeenEvent>, Error>>,
 }
 
-impl Watchers {
+impl RcpWatchers {
     /// Adds a watcher that resumes by hand; it begins at the first of the nodes.
     pub fn add_plain(&mut self, name: &str, addrs: Vec<SocketAddr>) {
         let end = Arc::clone(&self.end);
@@ -57,9 +57,9 @@ impl Watchers {
     fn add(
         &mut self,
         name: &str,
-        watch: impl FnOnce() -> Result<Vec<Seen>, Error> + Send + 'static,
+        watch: impl FnOnce() -> Result<Vec<SeenEvent>, Error> + Send + 'static,
     ) {
-        self.watching.push(Watcher {
+        self.watching.push(RcpWatcher {
             name: name.to_owned(),
             thread: thread::spawn(watch),
         });
@@ -67,11 +67,11 @@ impl Watchers {
 
     /// Waits until all watchers reach the log's last event, and compares their events with the log. Returns the
     /// faults.
-    pub fn finish(self, events: &[Seen]) -> Vec<String> {
+    pub fn finish(self, events: &[SeenEvent]) -> Vec<String> {
         let end = *self.end.get_or_init(|| watcher::position(events));
         let begun = Instant::now();
         let wrong = self.watching.into_iter().filter_map(|watcher| {
-            let Watcher { name, thread } = watcher;
+            let RcpWatcher { name, thread } = watcher;
             while !thread.is_finished() {
                 if begun.elapsed() > CATCH_UP_TIMEOUT {
                     return Some(format!("{name}: it never came to {end:?}"));
@@ -91,8 +91,8 @@ impl Watchers {
 
 async fn watch_with_the_library(
     options: ClientOptions,
-    end: &OnceLock<Position>,
-) -> Result<Vec<Seen>, Error> {
+    end: &OnceLock<WatcherPosition>,
+) -> Result<Vec<SeenEvent>, Error> {
     let everything = WatchAll {
         from_offset: Some(0),
         ..WatchAll::default()
@@ -106,14 +106,14 @@ async fn watch_with_the_library(
             break watch;
         }
     };
-    let mut seen: Vec<Seen> = Vec::new();
+    let mut seen: Vec<SeenEvent> = Vec::new();
     while !watcher::has_reached(&seen, end) {
         let next = tokio::time::timeout(NEXT_TIMEOUT, watch.next()).await;
         if let Ok(event) = next {
             let event = event.ok_or(Error::Closed)??;
             let as_sent = rstmdb_rcp::json::to_value(&event);
             let as_sent = as_sent.map_err(|error| Error::Protocol(error.to_string()))?;
-            seen.push(Seen::new(event.wal_offset, &as_sent));
+            seen.push(SeenEvent::new(event.wal_offset, &as_sent));
         }
     }
     Ok(seen)

@@ -15,8 +15,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use super::Args;
-use super::plan::Plan;
-use super::run::{self, Verdict, Watched};
+use super::plan::SimPlan;
+use super::run::{self, RunOutput, SeedVerdict};
 
 /// The results of many seeds.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Sum {
     stale: u64,
     virtual_time: Duration,
     /// The seeds in which an invariant did not hold.
-    pub failed: Vec<(u64, Verdict)>,
+    pub failed: Vec<(u64, SeedVerdict)>,
 }
 
 /// The faults, and what else, that must have happened for many seeds to count as a test.
@@ -61,7 +61,7 @@ const REQUIRED: [&str; 20] = [
 const REQUIRED_FROM_SEEDS: u64 = 100;
 
 impl Sum {
-    fn add(&mut self, seed: u64, verdict: Verdict) {
+    fn add(&mut self, seed: u64, verdict: SeedVerdict) {
         self.seeds += 1;
         self.acknowledged += verdict.acknowledged;
         self.offsets += verdict.offsets;
@@ -90,8 +90,8 @@ impl Sum {
 
 /// Runs one seed, saying all that happens.
 pub fn one(args: &Args, seed: u64) -> ExitCode {
-    let plan = Plan::draw(seed, args.nodes);
-    let watched = Watched {
+    let plan = SimPlan::draw(seed, args.nodes);
+    let watched = RunOutput {
         spoken: !args.trace_hash,
         hashed: args.trace_hash,
     };
@@ -130,7 +130,7 @@ fn log() {
 
 /// A hash that differs between different runs.
 #[must_use]
-pub fn fingerprint(verdict: &Verdict) -> u64 {
+pub fn fingerprint(verdict: &SeedVerdict) -> u64 {
     verdict.record.hash ^ verdict.trace_hash.unwrap_or_default().rotate_left(1)
 }
 
@@ -158,7 +158,7 @@ pub fn run_all(args: &Args) -> Sum {
                         return;
                     }
                     let seed = args.from + number;
-                    let verdict = run::run(Plan::draw(seed, args.nodes), Watched::default());
+                    let verdict = run::run(SimPlan::draw(seed, args.nodes), RunOutput::default());
                     if verdict.record.violation.is_some() {
                         stop.store(true, Ordering::Relaxed);
                     }

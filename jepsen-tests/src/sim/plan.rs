@@ -76,7 +76,7 @@ impl Fault {
 
 /// The settings and the faults of one run.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct SimPlan {
     /// The cluster.
     pub settings: Settings,
     /// The faults that this run has.
@@ -107,7 +107,7 @@ pub struct Plan {
     pub raises: bool,
 }
 
-impl Plan {
+impl SimPlan {
     /// The plan of `seed`, with this many nodes; the seed decides their number when absent.
     #[must_use]
     pub fn draw(seed: u64, nodes: Option<u64>) -> Self {

@@ -13,7 +13,7 @@ use rstmdb_sim::trace;
 use rstmdb_sim::world::World;
 
 use super::clients::fuses::Keeper;
-use super::plan::Plan;
+use super::plan::SimPlan;
 use super::{prepare, settle};
 
 /// How long the level may take to be raised once every node has the present program.
@@ -23,7 +23,7 @@ const KEEPERS_WORK: Duration = Duration::from_millis(700);
 const POLL: Duration = Duration::from_millis(10);
 
 /// Upgrades every node, waits for the level, defines what needs it, and lets keepers work until `until` or longer.
-pub async fn upgrade(world: Arc<World>, plan: Arc<Plan>, until: Duration) {
+pub async fn upgrade(world: Arc<World>, plan: Arc<SimPlan>, until: Duration) {
     let mut rng = Rng::new(world.settings.seed ^ 0x1e7e1);
     let pause_us = u64::try_from(plan.trouble.as_micros() / 8).unwrap_or(1);
     let members = world.members();

@@ -8,16 +8,16 @@ use futures_util::future::join_all;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb_sim::runtime::tasks;
-use rstmdb_sim::trace::{self, Record};
+use rstmdb_sim::trace::{self, RunTrace};
 use rstmdb_sim::world::World;
 
-use super::clients::Client;
+use super::clients::SimClient;
 use super::clients::fuses::{self, Keeper};
 use super::clients::lockers::Locker;
-use super::clients::readers::Reader;
-use super::clients::watchers::Watcher;
-use super::nemesis::Nemesis;
-use super::plan::Plan;
+use super::clients::readers::ReadingClient;
+use super::clients::watchers::SimWatcher;
+use super::nemesis::SimNemesis;
+use super::plan::SimPlan;
 use super::{prepare, raising, settle};
 
 /// Interval between checks of the invariants.
@@ -27,9 +27,9 @@ const WATCHERS: u64 = 2;
 
 /// The result of one seed.
 #[derive(Debug, Clone, Default)]
-pub struct Verdict {
+pub struct SeedVerdict {
     /// What happened.
-    pub record: Record,
+    pub record: RunTrace,
     /// Writes that were acknowledged.
     pub acknowledged: u64,
     /// Entries that took no effect because their premises no longer held.
@@ -44,7 +44,7 @@ pub struct Verdict {
 
 /// What a run prints or hashes.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Watched {
+pub struct RunOutput {
     /// Print what happens.
     pub spoken: bool,
     /// Hash every step of the scheduler.
@@ -53,7 +53,7 @@ pub struct Watched {
 
 /// Runs a seed.
 #[must_use]
-pub fn run(plan: Plan, watched: Watched) -> Verdict {
+pub fn run(plan: SimPlan, watched: RunOutput) -> SeedVerdict {
     trace::begin(watched.spoken);
     tasks::begin();
     let mut runtime = SimRuntime::with_seed(plan.settings.seed);
@@ -73,7 +73,7 @@ pub fn run(plan: Plan, watched: Watched) -> Verdict {
     drop(world);
     drop(runtime);
     tasks::begin();
-    Verdict {
+    SeedVerdict {
         record: trace::end(),
         acknowledged,
         stale,
@@ -91,7 +91,7 @@ fn hash(trace: &[String]) -> u64 {
     hasher.finish()
 }
 
-async fn play(world: Arc<World>, plan: Arc<Plan>) -> Duration {
+async fn play(world: Arc<World>, plan: Arc<SimPlan>) -> Duration {
     world.place_first();
     for id in 1..=world.settings.nodes {
         world.boot(id);
@@ -118,13 +118,13 @@ async fn play(world: Arc<World>, plan: Arc<Plan>) -> Duration {
     took
 }
 
-async fn script(world: Arc<World>, plan: Arc<Plan>) {
+async fn script(world: Arc<World>, plan: Arc<SimPlan>) {
     if !is_prepared(&world, &plan).await {
         return;
     }
     let until = trace::now() + plan.trouble;
     let clients = 0..plan.clients;
-    let clients = clients.map(|n| SimRuntime::spawn(Client::new(&world, &plan, n).run(until)));
+    let clients = clients.map(|n| SimRuntime::spawn(SimClient::new(&world, &plan, n).run(until)));
     let clients: Vec<_> = clients.collect();
     let raising = plan
         .raises
@@ -136,13 +136,13 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
         .pauses
         .then(|| SimRuntime::spawn(fuses::switch(world.clone(), until)));
     let watchers = 0..WATCHERS;
-    let watchers = watchers.map(|n| SimRuntime::spawn(Watcher::new(&world, n).run(until)));
+    let watchers = watchers.map(|n| SimRuntime::spawn(SimWatcher::new(&world, n).run(until)));
     let watchers: Vec<_> = watchers.collect();
     let lockers = 0..Locker::count(world.settings.seed);
     let lockers = lockers.map(|n| SimRuntime::spawn(Locker::new(&world, n).run(until)));
     let lockers: Vec<_> = lockers.collect();
-    let reader = SimRuntime::spawn(Reader::new(&world).run(until));
-    Nemesis::new(&world, &plan).run().await;
+    let reader = SimRuntime::spawn(ReadingClient::new(&world).run(until));
+    SimNemesis::new(&world, &plan).run().await;
     settle::calm(&world);
     if let Some(archive) = &plan.archive {
         archive.fail(0);
@@ -161,7 +161,7 @@ async fn script(world: Arc<World>, plan: Arc<Plan>) {
 }
 
 /// Creates the machines and instances that all clients use, as far as the cluster understands them.
-async fn is_prepared(world: &Arc<World>, plan: &Plan) -> bool {
+async fn is_prepared(world: &Arc<World>, plan: &SimPlan) -> bool {
     let understood = prepare::of_format_2(plan).filter(|_| !plan.raises);
     for command in prepare::of_format_1(plan).chain(understood) {
         if !settle::written(world, 1, &command).await {

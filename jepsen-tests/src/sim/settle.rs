@@ -8,8 +8,8 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{LogPage, Replica};
 use rstmdb_engine::Command;
-use rstmdb_sim::check::chain::Wrong;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::check::chain::ChainViolation;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
 use rstmdb_sim::{Sim, trace};
@@ -120,7 +120,7 @@ pub async fn settle(world: &Arc<World>) {
     }
     for (count, node) in world.members().into_iter().enumerate() {
         let id = format!("settled-{count}");
-        let command = clients::create(&id, Machine::Counter, true);
+        let command = clients::create(&id, TestMachine::Counter, true);
         if !written(world, node, &command).await {
             return;
         }
@@ -185,7 +185,7 @@ fn is_whole(world: &Arc<World>) -> bool {
     is_placed(world) && same && end == applied && leader.is_some()
 }
 
-async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
+async fn examine(world: &Arc<World>) -> Result<(), ChainViolation> {
     world.observe_all();
     for id in world.members() {
         if let Some(replica) = world.replica(id) {
@@ -209,7 +209,7 @@ async fn examine(world: &Arc<World>) -> Result<(), Wrong> {
 }
 
 /// A node has the timers that the log gives it, no more and no fewer.
-fn timers_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+fn timers_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), ChainViolation> {
     let has = replica.with_state(|state| (state.timers_armed(), state.next_due_ms()));
     let chain = world.chain.lock();
     let timers = chain.facts().timers();
@@ -224,7 +224,7 @@ fn timers_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), 
 }
 
 /// What a node has purged is in its snapshot. Its snapshot and the entries that it has applied are committed.
-async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), ChainViolation> {
     let invariant = "a replica is consistent";
     match SimRuntime::timeout(HEALED_WITHIN, replica.check_progress()).await {
         Ok(checked) => checked.map_err(|broken| (invariant, format!("node {id}: {broken}"))),
@@ -233,7 +233,7 @@ async fn progress_of(id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
 }
 
 /// A read notices damaged history, and the node fetches it from another node.
-async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), ChainViolation> {
     let is_damaged = |site: &Site| site.is_damaged();
     if !world.ids(is_damaged).contains(&id) {
         return Ok(());
@@ -257,7 +257,7 @@ async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
 }
 
 /// WAL_READ shows the same on every node: every event of the log, also of what only the archive has.
-async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), Wrong> {
+async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), ChainViolation> {
     let mut from = 0;
     loop {
         let page = page_of(id, replica, from).await?;
@@ -286,7 +286,7 @@ async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
 }
 
 /// A page of the log, once the archive answers.
-async fn page_of(id: u64, replica: &Replica<Sim>, from: u64) -> Result<LogPage, Wrong> {
+async fn page_of(id: u64, replica: &Replica<Sim>, from: u64) -> Result<LogPage, ChainViolation> {
     let until = trace::now() + HEALED_WITHIN;
     loop {
         let asked = replica.clone();

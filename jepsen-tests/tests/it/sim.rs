@@ -4,8 +4,8 @@ use std::process::Command;
 
 use crate::turns;
 use rstmdb_jepsen::rng;
-use rstmdb_jepsen::sim::plan::Plan;
-use rstmdb_jepsen::sim::run::{self, Verdict, Watched};
+use rstmdb_jepsen::sim::plan::SimPlan;
+use rstmdb_jepsen::sim::run::{self, RunOutput, SeedVerdict};
 use rstmdb_jepsen::sim::{Args, many};
 use rstmdb_sim::runtime::tasks;
 
@@ -14,12 +14,12 @@ const FIXED_SEEDS: u64 = 24;
 /// Others each time.
 const RANDOM_SEEDS: u64 = 8;
 
-fn hashed(seed: u64) -> Verdict {
-    let watched = Watched {
+fn hashed(seed: u64) -> SeedVerdict {
+    let watched = RunOutput {
         hashed: true,
-        ..Watched::default()
+        ..RunOutput::default()
     };
-    run::run(Plan::draw(seed, None), watched)
+    run::run(SimPlan::draw(seed, None), watched)
 }
 
 /// The hash of a seed's whole trace, from a process of its own.

@@ -17,7 +17,7 @@ use super::parts::answer::Submitted;
 use super::parts::consistency::Consistency;
 use super::parts::counters::Counters;
 use super::parts::log_page::LogPage;
-use super::parts::log_page::archived::Held;
+use super::parts::log_page::archived::HeldArchive;
 use super::parts::options::Options;
 use super::parts::options::tuning::Tuning;
 use super::parts::replied::Replied;
@@ -31,7 +31,7 @@ use super::upkeep::ending;
 use super::upkeep::timers::TimersNow;
 use super::watch::cursor::Watch;
 use super::watch::hub::WatchFilter;
-use super::write::request::{Source, Submission};
+use super::write::request::{RequestSource, Submission};
 
 /// A handle to a replica; clones share it.
 pub struct Replica<T: Types> {
@@ -40,7 +40,7 @@ pub struct Replica<T: Types> {
 
 /// Keeps a part of the log readable that is in the archive.
 pub struct HeldHistory<T: Types> {
-    _file: Held<T::Fs>,
+    _file: HeldArchive<T::Fs>,
 }
 
 impl<T: Types> Clone for Replica<T> {
@@ -90,7 +90,7 @@ impl<T: Types> Replica<T> {
             meta,
             sent,
         } = submission.into();
-        let source = Source::Client(sent);
+        let source = RequestSource::Client(sent);
         self.parts.inbox.submit(command, meta, actor, source)
     }
 

@@ -53,7 +53,7 @@ pub use apply::hash::{entry_hash, opened};
 pub use apply::state_machine::StateMachine;
 pub use cluster::status::{ChainStatus, Member, MemberReport, Status};
 pub use error::{Error, RefusedByLeader, Removal};
-pub use handle::locks::LockRequest;
+pub use handle::locks::LockAttempt;
 pub use handle::{HeldHistory, Replica};
 pub(crate) use parts::answer::may_be_of_a_later_life;
 pub use parts::answer::{Done, Submitted};
@@ -65,14 +65,14 @@ pub use parts::log_page::{LogItem, LogPage};
 pub use parts::options::levels::Levels;
 pub use parts::options::tuning::Tuning;
 pub use parts::options::{ArchiveOptions, CompactionOptions, Formation, Options};
-pub use parts::replied::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
+pub use parts::replied::{MarkedPart, Relayed, ReplayedContext, Replied, ReplyMark};
 pub use peers::calls::{
     ClientRequest, ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
-    Permit, Received, Sent,
+    Permit, Received, SentByLeader,
 };
-pub use peers::change::{Change, ChangeError};
+pub use peers::change::{ChangeError, LeaderChange};
 pub use peers::none::NoPeers;
-pub use peers::report::{Report, Role};
+pub use peers::report::{NodeReport, Role};
 pub use types::{Archive, ArchiveError, Host, ManualClock, Types};
 pub use upkeep::archiving::FolderArchive;
 pub use upkeep::backup::BackupHead;
@@ -80,7 +80,7 @@ pub use upkeep::compaction::Compacted;
 pub use upkeep::timers::TimersNow;
 pub use watch::cursor::{Progress, Watch, WatchEnd};
 pub use watch::event::WatchEvent;
-pub use watch::hub::{Include, Names, Told, WatchFilter};
+pub use watch::hub::{FilterNames, Include, WatchFact, WatchFilter};
 pub use write::request::Submission;
 pub use write::writes::is_repeatable;
 pub(crate) use write::writes::{is_keyed, writes};

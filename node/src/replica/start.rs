@@ -14,12 +14,12 @@ use tokio::sync::{Mutex, Notify, mpsc};
 
 use super::apply::state_machine::StateMachine;
 use super::cluster::leading;
-use super::cluster::membership::Membership;
-use super::cluster::observer::{self, Observed};
+use super::cluster::membership::MembershipChanges;
+use super::cluster::observer::{self, ObserverParts};
 use super::cluster::quorum::{self, Quorum};
 use super::cluster::raising;
 use super::cluster::stall::{self, Replication};
-use super::cluster::status::Standing;
+use super::cluster::status::ClusterStanding;
 use super::parts::applied::Applied;
 use super::parts::backfilled_log::BackfilledLog;
 use super::parts::counters::Counters;
@@ -38,10 +38,10 @@ use super::upkeep::archiving::{self, Archiving, READERS};
 use super::upkeep::backfill::{self, Backfill};
 use super::upkeep::compaction::{self, Compaction};
 use super::upkeep::disk_space::{self, DiskSpace};
-use super::upkeep::divergence::{self, Comparison};
+use super::upkeep::divergence::{self, StateComparison};
 use super::upkeep::ending::Ending;
 use super::upkeep::healing::{self, Healing};
-use super::upkeep::timers::{self, Timers};
+use super::upkeep::timers::{self, TimersTask};
 use super::watch::cursor::WatchSource;
 use super::watch::hub::{self, Hub};
 use super::write::clock::clocks::Clocks;
@@ -70,12 +70,12 @@ pub(crate) struct Parts<T: Types> {
     pub queries: Queries,
     pub watches: Arc<WatchSource<T>>,
     pub clock: Arc<LeaderClock<T>>,
-    pub standing: Arc<Standing<T>>,
-    pub membership: Arc<Membership<T>>,
+    pub standing: Arc<ClusterStanding<T>>,
+    pub membership: Arc<MembershipChanges<T>>,
     pub compaction: Arc<Compaction<T>>,
     pub disk: Arc<DiskSpace<T>>,
     pub backfill: Arc<Backfill<T>>,
-    pub timers: Arc<Timers<T>>,
+    pub timers: Arc<TimersTask<T>>,
     pub ending: Ending<T>,
     tasks: Tasks,
 }
@@ -128,7 +128,7 @@ where
         .await
         .map_err(recovery)?;
     form(&raft, &options).await?;
-    let found = Found {
+    let found = RecoveredReplica {
         raft,
         log,
         hub,
@@ -143,7 +143,7 @@ where
 }
 
 /// What a replica has recovered, and what the rooms are made of.
-struct Found<T: Types> {
+struct RecoveredReplica<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     log: Arc<LogReader<T::Fs>>,
     hub: Arc<Hub>,
@@ -156,7 +156,7 @@ struct Found<T: Types> {
     wanted: Option<mpsc::UnboundedReceiver<ArchivedName>>,
 }
 
-impl<T: Types> Found<T> {
+impl<T: Types> RecoveredReplica<T> {
     fn start(mut self) -> Parts<T> {
         let gate = Arc::new(Gate::default());
         let wanted = self.wanted.take();
@@ -178,7 +178,7 @@ impl<T: Types> Found<T> {
         };
         let membership = self.membership(&gate, inbox.clone());
         let (neighbours, standing) = (membership.neighbours.clone(), membership.standing.clone());
-        let timers = Timers::new(&standing, log, inbox.clone(), self.counters.clone());
+        let timers = TimersTask::new(&standing, log, inbox.clone(), self.counters.clone());
         let stop = Arc::new(Notify::new());
         let mut parts = Parts {
             inbox,
@@ -246,7 +246,7 @@ impl<T: Types> Found<T> {
     }
 
     /// This node in its cluster.
-    fn membership(&self, gate: &Arc<Gate>, inbox: Inbox<T>) -> Arc<Membership<T>> {
+    fn membership(&self, gate: &Arc<Gate>, inbox: Inbox<T>) -> Arc<MembershipChanges<T>> {
         let (log, options) = (&self.log, &self.options);
         let neighbours = Arc::new(Neighbours {
             raft: self.raft.clone(),
@@ -265,14 +265,14 @@ impl<T: Types> Found<T> {
             applied: log.applied.clone(),
             election_timeout_max: options.election_timeout.1,
         });
-        let standing = Arc::new(Standing {
+        let standing = Arc::new(ClusterStanding {
             neighbours: neighbours.clone(),
             log: log.clone(),
             clock,
             options: options.clone(),
             started: T::now(),
         });
-        Arc::new(Membership {
+        Arc::new(MembershipChanges {
             standing,
             neighbours,
             tuned: self.tuned.clone(),
@@ -312,7 +312,7 @@ impl<T: Types> Parts<T> {
             election_timeout_max: options.election_timeout.1,
         };
         tasks.spawn::<T, _, _>(Arc::new(replication), stall::run);
-        let observed = Observed {
+        let observed = ObserverParts {
             standing: self.standing.clone(),
             hub: hub.clone(),
             counters: counters.clone(),
@@ -327,7 +327,7 @@ impl<T: Types> Parts<T> {
         tasks.spawn::<T, _, _>(Arc::new(healing), healing::run);
         tasks.spawn::<T, _, _>(self.backfill.clone(), backfill::run);
         tasks.spawn::<T, _, _>(self.timers.clone(), timers::run);
-        let comparison = Comparison {
+        let comparison = StateComparison {
             standing: self.standing.clone(),
             membership: self.membership.clone(),
             hub: hub.clone(),

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rstmdb_engine::Outcome;
+use rstmdb_engine::EntryOutcome;
 use rstmdb_raft_store::{FileSystem, StoreConfig};
 
 pub use manual_clock::ManualClock;
 
 /// The types of one kind of replica: the product's run on tokio and the real file system,
 /// a simulation's on virtual time and a file system in memory.
-pub trait Types: StoreConfig<R = Outcome> {
+pub trait Types: StoreConfig<R = EntryOutcome> {
     /// Where the data folder lives.
     type Fs: FileSystem;
 
@@ -91,7 +91,7 @@ pub(crate) mod tests {
         /// For tests that start no replica.
         pub(crate) TestTypes:
             D = Data,
-            R = Outcome,
+            R = EntryOutcome,
             Node = NodeInfo,
             LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
             AsyncRuntime = TokioRuntime,

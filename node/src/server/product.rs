@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use openraft_rt_tokio::TokioRuntime;
-use rstmdb_engine::Outcome;
+use rstmdb_engine::EntryOutcome;
 use rstmdb_raft_store::{Data, NodeInfo, RealFs, is_shortage};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -21,7 +21,7 @@ openraft::declare_raft_types!(
     /// The openraft types of the product.
     pub Product:
         D = Data,
-        R = Outcome,
+        R = EntryOutcome,
         Node = NodeInfo,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
         AsyncRuntime = TokioRuntime,

@@ -29,7 +29,7 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 
 /// What the server does wrong.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Fault {
+pub enum BucketFault {
     /// It answers with this status.
     Status(u16),
     /// It answers so much later.
@@ -43,13 +43,13 @@ pub enum Fault {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct DoubleStore {
     objects: BTreeMap<String, Bytes>,
     uploads: BTreeMap<String, BTreeMap<u32, Bytes>>,
     /// The next requests with this method fail so.
-    faults: VecDeque<(Method, Fault)>,
+    faults: VecDeque<(Method, BucketFault)>,
     /// Every request with this method fails so.
-    always: Option<(Method, Fault)>,
+    always: Option<(Method, BucketFault)>,
     requests: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ struct Kept {
 pub struct Double {
     /// Its URL.
     pub endpoint: String,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<DoubleStore>>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -70,7 +70,7 @@ impl Double {
     pub async fn start() -> std::io::Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let kept = Arc::new(Mutex::new(Kept::default()));
+        let kept = Arc::new(Mutex::new(DoubleStore::default()));
         let router = Router::new().fallback(answer).with_state(kept.clone());
         let serving = tokio::spawn(async move {
             // It ends when the test does.
@@ -99,12 +99,12 @@ impl Double {
     }
 
     /// The next request with this method fails, and after it those of earlier calls' followers, in their order.
-    pub fn fail_next(&self, method: Method, fault: Fault) {
+    pub fn fail_next(&self, method: Method, fault: BucketFault) {
         self.kept.lock().faults.push_back((method, fault));
     }
 
     /// Every request with this method fails, until `None`.
-    pub fn fail_always(&self, fault: Option<(Method, Fault)>) {
+    pub fn fail_always(&self, fault: Option<(Method, BucketFault)>) {
         self.kept.lock().always = fault;
     }
 
@@ -121,8 +121,8 @@ impl Drop for Double {
     }
 }
 
-impl Kept {
-    fn fault(&mut self, method: &Method) -> Option<Fault> {
+impl DoubleStore {
+    fn fault(&mut self, method: &Method) -> Option<BucketFault> {
         if let Some((_, fault)) = self.always.as_ref().filter(|(of, _)| of == method) {
             return Some(fault.clone());
         }
@@ -131,7 +131,7 @@ impl Kept {
     }
 }
 
-async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request) -> Response<Body> {
+async fn answer(State(kept): State<Arc<Mutex<DoubleStore>>>, request: Request) -> Response<Body> {
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
         return error(StatusCode::BAD_REQUEST, "IncompleteBody");
@@ -142,29 +142,29 @@ async fn answer(State(kept): State<Arc<Mutex<Kept>>>, request: Request) -> Respo
         kept.fault(&head.method)
     };
     match &fault {
-        Some(Fault::Status(status)) => {
+        Some(BucketFault::Status(status)) => {
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return error(status, "InternalError");
         }
-        Some(Fault::Slow(by)) => tokio::time::sleep(*by).await,
+        Some(BucketFault::Slow(by)) => tokio::time::sleep(*by).await,
         _ => {}
     }
     if let Err(code) = signature::check(&head, &body) {
         return error(StatusCode::FORBIDDEN, code);
     }
     let body = match fault {
-        Some(Fault::KeepHalf) => body.slice(..body.len() / 2),
+        Some(BucketFault::KeepHalf) => body.slice(..body.len() / 2),
         _ => body,
     };
     let done = act(&mut kept.lock(), &head, body);
     match fault {
-        Some(fault @ (Fault::CutOff | Fault::Corrupt)) => spoil(done, &fault).await,
+        Some(fault @ (BucketFault::CutOff | BucketFault::Corrupt)) => spoil(done, &fault).await,
         _ => done,
     }
 }
 
 /// Does what a request asks for.
-fn act(kept: &mut Kept, head: &Parts, body: Bytes) -> Response<Body> {
+fn act(kept: &mut DoubleStore, head: &Parts, body: Bytes) -> Response<Body> {
     let Some(path) = head.uri.path().strip_prefix(&format!("/{BUCKET}")) else {
         return error(StatusCode::NOT_FOUND, "NoSuchBucket");
     };
@@ -183,7 +183,7 @@ fn act(kept: &mut Kept, head: &Parts, body: Bytes) -> Response<Body> {
     }
 }
 
-fn get(kept: &Kept, name: &str) -> Response<Body> {
+fn get(kept: &DoubleStore, name: &str) -> Response<Body> {
     let Some(object) = kept.objects.get(name) else {
         return error(StatusCode::NOT_FOUND, "NoSuchKey");
     };
@@ -199,7 +199,7 @@ fn get(kept: &Kept, name: &str) -> Response<Body> {
 }
 
 fn put(
-    kept: &mut Kept,
+    kept: &mut DoubleStore,
     name: &str,
     query: &BTreeMap<String, String>,
     body: Bytes,
@@ -224,7 +224,7 @@ fn put(
 }
 
 /// Begins an upload in parts, or completes one.
-fn upload(kept: &mut Kept, name: &str, query: &BTreeMap<String, String>) -> Response<Body> {
+fn upload(kept: &mut DoubleStore, name: &str, query: &BTreeMap<String, String>) -> Response<Body> {
     let Some(id) = query.get("uploadId") else {
         let id = format!("upload-{}", kept.requests.len());
         let xml = format!(
@@ -266,7 +266,7 @@ fn error(status: StatusCode, code: &str) -> Response<Body> {
 }
 
 /// Changes the body of an answer, but not its announced length.
-async fn spoil(response: Response<Body>, fault: &Fault) -> Response<Body> {
+async fn spoil(response: Response<Body>, fault: &BucketFault) -> Response<Body> {
     let (mut head, body) = response.into_parts();
     let body = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
     let mut content = body.unwrap_or_default().to_vec();
@@ -275,7 +275,7 @@ async fn spoil(response: Response<Body>, fault: &Fault) -> Response<Body> {
     }
     let half = content.len() / 2;
     match fault {
-        Fault::CutOff => {
+        BucketFault::CutOff => {
             content.truncate(half);
             let pieces = [
                 Ok(Bytes::from(content)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use bytes::Bytes;
-use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, Fault, SECRET_KEY};
+use rstmdb_objects::double::{ACCESS_KEY, BUCKET, BucketFault, Double, SECRET_KEY};
 use rstmdb_objects::{Bucket, BucketLocation, BucketOptions, Error};
 
 fn keys(dir: &Path, access: &str, secret: &str) -> BucketOptions {
@@ -120,14 +120,14 @@ async fn a_server_that_fails_for_a_moment_is_asked_again_and_one_that_goes_on_fa
 {
     let double = Double::start().await.unwrap();
     let bucket = open(&double, "");
-    double.fail_next(Method::PUT, Fault::Status(503));
+    double.fail_next(Method::PUT, BucketFault::Status(503));
     bucket.put("object", "content".into()).await.unwrap();
-    double.fail_next(Method::GET, Fault::Status(500));
+    double.fail_next(Method::GET, BucketFault::Status(500));
     assert_eq!(bucket.get("object", 100).await.unwrap().0, "content");
-    double.fail_always(Some((Method::GET, Fault::Status(500))));
+    double.fail_always(Some((Method::GET, BucketFault::Status(500))));
     let error = bucket.get("object", 100).await.unwrap_err().to_string();
     assert!(error.contains("500"), "{error}");
-    double.fail_always(Some((Method::GET, Fault::Status(403))));
+    double.fail_always(Some((Method::GET, BucketFault::Status(403))));
     let error = bucket.get("object", 100).await.unwrap_err().to_string();
     assert!(
         error.contains("403") || error.contains("privileges"),
@@ -141,7 +141,7 @@ async fn an_answer_that_is_cut_off_is_never_shown_as_the_whole() {
     let bucket = open(&double, "");
     let content = Bytes::from(vec![7; 100_000]);
     bucket.put("object", content.clone()).await.unwrap();
-    double.fail_always(Some((Method::GET, Fault::CutOff)));
+    double.fail_always(Some((Method::GET, BucketFault::CutOff)));
     for _ in 0..3 {
         // A reader may continue where the answer was cut off.
         match bucket.get("object", 200_000).await {
@@ -218,7 +218,10 @@ async fn options_that_cannot_work_are_refused_before_anything_is_sent() {
 async fn a_slow_answer_can_be_given_up() {
     let double = Double::start().await.unwrap();
     let bucket = open(&double, "");
-    double.fail_always(Some((Method::GET, Fault::Slow(Duration::from_secs(60)))));
+    double.fail_always(Some((
+        Method::GET,
+        BucketFault::Slow(Duration::from_secs(60)),
+    )));
     let answer = tokio::time::timeout(Duration::from_millis(200), bucket.list());
     assert!(answer.await.is_err());
 }

@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use rstmdb_raft_store::fs::File;
-use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::replay::{self, RecordVisitor};
 use rstmdb_raft_store::{
-    FileSystem, Keyring, MemFs, Options, Payload, Position, Record, Store, verify,
+    FileSystem, Keyring, LogPosition, LogRecord, MemFs, Options, Payload, Store, verify,
 };
 
 const DIR: &str = "/data";
@@ -64,9 +64,9 @@ struct Decoder {
     payload_bytes_max: usize,
 }
 
-impl Visitor for Decoder {
-    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
-        if let Record::Entry(entry) = record
+impl RecordVisitor for Decoder {
+    fn record(&mut self, _at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
+        if let LogRecord::Entry(entry) = record
             && let Payload::Normal(data) = entry.to_entry()?.payload
         {
             assert!(data.0.len() <= self.payload_bytes_max);

@@ -22,14 +22,14 @@ pub(crate) struct JsonFile {
 }
 
 #[derive(Serialize)]
-struct Written<'a, T> {
+struct VersionedContent<'a, T> {
     format_version: u32,
     #[serde(flatten)]
     content: &'a T,
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct FileVersion {
     format_version: u32,
 }
 
@@ -48,7 +48,7 @@ impl JsonFile {
         fs::read_into(fs, &path, &mut content)?;
         check(&content).map_err(|what| self.damaged(dir, what))?;
         let wrong = |error| self.damaged(dir, format!("its content is not valid: {error}"));
-        let Version { format_version } = serde_json::from_slice(&content).map_err(wrong)?;
+        let FileVersion { format_version } = serde_json::from_slice(&content).map_err(wrong)?;
         if format_version > self.version {
             return Err(Error::Unsupported {
                 file: path,
@@ -65,7 +65,7 @@ impl JsonFile {
         dir: &Path,
         content: &T,
     ) -> Result<(), Error> {
-        let written = Written {
+        let written = VersionedContent {
             format_version: self.version,
             content,
         };

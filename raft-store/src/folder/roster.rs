@@ -59,11 +59,11 @@ struct SharedRoster<F: FileSystem> {
 
 #[derive(Serialize, Deserialize)]
 struct RosterFile {
-    nodes: Vec<Node>,
+    nodes: Vec<RosterNode>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Node {
+struct RosterNode {
     node_id: u64,
     incarnation: String,
 }
@@ -109,7 +109,7 @@ impl<F: FileSystem> Roster<F> {
 
 impl<F: FileSystem> SharedRoster<F> {
     fn write(&self, met: &BTreeMap<u64, u128>) -> Result<(), Error> {
-        let nodes = met.iter().map(|(node_id, incarnation)| Node {
+        let nodes = met.iter().map(|(node_id, incarnation)| RosterNode {
             node_id: *node_id,
             incarnation: uuid::Uuid::from_u128(*incarnation).to_string(),
         });

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use crate::crypto::{Cipher, SESSION_BYTES, Session};
+use crate::crypto::{Cipher, NonceSession, SESSION_BYTES};
 use crate::error::Error;
 
 /// The payload begins with its length, then an LZ4 block.
@@ -35,7 +35,7 @@ pub(crate) struct Compressor {
 #[derive(Clone, Debug)]
 pub(crate) struct Sealer {
     pub(crate) cipher: Arc<Cipher>,
-    pub(crate) session: Session,
+    pub(crate) session: NonceSession,
 }
 
 /// How the payloads of a file are written.

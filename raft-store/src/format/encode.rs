@@ -3,7 +3,7 @@
 use openraft::EntryPayload;
 
 use super::{
-    KIND_BLANK, KIND_MEMBERSHIP, KIND_NORMAL, Mark, Position, RECORD_ALIGN_BYTES,
+    KIND_BLANK, KIND_MEMBERSHIP, KIND_NORMAL, LogPosition, Mark, RECORD_ALIGN_BYTES,
     RECORD_HEADER_BYTES, RecordType, context, place, record_crc,
 };
 use crate::error::Error;
@@ -30,7 +30,7 @@ pub(crate) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// For records from `base` on.
-    pub(crate) fn new(buf: &'a mut Buffer, codec: &'a Codec, base: Position) -> Self {
+    pub(crate) fn new(buf: &'a mut Buffer, codec: &'a Codec, base: LogPosition) -> Self {
         Encoder {
             buf: &mut buf.bytes,
             compressor: &mut buf.compressor,
@@ -56,7 +56,7 @@ impl<'a> Encoder<'a> {
     /// # Errors
     /// When it cannot be encrypted.
     pub(crate) fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
-        let at = Position {
+        let at = LogPosition {
             segment: self.segment,
             offset: self.offset(),
         };

@@ -1,7 +1,7 @@
 //! What is measured on its own, outside of this crate.
 
 use super::codec::Codec;
-use super::{Buffer, Encoder, Mark, Position, RecordType};
+use super::{Buffer, Encoder, LogPosition, Mark, RecordType};
 use crate::error::Error;
 use crate::types::Entry;
 
@@ -22,9 +22,9 @@ impl RecordBatch {
             sealer: None,
         };
         self.buf.bytes.clear();
-        let mut encoder = Encoder::new(&mut self.buf, &codec, Position::default());
+        let mut encoder = Encoder::new(&mut self.buf, &codec, LogPosition::default());
         let mark = Mark {
-            durable: Position::default(),
+            durable: LogPosition::default(),
             time_ms: 1_700_000_000_000,
         };
         encoder.mark(RecordType::Batch, mark);

@@ -8,7 +8,7 @@ use prost::Message;
 use crate::types::{LogId, Membership, NodeInfo, SnapshotMeta, StoredMembership, log_id};
 
 #[derive(Clone, PartialEq, Message)]
-struct Node {
+struct MemberRecord {
     #[prost(uint64, tag = "1")]
     id: u64,
     #[prost(string, tag = "2")]
@@ -18,7 +18,7 @@ struct Node {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Config {
+struct VotersRecord {
     #[prost(uint64, repeated, tag = "1")]
     voters: Vec<u64>,
 }
@@ -26,9 +26,9 @@ struct Config {
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct MembershipMessage {
     #[prost(message, repeated, tag = "1")]
-    configs: Vec<Config>,
+    configs: Vec<VotersRecord>,
     #[prost(message, repeated, tag = "2")]
-    nodes: Vec<Node>,
+    nodes: Vec<MemberRecord>,
 }
 
 #[derive(Clone, Copy, PartialEq, Message)]
@@ -76,12 +76,12 @@ impl From<&Membership> for MembershipMessage {
         let nodes = membership.nodes();
         MembershipMessage {
             configs: configs
-                .map(|voters| Config {
+                .map(|voters| VotersRecord {
                     voters: voters.iter().copied().collect(),
                 })
                 .collect(),
             nodes: nodes
-                .map(|(id, node)| Node {
+                .map(|(id, node)| MemberRecord {
                     id: *id,
                     peer_addr: node.peer_addr.clone(),
                     rcp_addr: node.rcp_addr.clone(),

@@ -63,7 +63,7 @@ proptest! {
 #[test]
 fn a_voter_without_an_address_is_an_error() {
     let message = MembershipMessage {
-        configs: vec![Config { voters: vec![4] }],
+        configs: vec![VotersRecord { voters: vec![4] }],
         nodes: Vec::new(),
     };
     let told = decode_membership(&message.encode_to_vec()).unwrap_err();

@@ -37,7 +37,7 @@ const KIND_MEMBERSHIP: u8 = 2;
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position {
+pub struct LogPosition {
     /// Segment number.
     pub segment: u64,
     /// Offset in its file.
@@ -78,14 +78,14 @@ impl RecordType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Everything before this position was durable.
-    pub durable: Position,
+    pub durable: LogPosition,
     /// The writer's wall clock, Unix time in milliseconds.
     pub time_ms: u64,
 }
 
 /// A decoded record. Payloads still borrow from the file's bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Record<'a> {
+pub enum LogRecord<'a> {
     /// The head of a batch.
     Batch(Mark),
     /// One Raft entry.
@@ -112,7 +112,7 @@ pub struct EntryRecord<'a> {
     kind: u8,
     flags: u8,
     stored: &'a [u8],
-    at: Position,
+    at: LogPosition,
     cipher: Option<&'a Cipher>,
 }
 
@@ -158,7 +158,7 @@ fn place(offset: u64) -> Option<u32> {
 }
 
 /// The context that an encrypted payload is authenticated with: its place, and the unencrypted fields of its record.
-fn context(at: Position, id: LogId, kind: u8, flags: u8) -> Vec<u8> {
+fn context(at: LogPosition, id: LogId, kind: u8, flags: u8) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(34);
     for word in [at.segment, at.offset, id.leader_id.term, id.index] {
         bytes.extend_from_slice(&word.to_le_bytes());
@@ -181,9 +181,9 @@ pub(crate) enum RecordFault {
 /// Decodes the record at `at`, where `bytes` starts. Also returns its whole length.
 pub(crate) fn decode_record<'a>(
     bytes: &'a [u8],
-    at: Position,
+    at: LogPosition,
     cipher: Option<&'a Cipher>,
-) -> Result<(Record<'a>, usize), RecordFault> {
+) -> Result<(LogRecord<'a>, usize), RecordFault> {
     let header = bytes.get(..RECORD_HEADER_BYTES).unwrap_or(bytes);
     if header.iter().all(|byte| *byte == 0) {
         return Err(RecordFault::End);
@@ -228,10 +228,10 @@ pub(crate) fn decode_record<'a>(
 fn decode_entry<'a>(
     body: &'a [u8],
     flags: u8,
-    at: Position,
+    at: LogPosition,
     cipher: Option<&'a Cipher>,
-) -> Option<Record<'a>> {
-    Some(Record::Entry(EntryRecord {
+) -> Option<LogRecord<'a>> {
+    Some(LogRecord::Entry(EntryRecord {
         log_id: log_id_at(body)?,
         kind: *body.get(16)?,
         flags,
@@ -241,30 +241,30 @@ fn decode_entry<'a>(
     }))
 }
 
-fn decode_body(kind: RecordType, body: &[u8]) -> Option<Record<'_>> {
+fn decode_body(kind: RecordType, body: &[u8]) -> Option<LogRecord<'_>> {
     Some(match kind {
-        RecordType::Batch => Record::Batch(mark_at(body)?),
-        RecordType::Close => Record::Close(mark_at(body)?),
-        RecordType::Seal => Record::Seal(mark_at(body)?),
+        RecordType::Batch => LogRecord::Batch(mark_at(body)?),
+        RecordType::Close => LogRecord::Close(mark_at(body)?),
+        RecordType::Seal => LogRecord::Seal(mark_at(body)?),
         // It carries more than its body.
         RecordType::Entry => return None,
         RecordType::Vote => {
             let (term, node) = (u64_at(body, 0)?, u64_at(body, 8)?);
-            Record::Vote(match body.get(16)? {
+            LogRecord::Vote(match body.get(16)? {
                 0 => Vote::new(term, node),
                 _ => Vote::new_committed(term, node),
             })
         }
-        RecordType::Committed => Record::Committed(log_id_at(body)?),
-        RecordType::Truncate if body.is_empty() => Record::Truncate(None),
-        RecordType::Truncate => Record::Truncate(Some(log_id_at(body)?)),
-        RecordType::Purge => Record::Purge(log_id_at(body)?),
+        RecordType::Committed => LogRecord::Committed(log_id_at(body)?),
+        RecordType::Truncate if body.is_empty() => LogRecord::Truncate(None),
+        RecordType::Truncate => LogRecord::Truncate(Some(log_id_at(body)?)),
+        RecordType::Purge => LogRecord::Purge(log_id_at(body)?),
     })
 }
 
 /// The durable position that the mark at `offset` gives, if there is a mark. With it, the search after a bad
 /// record tells a torn write from damage.
-pub(crate) fn mark_here(bytes: &[u8], at: Position) -> Option<Position> {
+pub(crate) fn mark_here(bytes: &[u8], at: LogPosition) -> Option<LogPosition> {
     let kind = RecordType::of(*bytes.get(8)?)?;
     if !matches!(
         kind,
@@ -273,7 +273,7 @@ pub(crate) fn mark_here(bytes: &[u8], at: Position) -> Option<Position> {
         return None;
     }
     match decode_record(bytes, at, None) {
-        Ok((Record::Batch(mark) | Record::Close(mark) | Record::Seal(mark), _)) => {
+        Ok((LogRecord::Batch(mark) | LogRecord::Close(mark) | LogRecord::Seal(mark), _)) => {
             Some(mark.durable)
         }
         _ => None,
@@ -289,7 +289,7 @@ fn record_crc(segment: u64, offset: u64, covered: &[u8]) -> u32 {
 
 fn mark_at(body: &[u8]) -> Option<Mark> {
     Some(Mark {
-        durable: Position {
+        durable: LogPosition {
             segment: u64_at(body, 0)?,
             offset: u64_at(body, 8)?,
         },

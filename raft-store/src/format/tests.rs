@@ -7,15 +7,15 @@ use crate::crypto::Keyring;
 use crate::format::codec::{Codec, Sealer};
 use crate::types::{Membership, NodeInfo};
 
-fn at(segment: u64, offset: u64) -> Position {
-    Position { segment, offset }
+fn at(segment: u64, offset: u64) -> LogPosition {
+    LogPosition { segment, offset }
 }
 
-fn encoded(base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+fn encoded(base: LogPosition, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     encoded_with(&Codec::default(), base, write)
 }
 
-fn encoded_with(codec: &Codec, base: Position, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
+fn encoded_with(codec: &Codec, base: LogPosition, write: impl FnOnce(&mut Encoder<'_>)) -> Vec<u8> {
     let mut buf = Buffer::default();
     write(&mut Encoder::new(&mut buf, codec, base));
     buf.bytes
@@ -61,13 +61,13 @@ fn every_record_reads_back_as_written() {
         });
         let (record, len) = decode_record(&bytes, at(1, 0), None).unwrap();
         assert_eq!(len, bytes.len());
-        let Record::Entry(found) = record else {
+        let LogRecord::Entry(found) = record else {
             panic!("{record:?}")
         };
         assert_eq!(found.to_entry().unwrap(), entry);
     }
     let mark = Mark {
-        durable: Position {
+        durable: LogPosition {
             segment: 1,
             offset: 2,
         },
@@ -85,13 +85,13 @@ fn every_record_reads_back_as_written() {
     encoder.mark(RecordType::Close, mark);
     encoder.mark(RecordType::Seal, mark);
     let expected = [
-        Record::Batch(mark),
-        Record::Vote(vote),
-        Record::Truncate(None),
-        Record::Truncate(Some(log_id(1, 1))),
-        Record::Purge(log_id(1, 0)),
-        Record::Close(mark),
-        Record::Seal(mark),
+        LogRecord::Batch(mark),
+        LogRecord::Vote(vote),
+        LogRecord::Truncate(None),
+        LogRecord::Truncate(Some(log_id(1, 1))),
+        LogRecord::Purge(log_id(1, 0)),
+        LogRecord::Close(mark),
+        LogRecord::Seal(mark),
     ];
     let bytes = buf.bytes;
     let mut start = 0;
@@ -132,7 +132,7 @@ fn a_payload_is_stored_smaller_and_unreadable_where_that_is_asked_for() {
         let is_clear = bytes.windows(8).any(|window| window == b"a secret");
         assert_eq!(is_clear, codec.sealer.is_none());
         let decode = |cipher| match decode_record(&bytes, at(1, 64), cipher) {
-            Ok((Record::Entry(found), _)) => found.to_entry(),
+            Ok((LogRecord::Entry(found), _)) => found.to_entry(),
             other => panic!("{other:?}"),
         };
         assert_eq!(decode(Some(&cipher)), Ok(entry.clone()));

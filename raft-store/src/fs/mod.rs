@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{Error, IoContext};
 
 #[cfg(any(test, feature = "testing"))]
-pub use mem::{Cut, Fault, FaultOp, MemFile, MemFs, Moment, Recording};
+pub use mem::{Cut, DiskFault, FaultOp, MemFile, MemFs, Moment, Recording};
 pub use real::{RealFile, RealFs};
 
 /// A file system as the store needs it. All paths are absolute or relative to one fixed folder.

@@ -20,8 +20,8 @@ use crate::fs::{File, FileSystem};
 use crate::log::read::{FileRun, Indexer};
 use crate::log::shared::SharedLog;
 use crate::log::tail::Limit;
-use crate::segment::scan::{Scan, Source, scan_whole};
-use crate::segment::{Index, Opened, Summary};
+use crate::segment::scan::{Scan, ScannedFile, scan_whole};
+use crate::segment::{Index, OpenedFile, SegmentSummary};
 use crate::types::Entry;
 
 const MAGIC: &[u8; 8] = b"RSTMARC1";
@@ -83,7 +83,7 @@ impl FromStr for ArchivedName {
 
 /// What an object says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct ArchivedHead {
     format: u32,
     cluster_id: String,
     node_id: u64,
@@ -113,7 +113,7 @@ pub struct ArchivedFile<F: FileSystem> {
     bytes: u64,
     fs: F,
     path: PathBuf,
-    opened: Opened<F::File>,
+    opened: OpenedFile<F::File>,
 }
 
 impl<F: FileSystem> ArchivedFile<F> {
@@ -189,13 +189,13 @@ impl<F: FileSystem> SharedLog<F> {
     /// When the file cannot be read, or is damaged: an archive must not keep damage instead of entries.
     pub(crate) fn archived_form(
         &self,
-        summary: &Summary,
+        summary: &SegmentSummary,
         (first, last): (u64, u64),
         node_id: u64,
         stale: &dyn Fn(u64) -> bool,
     ) -> Result<ArchivedObject, Error> {
         let path = summary.path(&self.layout);
-        let head = Head {
+        let head = ArchivedHead {
             format: FORMAT,
             cluster_id: self.cluster_text(),
             node_id,
@@ -218,7 +218,7 @@ impl<F: FileSystem> SharedLog<F> {
         file.read_exact_at(&mut bytes[begin..], 0)
             .during("read", &path)?;
         self.counters.read(len);
-        let source = Source {
+        let source = ScannedFile {
             number: summary.number,
             path: &path,
             keys: &self.options.keys,
@@ -247,7 +247,7 @@ impl<F: FileSystem> SharedLog<F> {
         let path = self.layout.archived.join(name.to_string());
         let bad = |what: String| damaged(&path, 0, what).in_archive();
         let (head, content) = checked(&path, name, object, self.options.cluster_id)?;
-        let source = Source {
+        let source = ScannedFile {
             number: head.segment,
             path: &path,
             keys: &self.options.keys,
@@ -259,7 +259,7 @@ impl<F: FileSystem> SharedLog<F> {
             return Err(bad(OTHER_CLUSTER.to_owned()));
         }
         Ok(ArchivedFile {
-            opened: Opened {
+            opened: OpenedFile {
                 file: self.keep_copy(&path, content)?,
                 cipher: found.cipher,
             },
@@ -313,7 +313,7 @@ pub(super) fn checked<'a>(
     name: &ArchivedName,
     object: &'a [u8],
     cluster_id: u128,
-) -> Result<(Head, &'a [u8]), Error> {
+) -> Result<(ArchivedHead, &'a [u8]), Error> {
     let bad = |what: String| damaged(path, 0, what).in_archive();
     if !name.is_of(object) {
         let bytes = object.len();
@@ -342,7 +342,7 @@ pub(super) fn checked<'a>(
 /// Decodes every record, and checks that the entries `first..=last` are there.
 fn index(
     content: &[u8],
-    source: Source<'_>,
+    source: ScannedFile<'_>,
     (first, last): (u64, u64),
 ) -> Result<(Index, Scan), Error> {
     let mut indexer = Indexer::default();
@@ -355,7 +355,7 @@ fn index(
     Ok((index, found))
 }
 
-fn split(object: &[u8]) -> Result<(Head, &[u8]), String> {
+fn split(object: &[u8]) -> Result<(ArchivedHead, &[u8]), String> {
     let rest = object
         .strip_prefix(MAGIC)
         .ok_or("its first bytes are not those of an archived file")?;

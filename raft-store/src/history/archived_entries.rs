@@ -6,8 +6,8 @@ use super::archived::{ArchivedName, OTHER_CLUSTER, checked};
 use crate::crypto::Keyring;
 use crate::error::{Error, damaged};
 use crate::folder::identity::are_different_clusters;
-use crate::format::{Position, Record};
-use crate::segment::scan::{Source, Visitor, scan_whole};
+use crate::format::{LogPosition, LogRecord};
+use crate::segment::scan::{RecordVisitor, ScannedFile, scan_whole};
 use crate::types::{Entry, next_index};
 
 /// Reads all entries of an object of the archive of the cluster `cluster_id`, for a program that has no log of that
@@ -24,12 +24,12 @@ pub fn archived_entries(
     let path = PathBuf::from(name.to_string());
     let bad = |what: String| damaged(&path, 0, what).in_archive();
     let (head, content) = checked(&path, name, object, cluster_id)?;
-    let source = Source {
+    let source = ScannedFile {
         number: head.segment,
         path: &path,
         keys,
     };
-    let mut entries = Entries::default();
+    let mut entries = FileEntries::default();
     let found = scan_whole(content, source, &mut entries).map_err(Error::in_archive)?;
     let theirs = found.header.map_or(0, |header| header.cluster_id);
     if are_different_clusters(theirs, cluster_id) {
@@ -48,12 +48,12 @@ pub fn archived_entries(
 
 /// The entries of a file as they are at its end, without a gap.
 #[derive(Default)]
-struct Entries(Vec<Entry>);
+struct FileEntries(Vec<Entry>);
 
-impl Visitor for Entries {
-    fn record(&mut self, _: Position, record: &Record<'_>) -> Result<(), String> {
+impl RecordVisitor for FileEntries {
+    fn record(&mut self, _: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(record) => {
+            LogRecord::Entry(record) => {
                 let entry = record.to_entry()?;
                 let index = entry.log_id.index;
                 self.0.retain(|kept| kept.log_id.index < index);
@@ -66,7 +66,7 @@ impl Visitor for Entries {
                 }
                 self.0.push(entry);
             }
-            Record::Truncate(keep) => {
+            LogRecord::Truncate(keep) => {
                 let end = next_index(*keep);
                 self.0.retain(|kept| kept.log_id.index < end);
             }

@@ -9,12 +9,12 @@ use super::receive::{HistoryReceiver, refused};
 use crate::error::Error;
 use crate::fs::FileSystem;
 use crate::log::shared::SharedLog;
-use crate::segment::history_file::{Range, verify_file};
-use crate::segment::{Index, Opened};
+use crate::segment::history_file::{IndexRange, verify_file};
+use crate::segment::{Index, OpenedFile};
 
 impl<F: FileSystem> SharedLog<F> {
     /// The damaged history files: those on which a read or a check has failed.
-    pub(crate) fn known_damaged_history(&self) -> Vec<Range> {
+    pub(crate) fn known_damaged_history(&self) -> Vec<IndexRange> {
         let damaged = self.damaged_history.lock().clone();
         let held = self.history_ranges();
         held.into_iter()
@@ -26,7 +26,7 @@ impl<F: FileSystem> SharedLog<F> {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(crate) fn check_history(&self, range: Range) -> Result<(), Error> {
+    pub(crate) fn check_history(&self, range: IndexRange) -> Result<(), Error> {
         let (fs, layout, options) = (&self.fs, &self.layout, &self.options);
         let checked = verify_file(fs, layout, &options.keys, range, options.cluster_id);
         match checked {
@@ -50,7 +50,7 @@ impl<F: FileSystem> SharedLog<F> {
     /// [`Error::HistoryRefused`] when there is no such file.
     pub(crate) fn replace_history(
         self: &Arc<Self>,
-        range: Range,
+        range: IndexRange,
     ) -> Result<HistoryReceiver<F>, Error> {
         self.check()?;
         let purged = self.tail.read().state.purged;
@@ -61,7 +61,7 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// The first and last index of each file with history from other nodes, oldest first.
-    pub(crate) fn history_ranges(&self) -> Vec<Range> {
+    pub(crate) fn history_ranges(&self) -> Vec<IndexRange> {
         let table = self.table.read();
         let live = table.history.iter().filter(|held| held.live.is_some());
         live.filter_map(|held| held.index.summary.range).collect()
@@ -69,7 +69,7 @@ impl<F: FileSystem> SharedLog<F> {
 
     /// Makes a published file take the place of the one that had its name. The caller holds the
     /// lock of the names.
-    pub(super) fn replace(&self, index: Index, opened: Opened<F::File>) -> Result<(), Error> {
+    pub(super) fn replace(&self, index: Index, opened: OpenedFile<F::File>) -> Result<(), Error> {
         let range = index.summary.range.unwrap_or_default();
         if !self.table.write().replace_history(index, Arc::new(opened)) {
             return Err(not_held(range));
@@ -78,7 +78,7 @@ impl<F: FileSystem> SharedLog<F> {
         Ok(())
     }
 
-    pub(super) fn check_held(&self, range: Range) -> Result<(), Error> {
+    pub(super) fn check_held(&self, range: IndexRange) -> Result<(), Error> {
         match self.history_ranges().contains(&range) {
             true => Ok(()),
             false => Err(not_held(range)),
@@ -86,6 +86,6 @@ impl<F: FileSystem> SharedLog<F> {
     }
 }
 
-fn not_held((first, last): Range) -> Error {
+fn not_held((first, last): IndexRange) -> Error {
     refused(first, last, "no history file holds exactly these entries")
 }

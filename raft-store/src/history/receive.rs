@@ -9,13 +9,13 @@ use crate::error::{Error, IoContext};
 use crate::folder::layout::history_file_name;
 use crate::format::codec::Codec;
 use crate::format::{
-    Buffer, Encoder, HardState, Mark, PAYLOAD_BYTES_MAX, Position, RecordType, SegmentHeader,
+    Buffer, Encoder, HardState, LogPosition, Mark, PAYLOAD_BYTES_MAX, RecordType, SegmentHeader,
 };
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::log::read::earliest_of;
 use crate::log::shared::SharedLog;
 use crate::log::tail::payload_bytes;
-use crate::segment::{HISTORY_BIT, Index, Opened, Summary};
+use crate::segment::{HISTORY_BIT, Index, OpenedFile, SegmentSummary};
 use crate::types::{Entry, LogId};
 
 /// Offsets in a file are kept in 32 bits.
@@ -45,7 +45,7 @@ impl<F: FileSystem> SharedLog<F> {
 pub struct HistoryReceiver<F: FileSystem> {
     shared: Arc<SharedLog<F>>,
     temporary: Temporary<F>,
-    opened: Opened<F::File>,
+    opened: OpenedFile<F::File>,
     codec: Codec,
     first: u64,
     last: u64,
@@ -88,7 +88,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         index.summary.number = HISTORY_BIT | first;
         Ok(HistoryReceiver {
             temporary: Temporary::new(shared.fs.clone(), path),
-            opened: Opened { file, cipher: None },
+            opened: OpenedFile { file, cipher: None },
             codec: Codec::default(),
             first,
             last,
@@ -140,7 +140,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
         }
         let number = self.index.summary.number;
         let mark = self.mark();
-        let base = Position {
+        let base = LogPosition {
             segment: number,
             offset: self.offset,
         };
@@ -165,7 +165,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
     /// The file gets its name only when all of it is durable.
     fn mark(&self) -> Mark {
         Mark {
-            durable: Position {
+            durable: LogPosition {
                 segment: self.index.summary.number,
                 offset: 0,
             },
@@ -174,7 +174,7 @@ impl<F: FileSystem> HistoryReceiver<F> {
     }
 
     fn seal(&mut self) -> Result<(), Error> {
-        let base = Position {
+        let base = LogPosition {
             segment: self.index.summary.number,
             offset: self.offset,
         };
@@ -335,7 +335,7 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// Makes a published file readable, if it still joins what is there.
-    fn attach(&self, index: Index, opened: Opened<F::File>) -> Result<(), Error> {
+    fn attach(&self, index: Index, opened: OpenedFile<F::File>) -> Result<(), Error> {
         let tail = self.tail.read();
         let mut table = self.table.write();
         let earliest = earliest_of(&tail, &table);
@@ -356,7 +356,7 @@ impl<F: FileSystem> SharedLog<F> {
     pub(crate) fn remove_dead_history(
         &self,
         _files: &MutexGuard<'_, u64>,
-    ) -> Result<Vec<Summary>, Error> {
+    ) -> Result<Vec<SegmentSummary>, Error> {
         let dead = self.table.write().take_dead_history();
         for summary in &dead {
             let path = summary.path(&self.layout);

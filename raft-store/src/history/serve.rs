@@ -2,7 +2,7 @@
 
 use crate::fs::FileSystem;
 use crate::log::shared::SharedLog;
-use crate::segment::{Held, SegmentTable};
+use crate::segment::{HeldFile, SegmentTable};
 
 impl<F: FileSystem> SharedLog<F> {
     /// See [`Store::history_run`](crate::Store::history_run).
@@ -46,7 +46,7 @@ fn run_up_to<F: FileSystem>(table: &SegmentTable<F>, last: u64, bytes_max: u64) 
 
 /// How many of a file's entries `start..=end` fit into `bytes`, counted from the end, and what
 /// they take. Where the positions are not in memory, by the average of the file.
-fn fitting<F: FileSystem>(held: &Held<F>, (start, end): (u64, u64), bytes: u64) -> (u64, u64) {
+fn fitting<F: FileSystem>(held: &HeldFile<F>, (start, end): (u64, u64), bytes: u64) -> (u64, u64) {
     let summary = &held.index.summary;
     let positions = &held.index.positions;
     let offsets = positions.range(start, end + 1);

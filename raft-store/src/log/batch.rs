@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::format::{Buffer, Encoder, HardState};
-use crate::log::shared::{Done, Request};
+use crate::log::shared::{WhenDone, WriterRequest};
 use crate::types::{Entry, LogId, next_index};
 
 /// Room an entry takes in a batch besides its payload; only decides when to roll.
@@ -10,14 +10,14 @@ const RECORD_ESTIMATE_BYTES: u64 = 40;
 
 /// One batch that is being built; the buffers are reused.
 #[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) requests: Vec<Request>,
+pub(crate) struct WriteBatch {
+    pub(crate) requests: Vec<WriterRequest>,
     pub(crate) buf: Buffer,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<TableChange>,
 }
 
 /// What a batch does to the segment table, once it is written.
-pub(crate) enum Change {
+pub(crate) enum TableChange {
     Entry { index: u64, offset: u64 },
     Truncate { from: u64 },
     Gap { to: u64 },
@@ -25,7 +25,7 @@ pub(crate) enum Change {
 
 /// The effect of a batch of requests.
 #[derive(Default)]
-pub(crate) struct Progress {
+pub(crate) struct WriteProgress {
     pub(crate) entries: u64,
     pub(crate) vote: bool,
     pub(crate) sync: bool,
@@ -33,39 +33,39 @@ pub(crate) struct Progress {
     pub(crate) epoch: Option<u64>,
 }
 
-impl Progress {
-    pub(crate) fn of(requests: &[Request]) -> Self {
-        let mut progress = Progress::default();
+impl WriteProgress {
+    pub(crate) fn of(requests: &[WriterRequest]) -> Self {
+        let mut progress = WriteProgress::default();
         for request in requests {
             match request {
-                Request::Append { entries, epoch, .. } => {
+                WriterRequest::Append { entries, epoch, .. } => {
                     progress.entries += entries.len() as u64;
                     progress.epoch = Some(*epoch);
                 }
-                Request::Vote { .. } => progress.vote = true,
-                Request::Truncate { epoch, .. } | Request::Purge { epoch, .. } => {
+                WriterRequest::Vote { .. } => progress.vote = true,
+                WriterRequest::Truncate { epoch, .. } | WriterRequest::Purge { epoch, .. } => {
                     progress.epoch = Some(*epoch);
                 }
-                Request::Sync { .. } => progress.sync = true,
+                WriterRequest::Sync { .. } => progress.sync = true,
             }
         }
         progress
     }
 }
 
-impl Request {
-    pub(crate) fn into_done(self) -> Option<Done> {
+impl WriterRequest {
+    pub(crate) fn into_done(self) -> Option<WhenDone> {
         match self {
-            Request::Append { done, .. } | Request::Vote { done, .. } | Request::Sync { done } => {
-                Some(done)
-            }
-            Request::Truncate { .. } | Request::Purge { .. } => None,
+            WriterRequest::Append { done, .. }
+            | WriterRequest::Vote { done, .. }
+            | WriterRequest::Sync { done } => Some(done),
+            WriterRequest::Truncate { .. } | WriterRequest::Purge { .. } => None,
         }
     }
 
     pub(crate) fn estimate_bytes(&self) -> u64 {
         match self {
-            Request::Append { entries, bytes, .. } => {
+            WriterRequest::Append { entries, bytes, .. } => {
                 *bytes as u64 + RECORD_ESTIMATE_BYTES * entries.len() as u64
             }
             _ => RECORD_ESTIMATE_BYTES,
@@ -78,20 +78,20 @@ impl Request {
 /// # Errors
 /// When an entry cannot be encrypted.
 pub(crate) fn encode(
-    request: &Request,
+    request: &WriterRequest,
     encoder: &mut Encoder<'_>,
-    changes: &mut Vec<Change>,
+    changes: &mut Vec<TableChange>,
     state: &mut HardState,
 ) -> Result<(), Error> {
     match request {
-        Request::Append { entries, .. } => {
+        WriterRequest::Append { entries, .. } => {
             debug_assert!(
                 follow(state.last, entries),
                 "entries to be written do not follow the log"
             );
             for entry in entries {
                 let offset = encoder.offset();
-                changes.push(Change::Entry {
+                changes.push(TableChange::Entry {
                     index: entry.log_id.index,
                     offset,
                 });
@@ -99,24 +99,24 @@ pub(crate) fn encode(
             }
             state.last = entries.last().map(|entry| entry.log_id).or(state.last);
         }
-        Request::Vote { vote, .. } => {
+        WriterRequest::Vote { vote, .. } => {
             encoder.vote(vote);
             state.vote = Some(*vote);
         }
-        Request::Truncate { keep, .. } => {
+        WriterRequest::Truncate { keep, .. } => {
             encoder.truncate(*keep);
-            changes.push(Change::Truncate {
+            changes.push(TableChange::Truncate {
                 from: next_index(*keep),
             });
             state.truncate(*keep);
         }
-        Request::Purge { id, .. } => {
+        WriterRequest::Purge { id, .. } => {
             encoder.purge(*id);
             if state.purge(*id) {
-                changes.push(Change::Gap { to: id.index });
+                changes.push(TableChange::Gap { to: id.index });
             }
         }
-        Request::Sync { .. } => {}
+        WriterRequest::Sync { .. } => {}
     }
     Ok(())
 }

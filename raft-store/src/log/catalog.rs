@@ -20,7 +20,7 @@ use std::time::SystemTime;
 use crate::error::{Error, IoContext};
 use crate::folder::Layout;
 use crate::fs::{self, File, FileSystem, RealFs};
-use crate::segment::{SegmentTable, Summary};
+use crate::segment::{SegmentSummary, SegmentTable};
 use crate::snapshot::SnapshotInfo;
 
 const CACHE_BYTES: u64 = 1 << 20;
@@ -59,7 +59,7 @@ impl Catalog {
 
     /// Reads a catalog without changing it. sled writes whenever it opens, so this opens a copy and removes
     /// it. Empty when there is no catalog or it cannot be opened; an error when it cannot be copied.
-    pub(crate) fn peek(layout: &Layout) -> Result<BTreeMap<u64, Summary>, Error> {
+    pub(crate) fn peek(layout: &Layout) -> Result<BTreeMap<u64, SegmentSummary>, Error> {
         let copy_dir = tempfile::Builder::new()
             .prefix("rstmdb-verify-")
             .tempdir()
@@ -73,7 +73,7 @@ impl Catalog {
     }
 
     /// The summaries of sealed segments by number. Unreadable ones are left out.
-    pub(crate) fn segments(&mut self) -> BTreeMap<u64, Summary> {
+    pub(crate) fn segments(&mut self) -> BTreeMap<u64, SegmentSummary> {
         self.attempt(read_segments).unwrap_or_default()
     }
 
@@ -84,7 +84,7 @@ impl Catalog {
         snapshots: &[SnapshotInfo],
     ) {
         let sealed = table.held.len().saturating_sub(1);
-        let right: BTreeMap<u64, Summary> = table
+        let right: BTreeMap<u64, SegmentSummary> = table
             .summaries()
             .take(sealed)
             .map(|s| (s.number, s.clone()))
@@ -102,7 +102,7 @@ impl Catalog {
     }
 
     /// A segment was sealed.
-    pub(crate) fn sealed(&mut self, summary: &Summary) {
+    pub(crate) fn sealed(&mut self, summary: &SegmentSummary) {
         self.attempt(|db| put(&db.open_tree("segments")?, summary.number, summary));
     }
 
@@ -159,11 +159,11 @@ fn put(tree: &sled::Tree, key: u64, value: &impl serde::Serialize) -> sled::Resu
     tree.insert(key.to_be_bytes(), value).map(drop)
 }
 
-fn read_segments(db: &sled::Db) -> sled::Result<BTreeMap<u64, Summary>> {
+fn read_segments(db: &sled::Db) -> sled::Result<BTreeMap<u64, SegmentSummary>> {
     let mut found = BTreeMap::new();
     for item in &db.open_tree("segments")? {
         let (_, value) = item?;
-        if let Ok(summary) = serde_json::from_slice::<Summary>(&value) {
+        if let Ok(summary) = serde_json::from_slice::<SegmentSummary>(&value) {
             found.insert(summary.number, summary);
         }
     }

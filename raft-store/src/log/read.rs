@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::crypto::Cipher;
 use crate::error::{Error, IoContext, damaged};
-use crate::format::{self, Position, Record, SegmentHeader};
+use crate::format::{self, LogPosition, LogRecord, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::log::shared::SharedLog;
 use crate::log::tail::{Limit, Tail};
-use crate::segment::history_file::{self, Range};
-use crate::segment::scan::{Source, Visitor, scan_whole};
-use crate::segment::{FilePlace, Index, Opened, SegmentTable, Summary};
+use crate::segment::history_file::{self, IndexRange};
+use crate::segment::scan::{RecordVisitor, ScannedFile, scan_whole};
+use crate::segment::{FilePlace, Index, OpenedFile, SegmentSummary, SegmentTable};
 use crate::types::{Entry, next_index};
 
 /// How much of a file is read at once.
@@ -113,7 +113,7 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// Rebuilds the positions of a sealed segment or a history file.
-    fn index_file(&self, summary: &Summary) -> Result<(), Error> {
+    fn index_file(&self, summary: &SegmentSummary) -> Result<(), Error> {
         let number = summary.number;
         let path = summary.path(&self.layout);
         let mut buf = Vec::new();
@@ -128,7 +128,7 @@ impl<F: FileSystem> SharedLog<F> {
         };
         self.counters.read(buf.len() as u64);
         let mut indexer = Indexer::default();
-        let source = Source {
+        let source = ScannedFile {
             number,
             path: &path,
             keys: &self.options.keys,
@@ -138,7 +138,7 @@ impl<F: FileSystem> SharedLog<F> {
             let ranges = (summary.range, indexer.0.summary.range);
             history_file::check_content(ranges, self.options.cluster_id, &path, &found)?;
         }
-        let opened = Opened {
+        let opened = OpenedFile {
             file,
             cipher: found.cipher,
         };
@@ -149,7 +149,7 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// For a history file: names the loss in the error and remembers that the file is damaged.
-    fn in_file_of(&self, summary: &Summary, error: Error) -> Error {
+    fn in_file_of(&self, summary: &SegmentSummary, error: Error) -> Error {
         let error = match summary.is_history() {
             true => error.in_history_file(),
             false => error,
@@ -162,13 +162,13 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// Remembers that a history file is damaged, and logs it the first time.
-    pub(crate) fn note_damage(&self, range: Range, error: &Error) {
+    pub(crate) fn note_damage(&self, range: IndexRange, error: &Error) {
         if self.damaged_history.lock().insert(range) {
             tracing::error!(%error, "a history file is damaged");
         }
     }
 
-    fn holds(&self, summary: &Summary) -> bool {
+    fn holds(&self, summary: &SegmentSummary) -> bool {
         let table = self.table.read();
         table.files().any(|held| held.index.summary == *summary)
     }
@@ -195,7 +195,7 @@ pub(crate) struct FileRun<'a> {
 impl FileRun<'_> {
     pub(crate) fn read<T: File>(
         &self,
-        opened: &Opened<T>,
+        opened: &OpenedFile<T>,
         limit: &mut Limit,
         into: &mut Vec<Entry>,
     ) -> Result<u64, Error> {
@@ -229,12 +229,12 @@ impl FileRun<'_> {
         index: u64,
     ) -> Result<Entry, Error> {
         let bad = |what: String| damaged(self.path, offset, what);
-        let at = Position {
+        let at = LogPosition {
             segment: self.number,
             offset,
         };
         match format::decode_record(bytes, at, cipher) {
-            Ok((Record::Entry(entry), _)) if entry.log_id.index == index => {
+            Ok((LogRecord::Entry(entry), _)) if entry.log_id.index == index => {
                 entry.to_entry().map_err(bad)
             }
             Ok(_) => Err(bad(format!("entry {index} is not where it was written"))),
@@ -249,18 +249,18 @@ impl FileRun<'_> {
 #[derive(Default)]
 pub(crate) struct Indexer(pub(crate) Index);
 
-impl Visitor for Indexer {
+impl RecordVisitor for Indexer {
     fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
         self.0.summary.number = header.segment;
         Ok(())
     }
 
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(entry) => self.0.entry(entry.log_id.index, at.offset),
-            Record::Truncate(keep) => self.0.truncate(next_index(*keep)),
+            LogRecord::Entry(entry) => self.0.entry(entry.log_id.index, at.offset),
+            LogRecord::Truncate(keep) => self.0.truncate(next_index(*keep)),
             // Entries behind a gap do not continue those before it, which are no longer read.
-            Record::Purge(id) if !self.follows(id.index) => self.0.gap(id.index),
+            LogRecord::Purge(id) if !self.follows(id.index) => self.0.gap(id.index),
             _ => {}
         }
         Ok(())

@@ -21,19 +21,19 @@ use crate::segment::SegmentTable;
 use crate::types::{Entry, LogId, Vote};
 
 /// Called once with the result of a request. If it is dropped without a call, it must report an error.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), Arc<Error>>) + Send>;
+pub(crate) type WhenDone = Box<dyn FnOnce(Result<(), Arc<Error>>) + Send>;
 
 /// What the writer is asked to write, in the order of the log.
-pub(crate) enum Request {
+pub(crate) enum WriterRequest {
     Append {
         entries: Vec<Entry>,
         bytes: usize,
         epoch: u64,
-        done: Done,
+        done: WhenDone,
     },
     Vote {
         vote: Vote,
-        done: Done,
+        done: WhenDone,
     },
     Truncate {
         keep: Option<LogId>,
@@ -45,19 +45,19 @@ pub(crate) enum Request {
     },
     /// Make everything before it durable.
     Sync {
-        done: Done,
+        done: WhenDone,
     },
 }
 
 #[derive(Default)]
-struct Queue {
-    requests: VecDeque<Request>,
+struct WriterQueue {
+    requests: VecDeque<WriterRequest>,
     closed: bool,
 }
 
 /// Counters behind [`Stats`](crate::Stats).
 #[derive(Default)]
-pub(crate) struct Counters {
+pub(crate) struct StoreCounters {
     pub(crate) bytes_written: AtomicU64,
     pub(crate) bytes_read: AtomicU64,
     pub(crate) writes: AtomicU64,
@@ -67,7 +67,7 @@ pub(crate) struct Counters {
     pub(crate) fsync_us_last: AtomicU64,
 }
 
-impl Counters {
+impl StoreCounters {
     pub(crate) fn read(&self, bytes: u64) {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
@@ -98,10 +98,10 @@ pub(crate) struct SharedLog<F: FileSystem> {
     /// removed in place of the old one. Counts the temporary files.
     pub(crate) history_files: Mutex<u64>,
     pub(crate) tail: RwLock<Tail>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriterQueue>,
     pub(crate) table: RwLock<SegmentTable<F>>,
     pub(crate) catalog: Mutex<Catalog>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: StoreCounters,
     wakeup: Condvar,
     /// Wakes a writer that runs as a task.
     #[cfg(feature = "testing")]
@@ -147,7 +147,7 @@ impl<F: FileSystem> SharedLog<F> {
             queue: Mutex::default(),
             table: RwLock::new(table),
             catalog: Mutex::new(catalog),
-            counters: Counters::default(),
+            counters: StoreCounters::default(),
             wakeup: Condvar::new(),
             #[cfg(feature = "testing")]
             notify: Notify::new(),
@@ -181,7 +181,7 @@ impl<F: FileSystem> SharedLog<F> {
 
     /// Queues a request. Call it under the lock of `tail` when the order against other changes
     /// matters. A refused request is dropped, which reports the error.
-    pub(crate) fn push(&self, request: Request) -> Result<(), Error> {
+    pub(crate) fn push(&self, request: WriterRequest) -> Result<(), Error> {
         self.check()?;
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -205,18 +205,18 @@ impl<F: FileSystem> SharedLog<F> {
             self.table.write().join_history(id.index + 1);
         }
         let epoch = tail.epoch;
-        self.push(Request::Purge { id, epoch })
+        self.push(WriterRequest::Purge { id, epoch })
     }
 
     /// Moves queued requests into `into`, up to about `bytes_max` bytes of entries.
-    pub(crate) fn take(&self, into: &mut Vec<Request>, bytes_max: usize) {
+    pub(crate) fn take(&self, into: &mut Vec<WriterRequest>, bytes_max: usize) {
         let mut queue = self.queue.lock();
         let mut taken = 0;
         while taken < bytes_max {
             let Some(request) = queue.requests.pop_front() else {
                 return;
             };
-            if let Request::Append { bytes, .. } = &request {
+            if let WriterRequest::Append { bytes, .. } = &request {
                 taken += bytes;
             }
             into.push(request);
@@ -224,7 +224,7 @@ impl<F: FileSystem> SharedLog<F> {
     }
 
     /// Puts requests back at the front of the queue.
-    pub(crate) fn put_back(&self, requests: &mut Vec<Request>) {
+    pub(crate) fn put_back(&self, requests: &mut Vec<WriterRequest>) {
         let mut queue = self.queue.lock();
         for request in requests.drain(..).rev() {
             queue.requests.push_front(request);

@@ -8,7 +8,7 @@
 
 use crate::error::Error;
 use crate::fs::FileSystem;
-use crate::log::shared::{Request, SharedLog};
+use crate::log::shared::{SharedLog, WriterRequest};
 use crate::log::tail::Limit;
 use crate::types::{LogId, next_index};
 
@@ -27,7 +27,7 @@ impl<F: FileSystem> SharedLog<F> {
         let keep = tail.state.purged;
         tracing::info!(last = ?tail.state.last, snapshot = ?end, "a snapshot replaces the log");
         tail.truncate(keep);
-        self.push(Request::Truncate {
+        self.push(WriterRequest::Truncate {
             keep,
             epoch: tail.epoch,
         })?;

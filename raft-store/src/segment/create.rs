@@ -9,12 +9,12 @@ use crate::format::codec::Codec;
 use crate::format::{HardState, SegmentHeader};
 use crate::fs::{File, FileSystem, TEMPORARY_SUFFIX};
 use crate::segment::summary::Index;
-use crate::segment::table::Opened;
+use crate::segment::table::OpenedFile;
 
 /// The segment that is written to.
-pub(crate) struct Active<F: FileSystem> {
+pub(crate) struct ActiveSegment<F: FileSystem> {
     pub(crate) number: u64,
-    pub(crate) file: Arc<Opened<F::File>>,
+    pub(crate) file: Arc<OpenedFile<F::File>>,
     /// Where the next record goes.
     pub(crate) offset: u64,
     pub(crate) codec: Codec,
@@ -65,7 +65,7 @@ pub(crate) fn create_segment<F: FileSystem>(
     options: &Options,
     number: u64,
     state: HardState,
-) -> Result<(Active<F>, Index), Error> {
+) -> Result<(ActiveSegment<F>, Index), Error> {
     let blank = blank_segment(fs, layout, options)?;
     begin_segment(fs, layout, options, number, state, blank)
 }
@@ -78,7 +78,7 @@ pub(crate) fn begin_segment<F: FileSystem>(
     number: u64,
     state: HardState,
     file: F::File,
-) -> Result<(Active<F>, Index), Error> {
+) -> Result<(ActiveSegment<F>, Index), Error> {
     let path = layout.segment(number);
     let key = options.keys.for_new_file()?;
     let (key, cipher) = key.unzip();
@@ -106,10 +106,10 @@ pub(crate) fn begin_segment<F: FileSystem>(
     index.summary.header_crc = crc32c::crc32c(&bytes);
     index.summary.bytes = bytes.len() as u64;
     index.summary.last_ms = header.created_ms;
-    let active = Active {
+    let active = ActiveSegment {
         number,
         codec: options.codec(cipher.clone())?,
-        file: Arc::new(Opened { file, cipher }),
+        file: Arc::new(OpenedFile { file, cipher }),
         offset: bytes.len() as u64,
         key_id: key.map(|key| key.key_id),
     };

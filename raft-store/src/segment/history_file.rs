@@ -12,13 +12,13 @@ use crate::folder::layout::history_file_name;
 use crate::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::segment::rebuild::Rebuild;
-use crate::segment::scan::{Scan, Source, scan_whole};
+use crate::segment::scan::{Scan, ScannedFile, scan_whole};
 use crate::segment::summary::{HISTORY_BIT, Index};
 
 /// The first and last index of a history file (inclusive), as in its name.
-pub(crate) type Range = (u64, u64);
+pub(crate) type IndexRange = (u64, u64);
 
-fn range_of(name: &str) -> Option<Range> {
+fn range_of(name: &str) -> Option<IndexRange> {
     let (first, last) = name.strip_suffix(".wal")?.split_once('-')?;
     let range = (first.parse().ok()?, last.parse().ok()?);
     let valid = range.0 <= range.1 && range.1 < HISTORY_BIT;
@@ -26,7 +26,7 @@ fn range_of(name: &str) -> Option<Range> {
 }
 
 /// The ranges of the history files in the folder; none when there is no folder.
-pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<Range>, Error> {
+pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<IndexRange>, Error> {
     let dir = &layout.history;
     match fs.list(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -39,7 +39,10 @@ pub(crate) fn list<F: FileSystem>(fs: &F, layout: &Layout) -> Result<Vec<Range>,
 
 /// Splits ranges into those that join each other and a log from `log_first` on, newest first,
 /// and the rest.
-pub(crate) fn join(mut ranges: Vec<Range>, log_first: u64) -> (Vec<Range>, Vec<Range>) {
+pub(crate) fn join(
+    mut ranges: Vec<IndexRange>,
+    log_first: u64,
+) -> (Vec<IndexRange>, Vec<IndexRange>) {
     // Of two files with the same last index (a crash can leave both), take the longer.
     ranges.sort_unstable_by_key(|(first, last)| (Reverse(*last), *first));
     let mut joined = log_first;
@@ -57,7 +60,7 @@ pub(crate) fn index_of<F: FileSystem>(
     fs: &F,
     layout: &Layout,
     keys: &Keyring,
-    range: Range,
+    range: IndexRange,
 ) -> Result<Index, Error> {
     let path = layout.history_file(range.0, range.1);
     let file = fs.open(&path).during("open", &path)?;
@@ -81,7 +84,7 @@ fn header_of(file: &impl File) -> Option<SegmentHeader> {
 
 /// Checks that a file holds the entries that its name says, from the right cluster (0: not known).
 pub(crate) fn check_content(
-    (named, found): (Option<Range>, Option<Range>),
+    (named, found): (Option<IndexRange>, Option<IndexRange>),
     cluster_id: u128,
     path: &Path,
     scan: &Scan,
@@ -106,7 +109,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     fs: &F,
     layout: &Layout,
     keys: &Keyring,
-    range: Range,
+    range: IndexRange,
     cluster_id: u128,
 ) -> Result<u64, Error> {
     let path = layout.history_file(range.0, range.1);
@@ -114,7 +117,7 @@ pub(crate) fn verify_file<F: FileSystem>(
     let mut buf = Vec::new();
     fs::read_into(fs, &path, &mut buf)?;
     let mut rebuild = Rebuild::default();
-    let source = Source {
+    let source = ScannedFile {
         number: index.summary.number,
         path: &path,
         keys,

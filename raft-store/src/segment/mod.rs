@@ -22,6 +22,6 @@ mod summary;
 pub(crate) mod survey;
 mod table;
 
-pub(crate) use create::Active;
-pub(crate) use summary::{HISTORY_BIT, Index, Summary};
-pub(crate) use table::{FilePlace, Held, Opened, SegmentTable};
+pub(crate) use create::ActiveSegment;
+pub(crate) use summary::{HISTORY_BIT, Index, SegmentSummary};
+pub(crate) use table::{FilePlace, HeldFile, OpenedFile, SegmentTable};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::format::{HardState, Position, Record, SegmentHeader};
-use crate::segment::scan::{Scan, Visitor};
+use crate::format::{HardState, LogPosition, LogRecord, SegmentHeader};
+use crate::segment::scan::{RecordVisitor, Scan};
 use crate::segment::summary::Index;
 use crate::types::next_index;
 
@@ -27,7 +27,7 @@ impl Rebuild {
     }
 }
 
-impl Visitor for Rebuild {
+impl RecordVisitor for Rebuild {
     fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
         let (mine, theirs) = (&self.state, &header.state);
         if self.continues && (mine.last != theirs.last || mine.vote != theirs.vote) {
@@ -40,11 +40,11 @@ impl Visitor for Rebuild {
         Ok(())
     }
 
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Batch(mark) => self.index.batch(mark.time_ms),
-            Record::Close(_) | Record::Seal(_) => {}
-            Record::Entry(entry) => {
+            LogRecord::Batch(mark) => self.index.batch(mark.time_ms),
+            LogRecord::Close(_) | LogRecord::Seal(_) => {}
+            LogRecord::Entry(entry) => {
                 let id = entry.log_id;
                 if self
                     .state
@@ -61,13 +61,13 @@ impl Visitor for Rebuild {
                 self.index.entry(id.index, at.offset);
                 self.entries += 1;
             }
-            Record::Vote(vote) => self.state.vote = Some(*vote),
-            Record::Committed(id) => self.state.committed = Some(*id),
-            Record::Truncate(keep) => {
+            LogRecord::Vote(vote) => self.state.vote = Some(*vote),
+            LogRecord::Committed(id) => self.state.committed = Some(*id),
+            LogRecord::Truncate(keep) => {
                 self.state.truncate(*keep);
                 self.index.truncate(next_index(*keep));
             }
-            Record::Purge(id) => {
+            LogRecord::Purge(id) => {
                 if self.state.purge(*id) {
                     self.index.gap(id.index);
                 }

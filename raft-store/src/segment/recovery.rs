@@ -9,19 +9,19 @@ use crate::folder::identity::are_different_clusters;
 use crate::folder::{Layout, Options};
 use crate::format::HardState;
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
-use crate::segment::create::{Active, create_segment, trim};
+use crate::segment::create::{ActiveSegment, create_segment, trim};
 use crate::segment::rebuild::Rebuild;
-use crate::segment::scan::{Scan, Source, scan};
-use crate::segment::summary::{Index, Summary};
-use crate::segment::survey::{Action, find_segments, list_segments, peek};
-use crate::segment::table::{Opened, SegmentTable};
+use crate::segment::scan::{Scan, ScannedFile, scan};
+use crate::segment::summary::{Index, SegmentSummary};
+use crate::segment::survey::{SegmentAction, find_segments, list_segments, peek};
+use crate::segment::table::{OpenedFile, SegmentTable};
 use crate::types::{LogId, next_index};
 
 /// A log, read from its files.
 pub(crate) struct Recovered<F: FileSystem> {
     pub(crate) state: HardState,
     pub(crate) table: SegmentTable<F>,
-    pub(crate) active: Active<F>,
+    pub(crate) active: ActiveSegment<F>,
 }
 
 /// Reads the log, clears a torn tail, refuses damage. `known` are the catalog's summaries: sealed
@@ -30,7 +30,7 @@ pub(crate) fn recover<F: FileSystem>(
     fs: &F,
     layout: &Layout,
     options: &Options,
-    known: &BTreeMap<u64, Summary>,
+    known: &BTreeMap<u64, SegmentSummary>,
     used_before: bool,
 ) -> Result<Recovered<F>, Error> {
     remove_temporaries(fs, layout)?;
@@ -52,7 +52,7 @@ pub(crate) fn recover<F: FileSystem>(
         unread = false;
         let file = fs.open_to_write(&path).during("open", &path)?;
         fs::read_content(&file, &path, &mut buf)?;
-        let source = Source {
+        let source = ScannedFile {
             number,
             path: &path,
             keys: &options.keys,
@@ -61,15 +61,15 @@ pub(crate) fn recover<F: FileSystem>(
         check_cluster(options, layout, &found)?;
         let action = segments.decide(number, &found, layout)?;
         let index = rebuild.finish_segment(&found);
-        let file = Arc::new(Opened {
+        let file = Arc::new(OpenedFile {
             file,
             cipher: found.cipher.clone(),
         });
         table.push(index, true, Some(file.clone()));
         match action {
-            Action::Clear => clear(&file.file, &path, &buf, found.end)?,
-            Action::Trim => trim(&file.file, &path, found.end)?,
-            Action::Succeed => {
+            SegmentAction::Clear => clear(&file.file, &path, &buf, found.end)?,
+            SegmentAction::Trim => trim(&file.file, &path, found.end)?,
+            SegmentAction::Succeed => {
                 return succeed(fs, layout, options, rebuild.state, table, number, found.end);
             }
             _ => {}
@@ -103,7 +103,7 @@ pub(crate) fn check_begin<F: FileSystem>(
 }
 
 /// What is known of a segment whose file was not read.
-fn not_indexed(summary: Summary) -> Index {
+fn not_indexed(summary: SegmentSummary) -> Index {
     Index {
         summary,
         ..Index::default()
@@ -114,11 +114,11 @@ fn not_indexed(summary: Summary) -> Index {
 fn active<F: FileSystem>(
     options: &Options,
     number: u64,
-    file: Arc<Opened<F::File>>,
+    file: Arc<OpenedFile<F::File>>,
     found: &Scan,
-) -> Result<Active<F>, Error> {
+) -> Result<ActiveSegment<F>, Error> {
     let key = found.header.and_then(|header| header.key);
-    Ok(Active {
+    Ok(ActiveSegment {
         number,
         codec: options.codec(file.cipher.clone())?,
         file,
@@ -133,7 +133,7 @@ fn finish<F: FileSystem>(
     options: &Options,
     mut state: HardState,
     table: SegmentTable<F>,
-    active: Active<F>,
+    active: ActiveSegment<F>,
 ) -> Result<Recovered<F>, Error> {
     let path = layout.segment(active.number);
     let file = &active.file.file;
@@ -185,10 +185,10 @@ fn trusted<F: FileSystem>(
     fs: &F,
     layout: &Layout,
     options: &Options,
-    known: &BTreeMap<u64, Summary>,
+    known: &BTreeMap<u64, SegmentSummary>,
     number: u64,
     purged: Option<LogId>,
-) -> Result<Option<Summary>, Error> {
+) -> Result<Option<SegmentSummary>, Error> {
     let (Some(summary), Some(purged)) = (known.get(&number), purged) else {
         return Ok(None);
     };

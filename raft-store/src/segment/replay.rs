@@ -7,11 +7,11 @@ use crate::error::Error;
 use crate::folder::Layout;
 use crate::fs::{self, FileSystem};
 use crate::segment::history_file;
-use crate::segment::scan::{Source, scan, scan_whole};
+use crate::segment::scan::{ScannedFile, scan, scan_whole};
 use crate::segment::summary::HISTORY_BIT;
 use crate::segment::survey;
 
-pub use crate::segment::scan::Visitor;
+pub use crate::segment::scan::RecordVisitor;
 
 /// Shows every readable record of the log in `dir` to `visitor`. A torn tail of the last
 /// segment ends the replay; damage is an error, and so is a key that `keys` lacks.
@@ -19,7 +19,7 @@ pub fn visit<F: FileSystem>(
     fs: &F,
     dir: &Path,
     keys: &Keyring,
-    visitor: &mut dyn Visitor,
+    visitor: &mut dyn RecordVisitor,
 ) -> Result<(), Error> {
     let layout = Layout::of(dir);
     let segments = survey::find_segments(fs, &layout)?;
@@ -27,7 +27,7 @@ pub fn visit<F: FileSystem>(
     for number in segments.numbers() {
         let path = layout.segment(number);
         fs::read_into(fs, &path, &mut buf)?;
-        let source = Source {
+        let source = ScannedFile {
             number,
             path: &path,
             keys,
@@ -44,7 +44,7 @@ pub fn visit_history<F: FileSystem>(
     fs: &F,
     dir: &Path,
     keys: &Keyring,
-    visitor: &mut dyn Visitor,
+    visitor: &mut dyn RecordVisitor,
 ) -> Result<(), Error> {
     let layout = Layout::of(dir);
     let mut ranges = history_file::list(fs, &layout)?;
@@ -53,7 +53,7 @@ pub fn visit_history<F: FileSystem>(
     for (first, last) in ranges {
         let path = layout.history_file(first, last);
         fs::read_into(fs, &path, &mut buf)?;
-        let source = Source {
+        let source = ScannedFile {
             number: HISTORY_BIT | first,
             path: &path,
             keys,

@@ -6,30 +6,30 @@ use std::sync::Arc;
 
 use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, damaged};
-use crate::format::{self, HeaderFault, Position, Record, RecordFault, SegmentHeader};
+use crate::format::{self, HeaderFault, LogPosition, LogRecord, RecordFault, SegmentHeader};
 
 /// Gets every record, in the order written.
-pub trait Visitor {
+pub trait RecordVisitor {
     /// A segment begins.
     fn segment(&mut self, _header: &SegmentHeader, _path: &Path) -> Result<(), String> {
         Ok(())
     }
 
     /// A record; an error ends the replay as damage at this record.
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String>;
+    fn record(&mut self, at: LogPosition, record: &LogRecord<'_>) -> Result<(), String>;
 }
 
 /// A file with records.
 #[derive(Clone, Copy)]
-pub(crate) struct Source<'a> {
+pub(crate) struct ScannedFile<'a> {
     pub(crate) number: u64,
     pub(crate) path: &'a Path,
     pub(crate) keys: &'a Keyring,
 }
 
-impl Source<'_> {
-    fn at(&self, offset: u64) -> Position {
-        Position {
+impl ScannedFile<'_> {
+    fn at(&self, offset: u64) -> LogPosition {
+        LogPosition {
             segment: self.number,
             offset,
         }
@@ -72,10 +72,10 @@ pub(crate) struct Scan {
 /// Decodes one segment file, showing each record to `visitor`.
 pub(crate) fn scan(
     bytes: &[u8],
-    source: Source<'_>,
-    visitor: &mut dyn Visitor,
+    source: ScannedFile<'_>,
+    visitor: &mut dyn RecordVisitor,
 ) -> Result<Scan, Error> {
-    let Source { number, path, keys } = source;
+    let ScannedFile { number, path, keys } = source;
     let (header, header_bytes) = match SegmentHeader::decode(bytes) {
         Ok((header, _)) if header.segment != number => {
             let what = format!("its header says segment {}", header.segment);
@@ -113,8 +113,8 @@ pub(crate) fn scan(
 /// Decodes a file that is no longer written to: anything but a clean end is damage.
 pub(crate) fn scan_whole(
     bytes: &[u8],
-    source: Source<'_>,
-    visitor: &mut dyn Visitor,
+    source: ScannedFile<'_>,
+    visitor: &mut dyn RecordVisitor,
 ) -> Result<Scan, Error> {
     let found = scan(bytes, source, visitor)?;
     match found.file_end {
@@ -126,12 +126,16 @@ pub(crate) fn scan_whole(
 /// The part of a file that is still to be decoded.
 struct Records<'a> {
     bytes: &'a [u8],
-    source: Source<'a>,
+    source: ScannedFile<'a>,
     cipher: Option<&'a Cipher>,
 }
 
 impl Records<'_> {
-    fn scan(&self, start: usize, visitor: &mut dyn Visitor) -> Result<(usize, FileEnd), Error> {
+    fn scan(
+        &self,
+        start: usize,
+        visitor: &mut dyn RecordVisitor,
+    ) -> Result<(usize, FileEnd), Error> {
         let Records { bytes, source, .. } = *self;
         let mut at = start;
         let mut sealed = false;
@@ -143,7 +147,7 @@ impl Records<'_> {
                     visitor
                         .record(position, &record)
                         .map_err(|what| damaged(source.path, position.offset, what))?;
-                    sealed = matches!(record, Record::Seal(_));
+                    sealed = matches!(record, LogRecord::Seal(_));
                     at += len;
                 }
                 Err(RecordFault::Unsupported(what)) => return Err(unsupported(source.path, what)),
@@ -194,7 +198,7 @@ fn unsupported(path: &Path, what: String) -> Error {
     }
 }
 
-fn headless(bytes: &[u8], source: Source<'_>, why: &'static str) -> Scan {
+fn headless(bytes: &[u8], source: ScannedFile<'_>, why: &'static str) -> Scan {
     let file_end = match torn_or_damaged(bytes, source.number, 0, why) {
         FileEnd::BelowMark(why) => FileEnd::HeaderBelowMark(why),
         _ => FileEnd::Headless,
@@ -211,7 +215,7 @@ fn headless(bytes: &[u8], source: Source<'_>, why: &'static str) -> Scan {
 /// Decides whether the bad bytes at `at` were ever known to be durable. Every batch records what was durable
 /// before it, so a mark after the bad place answers this.
 fn torn_or_damaged(bytes: &[u8], number: u64, at: usize, why: &'static str) -> FileEnd {
-    let position = |at: usize| Position {
+    let position = |at: usize| LogPosition {
         segment: number,
         offset: at as u64,
     };

@@ -14,7 +14,7 @@ pub(crate) const HISTORY_BIT: u64 = INDEX_END;
 /// What one segment or history file holds. Derived from the file's own records only, so it never changes once
 /// the segment is sealed. `SegmentTable::push` works out which entries later segments removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Summary {
+pub(crate) struct SegmentSummary {
     pub(crate) number: u64,
     /// Checksum of the segment's header: ties the summary to the file.
     pub(crate) header_crc: u32,
@@ -31,7 +31,7 @@ pub(crate) struct Summary {
     pub(crate) last_ms: u64,
 }
 
-impl Summary {
+impl SegmentSummary {
     pub(crate) fn is_history(&self) -> bool {
         self.number & HISTORY_BIT != 0
     }
@@ -92,7 +92,7 @@ impl Positions {
 /// A segment's summary and positions. The writer and the replay update it with each record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Index {
-    pub(crate) summary: Summary,
+    pub(crate) summary: SegmentSummary,
     pub(crate) positions: Positions,
 }
 

@@ -6,11 +6,11 @@ use crate::folder::Layout;
 use crate::format::{HeaderFault, SegmentHeader};
 use crate::fs::{self, File, FileSystem};
 use crate::segment::rebuild::Rebuild;
-use crate::segment::scan::{FileEnd, Scan, Source, scan};
+use crate::segment::scan::{FileEnd, Scan, ScannedFile, scan};
 
 /// What recovery does with a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum SegmentAction {
     /// Take it as it is.
     Accept,
     /// Cut it to its seal; a crash prevented that.
@@ -40,17 +40,17 @@ pub(crate) enum Action {
 /// | bad below a mark | refuse | refuse |
 /// | no header, nothing marked | ignore | refuse |
 /// | bad header below a mark | refuse | refuse |
-pub(crate) fn action(file_end: &FileEnd, last: bool) -> Action {
+pub(crate) fn action(file_end: &FileEnd, last: bool) -> SegmentAction {
     match (file_end, last) {
-        (FileEnd::Open, true) | (FileEnd::Trimmed, false) => Action::Accept,
-        (FileEnd::Sealed, true) => Action::Succeed,
-        (FileEnd::Sealed, false) => Action::Trim,
-        (FileEnd::Torn(_), true) => Action::Clear,
-        (FileEnd::Headless, true) => Action::Ignore,
+        (FileEnd::Open, true) | (FileEnd::Trimmed, false) => SegmentAction::Accept,
+        (FileEnd::Sealed, true) => SegmentAction::Succeed,
+        (FileEnd::Sealed, false) => SegmentAction::Trim,
+        (FileEnd::Torn(_), true) => SegmentAction::Clear,
+        (FileEnd::Headless, true) => SegmentAction::Ignore,
         (FileEnd::Open | FileEnd::Torn(_) | FileEnd::Headless, false)
         | (FileEnd::Trimmed, true)
         | (FileEnd::Short | FileEnd::BelowMark(_) | FileEnd::HeaderBelowMark(_), _) => {
-            Action::Refuse
+            SegmentAction::Refuse
         }
     }
 }
@@ -81,19 +81,19 @@ impl Segments {
         number: u64,
         found: &Scan,
         layout: &Layout,
-    ) -> Result<Action, Error> {
+    ) -> Result<SegmentAction, Error> {
         let is_last = self.last() == Some(number);
         let action = action(&found.file_end, is_last);
         if let Some(headless) = self
             .headless
-            .filter(|_| is_last && action != Action::Succeed)
+            .filter(|_| is_last && action != SegmentAction::Succeed)
         {
             // A segment can lack its header only while its predecessor is not trimmed.
             let path = layout.segment(headless);
             return Err(damaged(&path, 0, FileEnd::Headless.why()));
         }
         match action {
-            Action::Refuse => {
+            SegmentAction::Refuse => {
                 let path = layout.segment(number);
                 Err(damaged(&path, found.end, found.file_end.why()))
             }
@@ -159,13 +159,13 @@ fn is_unused<F: FileSystem>(fs: &F, layout: &Layout, number: u64) -> Result<bool
     let path = layout.segment(number);
     let mut buf = Vec::new();
     fs::read_into(fs, &path, &mut buf)?;
-    let source = Source {
+    let source = ScannedFile {
         number,
         path: &path,
         keys: &Keyring::default(),
     };
     let found = scan(&buf, source, &mut Rebuild::default())?;
-    Ok(action(&found.file_end, true) == Action::Ignore)
+    Ok(action(&found.file_end, true) == SegmentAction::Ignore)
 }
 
 /// The header of a segment; `None` where it has no valid one.

@@ -4,7 +4,7 @@ const WHY: &str = "why";
 
 #[test]
 fn every_combination_of_end_and_place_has_its_action() {
-    use Action::{Accept, Clear, Ignore, Refuse, Succeed, Trim};
+    use SegmentAction::{Accept, Clear, Ignore, Refuse, Succeed, Trim};
     let table = [
         (FileEnd::Open, Accept, Refuse),
         (FileEnd::Sealed, Succeed, Trim),

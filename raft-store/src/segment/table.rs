@@ -5,30 +5,30 @@ use std::sync::Arc;
 
 use crate::crypto::Cipher;
 use crate::fs::FileSystem;
-use crate::segment::summary::{HISTORY_BIT, Index, Positions, Summary, clip_above};
+use crate::segment::summary::{HISTORY_BIT, Index, Positions, SegmentSummary, clip_above};
 
 /// How many sealed segments and history files keep their positions in memory (about 1 MiB each at 300-byte
 /// entries); the positions of others are rebuilt from the file when needed.
 const INDEXED_MAX: usize = 24;
 
 /// An open file, and what its payloads are encrypted with.
-pub(crate) struct Opened<T> {
+pub(crate) struct OpenedFile<T> {
     pub(crate) file: T,
     pub(crate) cipher: Option<Arc<Cipher>>,
 }
 
 /// A segment or history file, and which part of it still belongs to the log.
-pub(crate) struct Held<F: FileSystem> {
+pub(crate) struct HeldFile<F: FileSystem> {
     pub(crate) index: Index,
     /// The first and last of its indexes that no later segment removed (inclusive).
     pub(crate) live: Option<(u64, u64)>,
     /// Whether `index.positions` is filled.
     pub(crate) indexed: bool,
     /// Present while it is indexed.
-    pub(crate) file: Option<Arc<Opened<F::File>>>,
+    pub(crate) file: Option<Arc<OpenedFile<F::File>>>,
 }
 
-impl<F: FileSystem> Held<F> {
+impl<F: FileSystem> HeldFile<F> {
     fn is_within_its_file(&self) -> bool {
         match (self.live, self.index.summary.range) {
             (None, _) => true,
@@ -39,7 +39,7 @@ impl<F: FileSystem> Held<F> {
 }
 
 /// Whether those files that still hold entries of the log go on where the one before ends.
-fn are_adjacent<F: FileSystem>(files: &VecDeque<Held<F>>) -> bool {
+fn are_adjacent<F: FileSystem>(files: &VecDeque<HeldFile<F>>) -> bool {
     let live = || files.iter().filter_map(|held| held.live);
     let mut pairs = live().zip(live().skip(1));
     pairs.all(|((_, end), (first, _))| end + 1 == first)
@@ -50,11 +50,11 @@ pub(crate) enum FilePlace<F: FileSystem> {
     /// No file holds the index.
     Nowhere,
     /// In this file, whose positions have to be built first.
-    Unindexed(Summary),
+    Unindexed(SegmentSummary),
     /// At these offsets.
     At {
-        summary: Summary,
-        file: Arc<Opened<F::File>>,
+        summary: SegmentSummary,
+        file: Arc<OpenedFile<F::File>>,
         offsets: Vec<u32>,
         end: u64,
     },
@@ -64,9 +64,9 @@ pub(crate) enum FilePlace<F: FileSystem> {
 pub(crate) struct SegmentTable<F: FileSystem> {
     /// The history files, which came from other nodes. The live ones join each other and the first live
     /// segment. If no segment is live, they join the log in memory.
-    pub(crate) history: VecDeque<Held<F>>,
+    pub(crate) history: VecDeque<HeldFile<F>>,
     /// The segments; the last one is being written.
-    pub(crate) held: VecDeque<Held<F>>,
+    pub(crate) held: VecDeque<HeldFile<F>>,
 }
 
 impl<F: FileSystem> SegmentTable<F> {
@@ -78,7 +78,12 @@ impl<F: FileSystem> SegmentTable<F> {
     }
 
     /// Adds the next segment, whatever it already holds.
-    pub(crate) fn push(&mut self, index: Index, indexed: bool, file: Option<Arc<Opened<F::File>>>) {
+    pub(crate) fn push(
+        &mut self,
+        index: Index,
+        indexed: bool,
+        file: Option<Arc<OpenedFile<F::File>>>,
+    ) {
         if let Some(from) = index.summary.removed_from {
             self.clip(from);
         }
@@ -86,7 +91,7 @@ impl<F: FileSystem> SegmentTable<F> {
             self.disconnect();
         }
         let live = index.summary.range;
-        self.held.push_back(Held {
+        self.held.push_back(HeldFile {
             index,
             live,
             indexed,
@@ -95,7 +100,7 @@ impl<F: FileSystem> SegmentTable<F> {
         self.forget_positions();
     }
 
-    pub(crate) fn active(&mut self) -> Option<&mut Held<F>> {
+    pub(crate) fn active(&mut self) -> Option<&mut HeldFile<F>> {
         self.held.back_mut()
     }
 
@@ -129,10 +134,10 @@ impl<F: FileSystem> SegmentTable<F> {
         &mut self,
         index: Index,
         indexed: bool,
-        file: Option<Arc<Opened<F::File>>>,
+        file: Option<Arc<OpenedFile<F::File>>>,
     ) {
         let live = index.summary.range;
-        self.history.push_front(Held {
+        self.history.push_front(HeldFile {
             index,
             live,
             indexed,
@@ -150,7 +155,7 @@ impl<F: FileSystem> SegmentTable<F> {
     }
 
     /// Takes out the history files that a gap has cut off from the log.
-    pub(crate) fn take_dead_history(&mut self) -> Vec<Summary> {
+    pub(crate) fn take_dead_history(&mut self) -> Vec<SegmentSummary> {
         let (kept, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut self.history)
             .into_iter()
             .partition(|held| held.live.is_some());
@@ -185,12 +190,12 @@ impl<F: FileSystem> SegmentTable<F> {
 
     fn place_among<'a>(
         &'a self,
-        files: impl DoubleEndedIterator<Item = &'a Held<F>>,
+        files: impl DoubleEndedIterator<Item = &'a HeldFile<F>>,
         from: u64,
         to: u64,
         bytes_max: u64,
     ) -> FilePlace<F> {
-        let holds = |held: &&Held<F>| held.live.is_some_and(|(a, b)| (a..=b).contains(&from));
+        let holds = |held: &&HeldFile<F>| held.live.is_some_and(|(a, b)| (a..=b).contains(&from));
         let Some(held) = files.rev().find(holds) else {
             return FilePlace::Nowhere;
         };
@@ -229,9 +234,9 @@ impl<F: FileSystem> SegmentTable<F> {
     /// unless it was replaced meanwhile.
     pub(crate) fn fill(
         &mut self,
-        summary: &Summary,
+        summary: &SegmentSummary,
         positions: Positions,
-        file: Arc<Opened<F::File>>,
+        file: Arc<OpenedFile<F::File>>,
     ) {
         let mut files = self.history.iter_mut().chain(&mut self.held);
         if let Some(held) = files.find(|held| held.index.summary == *summary) {
@@ -243,12 +248,12 @@ impl<F: FileSystem> SegmentTable<F> {
     }
 
     /// All files, oldest first.
-    pub(crate) fn files(&self) -> impl DoubleEndedIterator<Item = &Held<F>> {
+    pub(crate) fn files(&self) -> impl DoubleEndedIterator<Item = &HeldFile<F>> {
         self.history.iter().chain(&self.held)
     }
 
     /// Of the segments only.
-    pub(crate) fn summaries(&self) -> impl Iterator<Item = &Summary> {
+    pub(crate) fn summaries(&self) -> impl Iterator<Item = &SegmentSummary> {
         self.held.iter().map(|held| &held.index.summary)
     }
 
@@ -272,7 +277,7 @@ impl<F: FileSystem> SegmentTable<F> {
 
     /// Replaces the summary of a history file by that of its replacement, which holds the same entries. False
     /// when there is no such file.
-    pub(crate) fn replace_history(&mut self, index: Index, file: Arc<Opened<F::File>>) -> bool {
+    pub(crate) fn replace_history(&mut self, index: Index, file: Arc<OpenedFile<F::File>>) -> bool {
         let (number, range) = (index.summary.number, index.summary.range);
         let mut files = self.history.iter_mut();
         let Some(held) = files.find(|held| held.index.summary.range == range) else {
@@ -314,7 +319,7 @@ impl<F: FileSystem> SegmentTable<F> {
                 "a segment is among the history files, or the reverse",
             ),
             (
-                self.files().all(Held::is_within_its_file),
+                self.files().all(HeldFile::is_within_its_file),
                 "a file counts for entries that it does not hold",
             ),
             (

@@ -6,14 +6,14 @@ use super::*;
 use crate::fs::MemFs;
 
 /// The file with the entries `from..to`.
-fn file(number: u64, from: u64, to: u64) -> (Index, Arc<Opened<<MemFs as FileSystem>::File>>) {
+fn file(number: u64, from: u64, to: u64) -> (Index, Arc<OpenedFile<<MemFs as FileSystem>::File>>) {
     let mut index = Index::default();
     index.summary.number = number;
     for entry in from..to {
         index.entry(entry, 192 + 64 * (entry - from));
     }
     let file = MemFs::new(0).create(Path::new("/file")).unwrap();
-    (index, Arc::new(Opened { file, cipher: None }))
+    (index, Arc::new(OpenedFile { file, cipher: None }))
 }
 
 fn push(table: &mut SegmentTable<MemFs>, number: u64, from: u64, to: u64) {

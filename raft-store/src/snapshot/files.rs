@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::format::{Head, Totals};
+use super::format::{SnapshotHead, SnapshotTotals};
 use super::{SnapshotInfo, SnapshotReader, read};
 use crate::crypto::Keyring;
 use crate::error::{Error, IoContext};
@@ -63,7 +63,11 @@ pub(crate) fn verify_file<F: FileSystem>(
 
 /// Checks that a snapshot belongs to the folder's cluster (0: not known). A log of another cluster must never
 /// be applied on top of it.
-pub(super) fn check_cluster(head: &Head, cluster_id: u128, path: &Path) -> Result<(), Error> {
+pub(super) fn check_cluster(
+    head: &SnapshotHead,
+    cluster_id: u128,
+    path: &Path,
+) -> Result<(), Error> {
     let theirs = head.cluster_id;
     if !are_different_clusters(theirs, cluster_id) {
         return Ok(());
@@ -93,7 +97,7 @@ pub(super) fn file_name(index: Option<u64>, term: u64) -> String {
     format!("snap-{}-{term}.snap", index.unwrap_or(0))
 }
 
-pub(super) fn info_of(head: &Head, totals: &Totals, bytes: u64) -> SnapshotInfo {
+pub(super) fn info_of(head: &SnapshotHead, totals: &SnapshotTotals, bytes: u64) -> SnapshotInfo {
     let (index, term) = match head.meta.last_log_id {
         Some(id) => (Some(id.index), id.leader_id.term),
         None => (None, 0),

@@ -44,7 +44,7 @@ struct HeadMessage {
 
 /// The state that a snapshot holds.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Head {
+pub(crate) struct SnapshotHead {
     pub(crate) meta: SnapshotMeta,
     pub(crate) digest: u128,
     pub(crate) cluster_id: u128,
@@ -53,7 +53,7 @@ pub(crate) struct Head {
     pub(crate) key: Option<KeyTag>,
 }
 
-impl Head {
+impl SnapshotHead {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let message = HeadMessage {
             last_log_id: self.meta.last_log_id.map(Into::into),
@@ -98,7 +98,7 @@ impl Head {
         }
         let message = HeadMessage::decode(message).map_err(|error| error.to_string())?;
         let membership = message.membership.unwrap_or_default().to_stored()?;
-        Ok(Head {
+        Ok(SnapshotHead {
             meta: SnapshotMeta {
                 last_log_id: message.last_log_id.map(Into::into),
                 last_membership: membership,
@@ -118,7 +118,7 @@ impl Head {
 
 /// The footer's totals over all other blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
+pub(crate) struct SnapshotTotals {
     pub(crate) records: u64,
     pub(crate) raw_bytes: u64,
     pub(crate) blocks: u64,
@@ -126,11 +126,11 @@ pub(crate) struct Totals {
     pub(crate) checksum: u32,
 }
 
-impl Totals {
+impl SnapshotTotals {
     pub(crate) fn of_head(head: &[u8]) -> Self {
-        Totals {
+        SnapshotTotals {
             checksum: crc32c(head.get(16..20).unwrap_or_default()),
-            ..Totals::default()
+            ..SnapshotTotals::default()
         }
     }
 
@@ -151,7 +151,7 @@ impl Totals {
     }
 
     pub(crate) fn decode(data: &[u8]) -> Option<Self> {
-        (data.len() == FOOTER_BYTES - BLOCK_HEAD_BYTES).then(|| Totals {
+        (data.len() == FOOTER_BYTES - BLOCK_HEAD_BYTES).then(|| SnapshotTotals {
             records: u64_at(data, 0),
             raw_bytes: u64_at(data, 8),
             blocks: u64_at(data, 16),
@@ -233,10 +233,10 @@ pub(crate) fn block_context(raw_len: u32, records: u32, offset: u64) -> Vec<u8> 
     bytes
 }
 
-pub(crate) fn encode_footer(totals: &Totals, offset: u64) -> Vec<u8> {
+pub(crate) fn encode_footer(totals: &SnapshotTotals, offset: u64) -> Vec<u8> {
     let data = totals.encode();
     debug_assert_eq!(
-        Totals::decode(&data),
+        SnapshotTotals::decode(&data),
         Some(*totals),
         "the footer would be read as another"
     );

@@ -21,7 +21,7 @@ use crate::folder::{Clock, Layout, Options};
 use crate::fs::{self, File, FileSystem, TEMPORARY_SUFFIX};
 use crate::types::SnapshotMeta;
 use files::{check_cluster, check_name, file_name, info_of};
-use format::Head;
+use format::SnapshotHead;
 
 pub(crate) use files::{list_files, verify_file};
 pub use files::{read_snapshot_file, snapshot_files};
@@ -192,7 +192,7 @@ impl<F: FileSystem> SnapshotStore<F> {
             ..
         } = &*self.folder;
         let (key, cipher) = keys.for_new_file()?.unzip();
-        let head = Head {
+        let head = SnapshotHead {
             meta: meta.clone(),
             digest,
             cluster_id: *cluster_id,
@@ -272,7 +272,7 @@ impl<F: FileSystem> SnapshotFolder<F> {
         &self,
         temporary: &Path,
         file: F::File,
-        head: Head,
+        head: SnapshotHead,
         info: SnapshotInfo,
     ) -> Result<SnapshotHandle<F>, Error> {
         // On a full disk the sync fails. A file left here would take up more of the disk.
@@ -317,11 +317,11 @@ impl<F: FileSystem> SnapshotFolder<F> {
     fn handle_of(
         &self,
         info: SnapshotInfo,
-        head: Head,
+        head: SnapshotHead,
         path: PathBuf,
         file: F::File,
     ) -> SnapshotHandle<F> {
-        let Head { meta, digest, .. } = head;
+        let SnapshotHead { meta, digest, .. } = head;
         SnapshotHandle {
             info,
             meta,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::format::{self, BLOCK_HEAD_BYTES, BlockHead, FOOTER_BYTES, HEAD_BYTES, Head, Totals};
+use super::format::{
+    self, BLOCK_HEAD_BYTES, BlockHead, FOOTER_BYTES, HEAD_BYTES, SnapshotHead, SnapshotTotals,
+};
 use super::write::nonce_of;
 use crate::crypto::{Cipher, Keyring};
 use crate::error::{Error, IoContext};
@@ -32,13 +34,17 @@ pub struct SnapshotReader<F> {
     offset: u64,
     len: u64,
     block: Bytes,
-    seen: Totals,
+    seen: SnapshotTotals,
     cipher: Option<Arc<Cipher>>,
     done: bool,
 }
 
 impl<F: File> SnapshotReader<F> {
-    pub(super) fn new(file: Arc<F>, path: PathBuf, keys: &Keyring) -> Result<(Head, Self), Error> {
+    pub(super) fn new(
+        file: Arc<F>,
+        path: PathBuf,
+        keys: &Keyring,
+    ) -> Result<(SnapshotHead, Self), Error> {
         let len = file.len().during("measure", &path)?;
         let (head, head_len, totals) = read_head(&*file, &path)?;
         let cipher = keys.for_file(head.key.as_ref(), &path)?;
@@ -79,7 +85,8 @@ impl<F: File> SnapshotReader<F> {
         let (head, data) = read_block(&*self.file, &self.path, at, self.len)?;
         self.offset += (BLOCK_HEAD_BYTES + data.len()) as u64;
         if head.is_footer() {
-            let matches = Totals::decode(&data) == Some(self.seen) && self.offset == self.len;
+            let matches =
+                SnapshotTotals::decode(&data) == Some(self.seen) && self.offset == self.len;
             return if matches {
                 Ok(false)
             } else {
@@ -128,28 +135,31 @@ impl<F: File> Iterator for SnapshotReader<F> {
 }
 
 /// The head, its length, and the totals to go on from.
-pub(super) fn read_head(file: &impl File, path: &Path) -> Result<(Head, u64, Totals), Error> {
+pub(super) fn read_head(
+    file: &impl File,
+    path: &Path,
+) -> Result<(SnapshotHead, u64, SnapshotTotals), Error> {
     let bad = |what: String| damaged(path, 0, what);
     let mut fixed = [0; HEAD_BYTES];
     file.read_exact_at(&mut fixed, 0)
         .map_err(|error| cut_off(path, 0, error))?;
-    let mut message = vec![0; Head::message_len(&fixed).map_err(bad)?];
+    let mut message = vec![0; SnapshotHead::message_len(&fixed).map_err(bad)?];
     file.read_exact_at(&mut message, HEAD_BYTES as u64)
         .map_err(|error| cut_off(path, 0, error))?;
-    let head = Head::decode(&fixed, &message).map_err(bad)?;
+    let head = SnapshotHead::decode(&fixed, &message).map_err(bad)?;
     Ok((
         head,
         (HEAD_BYTES + message.len()) as u64,
-        Totals::of_head(&fixed),
+        SnapshotTotals::of_head(&fixed),
     ))
 }
 
 /// Reads the footer only: enough to tell a whole file from one that is cut off.
-pub(super) fn read_footer(file: &impl File, path: &Path) -> Result<(Totals, u64), Error> {
+pub(super) fn read_footer(file: &impl File, path: &Path) -> Result<(SnapshotTotals, u64), Error> {
     let len = file.len().during("measure", path)?;
     let at = len.saturating_sub(FOOTER_BYTES as u64);
     let (head, data) = read_block(file, path, at, len)?;
-    match Totals::decode(&data).filter(|_| head.is_footer()) {
+    match SnapshotTotals::decode(&data).filter(|_| head.is_footer()) {
         Some(totals) => Ok((totals, len)),
         None => Err(damaged(path, at, "it does not end with its totals")),
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::format::{self, BLOCK_RAW_BYTES, Head, RECORD_BYTES_MAX, Totals};
-use crate::crypto::{Cipher, Session};
+use super::format::{self, BLOCK_RAW_BYTES, RECORD_BYTES_MAX, SnapshotHead, SnapshotTotals};
+use crate::crypto::{Cipher, NonceSession};
 use crate::error::{Error, IoContext};
 use crate::fs::File;
 
@@ -17,10 +17,10 @@ const ZSTD_LEVEL: i32 = 1;
 pub(super) fn write_all(
     file: &impl File,
     path: &Path,
-    head: &Head,
+    head: &SnapshotHead,
     cipher: Option<Arc<Cipher>>,
     records: impl Iterator<Item = Bytes>,
-) -> Result<(Totals, u64), Error> {
+) -> Result<(SnapshotTotals, u64), Error> {
     let head = head.encode();
     let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).during("compress", path)?;
     file.write_all_at(&head, 0).during("write", path)?;
@@ -30,7 +30,7 @@ pub(super) fn write_all(
         offset: head.len() as u64,
         raw: Vec::with_capacity(BLOCK_RAW_BYTES),
         records: 0,
-        totals: Totals::of_head(&head),
+        totals: SnapshotTotals::of_head(&head),
         compressor,
         cipher,
     };
@@ -41,12 +41,12 @@ pub(super) fn write_all(
 }
 
 /// The block's number is enough for the nonce: each snapshot has its own key and is written once.
-pub(super) fn nonce_of(block: u64) -> Result<(Session, u32), Error> {
+pub(super) fn nonce_of(block: u64) -> Result<(NonceSession, u32), Error> {
     let place = u32::try_from(block).map_err(|_| Error::TooLarge {
         bytes: block.saturating_mul(BLOCK_RAW_BYTES as u64),
         bytes_max: u64::from(u32::MAX) * BLOCK_RAW_BYTES as u64,
     })?;
-    Ok((Session::default(), place))
+    Ok((NonceSession::default(), place))
 }
 
 struct Blocks<'a, F> {
@@ -55,7 +55,7 @@ struct Blocks<'a, F> {
     offset: u64,
     raw: Vec<u8>,
     records: u32,
-    totals: Totals,
+    totals: SnapshotTotals,
     compressor: zstd::bulk::Compressor<'static>,
     cipher: Option<Arc<Cipher>>,
 }
@@ -103,7 +103,7 @@ impl<F: File> Blocks<'_, F> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Totals, u64), Error> {
+    fn finish(mut self) -> Result<(SnapshotTotals, u64), Error> {
         self.flush()?;
         let footer = format::encode_footer(&self.totals, self.offset);
         self.write(&footer)?;

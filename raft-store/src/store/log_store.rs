@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::fs::FileSystem;
 use crate::log::planted;
-use crate::log::shared::{Done, Request};
+use crate::log::shared::{WhenDone, WriterRequest};
 use crate::log::tail::{Limit, payload_bytes};
 use crate::store::Store;
 use crate::types::{Entry, LogId, StoreConfig, Vote};
@@ -159,7 +159,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
                 // If the receiver is gone, openraft has stopped.
                 let _ = done.send(result);
             });
-            shared.push(Request::Vote { vote: *vote, done })?;
+            shared.push(WriterRequest::Vote { vote: *vote, done })?;
             tail.state.vote = Some(*vote);
         }
         self.store.shared.check_invariants();
@@ -190,13 +190,13 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
         let mut tail = shared.tail.write();
         let entries = tail.append(entries)?;
         let bytes = entries.iter().map(payload_bytes).sum();
-        let done: Done = if planted::acknowledges_early() {
+        let done: WhenDone = if planted::acknowledges_early() {
             flushed.complete(Ok(()));
             Box::new(drop)
         } else {
             Box::new(move |result| flushed.complete(result))
         };
-        shared.push(Request::Append {
+        shared.push(WriterRequest::Append {
             entries,
             bytes,
             epoch: tail.epoch,
@@ -217,7 +217,7 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
             return Ok(());
         }
         tail.truncate(keep);
-        shared.push(Request::Truncate {
+        shared.push(WriterRequest::Truncate {
             keep,
             epoch: tail.epoch,
         })?;

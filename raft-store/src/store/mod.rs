@@ -27,7 +27,7 @@ use crate::folder::{Layout, Options};
 use crate::fs::{self, FileSystem};
 use crate::history::attach;
 use crate::log::catalog::Catalog;
-use crate::log::shared::{Request, SharedLog};
+use crate::log::shared::{SharedLog, WriterRequest};
 use crate::log::tail::{Limit, Tail};
 use crate::log::writer::Writer;
 use crate::segment::recovery;
@@ -316,7 +316,7 @@ impl<F: FileSystem> Store<F> {
             // A caller that no longer waits needs no answer.
             let _ = done.send(result);
         });
-        self.shared.push(Request::Sync { done })?;
+        self.shared.push(WriterRequest::Sync { done })?;
         durable
             .await
             .map_err(|_| Error::Closed)?

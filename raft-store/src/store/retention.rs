@@ -6,7 +6,7 @@ use crate::error::{Error, IoContext};
 use crate::folder::{Reclaimed, Retention};
 use crate::fs::{self, File, FileSystem};
 use crate::log::shared::SharedLog;
-use crate::segment::{Held, Summary};
+use crate::segment::{HeldFile, SegmentSummary};
 use crate::store::Store;
 
 /// The size of the pieces that are copied or compared.
@@ -69,7 +69,7 @@ impl<F: FileSystem> Store<F> {
 }
 
 impl Reclaimed {
-    fn count(&mut self, dropped: &Summary) {
+    fn count(&mut self, dropped: &SegmentSummary) {
         self.segments_deleted += 1;
         self.bytes += dropped.bytes;
     }
@@ -78,7 +78,7 @@ impl Reclaimed {
 /// A file that retention no longer keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expired {
-    pub(crate) summary: Summary,
+    pub(crate) summary: SegmentSummary,
     in_history: bool,
     pub(crate) live: Option<(u64, u64)>,
 }
@@ -153,7 +153,7 @@ fn take<F: FileSystem>(shared: &SharedLog<F>, oldest: &Expired) {
 fn is_beyond<F: FileSystem>(
     policy: &Retention,
     total: u64,
-    oldest: &Held<F>,
+    oldest: &HeldFile<F>,
     last: u64,
     now_ms: u64,
 ) -> bool {
@@ -173,7 +173,7 @@ fn is_beyond<F: FileSystem>(
             .is_some_and(|mb| total > mb.saturating_mul(1 << 20))
 }
 
-fn remove<F: FileSystem>(shared: &SharedLog<F>, dropped: &Summary) -> Result<(), Error> {
+fn remove<F: FileSystem>(shared: &SharedLog<F>, dropped: &SegmentSummary) -> Result<(), Error> {
     let path = dropped.path(&shared.layout);
     shared.fs.remove(&path).during("remove", &path)?;
     if !dropped.is_history() {

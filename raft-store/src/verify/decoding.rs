@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::report::Before;
-use crate::format::{Position, Record, SegmentHeader};
+use crate::format::{LogPosition, LogRecord, SegmentHeader};
 use crate::segment::rebuild::Rebuild;
-use crate::segment::scan::Visitor;
+use crate::segment::scan::RecordVisitor;
 use crate::types::{Membership, Payload};
 
 /// Follows the log as recovery does, and also decodes the parts that recovery does not read.
@@ -41,20 +41,20 @@ impl Decoding {
     }
 }
 
-impl Visitor for Decoding {
+impl RecordVisitor for Decoding {
     fn segment(&mut self, header: &SegmentHeader, path: &Path) -> Result<(), String> {
         self.rebuild.segment(header, path)
     }
 
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(entry) => {
+            LogRecord::Entry(entry) => {
                 let index = entry.log_id.index;
                 if let Payload::Membership(membership) = entry.to_entry()?.payload {
                     self.memberships.push((index, membership));
                 }
             }
-            Record::Truncate(keep) => {
+            LogRecord::Truncate(keep) => {
                 let is_kept = |index: u64| keep.is_some_and(|keep| index <= keep.index);
                 self.memberships.retain(|(index, _)| is_kept(*index));
             }

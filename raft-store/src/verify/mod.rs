@@ -1,9 +1,11 @@
 //! Reading everything in a data folder and saying what is wrong with it.
 
 mod decoding;
+mod owner;
 mod report;
 
-pub use report::{Damage, Report};
+pub use owner::{Owner, owner_of};
+pub use report::{Damage, VerifyReport};
 
 use std::io;
 use std::path::Path;
@@ -14,13 +16,13 @@ use crate::folder::identity;
 use crate::folder::roster;
 use crate::folder::unfinished::refuse_unfinished;
 use crate::folder::{Layout, PEERS_NAME};
-use crate::format::{HardState, Position};
+use crate::format::{HardState, LogPosition};
 use crate::fs::{self, FileSystem};
 use crate::log::catalog::Catalog;
 use crate::segment::history_file;
 use crate::segment::recovery;
-use crate::segment::scan::{Source, scan};
-use crate::segment::survey::{Action, Segments, find_segments};
+use crate::segment::scan::{ScannedFile, scan};
+use crate::segment::survey::{SegmentAction, Segments, find_segments};
 use crate::segment::{Index, SegmentTable};
 use crate::snapshot;
 use crate::types::next_index;
@@ -31,7 +33,7 @@ use report::Before;
 const LOOKS_MAX: u32 = 5;
 
 /// A data folder being verified.
-struct Folder<'a, F> {
+struct VerifiedFolder<'a, F> {
     fs: &'a F,
     layout: &'a Layout,
     keys: &'a Keyring,
@@ -40,10 +42,10 @@ struct Folder<'a, F> {
     /// A node runs on the folder, so the end of its log is changing.
     running: bool,
     /// The report of an earlier pass, if there was one. Then only the files that looked damaged are read.
-    earlier: Option<&'a Report>,
+    earlier: Option<&'a VerifyReport>,
 }
 
-impl<F> Folder<'_, F> {
+impl<F> VerifiedFolder<'_, F> {
     /// Whether to read the file, or to go through the folder, at `path`.
     fn has_to_read(&self, path: &Path) -> bool {
         self.earlier
@@ -61,7 +63,7 @@ impl<F> Folder<'_, F> {
 ///
 /// While a node runs on the folder, its files change as they are read. So a file that looks damaged is then
 /// read again. It counts as damaged only if it looks damaged at the same place both times.
-pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> Report {
+pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) -> VerifyReport {
     let layout = Layout::of(dir);
     let lock = fs.lock_existing(&layout.lock);
     let is_held = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
@@ -88,36 +90,8 @@ pub fn verify<F: FileSystem>(fs: &F, dir: &Path, keys: &Keyring, catalog: bool) 
     report
 }
 
-/// Who has created a file or folder at the top of a data folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// A node: its log, its snapshots, its identity.
-    Node,
-    /// The file system, or any command that locks the folder.
-    System,
-    /// Another program.
-    Other,
-}
-
-/// Who has created the file or folder of this name at the top of a data folder.
-#[must_use]
-pub fn owner_of(name: &str) -> Owner {
-    if name == "lost+found" {
-        return Owner::System;
-    }
-    let layout = Layout::of(Path::new(""));
-    let path = Path::new(name);
-    if path == layout.lock {
-        return Owner::System;
-    }
-    match layout.has_data_at(path) {
-        true => Owner::Node,
-        false => Owner::Other,
-    }
-}
-
 /// Reads everything while a node runs on the folder, and reads again what looks damaged.
-fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> Report {
+fn read_running<F: FileSystem>(fs: &F, layout: &Layout, keys: &Keyring) -> VerifyReport {
     let mut looks = 1;
     loop {
         let (mut report, _) = read(fs, layout, keys, true, None);
@@ -145,9 +119,9 @@ fn read<F: FileSystem>(
     layout: &Layout,
     keys: &Keyring,
     running: bool,
-    earlier: Option<&Report>,
-) -> (Report, SegmentTable<F>) {
-    let mut report = Report::default();
+    earlier: Option<&VerifyReport>,
+) -> (VerifyReport, SegmentTable<F>) {
+    let mut report = VerifyReport::default();
     let identity = identity::read(fs, layout);
     report.has_identity = !matches!(identity, Ok(None));
     let cluster_id = match identity {
@@ -157,7 +131,7 @@ fn read<F: FileSystem>(
             0
         }
     };
-    let folder = Folder {
+    let folder = VerifiedFolder {
         fs,
         layout,
         keys,
@@ -184,8 +158,8 @@ fn read<F: FileSystem>(
 
 /// The content of a folder without an identity. A first start creates the log's first segment, then writes
 /// the identity, then everything else.
-fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
-    let Folder { fs, layout, .. } = *folder;
+fn verify_nameless<F: FileSystem>(folder: &VerifiedFolder<'_, F>, report: &mut VerifyReport) {
+    let VerifiedFolder { fs, layout, .. } = *folder;
     // A segment that cannot be read proves nothing: an interrupted first start with another key leaves one, too.
     let log = report.log_used || !report.damages.is_empty();
     let segments = if log { report.segments } else { 0 };
@@ -210,8 +184,11 @@ fn verify_nameless<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
     }
 }
 
-fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> SegmentTable<F> {
-    let Folder { fs, layout, .. } = *folder;
+fn verify_log<F: FileSystem>(
+    folder: &VerifiedFolder<'_, F>,
+    report: &mut VerifyReport,
+) -> SegmentTable<F> {
+    let VerifiedFolder { fs, layout, .. } = *folder;
     let mut table = SegmentTable::new();
     let segments = match find_segments(fs, layout) {
         Ok(segments) => segments,
@@ -255,10 +232,10 @@ fn verify_log<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) -> Seg
 
 /// Reads the segments, and returns the log that they form.
 fn verify_segments<F: FileSystem>(
-    folder: &Folder<'_, F>,
+    folder: &VerifiedFolder<'_, F>,
     segments: &Segments,
     table: &mut SegmentTable<F>,
-    report: &mut Report,
+    report: &mut VerifyReport,
 ) -> Decoding {
     let layout = folder.layout;
     // If it does not fit the purged log id, any segment may be the damaged one.
@@ -286,8 +263,12 @@ fn verify_segments<F: FileSystem>(
     decoding
 }
 
-fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report: &mut Report) {
-    let Folder {
+fn verify_history<F: FileSystem>(
+    folder: &VerifiedFolder<'_, F>,
+    log_first: u64,
+    report: &mut VerifyReport,
+) {
+    let VerifiedFolder {
         fs, layout, keys, ..
     } = *folder;
     let ranges = match history_file::list(fs, layout) {
@@ -324,38 +305,38 @@ fn verify_history<F: FileSystem>(folder: &Folder<'_, F>, log_first: u64, report:
 }
 
 fn verify_segment<F: FileSystem>(
-    folder: &Folder<'_, F>,
+    folder: &VerifiedFolder<'_, F>,
     segments: &Segments,
     number: u64,
     decoding: &mut Decoding,
-    report: &mut Report,
+    report: &mut VerifyReport,
 ) -> Result<Index, Error> {
     let path = folder.layout.segment(number);
     let mut buf = Vec::new();
     fs::read_into(folder.fs, &path, &mut buf)?;
-    let source = Source {
+    let source = ScannedFile {
         number,
         path: &path,
         keys: folder.keys,
     };
     let found = scan(&buf, source, decoding)?;
     let action = segments.decide(number, &found, folder.layout)?;
-    if action == Action::Clear && !folder.running {
+    if action == SegmentAction::Clear && !folder.running {
         report.notes.push(format!(
             "{}: an unfinished batch at offset {} will be cleared at the next start",
             path.display(),
             found.end,
         ));
     }
-    report.end = Position {
+    report.end = LogPosition {
         segment: number,
         offset: found.end,
     };
     Ok(decoding.rebuild.finish_segment(&found))
 }
 
-fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) {
-    let Folder {
+fn verify_snapshots<F: FileSystem>(folder: &VerifiedFolder<'_, F>, report: &mut VerifyReport) {
+    let VerifiedFolder {
         fs, layout, keys, ..
     } = *folder;
     let files = match snapshot::list_files(fs, &layout.snapshots) {
@@ -378,7 +359,11 @@ fn verify_snapshots<F: FileSystem>(folder: &Folder<'_, F>, report: &mut Report) 
     }
 }
 
-fn verify_catalog<F: FileSystem>(layout: &Layout, table: &SegmentTable<F>, report: &mut Report) {
+fn verify_catalog<F: FileSystem>(
+    layout: &Layout,
+    table: &SegmentTable<F>,
+    report: &mut VerifyReport,
+) {
     let known = match Catalog::peek(layout) {
         Ok(known) => known,
         Err(reason) => {

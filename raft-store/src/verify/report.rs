@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::folder::IDENTITY_NAME;
-use crate::format::{HardState, Position};
+use crate::format::{HardState, LogPosition};
 use crate::snapshot::SnapshotInfo;
 use crate::types::Membership;
 
@@ -37,7 +37,7 @@ impl fmt::Display for Damage {
 
 /// What [`verify`](super::verify) found.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct VerifyReport {
     /// Everything that is wrong; empty means that the node can start and serve all it should.
     pub damages: Vec<Damage>,
     /// Files that could not be read because the right key was not given.
@@ -56,7 +56,7 @@ pub struct Report {
     /// The first and last index that can be read, history included.
     pub range: Option<(u64, u64)>,
     /// Where the log ends.
-    pub end: Position,
+    pub end: LogPosition,
     /// The last entry that Raft has purged, which a snapshot must cover.
     pub purged: Option<u64>,
     /// Intact snapshots.
@@ -80,7 +80,7 @@ pub(super) struct Before {
     pub(super) continues: bool,
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether everything could be read and nothing is wrong.
     pub fn is_intact(&self) -> bool {
         self.damages.is_empty() && self.locked.is_empty() && self.unread.is_empty()
@@ -174,7 +174,7 @@ impl Report {
     }
 
     /// Keeps only the damage that a second pass has shown, too.
-    pub(super) fn keep_confirmed(&mut self, again: &Report) {
+    pub(super) fn keep_confirmed(&mut self, again: &VerifyReport) {
         self.damages.retain(|damage| again.damages.contains(damage));
         self.unread.retain(|file| again.unread.contains(file));
         if again.has_identity {

@@ -8,7 +8,7 @@ use crate::support::log::{Log, options};
 use crate::support::model::{Change, Model, Run};
 use openraft::EntryPayload;
 use proptest::prelude::*;
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{MemFs, log_id};
 
 /// Does one operation.
@@ -25,7 +25,7 @@ fn operate(run: &mut Run, operation: &Operation) {
                 let _ = run.log.commit(last);
             }
         }
-        Operation::Fault(op, nth) => run.log.fs.inject(Fault {
+        Operation::Fault(op, nth) => run.log.fs.inject(DiskFault {
             op: *op,
             nth: *nth,
             error: ErrorKind::Other,
@@ -121,7 +121,7 @@ fn a_crash_after_every_single_operation_keeps_what_was_acknowledged() {
         for op in [FaultOp::Write, FaultOp::Sync] {
             // From here on every operation of this kind fails: the disk is gone.
             let error = ErrorKind::Other;
-            run.log.fs.inject(Fault {
+            run.log.fs.inject(DiskFault {
                 op,
                 nth: stop,
                 error,

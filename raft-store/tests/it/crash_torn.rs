@@ -9,7 +9,7 @@ use crate::support::entry;
 use crate::support::log::{Log, options, outcome};
 use crate::support::model::Model;
 use crate::support::story::{identity, stop};
-use rstmdb_raft_store::{Error, FileSystem, MemFs, Record, Vote};
+use rstmdb_raft_store::{Error, FileSystem, LogRecord, MemFs, Vote};
 
 const SEGMENT_BYTES: u64 = 2048;
 
@@ -81,13 +81,13 @@ fn closed() -> Left {
 #[derive(Default)]
 struct Close(u64);
 
-impl rstmdb_raft_store::replay::Visitor for Close {
+impl rstmdb_raft_store::replay::RecordVisitor for Close {
     fn record(
         &mut self,
-        at: rstmdb_raft_store::Position,
-        record: &Record<'_>,
+        at: rstmdb_raft_store::LogPosition,
+        record: &LogRecord<'_>,
     ) -> Result<(), String> {
-        if matches!(record, Record::Close(_)) {
+        if matches!(record, LogRecord::Close(_)) {
             self.0 = at.offset;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::entry;
 use crate::support::log::{Log, options};
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{Error, FileSystem, Identity, MemFs, Vote};
 
 /// As in `docs/wal-format.md`.
@@ -316,7 +316,7 @@ fn while_a_node_runs_a_log_that_was_not_found_at_once_is_read_all_the_same() {
     let (log, _) = running();
     let sound = log.verify();
     let fail_to_open = |nth, sticky| {
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op: FaultOp::Open,
             nth,
             error: io::ErrorKind::Other,

@@ -9,7 +9,7 @@ use crate::support::entry;
 use crate::support::log::{Log, options, outcome};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{
     Entry, Error, FileSystem, Identity, MemFs, Options, Retention, SnapshotMeta, Vote, log_id,
 };
@@ -310,9 +310,9 @@ fn check(log: &mut Log, told: &Told, context: &str) {
     log.write(next);
 }
 
-fn fault(op: FaultOp, nth: u64, sticky: bool) -> Fault {
+fn fault(op: FaultOp, nth: u64, sticky: bool) -> DiskFault {
     let error = ErrorKind::Other;
-    Fault {
+    DiskFault {
         op,
         nth,
         error,

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use crate::support::entry;
 use crate::support::log::{Log, options, outcome};
 use bytes::Bytes;
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{Error, MemFs, SnapshotMeta, is_shortage, log_id};
 
 fn write_snapshot(log: &Log, index: u64) -> Result<(), Error> {
@@ -55,7 +55,7 @@ fn a_log_whose_next_segment_cannot_be_created_waits_and_goes_on() {
         let payload = "x".repeat(40 << 10);
         log.append(vec![entry(1, 0, payload.clone())]).unwrap();
         log.writer.step();
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth: 1,
             error: ErrorKind::StorageFull,
@@ -82,7 +82,7 @@ fn a_log_that_waits_for_room_is_closed_without_what_it_was_given() {
     let mut log = uncompressed();
     log.append(vec![entry(1, 0, "x".repeat(60 << 10))]).unwrap();
     log.writer.step();
-    log.fs.inject(Fault {
+    log.fs.inject(DiskFault {
         op: FaultOp::Open,
         nth: 1,
         error: ErrorKind::StorageFull,

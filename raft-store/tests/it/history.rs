@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::support::entry;
 use crate::support::log::{Log, options};
-use rstmdb_raft_store::fs::{Fault, FaultOp};
-use rstmdb_raft_store::replay::{Visitor, visit_history};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
+use rstmdb_raft_store::replay::{RecordVisitor, visit_history};
 use rstmdb_raft_store::{
-    Entry, Error, FileSystem, Keyring, MemFs, Options, Position, RealFs, Record, Store, log_id,
-    verify,
+    Entry, Error, FileSystem, Keyring, LogPosition, LogRecord, MemFs, Options, RealFs, Store,
+    log_id, verify,
 };
 
 const FOLDER: &str = "/data/history";
@@ -293,7 +293,7 @@ fn a_power_cut_at_any_step_leaves_the_run_whole_or_not_at_all() {
     for (seed, op) in (0..40).flat_map(|seed| ops.iter().map(move |op| (seed, *op))) {
         let log = log_behind_a_gap(seed);
         import(&log.store, 980, 999).unwrap();
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth: 1 + seed % 9,
             error: ErrorKind::Other,
@@ -331,7 +331,7 @@ fn a_failure_costs_the_run_but_not_the_store() {
     ];
     for (op, nth) in ops.iter().flat_map(|op| (1..4).map(move |nth| (*op, nth))) {
         let log = log_behind_a_gap(0);
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth,
             error: ErrorKind::Other,
@@ -475,9 +475,9 @@ fn a_node_serves_what_it_took_in_itself() {
 #[derive(Default)]
 struct Shown(Vec<Entry>);
 
-impl Visitor for Shown {
-    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
-        if let Record::Entry(entry) = record {
+impl RecordVisitor for Shown {
+    fn record(&mut self, _at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
+        if let LogRecord::Entry(entry) = record {
             self.0.push(entry.to_entry()?);
         }
         Ok(())

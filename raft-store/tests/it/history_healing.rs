@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::support::entry;
 use crate::support::log::{Log, options};
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{Entry, Error, FileSystem, MemFs, Retention, log_id};
 
 const LOWER: (u64, u64) = (900, 949);
@@ -99,7 +99,7 @@ fn damage_and_loss_are_noticed_by_a_check() {
 #[test]
 fn what_was_only_a_moment_of_the_disk_is_forgotten_by_a_check() {
     let log = log_of(7).reopen().unwrap();
-    log.fs.inject(Fault {
+    log.fs.inject(DiskFault {
         op: FaultOp::Read,
         nth: 1,
         error: ErrorKind::Other,
@@ -121,7 +121,7 @@ fn a_replacement_that_fails_or_does_not_fit_changes_nothing() {
     let mut other = log.store.replace_history(LOWER).unwrap();
     assert!(other.push(&entries((901, 949))).is_err());
     for op in [FaultOp::Write, FaultOp::Sync, FaultOp::Name] {
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth: 1,
             error: ErrorKind::StorageFull,

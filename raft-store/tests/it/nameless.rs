@@ -7,16 +7,16 @@ use crate::support::log::{Log, options, outcome};
 use bytes::Bytes;
 use rstmdb_raft_store::{
     Entry, Error, FileSystem, Identity, Keyring, MemFs, Membership, NodeInfo, Payload, RealFs,
-    Report, SnapshotMeta, Store, StoredMembership, begin_restore, log_id, verify,
+    SnapshotMeta, Store, StoredMembership, VerifyReport, begin_restore, log_id, verify,
 };
 
 const DIR: &str = "/data";
 
-fn verified(fs: &MemFs) -> Report {
+fn verified(fs: &MemFs) -> VerifyReport {
     verify(fs, Path::new(DIR), &Keyring::default(), false)
 }
 
-fn missing(report: &Report) -> Option<Error> {
+fn missing(report: &VerifyReport) -> Option<Error> {
     report.missing_identity(Path::new(DIR))
 }
 

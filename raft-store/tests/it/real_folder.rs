@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
-use rstmdb_raft_store::{Error, Identity, Keyring, Options, RealFs, Report, Store, verify};
+use rstmdb_raft_store::{Error, Identity, Keyring, Options, RealFs, Store, VerifyReport, verify};
 
 fn open(dir: &Path) -> (Store<RealFs>, JoinHandle<()>) {
     let (store, writer) = Store::open(RealFs, Options::new(dir)).unwrap();
@@ -23,7 +23,7 @@ fn close((store, writer): (Store<RealFs>, JoinHandle<()>)) {
     writer.join().unwrap();
 }
 
-fn checked(dir: &Path) -> Report {
+fn checked(dir: &Path) -> VerifyReport {
     verify(&RealFs, dir, &Keyring::default(), true)
 }
 

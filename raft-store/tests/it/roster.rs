@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use crate::support::log::{Log, options};
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{
     Acquaintance, Error, FileSystem, Identity, Keyring, MemFs, Options, RealFs, Store,
     read_identity, rejoin, verify,
@@ -121,7 +121,7 @@ fn a_node_told_as_new_is_still_known_after_a_power_cut_at_any_step() {
         let log = Log::open(&MemFs::new(seed), &options()).unwrap();
         let roster = log.store.roster().unwrap();
         roster.meet(2, 20).unwrap();
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth: 1 + seed % 3,
             error: ErrorKind::Other,
@@ -143,7 +143,7 @@ fn a_node_told_as_new_is_still_known_after_a_power_cut_at_any_step() {
 fn a_node_that_could_not_be_recorded_was_never_met() {
     let log = Log::new();
     let roster = log.store.roster().unwrap();
-    log.fs.inject(Fault {
+    log.fs.inject(DiskFault {
         op: FaultOp::Sync,
         nth: 1,
         error: ErrorKind::StorageFull,

@@ -263,7 +263,7 @@ fn the_index_is_rebuilt_when_missing_or_damaged() {
 
 #[test]
 fn a_crash_at_any_operation_leaves_the_old_snapshot_or_the_new() {
-    use rstmdb_raft_store::fs::{Fault, FaultOp};
+    use rstmdb_raft_store::fs::{DiskFault, FaultOp};
     let ops = [
         FaultOp::Open,
         FaultOp::Write,
@@ -278,7 +278,7 @@ fn a_crash_at_any_operation_leaves_the_old_snapshot_or_the_new() {
             .write(&meta(1), 0, records(5))
             .unwrap();
         let error = std::io::ErrorKind::Other;
-        log.fs.inject(Fault {
+        log.fs.inject(DiskFault {
             op,
             nth,
             error,

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::entry;
 use crate::support::log::{Log, options, outcome};
-use rstmdb_raft_store::fs::{Fault, FaultOp};
+use rstmdb_raft_store::fs::{DiskFault, FaultOp};
 use rstmdb_raft_store::{
     Error, FileSystem, FsyncPolicy, Identity, MemFs, Options, Retention, Store, Vote, log_id,
     read_identity, rejoin,
 };
 
-fn fault(op: FaultOp, error: ErrorKind) -> Fault {
-    Fault {
+fn fault(op: FaultOp, error: ErrorKind) -> DiskFault {
+    DiskFault {
         op,
         nth: 1,
         error,

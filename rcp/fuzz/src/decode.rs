@@ -11,7 +11,7 @@ use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::storage::automation::Automation;
 use rstmdb_rcp::message::storage::clock::ClockAdvance;
 use rstmdb_rcp::message::storage::{FlushAll, WalRead};
-use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
+use rstmdb_rcp::message::watch::{Event, Progress, WatchAll, WatchEnd, WatchInstance};
 use rstmdb_rcp::message::{Incoming, Params, RequestHead};
 
 /// Panics when something does not hold.
@@ -23,7 +23,7 @@ fn look_into(payload: &[u8]) {
     match Incoming::parse(payload) {
         Ok(Incoming::Event) => drop(serde_json::from_slice::<Event<'_>>(payload)),
         Ok(Incoming::Progress) => drop(serde_json::from_slice::<Progress<'_>>(payload)),
-        Ok(Incoming::End) => drop(serde_json::from_slice::<End<'_>>(payload)),
+        Ok(Incoming::End) => drop(serde_json::from_slice::<WatchEnd<'_>>(payload)),
         Ok(Incoming::Response { .. } | Incoming::Unknown) | Err(_) => {}
     }
     let Ok(head) = RequestHead::parse(payload) else {

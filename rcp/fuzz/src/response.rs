@@ -10,7 +10,7 @@ use rstmdb_rcp::message::session::{HelloResult, InfoResult};
 use rstmdb_rcp::message::storage::WalReadResult;
 use rstmdb_rcp::message::storage::ancestors::AncestorsResult;
 use rstmdb_rcp::message::storage::audit::AuditReadResult;
-use rstmdb_rcp::message::watch::{End, Event, Progress, WatchAllResult};
+use rstmdb_rcp::message::watch::{Event, Progress, WatchAllResult, WatchEnd};
 use rstmdb_rcp::message::{ErrorBody, Incoming, ResponseMeta};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -33,7 +33,7 @@ fn read(payload: &[u8]) {
         }
         Ok(Incoming::Event) => drop(serde_json::from_slice::<Event<'_>>(payload)),
         Ok(Incoming::Progress) => drop(serde_json::from_slice::<Progress<'_>>(payload)),
-        Ok(Incoming::End) => drop(serde_json::from_slice::<End<'_>>(payload)),
+        Ok(Incoming::End) => drop(serde_json::from_slice::<WatchEnd<'_>>(payload)),
         Ok(Incoming::Unknown) | Err(_) => {}
     }
 }

@@ -14,8 +14,8 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
-use super::dial::{Incomings, Link, parse_incoming};
-use super::{Error, Reply, parse};
+use super::dial::{DialedLink, Incomings, parse_incoming};
+use super::{ClientReply, Error, parse};
 use crate::feature::Features;
 use crate::frame::Flags;
 use crate::message::{ErrorBody, Incoming, request};
@@ -26,7 +26,7 @@ const OUTBOX_KEPT_BYTES_MAX: usize = 1024 * 1024;
 
 /// A connection shared by many calls. Dropping it closes the socket.
 pub(super) struct Connection {
-    shared: Arc<Shared>,
+    shared: Arc<ConnectionShared>,
     driver: AbortHandle,
     /// Which of the client's addresses it leads to.
     pub(super) at: usize,
@@ -44,18 +44,18 @@ pub(super) struct Lost {
 }
 
 /// A call that has been queued.
-pub(super) struct Pending {
+pub(super) struct PendingCall {
     id: u64,
-    answer: oneshot::Receiver<Result<Reply, Lost>>,
+    answer: oneshot::Receiver<Result<ClientReply, Lost>>,
     // Keeps the connection open until the answer is here, also when the client has moved on.
     connection: Arc<Connection>,
     // Whether anything has been heard since this call was queued.
     heard_before: u64,
 }
 
-struct Shared {
+struct ConnectionShared {
     mode: WireMode,
-    state: Mutex<State>,
+    state: Mutex<CallsState>,
     outbox_filled: Notify,
     /// There is a call that waits, and there was none before.
     busy: Notify,
@@ -64,7 +64,7 @@ struct Shared {
 }
 
 #[derive(Default)]
-struct State {
+struct CallsState {
     outbox: BytesMut,
     next_id: u64,
     /// Calls from this id on have not been taken from the outbox: certainly not sent.
@@ -75,7 +75,7 @@ struct State {
     writes: u64,
     /// How many answers have come.
     answered: u64,
-    waiting: HashMap<u64, oneshot::Sender<Result<Reply, Lost>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<ClientReply, Lost>>>,
     /// How many reads brought something.
     heard: u64,
     failure: Option<Arc<Error>>,
@@ -84,8 +84,8 @@ struct State {
 impl Connection {
     /// Drives the connection. With a `patience`, the connection is closed when calls wait and the server
     /// sends nothing, not even an answer to a PING, for about that time.
-    pub(super) fn start(link: Link, patience: Option<Duration>) -> Arc<Connection> {
-        let shared = Arc::new(Shared {
+    pub(super) fn start(link: DialedLink, patience: Option<Duration>) -> Arc<Connection> {
+        let shared = Arc::new(ConnectionShared {
             mode: link.mode,
             state: Mutex::default(),
             outbox_filled: Notify::new(),
@@ -108,7 +108,11 @@ impl Connection {
     }
 
     /// Queues a call; it leaves after all that were queued before it.
-    pub(super) fn enqueue(self: &Arc<Self>, op: &str, params: &RawValue) -> Result<Pending, Lost> {
+    pub(super) fn enqueue(
+        self: &Arc<Self>,
+        op: &str,
+        params: &RawValue,
+    ) -> Result<PendingCall, Lost> {
         let (sender, answer) = oneshot::channel();
         let mut state = self.shared.lock();
         if let Some(failure) = &state.failure {
@@ -134,7 +138,7 @@ impl Connection {
             self.shared.busy.notify_one();
         }
         self.shared.outbox_filled.notify_one();
-        Ok(Pending {
+        Ok(PendingCall {
             id,
             answer,
             connection: self.clone(),
@@ -160,9 +164,9 @@ impl Drop for Connection {
     }
 }
 
-impl Pending {
+impl PendingCall {
     /// Waits for the answer. Dropping the future abandons the call.
-    pub(super) async fn answer(&mut self) -> Result<Reply, Lost> {
+    pub(super) async fn answer(&mut self) -> Result<ClientReply, Lost> {
         match (&mut self.answer).await {
             Ok(answer) => answer,
             // Only when the runtime shuts down under the driver.
@@ -188,7 +192,7 @@ impl Pending {
     }
 }
 
-impl Drop for Pending {
+impl Drop for PendingCall {
     fn drop(&mut self) {
         // An answered call has left the table already, so avoid the cost of the lock.
         if !self.answer.is_terminated() {
@@ -197,8 +201,8 @@ impl Drop for Pending {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl ConnectionShared {
+    fn lock(&self) -> MutexGuard<'_, CallsState> {
         // No code panics between two changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,8 +229,8 @@ impl Shared {
     }
 }
 
-async fn drive(shared: Arc<Shared>, link: Link, patience: Option<Duration>) {
-    let Link { read, write, .. } = link;
+async fn drive(shared: Arc<ConnectionShared>, link: DialedLink, patience: Option<Duration>) {
+    let DialedLink { read, write, .. } = link;
     let ended = tokio::select! {
         ended = read_answers(&shared, read) => ended,
         ended = write_calls(&shared, write) => ended,
@@ -239,7 +243,7 @@ async fn drive(shared: Arc<Shared>, link: Link, patience: Option<Duration>) {
 }
 
 async fn write_calls(
-    shared: &Shared,
+    shared: &ConnectionShared,
     mut socket: Box<dyn AsyncWrite + Send + Unpin>,
 ) -> Result<(), Error> {
     let mut batch = BytesMut::new();
@@ -269,7 +273,7 @@ async fn write_calls(
 
 /// Writes all of it, counting: a large request on a slow line is progress, not silence.
 async fn write_batch(
-    shared: &Shared,
+    shared: &ConnectionShared,
     socket: &mut Box<dyn AsyncWrite + Send + Unpin>,
     batch: &mut BytesMut,
 ) -> std::io::Result<()> {
@@ -288,13 +292,13 @@ async fn write_batch(
     }
 }
 
-async fn read_answers(shared: &Shared, mut read: Incomings) -> Result<(), Error> {
+async fn read_answers(shared: &ConnectionShared, mut read: Incomings) -> Result<(), Error> {
     let mut answers = Vec::new();
     loop {
         while let Some(payload) = read.take()? {
             if let Some((id, outcome, meta)) = parse_answer(&payload)? {
                 let meta: Option<&RawValue> = meta;
-                let reply = Reply {
+                let reply = ClientReply {
                     outcome: outcome.map(|result| payload.slice_ref(result.get().as_bytes())),
                     meta: meta.map(|meta| payload.slice_ref(meta.get().as_bytes())),
                 };
@@ -309,9 +313,9 @@ async fn read_answers(shared: &Shared, mut read: Incomings) -> Result<(), Error>
     }
 }
 
-type Answer<'a> = (u64, Result<&'a RawValue, ErrorBody>, Option<&'a RawValue>);
+type ParsedAnswer<'a> = (u64, Result<&'a RawValue, ErrorBody>, Option<&'a RawValue>);
 
-fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
+fn parse_answer(payload: &[u8]) -> Result<Option<ParsedAnswer<'_>>, Error> {
     let (id, outcome, meta) = match parse_incoming(payload)? {
         Incoming::Response { id, outcome, meta } => (id, outcome, meta),
         Incoming::Event | Incoming::Progress | Incoming::End | Incoming::Unknown => {
@@ -332,7 +336,7 @@ fn parse_answer(payload: &[u8]) -> Result<Option<Answer<'_>>, Error> {
     }
 }
 
-fn hand_out(shared: &Shared, answers: &mut Vec<(u64, Reply)>) {
+fn hand_out(shared: &ConnectionShared, answers: &mut Vec<(u64, ClientReply)>) {
     let mut state = shared.lock();
     state.answered += answers.len() as u64;
     for (id, reply) in answers.drain(..) {

@@ -16,7 +16,7 @@ use super::address::Address;
 use super::{ClientOptions, Error, parse, tls};
 use crate::PROTOCOL_VERSION;
 use crate::feature::Features;
-use crate::frame::{Flags, Limits};
+use crate::frame::{Flags, FrameLimits};
 use crate::message::session::{Auth, AuthResult, Hello, HelloResult, NoParams};
 use crate::message::{Incoming, op, request};
 use crate::wire::{self, Decoder, WireMode};
@@ -36,7 +36,7 @@ pub(super) struct Dialer {
 }
 
 /// A connection that is ready for requests, driven by its owner.
-pub(super) struct Link {
+pub(super) struct DialedLink {
     pub(super) read: Incomings,
     pub(super) write: Box<dyn AsyncWrite + Send + Unpin>,
     pub(super) mode: WireMode,
@@ -91,7 +91,7 @@ impl Dialer {
     /// Opens a connection to one of these addresses, each tried once and the first preferred. A
     /// node that hangs accepts connections and says nothing, so the next address does not wait for
     /// the one before it to fail.
-    pub(super) async fn dial(&self, order: &[usize]) -> Result<Link, Error> {
+    pub(super) async fn dial(&self, order: &[usize]) -> Result<DialedLink, Error> {
         let mut untried = order
             .iter()
             .filter_map(|at| Some((*at, self.addresses.get(*at)?)));
@@ -115,7 +115,7 @@ impl Dialer {
         }
     }
 
-    async fn dial_one(&self, at: usize, address: &Address) -> Result<Link, Error> {
+    async fn dial_one(&self, at: usize, address: &Address) -> Result<DialedLink, Error> {
         let timeout = self.options.connect_timeout;
         match tokio::time::timeout(timeout, self.open(at, address)).await {
             Ok(opened) => opened,
@@ -125,7 +125,7 @@ impl Dialer {
         }
     }
 
-    async fn open(&self, at: usize, address: &Address) -> Result<Link, Error> {
+    async fn open(&self, at: usize, address: &Address) -> Result<DialedLink, Error> {
         let failed = |error: std::io::Error| Error::Connect {
             reason: error.to_string(),
         };
@@ -152,7 +152,7 @@ impl Dialer {
                 (Box::new(read), Box::new(write))
             }
         };
-        let mut link = Link::new(read, write, at, address.to_string());
+        let mut link = DialedLink::new(read, write, at, address.to_string());
         link.hello(&self.options).await?;
         if let Some(token) = &self.options.token {
             link.authenticate(token).await?;
@@ -218,7 +218,7 @@ fn summarize(mut failures: Vec<(String, Error)>) -> Error {
     }
 }
 
-impl Link {
+impl DialedLink {
     pub(super) fn new(
         read: Box<dyn AsyncRead + Send + Unpin>,
         write: Box<dyn AsyncWrite + Send + Unpin>,
@@ -228,7 +228,7 @@ impl Link {
         Self {
             read: Incomings {
                 socket: read,
-                decoder: Decoder::new(WireMode::Binary, Limits::default()),
+                decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
                 buf: BytesMut::new(),
             },
             write,

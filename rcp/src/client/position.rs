@@ -6,7 +6,7 @@ use super::Error;
 
 /// What both kinds of watches answer when they begin.
 #[derive(serde::Deserialize)]
-pub(super) struct Begun {
+pub(super) struct BegunWatch {
     pub(super) subscription_id: String,
     pub(super) wal_offset: Option<u64>,
     pub(super) current_state: Option<String>,
@@ -17,7 +17,7 @@ pub(super) struct Begun {
 
 /// How far a watch has come. Several events of one atomic batch share an offset, and a connection
 /// may be lost between them; their order is the same on every node, so counting tells where to go on.
-pub(super) struct Position {
+pub(super) struct WatchPosition {
     /// Where to resume from, inclusive.
     pub(super) offset: u64,
     /// How many events at that offset have been delivered.
@@ -26,8 +26,8 @@ pub(super) struct Position {
     repeats: u64,
 }
 
-impl Position {
-    pub(super) fn of(params: &Map<String, Value>, begun: &Begun) -> Self {
+impl WatchPosition {
+    pub(super) fn of(params: &Map<String, Value>, begun: &BegunWatch) -> Self {
         let head = begun.wal_offset.or(begun.current_wal_offset).unwrap_or(0);
         let offset = match params.get("from_offset").and_then(Value::as_u64) {
             // The instance may not have changed since before the retained history. Then no event of it is missing.
@@ -98,11 +98,11 @@ mod tests {
 
     use super::*;
 
-    fn position(params: Value, begun: Value) -> Position {
+    fn position(params: Value, begun: Value) -> WatchPosition {
         let Value::Object(params) = params else {
             panic!("no object");
         };
-        Position::of(&params, &serde_json::from_value(begun).unwrap())
+        WatchPosition::of(&params, &serde_json::from_value(begun).unwrap())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::BATCH_OPS_MAX;
 use crate::message::asking::DRY_RUN;
 use crate::message::fields::Fields;
 use crate::message::locks::WAIT_MS;
-use crate::message::op::{self, Kind};
+use crate::message::op::{self, OpKind};
 
 const KEY: &str = "idempotency_key";
 const OPS: &str = "ops";
@@ -26,7 +26,7 @@ const BATCH_FIELDS: [&str; 7] = [
 ];
 
 /// A call, and whether it may be repeated.
-pub(super) struct Plan<'a> {
+pub(super) struct RetryPlan<'a> {
     /// With idempotency keys added, where they were asked for.
     pub(super) params: Cow<'a, RawValue>,
     /// It may be sent twice: the second time changes nothing, as long as the instance lives.
@@ -43,22 +43,23 @@ pub(super) struct Plan<'a> {
 }
 
 /// Decides whether a call may be retried after its connection is lost.
-pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Plan<'a> {
-    let dry_run = op::kind(name) == Some(Kind::Write) && is_dry_run(params);
+pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> RetryPlan<'a> {
+    let dry_run = op::kind(name) == Some(OpKind::Write) && is_dry_run(params);
     let (params, repeatable) = match op::kind(name) {
         _ if dry_run => (Cow::Borrowed(params), true),
-        Some(Kind::Read | Kind::Session | Kind::Maintenance) => (Cow::Borrowed(params), true),
-        Some(Kind::Watch) | None => (Cow::Borrowed(params), false),
-        Some(Kind::Write) => plan_write(name, params, add_keys),
+        Some(OpKind::Read | OpKind::Session | OpKind::Maintenance) => (Cow::Borrowed(params), true),
+        Some(OpKind::Watch) | None => (Cow::Borrowed(params), false),
+        Some(OpKind::Write) => plan_write(name, params, add_keys),
     };
-    let writes = matches!(op::kind(name), Some(Kind::Write) | None) && !dry_run;
-    let of_one_node = op::kind(name) == Some(Kind::Maintenance) && !op::needs_cluster_feature(name);
+    let writes = matches!(op::kind(name), Some(OpKind::Write) | None) && !dry_run;
+    let of_one_node =
+        op::kind(name) == Some(OpKind::Maintenance) && !op::needs_cluster_feature(name);
     let wait = match name {
         op::LOCK_ACQUIRE => wait_of(params.get()),
         _ => Duration::ZERO,
     };
     let movable = repeatable && !of_one_node && wait.is_zero();
-    Plan {
+    RetryPlan {
         params,
         repeatable,
         movable,

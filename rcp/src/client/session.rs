@@ -8,15 +8,15 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::connection::{Connection, Lost, Pending};
+use super::connection::{Connection, Lost, PendingCall};
 use super::dial::Dialer;
-use super::retry::{Backoff, Plan, plan};
-use super::{Error, Reply};
+use super::retry::{Backoff, RetryPlan, plan};
+use super::{ClientReply, Error};
 use crate::Code;
 use crate::feature::Features;
 use crate::message::ErrorBody;
 
-pub(super) struct Session {
+pub(super) struct ClientSession {
     pub(super) dialer: Arc<Dialer>,
     current: Mutex<Arc<Connection>>,
     /// Held by the task that reconnects.
@@ -46,11 +46,11 @@ struct Failed {
     lost: bool,
 }
 
-impl Session {
-    pub(super) async fn connect(dialer: Dialer) -> Result<Session, Error> {
+impl ClientSession {
+    pub(super) async fn connect(dialer: Dialer) -> Result<ClientSession, Error> {
         let link = dialer.dial(&dialer.order_from(0)).await?;
         let current = Connection::start(link, patience(&dialer));
-        Ok(Session {
+        Ok(ClientSession {
             dialer: Arc::new(dialer),
             current: Mutex::new(current),
             reconnecting: tokio::sync::Mutex::default(),
@@ -128,7 +128,7 @@ impl Session {
                     self.after_silence((op, time), &plan, &pending, again)
                 }
                 Ok(Err(lost)) => after_loss(&lost, &plan),
-                Ok(Ok(Reply { outcome, meta })) => match outcome {
+                Ok(Ok(ClientReply { outcome, meta })) => match outcome {
                     Ok(result) => return Ok((result, meta)),
                     Err(error) => self.after_refusal(error, &plan, &pending),
                 },
@@ -155,7 +155,7 @@ impl Session {
 
     /// When the call is retried at another node. A node that is cut off from the others answers every PING
     /// but no call, and does not notice the cut before the call's deadline.
-    fn attempt_end(&self, plan: &Plan<'_>, deadline: Instant) -> Instant {
+    fn attempt_end(&self, plan: &RetryPlan<'_>, deadline: Instant) -> Instant {
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
         if plan.movable && self.dialer.has_choice() && half >= ATTEMPT_MIN {
@@ -169,8 +169,8 @@ impl Session {
     fn after_silence(
         &self,
         (op, time): (&str, Duration),
-        plan: &Plan<'_>,
-        pending: &Pending,
+        plan: &RetryPlan<'_>,
+        pending: &PendingCall,
         again: bool,
     ) -> Failed {
         let sent = !pending.is_unsent();
@@ -198,7 +198,12 @@ impl Session {
         }
     }
 
-    fn after_refusal(&self, error: ErrorBody, plan: &Plan<'_>, pending: &Pending) -> Failed {
+    fn after_refusal(
+        &self,
+        error: ErrorBody,
+        plan: &RetryPlan<'_>,
+        pending: &PendingCall,
+    ) -> Failed {
         let undone = matches!(
             error.code,
             Code::NoLeader | Code::RateLimited | Code::ReadOnlyMode | Code::QuotaExceeded
@@ -227,7 +232,12 @@ impl Session {
     }
 
     /// Queues a call on the current connection; waits for one if there is none.
-    async fn send(&self, op: &str, plan: &Plan<'_>, deadline: Instant) -> Result<Pending, Error> {
+    async fn send(
+        &self,
+        op: &str,
+        plan: &RetryPlan<'_>,
+        deadline: Instant,
+    ) -> Result<PendingCall, Error> {
         if self.queued.load(Ordering::Acquire) == 0
             && let Some(pending) = self.try_send(op, plan)?
         {
@@ -263,7 +273,7 @@ impl Session {
         }
     }
 
-    fn try_send(&self, op: &str, plan: &Plan<'_>) -> Result<Option<Pending>, Error> {
+    fn try_send(&self, op: &str, plan: &RetryPlan<'_>) -> Result<Option<PendingCall>, Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -299,7 +309,7 @@ fn patience(dialer: &Dialer) -> Option<Duration> {
     dialer.has_choice().then_some(share.min(PATIENCE_MAX))
 }
 
-fn after_loss(lost: &Lost, plan: &Plan<'_>) -> Failed {
+fn after_loss(lost: &Lost, plan: &RetryPlan<'_>) -> Failed {
     let error = (*lost.error).clone();
     Failed {
         again: (plan.repeatable || !lost.sent) && error.may_pass(),

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::dial::{Dialer, Link, parse_incoming};
-use super::position::{Begun, Position};
-use super::session::Session;
+use super::dial::{DialedLink, Dialer, parse_incoming};
+use super::position::{BegunWatch, WatchPosition};
+use super::session::ClientSession;
 use super::{Client, Error, parse};
 use crate::Code;
-use crate::message::watch::{End, Event, Progress, WatchAll, WatchInstance};
+use crate::message::watch::{Event, Progress, WatchAll, WatchEnd, WatchInstance};
 use crate::message::{ErrorBody, Incoming, op};
-use search::{Question, Search, Seen};
+use search::{InstanceEvents, Search, SearchQuestion};
 
 /// How many events may wait for the consumer. Beyond that the client stops reading the socket, and the server waits.
 const BUFFERED_EVENTS_MAX: usize = 64;
@@ -84,7 +84,7 @@ impl Client {
 
 impl Watch {
     async fn start(
-        session: &Session,
+        session: &ClientSession,
         op: &'static str,
         params: &impl Serialize,
     ) -> Result<Watch, Error> {
@@ -96,7 +96,7 @@ impl Watch {
             Err(error) => return Err(Error::Request(error.to_string())),
         };
         let deadline = Instant::now() + dialer.options.timeout;
-        let question = Question {
+        let question = SearchQuestion {
             op,
             params: &params,
             seen: None,
@@ -105,15 +105,15 @@ impl Watch {
             .find(&question, deadline)
             .await?;
         let raw = parse(op, &started)?;
-        let begun: Begun = parse(op, &started)?;
-        let position = Position::of(&params, &begun);
+        let begun: BegunWatch = parse(op, &started)?;
+        let position = WatchPosition::of(&params, &begun);
         let resume_offset = position.offset;
         // An offset has a meaning only with its log.
         if let Some(cluster_id) = &begun.cluster_id {
             params.insert("cluster_id".to_owned(), cluster_id.as_str().into());
         }
         let (sender, items) = mpsc::channel(BUFFERED_EVENTS_MAX);
-        let reader = Reader {
+        let reader = WatchReader {
             position,
             last_state: begun.current_state,
             dialer,
@@ -204,19 +204,19 @@ impl std::fmt::Debug for Watch {
     }
 }
 
-struct Reader {
+struct WatchReader {
     dialer: Arc<Dialer>,
     op: &'static str,
     params: Map<String, Value>,
     subscription_id: String,
-    position: Position,
+    position: WatchPosition,
     /// The state the last event left its instance in, for a watch of one instance.
     last_state: Option<String>,
     items: mpsc::Sender<Result<WatchItem, Error>>,
 }
 
 /// Why no more events come over a connection.
-enum Stop {
+enum WatchStop {
     /// The consumer is gone.
     Dropped,
     /// It may continue on another node.
@@ -227,8 +227,8 @@ enum Stop {
     Over(Error),
 }
 
-impl Reader {
-    async fn run(mut self, mut link: Link) {
+impl WatchReader {
+    async fn run(mut self, mut link: DialedLink) {
         loop {
             let stop = self.deliver(&mut link).await;
             match self.go_on(stop, link.at).await {
@@ -244,45 +244,47 @@ impl Reader {
     }
 
     /// Delivers events until the connection, the watch or the consumer ends.
-    async fn deliver(&mut self, link: &mut Link) -> Stop {
+    async fn deliver(&mut self, link: &mut DialedLink) -> WatchStop {
         loop {
             let payload = match link.next_or_ping(&self.dialer.options).await {
                 Ok(payload) => payload,
-                Err(error) if error.may_pass() => return Stop::Lost(error),
-                Err(error) => return Stop::Over(error),
+                Err(error) if error.may_pass() => return WatchStop::Lost(error),
+                Err(error) => return WatchStop::Over(error),
             };
             let item = match self.accept(&payload) {
                 Ok(None) => continue,
                 Ok(Some(item)) => item,
-                Err(error @ Error::Refused(_)) if error.may_pass() => return Stop::Lost(error),
-                Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
-                    return Stop::Compacted(error);
+                Err(error @ Error::Refused(_)) if error.may_pass() => {
+                    return WatchStop::Lost(error);
                 }
-                Err(error) => return Stop::Over(error),
+                Err(Error::Refused(error)) if error.code == Code::OffsetCompacted => {
+                    return WatchStop::Compacted(error);
+                }
+                Err(error) => return WatchStop::Over(error),
             };
             if self.items.send(Ok(item)).await.is_err() {
-                return Stop::Dropped;
+                return WatchStop::Dropped;
             }
         }
     }
 
     /// Finds a node to go on with after the one at this address; `None` if the consumer is gone.
-    async fn go_on(&mut self, stop: Stop, left: usize) -> Result<Option<Link>, Error> {
+    async fn go_on(&mut self, stop: WatchStop, left: usize) -> Result<Option<DialedLink>, Error> {
         let mut search = Search::new(&self.dialer, left + 1);
         match stop {
-            Stop::Dropped => return Ok(None),
-            Stop::Over(error) => return Err(error),
-            Stop::Lost(error) => {
+            WatchStop::Dropped => return Ok(None),
+            WatchStop::Over(error) => return Err(error),
+            WatchStop::Lost(error) => {
                 tracing::debug!(%error, offset = self.position.offset, "watch resumes");
             }
-            Stop::Compacted(error) => search.strike_out(left, error)?,
+            WatchStop::Compacted(error) => search.strike_out(left, error)?,
         }
         self.params
             .insert("from_offset".to_owned(), self.position.offset.into());
-        let question = Question {
+        let question = SearchQuestion {
             op: self.op,
             params: &self.params,
-            seen: (self.op == op::WATCH_INSTANCE).then_some(Seen {
+            seen: (self.op == op::WATCH_INSTANCE).then_some(InstanceEvents {
                 position: &self.position,
                 last_state: self.last_state.as_deref(),
             }),
@@ -310,7 +312,7 @@ impl Reader {
                 Ok(Some(WatchItem::Progress { wal_offset }))
             }
             Incoming::End => {
-                let end: End<'_> = parse(self.op, payload)?;
+                let end: WatchEnd<'_> = parse(self.op, payload)?;
                 Err(Error::Refused(end.error))
             }
             Incoming::Event => {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::Code;
 
-const LIMITS: Limits = Limits {
+const LIMITS: FrameLimits = FrameLimits {
     payload_bytes_max: 1000,
 };
 
@@ -29,7 +29,7 @@ fn raw(version: u16, flags: u16, extension: &[u8], payload: &[u8], crc: u32) -> 
 
 fn payload_of(buf: &[u8]) -> Vec<u8> {
     match decode(buf, &LIMITS) {
-        Decoded::Frame(frame) => frame.payload.to_vec(),
+        DecodedFrame::Frame(frame) => frame.payload.to_vec(),
         other => panic!("no frame: {other:?}"),
     }
 }
@@ -126,7 +126,7 @@ fn every_bad_frame_is_rejected_with_its_field_and_value() {
         ),
     ];
     for (bytes, code, message, answerable) in table {
-        let Decoded::Reject(reject) = decode(bytes, &LIMITS) else {
+        let DecodedFrame::Reject(reject) = decode(bytes, &LIMITS) else {
             panic!("{message}: not rejected");
         };
         assert_eq!(reject.code, *code, "{message}");
@@ -140,13 +140,13 @@ fn the_length_is_checked_before_the_payload_is_there() {
     let mut header = valid(b"{}")[..HEADER_BYTES].to_vec();
     header[10..14].copy_from_slice(&(17u32 * 1024 * 1024).to_be_bytes());
     assert!(matches!(
-        decode(&header, &Limits::default()),
-        Decoded::Reject(_)
+        decode(&header, &FrameLimits::default()),
+        DecodedFrame::Reject(_)
     ));
     header[10..14].copy_from_slice(&(16u32 * 1024 * 1024).to_be_bytes());
     assert_eq!(
-        decode(&header, &Limits::default()),
-        Decoded::NeedMore(16 * 1024 * 1024)
+        decode(&header, &FrameLimits::default()),
+        DecodedFrame::NeedMore(16 * 1024 * 1024)
     );
 }
 
@@ -165,7 +165,7 @@ fn the_extension_is_skipped_and_not_part_of_the_crc() {
         b"{\"a\":1}",
         crc32c::crc32c(b"{\"a\":1}"),
     );
-    let Decoded::Frame(decoded) = decode(&frame, &LIMITS) else {
+    let DecodedFrame::Frame(decoded) = decode(&frame, &LIMITS) else {
         panic!("no frame");
     };
     assert_eq!(decoded.payload, b"{\"a\":1}");
@@ -204,7 +204,7 @@ proptest! {
         let frame = raw(1, 1, &extension, &payload, crc32c::crc32c(&payload));
         for cut in 0..frame.len() {
             let missing = if cut < HEADER_BYTES { HEADER_BYTES } else { frame.len() } - cut;
-            prop_assert_eq!(decode(&frame[..cut], &LIMITS), Decoded::NeedMore(missing));
+            prop_assert_eq!(decode(&frame[..cut], &LIMITS), DecodedFrame::NeedMore(missing));
         }
         prop_assert_eq!(payload_of(&frame), payload);
     }
@@ -262,19 +262,19 @@ fn a_hundred_thousand_mutated_frames_are_each_a_frame_a_beginning_or_a_rejection
         let mut bytes = seeds[random.below(seeds.len())].clone();
         random.mutate(&mut bytes);
         match decode(&bytes, &LIMITS) {
-            Decoded::Frame(frame) => {
+            DecodedFrame::Frame(frame) => {
                 frames += 1;
                 assert!(frame.frame_bytes <= bytes.len());
                 assert!(frame.payload.len() <= LIMITS.payload_bytes_max);
             }
-            Decoded::NeedMore(more_bytes) => {
+            DecodedFrame::NeedMore(more_bytes) => {
                 beginnings += 1;
                 assert!(more_bytes > 0);
                 let frame_bytes_max =
                     HEADER_BYTES + usize::from(u16::MAX) + LIMITS.payload_bytes_max;
                 assert!(bytes.len() + more_bytes <= frame_bytes_max);
             }
-            Decoded::Reject(reject) => {
+            DecodedFrame::Reject(reject) => {
                 rejections += 1;
                 assert!(!reject.message.is_empty() && reject.message.len() < 200);
             }

@@ -112,7 +112,7 @@ pub struct BatchResult<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BatchItem<'a> {
     /// Which of the two follows.
-    pub status: Status,
+    pub status: OpStatus,
     /// The operation's result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Cow<'a, RawValue>>,
@@ -124,7 +124,7 @@ pub struct BatchItem<'a> {
 /// `ok` or `error`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum OpStatus {
     /// With a result.
     Ok,
     /// With an error.
@@ -135,7 +135,7 @@ impl BatchItem<'_> {
     /// An operation that succeeded.
     pub fn ok(result: Box<RawValue>) -> Self {
         Self {
-            status: Status::Ok,
+            status: OpStatus::Ok,
             result: Some(Cow::Owned(result)),
             error: None,
         }
@@ -144,7 +144,7 @@ impl BatchItem<'_> {
     /// An operation that was refused.
     pub fn error(error: ErrorBody) -> Self {
         Self {
-            status: Status::Error,
+            status: OpStatus::Error,
             result: None,
             error: Some(error),
         }

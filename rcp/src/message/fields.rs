@@ -234,7 +234,7 @@ impl<'a, const N: usize> Fields<'a, N> {
         };
         let mut deserializer = serde_json::Deserializer::from_str(raw.get());
         let (items, count) = deserializer
-            .deserialize_seq(Items { items_max })
+            .deserialize_seq(BoundedItems { items_max })
             .map_err(|_| self.unexpected(name, expected))?;
         if count > items_max {
             return Err(ParamFault::new(
@@ -250,13 +250,13 @@ const VERSION: &str = "an integer ≥ 1";
 
 pub(super) fn parse_text(raw: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
-    struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+    struct FieldText<'t>(#[serde(borrow)] Cow<'t, str>);
     // JSON's grammar has been checked already: without an escape, a string is what stands between its quotes.
     let unquoted = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if memchr::memchr(b'\\', unquoted.as_bytes()).is_none() {
         return Some(Cow::Borrowed(unquoted));
     }
-    let text: Text<'_> = serde_json::from_str(raw.get()).ok()?;
+    let text: FieldText<'_> = serde_json::from_str(raw.get()).ok()?;
     Some(text.0)
 }
 
@@ -313,7 +313,7 @@ impl<'de, const N: usize> Visitor<'de> for Split<N> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = [None; N];
-        while let Some(at) = map.next_key_seed(Name(&self.names))? {
+        while let Some(at) = map.next_key_seed(KnownName(&self.names))? {
             match at.and_then(|at: usize| values.get_mut(at)) {
                 None => {
                     map.next_value::<IgnoredAny>()?;
@@ -331,9 +331,9 @@ impl<'de, const N: usize> Visitor<'de> for Split<N> {
     }
 }
 
-struct Name<'n>(&'n [&'static str]);
+struct KnownName<'n>(&'n [&'static str]);
 
-impl<'de> DeserializeSeed<'de> for Name<'_> {
+impl<'de> DeserializeSeed<'de> for KnownName<'_> {
     type Value = Option<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -341,7 +341,7 @@ impl<'de> DeserializeSeed<'de> for Name<'_> {
     }
 }
 
-impl Visitor<'_> for Name<'_> {
+impl Visitor<'_> for KnownName<'_> {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -355,11 +355,11 @@ impl Visitor<'_> for Name<'_> {
 
 /// Keeps at most `items_max` items and counts the rest, so that a list of a million brackets costs
 /// no memory.
-struct Items {
+struct BoundedItems {
     items_max: usize,
 }
 
-impl<'de> Visitor<'de> for Items {
+impl<'de> Visitor<'de> for BoundedItems {
     type Value = (Vec<&'de RawValue>, usize);
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -181,12 +181,12 @@ fn headers(raw: &RawValue) -> Result<Headers<'_>, ParamFault> {
         .deserialize_map(ReadHeaders)
         .map_err(|_| unexpected("params.headers".into(), "an object of strings", raw.get()))?;
     match read {
-        Read::Headers(headers) => Ok(headers),
-        Read::NoText { name, value } => {
+        HeadersRead::Headers(headers) => Ok(headers),
+        HeadersRead::NoText { name, value } => {
             let field = format!("params.headers.{name}");
             Err(unexpected(field, "a string", value.get()))
         }
-        Read::TooLong => {
+        HeadersRead::TooLong => {
             let problem =
                 format!("expected names and values of at most {HEADERS_BYTES_MAX} bytes in all");
             Err(ParamFault::new("params.headers", problem))
@@ -194,7 +194,7 @@ fn headers(raw: &RawValue) -> Result<Headers<'_>, ParamFault> {
     }
 }
 
-enum Read<'a> {
+enum HeadersRead<'a> {
     Headers(Headers<'a>),
     NoText { name: String, value: &'a RawValue },
     TooLong,
@@ -204,39 +204,39 @@ enum Read<'a> {
 struct ReadHeaders;
 
 impl<'de> Visitor<'de> for ReadHeaders {
-    type Value = Read<'de>;
+    type Value = HeadersRead<'de>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Read<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeadersRead<'de>, A::Error> {
         let mut headers = Headers::new();
         let mut bytes = 0;
         let mut wrong = None;
-        while let Some(name) = map.next_key::<Name<'de>>()? {
+        while let Some(name) = map.next_key::<HeaderName<'de>>()? {
             let value: &'de RawValue = map.next_value()?;
             if wrong.is_some() {
                 continue;
             }
             let Some(text) = parse_text(value) else {
                 let name = name.0.into_owned();
-                wrong = Some(Read::NoText { name, value });
+                wrong = Some(HeadersRead::NoText { name, value });
                 continue;
             };
             bytes += name.0.len() + text.len();
             if bytes > HEADERS_BYTES_MAX {
-                wrong = Some(Read::TooLong);
+                wrong = Some(HeadersRead::TooLong);
             } else {
                 headers.insert(name.0, text);
             }
         }
-        Ok(wrong.unwrap_or(Read::Headers(headers)))
+        Ok(wrong.unwrap_or(HeadersRead::Headers(headers)))
     }
 }
 
 #[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+struct HeaderName<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// What the log knows about a write, as watches and WAL_READ show it with `include_meta`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 /// What kind of operation a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum OpKind {
     /// Belongs to the connection: HELLO, AUTH, PING, INFO, BYE.
     Session,
     /// Changes nothing.
@@ -26,9 +26,9 @@ macro_rules! ops {
         pub const ALL: &[&str] = &[$($name),*];
 
         /// The kind of this operation; `None` if there is none of this name.
-        pub fn kind(name: &str) -> Option<Kind> {
+        pub fn kind(name: &str) -> Option<OpKind> {
             match name {
-                $($name => Some(Kind::$kind),)*
+                $($name => Some(OpKind::$kind),)*
                 _ => None,
             }
         }
@@ -160,7 +160,7 @@ mod tests {
     fn only_machine_and_instance_operations_stand_in_a_batch() {
         for name in ALL.iter().filter(|name| is_allowed_in_batch(name)) {
             assert!(
-                matches!(kind(name), Some(Kind::Read | Kind::Write)),
+                matches!(kind(name), Some(OpKind::Read | OpKind::Write)),
                 "{name}"
             );
         }

@@ -201,7 +201,7 @@ pub enum Incoming<'a> {
     Event,
     /// The progress of a watch: parse the payload as [`Progress`](super::watch::Progress).
     Progress,
-    /// The end of a watch: parse the payload as [`End`](super::watch::End).
+    /// The end of a watch: parse the payload as [`End`](super::watch::WatchEnd).
     End,
     /// A message of a newer server.
     Unknown,
@@ -214,15 +214,15 @@ impl<'a> Incoming<'a> {
     /// When the payload is not a message of the protocol.
     pub fn parse(payload: &'a [u8]) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
-        struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+        struct ResponseText<'t>(#[serde(borrow)] Cow<'t, str>);
         #[derive(Deserialize)]
         struct Envelope<'t> {
             #[serde(rename = "type", borrow)]
             kind: Cow<'t, str>,
             #[serde(borrow, default)]
-            id: Option<Text<'t>>,
+            id: Option<ResponseText<'t>>,
             #[serde(borrow, default)]
-            status: Option<Text<'t>>,
+            status: Option<ResponseText<'t>>,
             #[serde(borrow, default)]
             result: Option<&'t RawValue>,
             #[serde(borrow, default)]

@@ -169,7 +169,7 @@ pub enum WalEntry<'a> {
         via: Vec<Cow<'a, str>>,
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// An event was applied.
     ApplyEvent {
@@ -196,7 +196,7 @@ pub enum WalEntry<'a> {
         via: Vec<Cow<'a, str>>,
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// An instance was deleted.
     DeleteInstance {
@@ -204,7 +204,7 @@ pub enum WalEntry<'a> {
         instance_id: Cow<'a, str>,
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// A timer fired, and its event was refused or came too late.
     TimerSpent {
@@ -221,7 +221,7 @@ pub enum WalEntry<'a> {
         message: Cow<'a, str>,
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// Timers were set without an event.
     SetTimers {
@@ -231,13 +231,13 @@ pub enum WalEntry<'a> {
         timers: Vec<ArmedTimer<'a>>,
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// Everything was removed.
     FlushAll {
         /// What the log knows beside it.
         #[serde(flatten)]
-        origin: Origin<'a>,
+        origin: FactOrigin<'a>,
     },
     /// A snapshot was taken.
     Snapshot {},
@@ -247,7 +247,7 @@ pub enum WalEntry<'a> {
 
 /// When a fact was decided, which client asked, and the offset of the instance's previous fact.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Origin<'a> {
+pub struct FactOrigin<'a> {
     /// Unix ms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_ms: Option<u64>,

@@ -12,11 +12,11 @@ use super::machine::{GetMachine, PutMachine};
 use super::session::{Auth, ClusterInfo, Hello, InfoResult};
 use super::storage::ancestors::Ancestors;
 use super::storage::timers::{FiredTimer, Timed};
-use super::storage::{Compact, FlushAll, Origin, ReplicationStatusResult, WalEntry, WalRead};
-use super::watch::{End, Event, EventKind, Progress, WatchAll, WatchInstance};
+use super::storage::{Compact, FactOrigin, FlushAll, ReplicationStatusResult, WalEntry, WalRead};
+use super::watch::{Event, EventKind, Progress, WatchAll, WatchEnd, WatchInstance};
 use super::*;
 use crate::Code;
-use crate::frame::{Decoded, Limits, decode};
+use crate::frame::{DecodedFrame, FrameLimits, decode};
 use crate::wire::WireMode;
 
 fn raw(json: impl Into<String>) -> Box<RawValue> {
@@ -407,8 +407,8 @@ fn nesting_beyond_the_cap_is_refused_with_the_id_wherever_it_stands() {
 fn written(encode: impl FnOnce(&mut BytesMut)) -> Value {
     let mut out = BytesMut::new();
     encode(&mut out);
-    match decode(&out, &Limits::default()) {
-        Decoded::Frame(frame) => serde_json::from_slice(frame.payload).unwrap(),
+    match decode(&out, &FrameLimits::default()) {
+        DecodedFrame::Frame(frame) => serde_json::from_slice(frame.payload).unwrap(),
         other => panic!("{other:?}"),
     }
 }
@@ -507,7 +507,7 @@ fn events_and_ends_are_flat_and_tagged() {
         Incoming::parse(value.to_string().as_bytes()),
         Ok(Incoming::Progress)
     ));
-    let end = End {
+    let end = WatchEnd {
         subscription_id: "s".into(),
         error: ErrorBody::new(Code::OffsetCompacted, "gone"),
     };
@@ -575,7 +575,7 @@ fn log_entries_carry_their_type_and_origin() {
         event_id: None,
         emits: Vec::new(),
         via: Vec::new(),
-        origin: Origin {
+        origin: FactOrigin {
             time_ms: Some(5),
             timed: Timed {
                 timer: Some(FiredTimer {
@@ -585,7 +585,7 @@ fn log_entries_carry_their_type_and_origin() {
                 }),
                 timers: None,
             },
-            ..Origin::default()
+            ..FactOrigin::default()
         },
     };
     assert_eq!(

@@ -335,7 +335,7 @@ pub struct Progress<'a> {
 /// A watch's last frame, when it ends before UNWATCH.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename = "end")]
-pub struct End<'a> {
+pub struct WatchEnd<'a> {
     /// The watch.
     pub subscription_id: Cow<'a, str>,
     /// Why.
@@ -372,7 +372,11 @@ pub fn encode_progress(
 ///
 /// # Errors
 /// [`EncodeError`]; the buffer is as it was before.
-pub fn encode_end(mode: WireMode, out: &mut BytesMut, end: &End<'_>) -> Result<(), EncodeError> {
+pub fn encode_end(
+    mode: WireMode,
+    out: &mut BytesMut,
+    end: &WatchEnd<'_>,
+) -> Result<(), EncodeError> {
     let flags = Flags::STREAM | Flags::END_OF_STREAM;
     wire::encode_with(mode, out, flags, |out| write_json(out, end))
 }

@@ -52,7 +52,7 @@ use rstmdb_rcp::message::storage::{
     SnapshotInstanceResult, WalRead, WalReadResult, WalStatsResult,
 };
 use rstmdb_rcp::message::watch::{
-    End, Event, Progress, Unwatch, UnwatchResult, WatchAll, WatchAllResult, WatchInstance,
+    Event, Progress, Unwatch, UnwatchResult, WatchAll, WatchAllResult, WatchEnd, WatchInstance,
     WatchInstanceResult,
 };
 use rstmdb_rcp::message::{Params, op};
@@ -108,7 +108,7 @@ pub fn delivered_again(text: &str) -> Result<Value, String> {
     match item.kind {
         "event" => result_again::<Event<'_>>(text),
         "progress" => result_again::<Progress<'_>>(text),
-        "end" => result_again::<End<'_>>(text),
+        "end" => result_again::<WatchEnd<'_>>(text),
         other => Err(format!("nothing is called {other:?}")),
     }
 }

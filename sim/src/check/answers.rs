@@ -1,16 +1,20 @@
 //! The answers to clients, compared with the committed log.
 
 mod asking;
+mod reads;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
-use rstmdb::replica::{Done, Error, Replied};
-use rstmdb_engine::{InstanceView, Refusal, Reply};
+use rstmdb::replica::{Done, Replied};
+use rstmdb_engine::{Refusal, Reply};
 
-use super::chain::Wrong;
-use super::facts::{Facts, Stand, Version, object};
+use super::chain::ChainViolation;
+use super::facts::{FactVersion, Facts, InstanceStand};
 use crate::machines;
+
+pub use reads::read;
+
+use reads::same_ctx;
 
 /// The change of one instance that an operation asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +29,7 @@ pub enum Intent {
 
 /// One write of an operation.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub struct WritePart {
     /// The instance.
     pub instance: String,
     /// What was asked.
@@ -36,21 +40,21 @@ pub struct Part {
 
 /// The status of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum OperationStanding {
     Open,
     Done(u64),
     Denied,
 }
 
 #[derive(Debug)]
-struct Operation {
-    parts: Vec<Part>,
-    standing: Standing,
+struct AskedOperation {
+    parts: Vec<WritePart>,
+    standing: OperationStanding,
 }
 
 /// The chain's end when something was asked, and when it was answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Span {
+pub struct ChainSpan {
     /// When it was asked.
     pub from: u64,
     /// When it was answered.
@@ -59,8 +63,8 @@ pub struct Span {
 
 /// All operations that clients asked for.
 #[derive(Debug, Default)]
-pub struct Answers {
-    operations: Vec<Operation>,
+pub struct ClientAnswers {
+    operations: Vec<AskedOperation>,
     /// Instances whose deletion was asked for.
     deletions: BTreeSet<String>,
     /// Instances whose creation was asked for more than once.
@@ -78,17 +82,17 @@ pub struct Answers {
     pub unknown: u64,
 }
 
-impl Answers {
+impl ClientAnswers {
     /// Notes a write before it is asked for.
-    pub fn open(&mut self, parts: Vec<Part>) -> usize {
+    pub fn open(&mut self, parts: Vec<WritePart>) -> usize {
         for part in &parts {
             if part.intent == Intent::Delete {
                 self.deletions.insert(part.instance.clone());
             }
         }
-        self.operations.push(Operation {
+        self.operations.push(AskedOperation {
             parts,
-            standing: Standing::Open,
+            standing: OperationStanding::Open,
         });
         self.operations.len() - 1
     }
@@ -105,13 +109,13 @@ impl Answers {
         true
     }
 
-    /// Whether the instance may be deleted; see [`Answers::may_create_again`].
+    /// Whether the instance may be deleted; see [`ClientAnswers::may_create_again`].
     #[must_use]
     pub fn may_delete(&self, instance: &str) -> bool {
         !self.created_again.contains(instance)
     }
 
-    /// Notes that the instance may end without a client that asks for it; see [`Answers::may_create_again`].
+    /// Notes that the instance may end without a client that asks for it; see [`ClientAnswers::may_create_again`].
     pub fn may_end(&mut self, instance: &str) {
         self.deletions.insert(instance.to_owned());
     }
@@ -127,11 +131,11 @@ impl Answers {
     /// # Errors
     /// When an earlier command on the same node took effect on the same instance after it, or a later one
     /// before it.
-    pub fn in_turn(&mut self, number: usize, node: u64, turn: u64) -> Result<(), Wrong> {
+    pub fn in_turn(&mut self, number: usize, node: u64, turn: u64) -> Result<(), ChainViolation> {
         let operation = self.operations.get(number);
-        let Some(Operation {
+        let Some(AskedOperation {
             parts,
-            standing: Standing::Done(offset),
+            standing: OperationStanding::Done(offset),
         }) = operation
         else {
             return Ok(());
@@ -172,16 +176,16 @@ impl Answers {
         &mut self,
         number: usize,
         done: &Done,
-        span: Span,
+        span: ChainSpan,
         facts: &Facts,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), ChainViolation> {
         self.acknowledged += 1;
         let Some(operation) = self.operations.get_mut(number) else {
             return Ok(());
         };
         if let Replied::Here(Reply::DryRun(trial)) = &done.reply {
             // If the operation takes effect from now on, a denied operation took effect.
-            operation.standing = Standing::Denied;
+            operation.standing = OperationStanding::Denied;
             return asking::told(&operation.parts, trial, span, facts);
         }
         let replies = match &done.reply {
@@ -200,7 +204,7 @@ impl Answers {
             offset = acknowledged(part, reply, facts)
                 .map_err(|wrong| ("what was acknowledged is in the log", wrong))?;
         }
-        operation.standing = Standing::Done(offset);
+        operation.standing = OperationStanding::Done(offset);
         Ok(())
     }
 
@@ -208,7 +212,7 @@ impl Answers {
     pub fn denied(&mut self, number: usize, sure: bool) {
         self.denied += 1;
         if sure && let Some(operation) = self.operations.get_mut(number) {
-            operation.standing = Standing::Denied;
+            operation.standing = OperationStanding::Denied;
         }
     }
 
@@ -220,16 +224,16 @@ impl Answers {
         &mut self,
         number: usize,
         refusal: &Refusal,
-        span: Span,
+        span: ChainSpan,
         sure: bool,
         facts: &Facts,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), ChainViolation> {
         self.refused += 1;
         let Some(operation) = self.operations.get_mut(number) else {
             return Ok(());
         };
         if sure {
-            operation.standing = Standing::Denied;
+            operation.standing = OperationStanding::Denied;
         }
         let (index, refusal) = match refusal {
             Refusal::InBatch { index, refusal } => (*index, &**refusal),
@@ -250,7 +254,7 @@ impl Answers {
     ///
     /// # Errors
     /// When a denied operation took effect, or an acknowledged one is missing.
-    pub fn close(&self, facts: &Facts) -> Result<(), Wrong> {
+    pub fn close(&self, facts: &Facts) -> Result<(), ChainViolation> {
         for operation in &self.operations {
             for part in &operation.parts {
                 if part.intent == Intent::Delete {
@@ -258,15 +262,17 @@ impl Answers {
                 }
                 let found = facts.offset_of(&part.tag);
                 match operation.standing {
-                    Standing::Denied if found.is_some() => {
+                    OperationStanding::Denied if found.is_some() => {
                         let seen = format!("{part:?} was denied and took effect at {found:?}");
                         return Err(("what was denied had no effect", seen));
                     }
-                    Standing::Done(offset) if found != Some(offset) => {
+                    OperationStanding::Done(offset) if found != Some(offset) => {
                         let seen = format!("{part:?}, acknowledged at {offset}, is at {found:?}");
                         return Err(("what was acknowledged is in the log", seen));
                     }
-                    Standing::Denied | Standing::Done(_) | Standing::Open => {}
+                    OperationStanding::Denied
+                    | OperationStanding::Done(_)
+                    | OperationStanding::Open => {}
                 }
             }
         }
@@ -275,7 +281,7 @@ impl Answers {
 }
 
 /// The offset at which the log has the acknowledged operation.
-fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String> {
+fn acknowledged(part: &WritePart, reply: &Reply, facts: &Facts) -> Result<u64, String> {
     let (offset, stand_told) = match reply {
         Reply::Created { wal_offset, .. } | Reply::Deleted { wal_offset, .. } => {
             (*wal_offset, None)
@@ -305,7 +311,7 @@ fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String
             false => Err(format!("{part:?}: something else is at {offset}")),
         };
     }
-    let shows = |stand: &Stand| match stand_told {
+    let shows = |stand: &InstanceStand| match stand_told {
         None => true,
         Some((state, ctx)) => **state == *stand.state && ctx.is_none_or(|ctx| same_ctx(ctx, stand)),
     };
@@ -325,7 +331,7 @@ fn acknowledged(part: &Part, reply: &Reply, facts: &Facts) -> Result<u64, String
 }
 
 /// Whether a version of an instance is a reason for a refusal.
-fn explains(part: &Part, refusal: &Refusal, version: Option<&Version>) -> bool {
+fn explains(part: &WritePart, refusal: &Refusal, version: Option<&FactVersion>) -> bool {
     let stand = version.and_then(|version| version.stand.as_ref());
     let offset = version.map_or(0, |version| version.offset);
     match refusal {
@@ -339,60 +345,26 @@ fn explains(part: &Part, refusal: &Refusal, version: Option<&Version>) -> bool {
             part,
             stand,
             current_state,
-            machines::Refusal::InvalidTransition,
+            machines::ModelRefusal::InvalidTransition,
         ),
-        Refusal::GuardFailed { current_state, .. } => {
-            refuses(part, stand, current_state, machines::Refusal::GuardFailed)
-        }
+        Refusal::GuardFailed { current_state, .. } => refuses(
+            part,
+            stand,
+            current_state,
+            machines::ModelRefusal::GuardFailed,
+        ),
         _ => false,
     }
 }
 
-fn refuses(part: &Part, stand: Option<&Stand>, state: &str, why: machines::Refusal) -> bool {
+fn refuses(
+    part: &WritePart,
+    stand: Option<&InstanceStand>,
+    state: &str,
+    why: machines::ModelRefusal,
+) -> bool {
     let (Some(stand), Intent::Event(event)) = (stand, &part.intent) else {
         return false;
     };
     stand.state == state && stand.machine.next(&stand.state, event, &stand.ctx) == Err(why)
-}
-
-/// Compares a read with the log. The client asked when the chain ended at `asked`, and the node answered from
-/// the state at `served`.
-///
-/// # Errors
-/// When it showed another state than the log's, or one that is too old.
-pub fn read(
-    instance: &str,
-    seen: &Result<InstanceView, Error>,
-    asked: u64,
-    served: u64,
-    facts: &Facts,
-) -> Result<(), Wrong> {
-    const FRESH: &str = "reads see what was committed before them";
-    const TRUE: &str = "reads show what is in the log";
-    if served < asked {
-        let text = format!("{instance} was read at {served}, and {asked} was committed before");
-        return Err((FRESH, text));
-    }
-    let version = facts.at(instance, served);
-    let stand = version.and_then(|version| Some((version.offset, version.stand.as_ref()?)));
-    let matches = match (seen, stand) {
-        (Ok(view), Some((offset, stand))) => {
-            view.last_wal_offset == offset
-                && *view.state == *stand.state
-                && same_ctx(&view.ctx, stand)
-        }
-        (Err(Error::Refused(Refusal::InstanceNotFound { .. })), None) => true,
-        _ => false,
-    };
-    match matches {
-        true => Ok(()),
-        false => Err((
-            TRUE,
-            format!("{instance} at {served}: {seen:?}; the log has {version:?}"),
-        )),
-    }
-}
-
-fn same_ctx(ctx: &Bytes, stand: &Stand) -> bool {
-    object(ctx).is_ok_and(|ctx| ctx == stand.ctx)
 }

@@ -6,18 +6,18 @@
 //! without the state that holds a node's.
 
 use openraft::EntryPayload;
-use rstmdb_engine::chain::{EntryHash, Head, Kind, Logged};
+use rstmdb_engine::chain::{EntryHash, EntryKind, Head, Logged};
 use rstmdb_engine::fact::{Entry as FactEntry, Message};
-use rstmdb_engine::{Outcome, State};
+use rstmdb_engine::{EntryOutcome, State};
 use rstmdb_raft_store::{Entry, encode_membership};
 
 use super::facts::Facts;
 
 /// A violation: the invariant, and what was seen instead.
-pub type Wrong = (&'static str, String);
+pub type ChainViolation = (&'static str, String);
 
 /// The committed log, and the state that it gives.
-pub struct Chain {
+pub struct CommittedChain {
     entries: Vec<Entry>,
     /// Behind each offset, from 0 on.
     digests: Vec<u128>,
@@ -32,7 +32,7 @@ pub struct Chain {
     early_heads: Vec<(u64, u64, Option<Head>)>,
 }
 
-impl Default for Chain {
+impl Default for CommittedChain {
     fn default() -> Self {
         let state = State::new();
         Self {
@@ -48,7 +48,7 @@ impl Default for Chain {
     }
 }
 
-impl Chain {
+impl CommittedChain {
     /// The last offset.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -89,7 +89,7 @@ impl Chain {
     ///
     /// # Errors
     /// When other nodes have applied something else, or the entries are invalid.
-    pub fn applied(&mut self, node: u64, entries: &[Entry]) -> Result<(), Wrong> {
+    pub fn applied(&mut self, node: u64, entries: &[Entry]) -> Result<(), ChainViolation> {
         for entry in entries {
             let offset = entry.log_id.index;
             match self.from(offset).first() {
@@ -115,7 +115,7 @@ impl Chain {
         Ok(())
     }
 
-    fn extend(&mut self, node: u64, entry: &Entry) -> Result<(), Wrong> {
+    fn extend(&mut self, node: u64, entry: &Entry) -> Result<(), ChainViolation> {
         let offset = entry.log_id.index;
         if let Some(last) = self.entries.last()
             && entry.log_id.committed_leader_id() < last.log_id.committed_leader_id()
@@ -129,8 +129,8 @@ impl Chain {
                     .map_err(|error| ("entries can be read", error.to_string()))?;
                 let outcome = self.state.apply(&facts, offset);
                 let outcome = outcome.map_err(|error| ("entries apply", error.to_string()))?;
-                self.stale += u64::from(outcome == Outcome::Stale);
-                let effective = outcome == Outcome::Applied;
+                self.stale += u64::from(outcome == EntryOutcome::Stale);
+                let effective = outcome == EntryOutcome::Applied;
                 let taken = self.facts.take(&facts, offset, effective);
                 taken.map_err(|wrong| ("facts follow the model", wrong))?;
             }
@@ -159,7 +159,12 @@ impl Chain {
     ///
     /// # Errors
     /// When it differs from the one that the entries up to there give.
-    pub fn head(&mut self, node: u64, offset: u64, head: Option<Head>) -> Result<(), Wrong> {
+    pub fn head(
+        &mut self,
+        node: u64,
+        offset: u64,
+        head: Option<Head>,
+    ) -> Result<(), ChainViolation> {
         let place = usize::try_from(offset).unwrap_or(usize::MAX);
         match self.heads.get(place) {
             None => {
@@ -178,7 +183,7 @@ impl Chain {
     ///
     /// # Errors
     /// When it differs from the log's digest up to there.
-    pub fn digest(&mut self, node: u64, offset: u64, digest: u128) -> Result<(), Wrong> {
+    pub fn digest(&mut self, node: u64, offset: u64, digest: u128) -> Result<(), ChainViolation> {
         let place = usize::try_from(offset).unwrap_or(usize::MAX);
         match self.digests.get(place) {
             None => {
@@ -198,11 +203,11 @@ impl Chain {
 fn hash(entry: &Entry) -> EntryHash {
     let membership;
     let (kind, payload): (_, &[u8]) = match &entry.payload {
-        EntryPayload::Blank => (Kind::Blank, &[]),
-        EntryPayload::Normal(data) => (Kind::Normal, &data.0),
+        EntryPayload::Blank => (EntryKind::Blank, &[]),
+        EntryPayload::Normal(data) => (EntryKind::Normal, &data.0),
         EntryPayload::Membership(members) => {
             membership = encode_membership(members);
-            (Kind::Membership, &membership)
+            (EntryKind::Membership, &membership)
         }
     };
     let logged = Logged {

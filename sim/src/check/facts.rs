@@ -14,16 +14,16 @@ use serde_json::{Map, Value};
 use super::locks::LockAccount;
 use super::said;
 use super::timers::Armed;
-use crate::machines::Machine;
+use crate::machines::TestMachine;
 
-pub use shown::{Event, Kind};
+pub use shown::{ShownEvent, ShownKind};
 pub use timers::{MOVES, name_of};
 
 /// The state of an instance.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stand {
+pub struct InstanceStand {
     /// Its machine.
-    pub machine: Machine,
+    pub machine: TestMachine,
     /// Its state.
     pub state: String,
     /// Its context.
@@ -32,21 +32,21 @@ pub struct Stand {
 
 /// An instance from one offset on.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Version {
+pub struct FactVersion {
     /// Since when.
     pub offset: u64,
     /// How it stood; `None`: it did not exist.
-    pub stand: Option<Stand>,
+    pub stand: Option<InstanceStand>,
 }
 
 /// Every fact that took effect.
 #[derive(Debug, Default)]
 pub struct Facts {
     machines: BTreeMap<String, u64>,
-    versions: BTreeMap<String, Vec<Version>>,
+    versions: BTreeMap<String, Vec<FactVersion>>,
     keys: BTreeMap<String, u64>,
     tags: BTreeMap<String, u64>,
-    events: Vec<Event>,
+    events: Vec<ShownEvent>,
     /// The feature level, once it was raised.
     level: Option<u32>,
     /// Automation is paused.
@@ -61,7 +61,7 @@ pub struct Facts {
 }
 
 /// The fault of an entry.
-type Wrong = String;
+type EntryFault = String;
 
 impl Facts {
     /// Where the event or creation of this name took effect.
@@ -89,19 +89,19 @@ impl Facts {
 
     /// All events, creations and deletions, in their order.
     #[must_use]
-    pub fn told(&self) -> &[Event] {
+    pub fn told(&self) -> &[ShownEvent] {
         &self.events
     }
 
     /// All events, in their order.
-    pub fn events(&self) -> impl Iterator<Item = &Event> {
+    pub fn events(&self) -> impl Iterator<Item = &ShownEvent> {
         let told = self.events.iter();
-        told.filter(|event| event.kind == Kind::Event)
+        told.filter(|event| event.kind == ShownKind::Event)
     }
 
     /// The instance as it was right behind an offset.
     #[must_use]
-    pub fn at(&self, instance: &str, offset: u64) -> Option<&Version> {
+    pub fn at(&self, instance: &str, offset: u64) -> Option<&FactVersion> {
         let versions = self.versions.get(instance)?;
         let behind = versions.partition_point(|version| version.offset <= offset);
         versions.get(behind.checked_sub(1)?)
@@ -109,7 +109,7 @@ impl Facts {
 
     /// What the entry at an offset has made of the instance: several versions, if it has changed it more than once.
     #[must_use]
-    pub fn all_at(&self, instance: &str, offset: u64) -> &[Version] {
+    pub fn all_at(&self, instance: &str, offset: u64) -> &[FactVersion] {
         let versions = self.versions.get(instance).map_or(&[][..], Vec::as_slice);
         let first = versions.partition_point(|version| version.offset < offset);
         let end = versions.partition_point(|version| version.offset <= offset);
@@ -129,7 +129,7 @@ impl Facts {
         instance: &str,
         from: u64,
         to: u64,
-    ) -> impl Iterator<Item = Option<&Version>> {
+    ) -> impl Iterator<Item = Option<&FactVersion>> {
         let versions = self.versions.get(instance).map_or(&[][..], Vec::as_slice);
         let first = versions.partition_point(|version| version.offset <= from);
         let end = versions.partition_point(|version| version.offset <= to);
@@ -145,7 +145,7 @@ impl Facts {
     ///
     /// # Errors
     /// When the engine is wrong, or the entry contradicts earlier entries.
-    pub fn take(&mut self, entry: &Entry, offset: u64, effective: bool) -> Result<(), Wrong> {
+    pub fn take(&mut self, entry: &Entry, offset: u64, effective: bool) -> Result<(), EntryFault> {
         let misfit = self.misfit(entry, offset);
         match (effective, misfit) {
             (true, Some(misfit)) => Err(format!("{entry} took effect at {offset}: {misfit}")),
@@ -180,7 +180,7 @@ impl Facts {
         }
     }
 
-    fn install(&mut self, body: &Body, offset: u64) -> Result<(), Wrong> {
+    fn install(&mut self, body: &Body, offset: u64) -> Result<(), EntryFault> {
         match body {
             Body::PutMachine(put) => {
                 self.machines.insert(put.machine.clone(), offset);
@@ -205,12 +205,12 @@ impl Facts {
         }
     }
 
-    fn create(&mut self, create: &fact::CreateInstance, offset: u64) -> Result<(), Wrong> {
-        let machine = Machine::from_name(&create.machine).ok_or("an unknown machine")?;
+    fn create(&mut self, create: &fact::CreateInstance, offset: u64) -> Result<(), EntryFault> {
+        let machine = TestMachine::from_name(&create.machine).ok_or("an unknown machine")?;
         if create.state != machine.initial() {
             return Err(format!("it begins in {}", create.state));
         }
-        let stand = Stand {
+        let stand = InstanceStand {
             machine,
             state: create.state.clone(),
             ctx: object(&create.ctx)?,
@@ -219,8 +219,8 @@ impl Facts {
         self.remember_key(create.key.as_ref(), offset);
         let tag = timers::name_of_creation(machine, &create.instance_id, create.key.as_ref());
         self.name(&tag, offset)?;
-        self.events.push(Event {
-            kind: Kind::Created,
+        self.events.push(ShownEvent {
+            kind: ShownKind::Created,
             offset,
             instance: create.instance_id.clone(),
             tag: create.instance_id.clone(),
@@ -232,7 +232,7 @@ impl Facts {
         Ok(())
     }
 
-    fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64) -> Result<(), Wrong> {
+    fn delete(&mut self, delete: &fact::DeleteInstance, offset: u64) -> Result<(), EntryFault> {
         let id = &delete.instance_id;
         let before = self.versions.get(id).and_then(|versions| versions.last());
         let before = before.and_then(|version| version.stand.as_ref());
@@ -249,8 +249,8 @@ impl Facts {
         self.timers
             .delete(id, machine, delete.fired.as_ref(), self.time_ms)?;
         self.remember_key(delete.key.as_ref(), offset);
-        self.events.push(Event {
-            kind: Kind::Deleted,
+        self.events.push(ShownEvent {
+            kind: ShownKind::Deleted,
             offset,
             instance: id.clone(),
             tag: id.clone(),
@@ -262,7 +262,7 @@ impl Facts {
         Ok(())
     }
 
-    fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64) -> Result<(), Wrong> {
+    fn apply(&mut self, apply: &fact::ApplyEvent, offset: u64) -> Result<(), EntryFault> {
         let id = &apply.instance_id;
         let before = self.versions.get(id).and_then(|versions| versions.last());
         let before = before.and_then(|version| version.stand.as_ref());
@@ -292,7 +292,7 @@ impl Facts {
                 apply.via, apply.emits, moved.via, moved.emits
             ));
         }
-        let stand = Stand {
+        let stand = InstanceStand {
             machine: before.machine,
             state: apply.to_state.clone(),
             ctx,
@@ -301,8 +301,8 @@ impl Facts {
         let tag = self.fire(apply, machine, payload.as_ref(), offset)?;
         self.remember_key(apply.key.as_ref(), offset);
         self.name(&tag, offset)?;
-        self.events.push(Event {
-            kind: Kind::Event,
+        self.events.push(ShownEvent {
+            kind: ShownKind::Event,
             offset,
             instance: id.clone(),
             tag,
@@ -321,21 +321,21 @@ impl Facts {
     }
 
     /// Each name is given once. If a name appears again, its operation took effect twice.
-    fn name(&mut self, tag: &str, offset: u64) -> Result<(), Wrong> {
+    fn name(&mut self, tag: &str, offset: u64) -> Result<(), EntryFault> {
         match self.tags.insert(tag.to_owned(), offset) {
             None => Ok(()),
             Some(first) => Err(format!("{tag} took effect at {first} already")),
         }
     }
 
-    fn version(&mut self, id: &str, offset: u64, stand: Option<Stand>) {
+    fn version(&mut self, id: &str, offset: u64, stand: Option<InstanceStand>) {
         let versions = self.versions.entry(id.to_owned()).or_default();
-        versions.push(Version { offset, stand });
+        versions.push(FactVersion { offset, stand });
     }
 }
 
 /// The JSON object in these bytes.
-pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, Wrong> {
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, EntryFault> {
     match rstmdb_rcp::json::value_of_bytes(bytes) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => Err("not a JSON object".to_owned()),

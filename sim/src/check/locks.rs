@@ -11,7 +11,7 @@ type Wrong = String;
 /// All locks that were ever held.
 #[derive(Debug, Default)]
 pub struct LockAccount {
-    locks: BTreeMap<String, Lock>,
+    locks: BTreeMap<String, LockModel>,
     /// Every owner that a lock was granted to, by the lock and the token.
     grants: BTreeMap<(String, u64), String>,
     /// How many were granted, how many of them to an owner that has waited, how many have expired.
@@ -23,7 +23,7 @@ pub struct LockAccount {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Lock {
+struct LockModel {
     /// The offset of the last fact; 0 while it is free.
     last: u64,
     holder: Option<Holder>,
@@ -83,9 +83,9 @@ impl LockAccount {
     /// Everything was removed. Tokens grow all the same.
     pub fn flush(&mut self) {
         for lock in self.locks.values_mut() {
-            *lock = Lock {
+            *lock = LockModel {
                 last_token: lock.last_token,
-                ..Lock::default()
+                ..LockModel::default()
             };
         }
     }
@@ -137,7 +137,7 @@ impl LockAccount {
     }
 }
 
-impl Lock {
+impl LockModel {
     fn end(&mut self, ended: &LockEnded, time_ms: u64) -> Result<(), Wrong> {
         let held = self.holder.take().ok_or("nobody holds what ends")?;
         if held.owner != ended.owner || held.token != ended.token {
@@ -204,7 +204,7 @@ impl Lock {
 
 /// Checks that an owner gets the lock in its turn; 1 if it has waited, then at this place.
 fn in_turn(
-    lock: &Lock,
+    lock: &LockModel,
     gone: &[(String, u64)],
     (owner, place): (&str, u64),
     time_ms: u64,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rstmdb_engine::fact::{Fired, SetAutomation, TimerSpent, Timers};
 use serde_json::Value;
 
-use crate::machines::Machine;
+use crate::machines::TestMachine;
 
 /// A decision that was made ahead arms for up to so much later, in milliseconds.
 const AHEAD_MS_MAX: u64 = 1_000;
@@ -15,12 +15,12 @@ const FIRINGS_MAX: u32 = 100;
 const MINUTE_MS: u64 = 60_000;
 
 /// The fault of a fact.
-type Wrong = String;
+type TimersFault = String;
 
 /// The armed timers of all instances.
 #[derive(Debug, Default)]
 pub struct Armed {
-    instances: BTreeMap<String, Instance>,
+    instances: BTreeMap<String, TimedInstance>,
     /// How many timers have taken effect, and how many were spent.
     fired: u64,
     spent: u64,
@@ -34,7 +34,7 @@ pub struct Armed {
 
 /// The timers of one instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Instance {
+struct TimedInstance {
     entry: u64,
     /// The minute in which firings are counted, and how many there were.
     minute_ms: u64,
@@ -81,11 +81,11 @@ fn millis(text: &str) -> Option<u64> {
 
 /// A fact that changes the timers of an instance.
 #[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
+pub struct TimersFact<'a> {
     /// The instance.
     pub id: &'a str,
     /// Its machine.
-    pub machine: Machine,
+    pub machine: TestMachine,
     /// The state that was entered; `None` where none was.
     pub entered: Option<&'a str>,
     /// The timer that has fired.
@@ -162,7 +162,7 @@ impl Armed {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn take(&mut self, change: Change<'_>) -> Result<(), Wrong> {
+    pub fn take(&mut self, change: TimersFact<'_>) -> Result<(), TimersFault> {
         let before = self.instances.get(change.id).cloned().unwrap_or_default();
         let mut after = before.clone();
         if let Some(fired) = change.fired {
@@ -207,11 +207,11 @@ impl Armed {
     pub fn take_spent(
         &mut self,
         spent: &TimerSpent,
-        machine: Machine,
+        machine: TestMachine,
         refused: Option<&str>,
         offset: u64,
         time_ms: u64,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), TimersFault> {
         let id = &*spent.instance_id;
         let fired = spent.fired.as_ref().ok_or("it names no timer")?;
         let before = self.instances.get(id).cloned().unwrap_or_default();
@@ -246,10 +246,10 @@ impl Armed {
     pub fn delete(
         &mut self,
         id: &str,
-        machine: Machine,
+        machine: TestMachine,
         fired: Option<&Fired>,
         time_ms: u64,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), TimersFault> {
         let mut timers = self.instances.remove(id).unwrap_or_default();
         let Some(fired) = fired else {
             return Ok(());
@@ -264,11 +264,11 @@ impl Armed {
     /// Takes a timer away that has fired. Gives the code that says why it must have no effect, if it must not.
     fn fire(
         &self,
-        timers: &mut Instance,
-        machine: Machine,
+        timers: &mut TimedInstance,
+        machine: TestMachine,
         fired: &Fired,
         time_ms: u64,
-    ) -> Result<Option<&'static str>, Wrong> {
+    ) -> Result<Option<&'static str>, TimersFault> {
         if fired.due_ms > time_ms {
             return Err(format!("{fired:?} fired at {time_ms}, before its time"));
         }
@@ -296,12 +296,12 @@ impl Armed {
     fn put(
         &mut self,
         id: &str,
-        before: Instance,
-        expected: Instance,
+        before: TimedInstance,
+        expected: TimedInstance,
         written: Option<&Timers>,
         offset: u64,
-    ) -> Result<(), Wrong> {
-        let after = written.map_or(before, |timers| Instance::written(timers, offset));
+    ) -> Result<(), TimersFault> {
+        let after = written.map_or(before, |timers| TimedInstance::written(timers, offset));
         if !after.fits(&expected) {
             return Err(format!("{id} has {after:?}, and must have {expected:?}"));
         }
@@ -313,7 +313,7 @@ impl Armed {
     }
 }
 
-impl Instance {
+impl TimedInstance {
     /// The timers as a fact at this offset has them.
     fn written(timers: &Timers, offset: u64) -> Self {
         let due = timers.armed.iter().map(|timer| {

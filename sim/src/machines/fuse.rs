@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Refusal;
+use super::ModelRefusal;
 
 /// Every event of clients.
 pub(super) const EVENTS: [&str; 5] = ["TOUCH", "RELIGHT", "BURN", "LIGHT", "END"];
@@ -54,12 +54,12 @@ pub(super) fn retry(timer: &str) -> Option<(u64, u32)> {
 }
 
 /// Where an event leads.
-pub(super) fn next(state: &str, event: &str) -> Result<&'static str, Refusal> {
+pub(super) fn next(state: &str, event: &str) -> Result<&'static str, ModelRefusal> {
     match (state, event) {
         ("lit", "TICK" | "TOUCH" | "RELIGHT") | ("out", "LIGHT") => Ok("lit"),
         ("lit", "BURN") => Ok("out"),
-        ("lit", "JAM") => Err(Refusal::GuardFailed),
+        ("lit", "JAM") => Err(ModelRefusal::GuardFailed),
         ("lit" | "out", "END") => Ok("gone"),
-        _ => Err(Refusal::InvalidTransition),
+        _ => Err(ModelRefusal::InvalidTransition),
     }
 }

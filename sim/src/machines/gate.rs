@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Refusal;
+use super::ModelRefusal;
 
 /// Every event of clients.
 pub(super) const EVENTS: [&str; 5] = ["HOLD", "TOUCH", "CLOSE", "OPEN", "END"];
@@ -44,12 +44,12 @@ pub(super) fn timers(state: &str) -> &'static [(&'static str, u64)] {
 }
 
 /// Where an event leads.
-pub(super) fn next(state: &str, event: &str) -> Result<&'static str, Refusal> {
+pub(super) fn next(state: &str, event: &str) -> Result<&'static str, ModelRefusal> {
     match (state, event) {
         ("open", "CLOSE") => Ok("closed"),
         ("open", "NUDGE" | "HOLD" | "TOUCH") | ("closed", "OPEN") => Ok("open"),
         ("open" | "closed", "END") => Ok("removed"),
-        ("open", "JAM") => Err(Refusal::GuardFailed),
-        _ => Err(Refusal::InvalidTransition),
+        ("open", "JAM") => Err(ModelRefusal::GuardFailed),
+        _ => Err(ModelRefusal::InvalidTransition),
     }
 }

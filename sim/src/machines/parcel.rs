@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Moved, Refusal};
+use super::{ModelRefusal, Moved};
 
 /// Every event of it.
 pub const EVENTS: [&str; 4] = ["LOAD", "SEND", "MOVE", "RETURN"];
@@ -57,7 +57,7 @@ pub(super) fn event(
     event: &str,
     ctx: &Map<String, Value>,
     payload: Option<Map<String, Value>>,
-) -> Result<Moved, Refusal> {
+) -> Result<Moved, ModelRefusal> {
     let payload = payload.unwrap_or_default();
     let number = |values: &Map<String, Value>, name: &str| values.get(name).and_then(Value::as_i64);
     let weight = number(ctx, "weight").unwrap_or_default();
@@ -65,10 +65,10 @@ pub(super) fn event(
     match (state, event) {
         ("packed", "LOAD") => {
             let kg = number(&payload, "kg").filter(|kg| *kg >= 1);
-            let kg = kg.ok_or(Refusal::SchemaFailed)?;
+            let kg = kg.ok_or(ModelRefusal::SchemaFailed)?;
             let weight = weight + kg;
             if weight > KG_MAX {
-                return Err(Refusal::SchemaFailed);
+                return Err(ModelRefusal::SchemaFailed);
             }
             if kg > KG_BY_HAND {
                 after.insert("weight".to_owned(), json!(weight));
@@ -81,7 +81,7 @@ pub(super) fn event(
         }
         ("packed", "SEND") => {
             let by = payload.get("by").cloned();
-            let by = by.ok_or(Refusal::ExpressionFailed)?;
+            let by = by.ok_or(ModelRefusal::ExpressionFailed)?;
             after.extend(payload);
             after.insert("sent_by".to_owned(), by);
             let weight = number(&after, "weight").unwrap_or_default();
@@ -90,7 +90,7 @@ pub(super) fn event(
         ("light" | "heavy" | "moving", "MOVE") => {
             let stop = number(&payload, "stop");
             let stop = stop.filter(|stop| Some(*stop) > number(ctx, "stops"));
-            let stop = stop.ok_or(Refusal::GuardFailed)?;
+            let stop = stop.ok_or(ModelRefusal::GuardFailed)?;
             after.extend(payload);
             after.insert("stops".to_owned(), json!(stop));
             after.remove("stop");
@@ -102,7 +102,7 @@ pub(super) fn event(
             after.remove("sent_by");
             Ok(moved("packed", after, &[], &[]))
         }
-        _ => Err(Refusal::InvalidTransition),
+        _ => Err(ModelRefusal::InvalidTransition),
     }
 }
 

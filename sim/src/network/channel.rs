@@ -22,8 +22,8 @@ use tonic::codegen::http::{Request, Response, request, response};
 use tonic::service::Routes;
 
 use super::Network;
-use super::connection::{Connection, End};
-use super::pipe::{Receiving, Sending, Waiting, pipe};
+use super::connection::{ConnectionEnd, SimConnection};
+use super::pipe::{CallerWaits, Receiving, Sending, pipe};
 use crate::runtime::tasks;
 use crate::settings::node_at;
 
@@ -52,7 +52,7 @@ impl Dial for SimDial {
             addr: addr.to_owned(),
             reason: "it names no simulated node".to_owned(),
         })?;
-        let line = Arc::new(Line {
+        let line = Arc::new(ChannelLine {
             network: self.network.clone(),
             from: self.from,
             to,
@@ -67,7 +67,7 @@ impl Dial for SimDial {
 }
 
 /// One channel: a connection, if it is open.
-struct Line {
+struct ChannelLine {
     network: Network,
     from: u64,
     to: u64,
@@ -77,24 +77,24 @@ struct Line {
     listed: Option<u64>,
     /// Where else the node may be: where it has said that it is.
     others: Others,
-    open: Mutex<Option<Opened>>,
+    open: Mutex<Option<OpenedChannel>>,
 }
 
 /// A connection, and the services of the process that has accepted it.
 #[derive(Clone)]
-struct Opened {
-    connection: Arc<Connection>,
+struct OpenedChannel {
+    connection: Arc<SimConnection>,
     services: Routes,
 }
 
-impl Line {
-    fn is_open(&self) -> Option<Opened> {
+impl ChannelLine {
+    fn is_open(&self) -> Option<OpenedChannel> {
         let open = self.open.lock().clone();
-        open.filter(|open| !open.connection.is_broken(End::Caller))
+        open.filter(|open| !open.connection.is_broken(ConnectionEnd::Caller))
     }
 
     /// The connection, opened if there is none. The opening goes on even after the call that needs it has timed out.
-    async fn opened(self: &Arc<Self>) -> Result<Opened, Status> {
+    async fn opened(self: &Arc<Self>) -> Result<OpenedChannel, Status> {
         if let Some(open) = self.is_open() {
             return Ok(open);
         }
@@ -102,7 +102,7 @@ impl Line {
         opening.await.map_err(|_| refused())?
     }
 
-    async fn connect(self: Arc<Self>) -> Result<Opened, Status> {
+    async fn connect(self: Arc<Self>) -> Result<OpenedChannel, Status> {
         let ways = &self.network.ways;
         let shakes_hands = async {
             for way in [(self.from, self.to), (self.to, self.from)] {
@@ -124,7 +124,7 @@ impl Line {
             .filter_map(|moves| self.network.open(self.from, self.to, moves));
         let opened = opened.next();
         let (connection, services) = opened.ok_or_else(refused)?;
-        let opened = Opened {
+        let opened = OpenedChannel {
             connection,
             services,
         };
@@ -137,8 +137,8 @@ fn refused() -> Status {
     Status::unavailable("connection refused")
 }
 
-async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>, Status> {
-    let Opened {
+async fn call(line: Arc<ChannelLine>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let OpenedChannel {
         connection,
         services,
     } = line.opened().await?;
@@ -146,16 +146,22 @@ async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>,
     let name: Arc<str> = Arc::from(head.uri.path());
     let over = CancellationToken::new();
     let (tell, told) = oneshot::channel();
-    let waiting = Waiting {
+    let waiting = CallerWaits {
         connection: connection.clone(),
         over: over.clone(),
         tell: Some(tell),
     };
-    let (asks, asked) = pipe(&connection, End::Caller, &name, over, None);
+    let (asks, asked) = pipe(&connection, ConnectionEnd::Caller, &name, over, None);
     let never = CancellationToken::new();
-    let (answers, mut answered) = pipe(&connection, End::Callee, &name, never, Some(waiting));
+    let (answers, mut answered) = pipe(
+        &connection,
+        ConnectionEnd::Callee,
+        &name,
+        never,
+        Some(waiting),
+    );
     // If the process has died meanwhile, neither it nor the next process takes the request.
-    if !connection.is_broken(End::Callee) {
+    if !connection.is_broken(ConnectionEnd::Callee) {
         let served = serve(connection, services, asked, answers, told);
         drop(tasks::spawn(line.to, served));
     }
@@ -166,7 +172,7 @@ async fn call(line: Arc<Line>, request: Request<Body>) -> Result<Response<Body>,
 
 /// Handles one request, until it is done, the caller has given it up, or the connection breaks.
 async fn serve(
-    connection: Arc<Connection>,
+    connection: Arc<SimConnection>,
     services: Routes,
     asked: Receiving<request::Parts>,
     answers: Sending<response::Parts>,
@@ -174,14 +180,14 @@ async fn serve(
 ) {
     let is_given_up = async {
         match given_up.await {
-            Ok(at) => connection.arrive(End::Caller, at, "").await,
+            Ok(at) => connection.arrive(ConnectionEnd::Caller, at, "").await,
             // Either the caller has died without closing the connection, or it has the whole answer.
             Err(_) => pending().await,
         }
     };
     tokio::select! {
         biased;
-        () = connection.broken(End::Callee) => {}
+        () = connection.broken(ConnectionEnd::Callee) => {}
         () = is_given_up => {}
         _ = handle(services, asked, answers) => {}
     }

@@ -8,20 +8,20 @@ use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::ways::{Fate, Way, Ways};
+use super::ways::{DataFate, Way, Ways};
 use crate::runtime::tasks;
 use crate::trace;
 
 /// One of the two ends of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum ConnectionEnd {
     /// The node that has opened it.
     Caller,
     /// The node that listens.
     Callee,
 }
 
-impl End {
+impl ConnectionEnd {
     pub(super) fn other(self) -> Self {
         match self {
             Self::Caller => Self::Callee,
@@ -32,7 +32,7 @@ impl End {
 
 /// The last bytes from one end.
 #[derive(Default)]
-struct Sent {
+struct SentBytes {
     /// When they have left the sender.
     gone: Duration,
     /// When the bytes arrive, if the way is whole by then.
@@ -40,18 +40,18 @@ struct Sent {
 }
 
 /// A connection.
-pub struct Connection {
+pub struct SimConnection {
     ways: Ways,
     nodes: [u64; 2],
     /// Cancelled where the node at this end knows that the connection is broken, or is dead.
     broken: [CancellationToken; 2],
     /// What is under way from each end.
-    sent: Mutex<[Sent; 2]>,
+    sent: Mutex<[SentBytes; 2]>,
     /// For how long the ends have not heard of each other.
     silent: Mutex<Duration>,
 }
 
-impl Connection {
+impl SimConnection {
     pub(super) fn new(ways: Ways, caller: u64, callee: u64) -> Self {
         Self {
             ways,
@@ -62,37 +62,37 @@ impl Connection {
         }
     }
 
-    pub(super) fn node(&self, end: End) -> u64 {
+    pub(super) fn node(&self, end: ConnectionEnd) -> u64 {
         self.nodes[end as usize]
     }
 
     /// The end that is a node's.
-    pub(super) fn end_of(&self, node: u64) -> Option<End> {
-        [End::Caller, End::Callee]
+    pub(super) fn end_of(&self, node: u64) -> Option<ConnectionEnd> {
+        [ConnectionEnd::Caller, ConnectionEnd::Callee]
             .into_iter()
             .find(|end| self.node(*end) == node)
     }
 
-    fn way(&self, from: End) -> Way {
+    fn way(&self, from: ConnectionEnd) -> Way {
         (self.node(from), self.node(from.other()))
     }
 
     /// Whether an end knows that the connection is broken.
-    pub(super) fn is_broken(&self, end: End) -> bool {
+    pub(super) fn is_broken(&self, end: ConnectionEnd) -> bool {
         self.broken[end as usize].is_cancelled()
     }
 
     /// Waits until an end knows that the connection is broken.
-    pub(super) async fn broken(&self, end: End) {
+    pub(super) async fn broken(&self, end: ConnectionEnd) {
         self.broken[end as usize].cancelled().await;
     }
 
     /// Sends bytes. Returns when they arrive, as far as it is known now.
-    pub(super) fn send(&self, from: End, bytes: usize) -> Duration {
+    pub(super) fn send(&self, from: ConnectionEnd, bytes: usize) -> Duration {
         let way = self.way(from);
         let (delay, resets) = match self.ways.fate(way) {
-            Fate::Arrives(delay) => (delay, false),
-            Fate::Resets(delay) => (delay, true),
+            DataFate::Arrives(delay) => (delay, false),
+            DataFate::Resets(delay) => (delay, true),
         };
         let mut sent = self.sent.lock();
         let sent = &mut sent[from as usize];
@@ -111,13 +111,13 @@ impl Connection {
     }
 
     /// Waits until bytes that were to arrive at this time do.
-    pub(super) async fn arrive(&self, from: End, at: Duration, call: &str) {
+    pub(super) async fn arrive(&self, from: ConnectionEnd, at: Duration, call: &str) {
         SimRuntime::sleep(at.saturating_sub(trace::now())).await;
         self.ways.passes(self.way(from), call).await;
     }
 
     /// The process at one end has ended. If its machine has power, the machine resets the connection for the other end.
-    pub(super) fn die(&self, end: End, has_power: bool) {
+    pub(super) fn die(&self, end: ConnectionEnd, has_power: bool) {
         self.broken[end as usize].cancel();
         if has_power {
             let (ways, way) = (self.ways.clone(), self.way(end));
@@ -140,7 +140,8 @@ impl Connection {
         let [caller, callee] = self.nodes;
         let is_whole = !self.ways.is_cut(caller, callee) && !self.ways.is_cut(callee, caller);
         let both_run = runs(caller) && runs(callee);
-        let is_half = self.is_broken(End::Caller) != self.is_broken(End::Callee);
+        let is_half =
+            self.is_broken(ConnectionEnd::Caller) != self.is_broken(ConnectionEnd::Callee);
         if is_whole && both_run && is_half {
             // The new process does not know the connection, so its machine resets it.
             return self.give_up();
@@ -157,6 +158,6 @@ impl Connection {
 
     /// Whether neither end uses it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.is_broken(End::Caller) && self.is_broken(End::Callee)
+        self.is_broken(ConnectionEnd::Caller) && self.is_broken(ConnectionEnd::Callee)
     }
 }

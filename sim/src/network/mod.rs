@@ -25,7 +25,7 @@ use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
 use tonic::service::Routes;
 
-use self::connection::Connection;
+use self::connection::SimConnection;
 use self::ways::Ways;
 use crate::runtime::tasks;
 use crate::settings::Settings;
@@ -41,7 +41,7 @@ struct Inner {
     listening: BTreeMap<u64, Routes>,
     /// How often nodes have moved: at an earlier address no process listens.
     moves: BTreeMap<u64, u64>,
-    connections: Vec<Weak<Connection>>,
+    connections: Vec<Weak<SimConnection>>,
     /// Whether the task that looks for signs of life runs.
     is_kept: bool,
 }
@@ -98,13 +98,13 @@ impl Network {
     }
 
     /// A connection to a node's process at the address after so many moves, and what it serves.
-    fn open(&self, from: u64, to: u64, moves: u64) -> Option<(Arc<Connection>, Routes)> {
+    fn open(&self, from: u64, to: u64, moves: u64) -> Option<(Arc<SimConnection>, Routes)> {
         let mut inner = self.inner.lock();
         if inner.moves.get(&to).copied().unwrap_or(0) != moves {
             return None;
         }
         let services = inner.listening.get(&to)?.clone();
-        let connection = Arc::new(Connection::new(self.ways.clone(), from, to));
+        let connection = Arc::new(SimConnection::new(self.ways.clone(), from, to));
         inner.connections.push(Arc::downgrade(&connection));
         if !std::mem::replace(&mut inner.is_kept, true) {
             drop(tasks::spawn(0, keep(Arc::downgrade(&self.inner))));
@@ -123,7 +123,7 @@ async fn keep(inner: Weak<Mutex<Inner>>) {
         let connections: Vec<_> = {
             let mut inner = inner.lock();
             let is_used =
-                |weak: &Weak<Connection>| weak.upgrade().is_some_and(|one| !one.is_over());
+                |weak: &Weak<SimConnection>| weak.upgrade().is_some_and(|one| !one.is_over());
             inner.connections.retain(is_used);
             inner.connections.iter().filter_map(Weak::upgrade).collect()
         };

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 
-use super::connection::{Connection, End};
+use super::connection::{ConnectionEnd, SimConnection};
 
 /// How many bytes may be under way, or wait at the receiver until it takes them.
 const WINDOW_BYTES: usize = 256 << 10;
@@ -27,7 +27,7 @@ enum Piece<H> {
     End,
 }
 
-struct Item<H> {
+struct PipeItem<H> {
     piece: Piece<H>,
     at: Duration,
     _room: OwnedSemaphorePermit,
@@ -35,9 +35,9 @@ struct Item<H> {
 
 /// The end that sends.
 pub struct Sending<H> {
-    connection: Arc<Connection>,
-    end: End,
-    items: mpsc::UnboundedSender<Item<H>>,
+    connection: Arc<SimConnection>,
+    end: ConnectionEnd,
+    items: mpsc::UnboundedSender<PipeItem<H>>,
     window: Arc<Semaphore>,
     /// Cancelled when the sender is to stop.
     over: CancellationToken,
@@ -45,42 +45,42 @@ pub struct Sending<H> {
 
 /// The end that receives.
 pub struct Receiving<H> {
-    connection: Arc<Connection>,
+    connection: Arc<SimConnection>,
     /// The name of the call.
     call: Arc<str>,
     /// The end of the receiver.
-    end: End,
-    items: mpsc::UnboundedReceiver<Item<H>>,
+    end: ConnectionEnd,
+    items: mpsc::UnboundedReceiver<PipeItem<H>>,
     /// Dropped with it.
-    _held: Option<Waiting>,
+    _held: Option<CallerWaits>,
 }
 
 /// Says that the caller waits for the answer. When it is dropped, the caller sends nothing more, and the callee is told.
-pub struct Waiting {
-    pub(super) connection: Arc<Connection>,
+pub struct CallerWaits {
+    pub(super) connection: Arc<SimConnection>,
     pub(super) over: CancellationToken,
     pub(super) tell: Option<oneshot::Sender<Duration>>,
 }
 
-impl Drop for Waiting {
+impl Drop for CallerWaits {
     fn drop(&mut self) {
         self.over.cancel();
         if let Some(tell) = self.tell.take().filter(|tell| !tell.is_closed())
-            && !self.connection.is_broken(End::Caller)
+            && !self.connection.is_broken(ConnectionEnd::Caller)
         {
             // The callee may have ended meanwhile.
-            let _ = tell.send(self.connection.send(End::Caller, SMALL_BYTES));
+            let _ = tell.send(self.connection.send(ConnectionEnd::Caller, SMALL_BYTES));
         }
     }
 }
 
 /// Both ends of one direction.
 pub fn pipe<H>(
-    connection: &Arc<Connection>,
-    from: End,
+    connection: &Arc<SimConnection>,
+    from: ConnectionEnd,
     call: &Arc<str>,
     over: CancellationToken,
-    held: Option<Waiting>,
+    held: Option<CallerWaits>,
 ) -> (Sending<H>, Receiving<H>) {
     let (give, take) = mpsc::unbounded_channel();
     let sending = Sending {
@@ -116,7 +116,7 @@ impl<H> Sending<H> {
         let room = self.window.clone().acquire_many_owned(room);
         let room = self.unless_over(room).await?.ok()?;
         let at = self.connection.send(self.end, bytes);
-        let item = Item {
+        let item = PipeItem {
             piece,
             at,
             _room: room,

@@ -22,7 +22,7 @@ const RETRANSMISSION_MAX: Duration = Duration::from_millis(200);
 /// The calls that carry entries.
 const ENTRIES: &str = "/StreamAppend";
 
-struct State {
+struct WaysState {
     rng: Rng,
     latency: [Duration; 2],
     loss_permille: u64,
@@ -40,13 +40,13 @@ struct State {
 /// All ways; clones are the same.
 #[derive(Clone)]
 pub struct Ways {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<WaysState>>,
     changed: Arc<Notify>,
 }
 
 /// What becomes of a piece of data.
 #[derive(Debug, Clone, Copy)]
-pub enum Fate {
+pub enum DataFate {
     /// It arrives after this time.
     Arrives(Duration),
     /// The connection is reset after this time.
@@ -55,7 +55,7 @@ pub enum Fate {
 
 impl Ways {
     pub(super) fn new(settings: &Settings) -> Self {
-        let state = State {
+        let state = WaysState {
             rng: Rng::new(settings.seed ^ 0x4e7),
             latency: settings.latency,
             loss_permille: settings.loss_permille,
@@ -138,16 +138,16 @@ impl Ways {
 
     /// What becomes of the next piece of data. Half of what is lost is sent again. The rest stands for a connection
     /// that breaks.
-    pub(super) fn fate(&self, way: Way) -> Fate {
+    pub(super) fn fate(&self, way: Way) -> DataFate {
         let mut state = self.state.lock();
         let delay = state.delay(way);
         let permille = state.loss_permille;
         if permille == 0 || state.rng.below(1000) >= permille {
-            return Fate::Arrives(delay);
+            return DataFate::Arrives(delay);
         }
         match state.rng.percent(50) {
-            true => Fate::Arrives(delay + state.retransmission()),
-            false => Fate::Resets(delay),
+            true => DataFate::Arrives(delay + state.retransmission()),
+            false => DataFate::Resets(delay),
         }
     }
 
@@ -177,7 +177,7 @@ impl Ways {
     }
 }
 
-impl State {
+impl WaysState {
     fn stops(&self, way: Way, call: &str) -> bool {
         let mut muted = self.muted.iter();
         self.cut.contains(&way) || muted.any(|(muted, name)| *muted == way && call.ends_with(name))

@@ -23,7 +23,7 @@ use crate::trace;
 pub const RATE_EXACT: u64 = 1_000_000;
 
 #[derive(Default)]
-struct Life {
+struct ProcessLife {
     alive: bool,
     frozen: bool,
     /// Millionths of the right speed.
@@ -35,15 +35,15 @@ struct Life {
 
 #[derive(Default)]
 struct Registry {
-    lives: Vec<Life>,
+    lives: Vec<ProcessLife>,
     next_task: u64,
 }
 
 impl Registry {
-    fn life(&mut self, node: u64) -> &mut Life {
+    fn life(&mut self, node: u64) -> &mut ProcessLife {
         let place = usize::try_from(node).unwrap_or_default();
         if self.lives.len() <= place {
-            self.lives.resize_with(place + 1, Life::default);
+            self.lives.resize_with(place + 1, ProcessLife::default);
         }
         &mut self.lives[place]
     }
@@ -145,7 +145,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let slot = Arc::new(Slot(Mutex::new(Stand::Idle(Box::pin(future)))));
+    let slot = Arc::new(TaskSlot(Mutex::new(TaskStand::Idle(Box::pin(future)))));
     let number = REGISTRY.with_borrow_mut(|registry| {
         let number = registry.next_task;
         registry.next_task += 1;
@@ -168,13 +168,13 @@ where
 }
 
 /// Where a task stands.
-enum Stand<F> {
+enum TaskStand<F> {
     Idle(Pin<Box<F>>),
     Running,
     Stopped,
 }
 
-struct Slot<F>(Mutex<Stand<F>>);
+struct TaskSlot<F>(Mutex<TaskStand<F>>);
 
 trait Kill: Send + Sync {
     /// Ends the task, and gives what it leaves to be dropped.
@@ -184,11 +184,11 @@ trait Kill: Send + Sync {
 /// Owns a future that the compiler does not know to be `'static`, until the future is dropped.
 struct Leftover<F>(#[allow(dead_code)] Pin<Box<F>>);
 
-impl<F: Send + 'static> Kill for Slot<F> {
+impl<F: Send + 'static> Kill for TaskSlot<F> {
     fn stop(&self) -> Option<Box<dyn Any>> {
-        match std::mem::replace(&mut *self.0.lock(), Stand::Stopped) {
-            Stand::Idle(future) => Some(Box::new(Leftover(future))),
-            Stand::Running | Stand::Stopped => None,
+        match std::mem::replace(&mut *self.0.lock(), TaskStand::Stopped) {
+            TaskStand::Idle(future) => Some(Box::new(Leftover(future))),
+            TaskStand::Running | TaskStand::Stopped => None,
         }
     }
 }
@@ -197,7 +197,7 @@ impl<F: Send + 'static> Kill for Slot<F> {
 struct Owned<F> {
     node: u64,
     number: u64,
-    slot: Arc<Slot<F>>,
+    slot: Arc<TaskSlot<F>>,
 }
 
 impl<F> Owned<F> {
@@ -238,24 +238,25 @@ where
         if !self.may_run(context) {
             return Poll::Pending;
         }
-        let Stand::Idle(mut future) = std::mem::replace(&mut *self.slot.0.lock(), Stand::Stopped)
+        let TaskStand::Idle(mut future) =
+            std::mem::replace(&mut *self.slot.0.lock(), TaskStand::Stopped)
         else {
             return Poll::Pending;
         };
-        *self.slot.0.lock() = Stand::Running;
+        *self.slot.0.lock() = TaskStand::Running;
         let before = CURRENT.replace(self.node);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         let polled = match polled {
             Ok(Poll::Pending) => {
                 let mut stand = self.slot.0.lock();
-                if matches!(*stand, Stand::Running) {
-                    *stand = Stand::Idle(future);
+                if matches!(*stand, TaskStand::Running) {
+                    *stand = TaskStand::Idle(future);
                 }
                 Poll::Pending
             }
             Ok(Poll::Ready(output)) => {
                 drop(future);
-                *self.slot.0.lock() = Stand::Stopped;
+                *self.slot.0.lock() = TaskStand::Stopped;
                 self.forget();
                 Poll::Ready(output)
             }

@@ -10,7 +10,7 @@ use rstmdb_raft_store::{self as raft_store, MemFs, Store};
 
 use super::{Site, Up, World, right_ms};
 use crate::Sim;
-use crate::check::chain::Wrong;
+use crate::check::chain::ChainViolation;
 use crate::runtime::tasks;
 use crate::trace;
 
@@ -39,7 +39,7 @@ impl World {
     /// # Errors
     ///
     /// What does not hold.
-    pub fn check(&self, id: u64) -> Result<(), Wrong> {
+    pub fn check(&self, id: u64) -> Result<(), ChainViolation> {
         let sites = self.sites.lock();
         let runs = |site: &&Site| !site.disk.has_lost_power();
         let Some((site, up)) = sites
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    fn look(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {
+    fn look(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), ChainViolation> {
         self.look_at_raft(id, up, troubled)?;
         let look = |state: &State| {
             let head = state.chain().map(Chain::head);
@@ -159,7 +159,7 @@ impl World {
         chain.head(id, applied, head)
     }
 
-    fn look_at_raft(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), Wrong> {
+    fn look_at_raft(&self, id: u64, up: &mut Up, troubled: bool) -> Result<(), ChainViolation> {
         use openraft::async_runtime::watch::WatchReceiver;
         let metrics = up.replica.raft().metrics();
         let metrics = metrics.borrow_watched();
@@ -212,7 +212,7 @@ fn entries(
 }
 
 /// A missing entry that may arrive later as history is not a disk failure.
-fn no_failure(id: u64, replica: &Replica<Sim>, offset: u64) -> Result<(), Wrong> {
+fn no_failure(id: u64, replica: &Replica<Sim>, offset: u64) -> Result<(), ChainViolation> {
     match replica.log_read(offset, 1) {
         Err(error @ Error::Storage { .. }) => Err((
             "what lies below a snapshot is compacted",

@@ -14,7 +14,7 @@ use crate::trace;
 const WALL_BEGINS_MS: i64 = 1_700_000_000_000;
 
 /// The wall clock and the disk of a machine.
-pub(super) struct Machine {
+pub(super) struct SimHost {
     pub wall_ms: Arc<AtomicI64>,
     pub disk: MemFs,
 }
@@ -25,7 +25,7 @@ pub fn right_ms() -> i64 {
     WALL_BEGINS_MS + i64::try_from(trace::now().as_millis()).unwrap_or_default()
 }
 
-impl Host for Machine {
+impl Host for SimHost {
     fn now_ms(&self) -> u64 {
         let wall = right_ms() + self.wall_ms.load(Ordering::Relaxed);
         u64::try_from(wall).unwrap_or_default()

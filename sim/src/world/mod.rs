@@ -16,8 +16,8 @@ use rstmdb_engine::fact::level;
 use rstmdb_raft_store::{MemFs, NodeInfo, Store};
 
 use super::Sim;
-use super::check::answers::Answers;
-use super::check::chain::Chain;
+use super::check::answers::ClientAnswers;
+use super::check::chain::CommittedChain;
 use super::check::leaders::Leaders;
 use super::network::Network;
 use super::runtime::NodeInstant;
@@ -98,9 +98,9 @@ pub struct World {
     /// The machines, by node id.
     pub sites: Mutex<BTreeMap<u64, Site>>,
     /// The committed log.
-    pub chain: Mutex<Chain>,
+    pub chain: Mutex<CommittedChain>,
     /// The clients' requests and the answers.
-    pub answers: Mutex<Answers>,
+    pub answers: Mutex<ClientAnswers>,
     rng: Mutex<Rng>,
     leaders: Mutex<BTreeMap<u64, u64>>,
     /// Whether a majority has a leader.
@@ -111,7 +111,7 @@ impl World {
     /// An empty cluster.
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
-        let mut chain = Chain::default();
+        let mut chain = CommittedChain::default();
         if settings.clients_say {
             chain.expect_said();
         }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Change, Formation, Levels, Options, Replica};
+use rstmdb::replica::{Formation, LeaderChange, Levels, Options, Replica};
 use rstmdb::server::peer::{Connections, PeerServer};
 use rstmdb_raft_store::{MemFs, Store, Writer};
 
-use super::machine::Machine;
+use super::machine::SimHost;
 use super::{Up, World, peering};
 use crate::network::channel::SimDial;
 use crate::runtime::tasks::{self, RATE_EXACT};
@@ -25,7 +25,7 @@ impl World {
             let sites = self.sites.lock();
             let site = sites.get(&id).filter(|_| !tasks::is_alive(id));
             site.map(|site| {
-                let machine = Machine {
+                let machine = SimHost {
                     wall_ms: site.wall_ms.clone(),
                     disk: site.disk.clone(),
                 };
@@ -46,7 +46,7 @@ impl World {
     async fn start(
         self: Arc<Self>,
         id: u64,
-        machine: Machine,
+        machine: SimHost,
         formation: Formation,
         incarnation: u128,
     ) {
@@ -76,7 +76,7 @@ impl World {
     async fn start_replica(
         &self,
         id: u64,
-        machine: Machine,
+        machine: SimHost,
         formation: Formation,
         incarnation: u128,
     ) -> Result<Up, Box<dyn std::error::Error + Send + Sync>> {
@@ -164,7 +164,7 @@ async fn announce(replica: Replica<Sim>) {
             SimRuntime::sleep(ANNOUNCE_INTERVAL).await;
             continue;
         }
-        let change = Change::SetAddress {
+        let change = LeaderChange::SetAddress {
             node_id,
             node: node.clone(),
             by_itself: true,

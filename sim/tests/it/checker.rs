@@ -10,10 +10,10 @@ use rstmdb_engine::{Refusal, Reply};
 use rstmdb_raft_store::{Data, Entry, log_id};
 use serde_json::json;
 
-use rstmdb_sim::check::answers::{self, Answers, Intent, Part, Span};
-use rstmdb_sim::check::chain::Chain;
+use rstmdb_sim::check::answers::{self, ChainSpan, ClientAnswers, Intent, WritePart};
+use rstmdb_sim::check::chain::CommittedChain;
 use rstmdb_sim::check::facts::Facts;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 
 fn entry(term: u64, index: u64, facts: Vec<Fact>) -> Entry {
     entry_for(term, index, index, facts)
@@ -40,7 +40,7 @@ fn entry_for(term: u64, index: u64, predicted: u64, facts: Vec<Fact>) -> Entry {
 }
 
 fn machine() -> Fact {
-    let definition = Machine::Order.definition().to_string();
+    let definition = TestMachine::Order.definition().to_string();
     Body::PutMachine(fact::PutMachine {
         machine: "order".into(),
         version: 1,
@@ -86,15 +86,15 @@ fn cancel(prev: u64, tag: &str) -> Fact {
     Body::ApplyEvent(event("CANCEL", "paid", "cancelled", prev, tag)).into()
 }
 
-fn begun() -> Chain {
-    let mut chain = Chain::default();
+fn begun() -> CommittedChain {
+    let mut chain = CommittedChain::default();
     let entries = [entry(1, 1, vec![machine()]), entry(1, 2, vec![create("a")])];
     chain.applied(1, &entries).unwrap();
     chain
 }
 
-fn part(tag: &str) -> Part {
-    Part {
+fn part(tag: &str) -> WritePart {
+    WritePart {
         instance: "a".into(),
         intent: Intent::Event("PAY"),
         tag: tag.into(),
@@ -118,11 +118,11 @@ fn answer(offset: u64) -> Done {
 
 #[test]
 fn no_instance_is_both_created_again_and_deleted() {
-    let mut ledger = Answers::default();
+    let mut ledger = ClientAnswers::default();
     assert!(ledger.may_delete("a"));
     assert!(ledger.may_create_again("a") && ledger.may_create_again("a"));
     assert!(!ledger.may_delete("a"));
-    ledger.open(vec![Part {
+    ledger.open(vec![WritePart {
         instance: "b".into(),
         intent: Intent::Delete,
         tag: "b".into(),
@@ -264,9 +264,9 @@ fn what_was_acknowledged_must_be_in_the_log_where_it_was_said() {
     let mut chain = begun();
     chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
     let told = |tag: &str, offset: u64| {
-        let mut ledger = Answers::default();
+        let mut ledger = ClientAnswers::default();
         let number = ledger.open(vec![part(tag)]);
-        let span = Span { from: 2, to: 3 };
+        let span = ChainSpan { from: 2, to: 3 };
         ledger.done(number, &answer(offset), span, chain.facts())
     };
     told("x", 3).unwrap();
@@ -300,8 +300,8 @@ fn a_dry_run_is_explained_by_the_state_and_has_no_effect() {
     let mut chain = begun();
     let entries = [entry(1, 3, vec![pay(2, "x")])];
     chain.applied(1, &entries).unwrap();
-    let asked = |tag: &str, trial: Trial, span: Span| {
-        let mut ledger = Answers::default();
+    let asked = |tag: &str, trial: Trial, span: ChainSpan| {
+        let mut ledger = ClientAnswers::default();
         let number = ledger.open(vec![part(tag)]);
         let done = Done {
             reply: Reply::DryRun(Box::new(trial)).into(),
@@ -310,9 +310,9 @@ fn a_dry_run_is_explained_by_the_state_and_has_no_effect() {
         ledger.done(number, &done, span, chain.facts())?;
         ledger.close(chain.facts())
     };
-    let before = Span { from: 2, to: 2 };
-    let after = Span { from: 3, to: 3 };
-    let across = Span { from: 2, to: 3 };
+    let before = ChainSpan { from: 2, to: 2 };
+    let after = ChainSpan { from: 3, to: 3 };
+    let across = ChainSpan { from: 2, to: 3 };
     asked("z", told("created", "by", NO_OFFSET), before).unwrap();
     asked("z", told("created", "by", NO_OFFSET), across).unwrap();
     let old = asked("z", told("created", "by", NO_OFFSET), after).unwrap_err();
@@ -334,12 +334,12 @@ fn what_was_denied_must_have_had_no_effect() {
     let mut chain = begun();
     chain.applied(1, &[entry(1, 3, vec![pay(2, "x")])]).unwrap();
     for (sure, expected) in [(true, false), (false, true)] {
-        let mut ledger = Answers::default();
+        let mut ledger = ClientAnswers::default();
         let number = ledger.open(vec![part("x")]);
         ledger.denied(number, sure);
         assert_eq!(ledger.close(chain.facts()).is_ok(), expected);
     }
-    let mut ledger = Answers::default();
+    let mut ledger = ClientAnswers::default();
     let number = ledger.open(vec![part("never")]);
     ledger.denied(number, true);
     ledger.close(chain.facts()).unwrap();
@@ -358,9 +358,9 @@ fn a_refusal_needs_a_state_that_explains_it_while_it_was_asked() {
         event: "PAY".into(),
     };
     let told = |from, to| {
-        let mut ledger = Answers::default();
+        let mut ledger = ClientAnswers::default();
         let number = ledger.open(vec![part("z")]);
-        let span = Span { from, to };
+        let span = ChainSpan { from, to };
         ledger.refused(number, &refusal, span, true, chain.facts())
     };
     told(2, 3).unwrap();
@@ -405,9 +405,9 @@ fn a_read_must_be_fresh_and_true() {
 }
 
 /// A tally of format 2 that stands at two, and the event that fills it as the model has it.
-fn filling() -> (Chain, fact::ApplyEvent) {
-    let mut chain = Chain::default();
-    let definition = Machine::Tally.definition().to_string();
+fn filling() -> (CommittedChain, fact::ApplyEvent) {
+    let mut chain = CommittedChain::default();
+    let definition = TestMachine::Tally.definition().to_string();
     let machine = Body::PutMachine(fact::PutMachine {
         machine: "tally".into(),
         version: 1,

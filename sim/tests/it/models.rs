@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use rstmdb_engine::{
-    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, Pending, PutMachine, Reply,
-    State, decide,
+    ApplyEvent, Command, CreateInstance, DecideAt, Decision, Limits, PendingEntries, PutMachine,
+    Reply, State, decide,
 };
 use rstmdb_sim::check::facts::object;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::rng::Rng;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,7 @@ impl Engine {
             meta: None,
             limits: &Limits::default(),
         };
-        match decide(&self.state, &Pending::new(), command, &at) {
+        match decide(&self.state, &PendingEntries::new(), command, &at) {
             Err(refusal) => Err(refusal.code().to_string()),
             Ok(Decision::Answer { reply, .. }) => Ok((reply, None)),
             Ok(Decision::Write { entry, reply, .. }) => {
@@ -58,10 +58,14 @@ fn every_event_of_a_machine_of_format_2_does_what_the_model_says() {
     engine.run(&Command::SetLevel { level: 2 }).unwrap();
     let mut came: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
     for (machine, events, ctx) in [
-        (Machine::Tally, &Machine::TALLY_EVENTS[..], json!({})),
         (
-            Machine::Parcel,
-            &Machine::PARCEL_EVENTS,
+            TestMachine::Tally,
+            &TestMachine::TALLY_EVENTS[..],
+            json!({}),
+        ),
+        (
+            TestMachine::Parcel,
+            &TestMachine::PARCEL_EVENTS,
             json!({"weight": 1, "stops": 0}),
         ),
     ] {

@@ -16,7 +16,7 @@ use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, Query, Refusal, Reply};
 use rstmdb_raft_store::{FileSystem, Retention};
 use rstmdb_sim::Sim;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::settings::{DATA_DIR, Settings};
 
@@ -174,11 +174,11 @@ fn a_refusal_waits_for_the_facts_it_was_based_on() {
     in_simulation(2, async {
         let cluster = boot(2).await;
         let replica = cluster.node(1);
-        submit(replica, define(Machine::Order)).await.unwrap();
+        submit(replica, define(TestMachine::Order)).await.unwrap();
         let order = CreateInstance {
             instance_id: "o".into(),
             id_given: true,
-            machine: Machine::Order.name().into(),
+            machine: TestMachine::Order.name().into(),
             version: 1,
             initial_ctx: Some(Bytes::from_static(br#"{"total_cents":100}"#)),
             idempotency_key: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// The number of a module in its crate; the crate's root is the first.
 pub type Id = usize;
 /// `a::b` as its parts.
-pub type Segments = Vec<String>;
+pub type PathSegments = Vec<String>;
 
 pub const ROOT: Id = 0;
 
@@ -19,8 +19,8 @@ pub struct Module {
     /// What it defines itself.
     pub items: HashSet<String>,
     /// What it names by `use`, and by which path.
-    pub imports: HashMap<String, Segments>,
-    pub globs: Vec<Segments>,
+    pub imports: HashMap<String, PathSegments>,
+    pub globs: Vec<PathSegments>,
     /// Every path in its code, those of `use` too.
-    pub paths: Vec<Segments>,
+    pub paths: Vec<PathSegments>,
 }

@@ -9,7 +9,7 @@ use super::visit;
 use crate::{Error, Result, tree};
 
 /// Where a module's code is, and the folder of the files of its children.
-struct Place {
+struct CodePlace {
     file: PathBuf,
     folder: PathBuf,
 }
@@ -21,7 +21,7 @@ pub fn read(root: &Path) -> Result<Vec<Module>> {
         ..Module::default()
     }];
     let folder = root.parent().unwrap_or(Path::new("")).to_owned();
-    let place = Place {
+    let place = CodePlace {
         file: root.to_owned(),
         folder,
     };
@@ -29,7 +29,7 @@ pub fn read(root: &Path) -> Result<Vec<Module>> {
     Ok(modules)
 }
 
-fn read_file(modules: &mut Vec<Module>, id: Id, place: &Place) -> Result<()> {
+fn read_file(modules: &mut Vec<Module>, id: Id, place: &CodePlace) -> Result<()> {
     let text = tree::read(&place.file)?;
     let file = syn::parse_file(&text).map_err(|source| Error::Parse {
         path: place.file.clone(),
@@ -38,7 +38,7 @@ fn read_file(modules: &mut Vec<Module>, id: Id, place: &Place) -> Result<()> {
     read_items(modules, id, place, &file.items)
 }
 
-fn read_items(modules: &mut Vec<Module>, id: Id, place: &Place, items: &[Item]) -> Result<()> {
+fn read_items(modules: &mut Vec<Module>, id: Id, place: &CodePlace, items: &[Item]) -> Result<()> {
     for item in items {
         match item {
             Item::Mod(module) if visit::is_test(&module.attrs) => {}
@@ -52,7 +52,7 @@ fn read_items(modules: &mut Vec<Module>, id: Id, place: &Place, items: &[Item]) 
 fn read_module(
     modules: &mut Vec<Module>,
     parent: Id,
-    place: &Place,
+    place: &CodePlace,
     declared: &ItemMod,
 ) -> Result<()> {
     let name = declared.ident.to_string();
@@ -65,7 +65,7 @@ fn read_module(
     });
     modules[parent].children.insert(name.clone(), id);
     if let Some((_, items)) = &declared.content {
-        let inside = Place {
+        let inside = CodePlace {
             file: place.file.clone(),
             folder: place.folder.join(name),
         };
@@ -79,7 +79,7 @@ fn read_module(
 }
 
 /// The file of a module that is declared without a body.
-fn find(place: &Place, name: &str, attributes: &[Attribute]) -> Option<Place> {
+fn find(place: &CodePlace, name: &str, attributes: &[Attribute]) -> Option<CodePlace> {
     let folder = place.folder.join(name);
     let file = match attributes.iter().find_map(path_of) {
         Some(path) => place.file.parent()?.join(path),
@@ -90,7 +90,7 @@ fn find(place: &Place, name: &str, attributes: &[Attribute]) -> Option<Place> {
         .into_iter()
         .find(|file| file.is_file())?,
     };
-    Some(Place { file, folder })
+    Some(CodePlace { file, folder })
 }
 
 /// What `#[path = "…"]` says.

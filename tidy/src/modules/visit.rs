@@ -4,7 +4,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::Visit;
 use syn::{Attribute, ImplItemFn, Item, ItemUse, Macro, Meta, Path, UseTree};
 
-use super::module::{Module, Segments};
+use super::module::{Module, PathSegments};
 
 /// Whether an item with these attributes exists in tests only.
 pub fn is_test(attributes: &[Attribute]) -> bool {
@@ -23,7 +23,7 @@ pub fn item(module: &mut Module, item: &Item) {
     if let Some(name) = name_of(item) {
         module.items.insert(name);
     }
-    Visitor { module }.visit_item(item);
+    ModuleVisitor { module }.visit_item(item);
 }
 
 fn name_of(item: &Item) -> Option<String> {
@@ -60,11 +60,11 @@ fn attributes(item: &Item) -> &[Attribute] {
     }
 }
 
-struct Visitor<'a> {
+struct ModuleVisitor<'a> {
     module: &'a mut Module,
 }
 
-impl<'ast> Visit<'ast> for Visitor<'_> {
+impl<'ast> Visit<'ast> for ModuleVisitor<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
         if !is_test(attributes(item)) {
             syn::visit::visit_item(self, item);
@@ -78,7 +78,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        self.import(&item.tree, &Segments::new());
+        self.import(&item.tree, &PathSegments::new());
     }
 
     fn visit_path(&mut self, path: &'ast Path) {
@@ -102,8 +102,8 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
     }
 }
 
-impl Visitor<'_> {
-    fn import(&mut self, tree: &UseTree, before: &Segments) {
+impl ModuleVisitor<'_> {
+    fn import(&mut self, tree: &UseTree, before: &PathSegments) {
         let with = |name: &dyn ToString| [before.as_slice(), &[name.to_string()]].concat();
         match tree {
             UseTree::Path(path) => self.import(&path.tree, &with(&path.ident)),
@@ -131,7 +131,7 @@ impl Visitor<'_> {
         }
     }
 
-    fn name(&mut self, known_as: String, path: Segments) {
+    fn name(&mut self, known_as: String, path: PathSegments) {
         self.module.paths.push(path.clone());
         self.module.imports.insert(known_as, path);
     }
@@ -139,7 +139,7 @@ impl Visitor<'_> {
     /// Paths in tokens that only a macro understands: names with `::` between them, also in a string, as serde writes
     /// them.
     fn tokens(&mut self, tokens: &TokenStream) {
-        let mut path = Segments::new();
+        let mut path = PathSegments::new();
         let mut colons = 0;
         for token in tokens.clone() {
             let is_next = colons == 2;
@@ -178,7 +178,7 @@ impl Visitor<'_> {
         self.add(&mut path);
     }
 
-    fn add(&mut self, path: &mut Segments) {
+    fn add(&mut self, path: &mut PathSegments) {
         if !path.is_empty() {
             self.module.paths.push(std::mem::take(path));
         }

@@ -1,10 +1,10 @@
 //! The tree keeps its own rules.
 #![allow(clippy::unwrap_used)]
 
-use rstmdb_tidy::tree::{self, File};
+use rstmdb_tidy::tree::{self, TreeFile};
 use rstmdb_tidy::{later, length, links, modules, named, simulated, values};
 
-fn files() -> Vec<File> {
+fn files() -> Vec<TreeFile> {
     tree::files(&tree::root()).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::super::about::About;
+use super::super::about::WriteArgs;
 use super::super::asking::Freshness;
 use super::super::values::duration;
 
@@ -18,25 +18,25 @@ be started.";
 /// `lock`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub struct Lock {
+pub struct LockArgs {
     /// What to do.
     #[command(subcommand)]
-    pub command: LockCommand,
+    pub command: LockCommandArgs,
 }
 
 /// What can be done with locks.
 #[derive(Debug, Subcommand)]
-pub enum LockCommand {
+pub enum LockCommandArgs {
     /// Acquire a lock, and print the token for --fence.
-    Acquire(LockAcquire),
+    Acquire(LockAcquireArgs),
     /// Hold a lock for longer.
-    Renew(LockRenew),
+    Renew(LockRenewArgs),
     /// Give a lock back.
-    Release(LockRelease),
+    Release(LockReleaseArgs),
     /// Show who holds a lock.
-    Get(LockGet),
+    Get(LockGetArgs),
     /// List the locks that are held, by name.
-    List(LockList),
+    List(LockListArgs),
     /// Run a command while holding a lock.
     #[command(after_help = EXIT_CODES)]
     Run(LockRun),
@@ -55,12 +55,12 @@ pub struct Acquiring {
     pub wait: Option<Duration>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }
 
 /// `lock acquire`.
 #[derive(Debug, Args)]
-pub struct LockAcquire {
+pub struct LockAcquireArgs {
     /// Who holds the lock. The same owner gets the same token again, so processes that may exclude each other need
     /// different owners. A new one is made when absent.
     #[arg(long, value_name = "OWNER")]
@@ -72,7 +72,7 @@ pub struct LockAcquire {
 
 /// `lock renew`.
 #[derive(Debug, Args)]
-pub struct LockRenew {
+pub struct LockRenewArgs {
     /// The lock's name.
     pub name: String,
     /// The token that `lock acquire` has printed.
@@ -84,12 +84,12 @@ pub struct LockRenew {
     pub ttl: Option<Duration>,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }
 
 /// `lock release`.
 #[derive(Debug, Args)]
-pub struct LockRelease {
+pub struct LockReleaseArgs {
     /// The lock's name.
     pub name: String,
     /// The token that `lock acquire` has printed.
@@ -98,12 +98,12 @@ pub struct LockRelease {
     pub lock_token: u64,
     /// Its metadata.
     #[command(flatten)]
-    pub about: About,
+    pub about: WriteArgs,
 }
 
 /// `lock get`.
 #[derive(Debug, Args)]
-pub struct LockGet {
+pub struct LockGetArgs {
     /// The lock's name.
     pub name: String,
     /// How fresh the answer has to be.
@@ -113,7 +113,7 @@ pub struct LockGet {
 
 /// `lock list`.
 #[derive(Debug, Args)]
-pub struct LockList {
+pub struct LockListArgs {
     /// Only locks whose names begin like this.
     #[arg(long, value_name = "TEXT")]
     pub prefix: Option<String>,

@@ -25,7 +25,7 @@ pub struct CatchUp {
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum CatchUpNext {
     /// Check again later.
     Wait,
     /// It is close: let it vote.
@@ -47,7 +47,7 @@ impl CatchUp {
     }
 
     /// Takes in the node's status at `now`; `None` if no node could tell it.
-    pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> Next {
+    pub fn observe(&mut self, node: Option<&NodeStatus<'_>>, now: Instant) -> CatchUpNext {
         if node.is_none_or(|node| node.reachable) {
             self.answered = now;
         }
@@ -70,19 +70,19 @@ impl CatchUp {
         if node.lag.is_some_and(|lag| lag < LAG_MAX) {
             return match self.wait(now) {
                 // Close all that time, and still refused.
-                Next::GiveUp => Next::GiveUp,
-                _ => Next::Promote,
+                CatchUpNext::GiveUp => CatchUpNext::GiveUp,
+                _ => CatchUpNext::Promote,
             };
         }
         self.wait(now)
     }
 
-    fn wait(&self, now: Instant) -> Next {
+    fn wait(&self, now: Instant) -> CatchUpNext {
         let for_at_least = |since, bound| now.saturating_duration_since(since) >= bound;
         if for_at_least(self.moved, STUCK_AFTER) || for_at_least(self.answered, SILENT_AFTER) {
-            Next::GiveUp
+            CatchUpNext::GiveUp
         } else {
-            Next::Wait
+            CatchUpNext::Wait
         }
     }
 }
@@ -106,11 +106,17 @@ mod tests {
     fn a_node_is_promoted_once_it_is_close() {
         let begin = Instant::now();
         let mut catch_up = CatchUp::new(begin);
-        assert_eq!(catch_up.observe(Some(&node(5000, 1)), begin), Next::Wait);
-        assert_eq!(catch_up.observe(Some(&node(1000, 4000)), begin), Next::Wait);
+        assert_eq!(
+            catch_up.observe(Some(&node(5000, 1)), begin),
+            CatchUpNext::Wait
+        );
+        assert_eq!(
+            catch_up.observe(Some(&node(1000, 4000)), begin),
+            CatchUpNext::Wait
+        );
         assert_eq!(
             catch_up.observe(Some(&node(999, 4001)), begin),
-            Next::Promote
+            CatchUpNext::Promote
         );
     }
 
@@ -122,8 +128,11 @@ mod tests {
             ..node(0, 9)
         };
         let mut catch_up = CatchUp::new(begin);
-        assert_eq!(catch_up.observe(Some(&silent), begin), Next::Wait);
-        assert_eq!(catch_up.observe(None, begin + STUCK_AFTER), Next::GiveUp);
+        assert_eq!(catch_up.observe(Some(&silent), begin), CatchUpNext::Wait);
+        assert_eq!(
+            catch_up.observe(None, begin + STUCK_AFTER),
+            CatchUpNext::GiveUp
+        );
     }
 
     #[test]
@@ -135,13 +144,16 @@ mod tests {
         };
         let mut catch_up = CatchUp::new(begin);
         let soon = begin + SILENT_AFTER / 2;
-        assert_eq!(catch_up.observe(Some(&silent), soon), Next::Wait);
-        assert_eq!(catch_up.observe(Some(&node(5000, 9)), soon), Next::Wait);
+        assert_eq!(catch_up.observe(Some(&silent), soon), CatchUpNext::Wait);
+        assert_eq!(
+            catch_up.observe(Some(&node(5000, 9)), soon),
+            CatchUpNext::Wait
+        );
         let later = begin + SILENT_AFTER;
-        assert_eq!(catch_up.observe(Some(&silent), later), Next::Wait);
+        assert_eq!(catch_up.observe(Some(&silent), later), CatchUpNext::Wait);
         assert_eq!(
             catch_up.observe(Some(&silent), soon + SILENT_AFTER),
-            Next::GiveUp
+            CatchUpNext::GiveUp
         );
     }
 
@@ -155,11 +167,14 @@ mod tests {
             now += STUCK_AFTER / 2;
             assert_eq!(
                 catch_up.observe(Some(&node(50_000, last_log)), now),
-                Next::Wait
+                CatchUpNext::Wait
             );
         }
         now += STUCK_AFTER;
-        assert_eq!(catch_up.observe(Some(&node(50_000, 99)), now), Next::GiveUp);
+        assert_eq!(
+            catch_up.observe(Some(&node(50_000, 99)), now),
+            CatchUpNext::GiveUp
+        );
     }
 
     #[test]
@@ -171,6 +186,9 @@ mod tests {
         catch_up.observe(Some(&node(6000, 10)), later);
         catch_up.observe(Some(&node(5500, 10)), later);
         let end = begin + STUCK_AFTER;
-        assert_eq!(catch_up.observe(Some(&node(5200, 10)), end), Next::GiveUp);
+        assert_eq!(
+            catch_up.observe(Some(&node(5200, 10)), end),
+            CatchUpNext::GiveUp
+        );
     }
 }

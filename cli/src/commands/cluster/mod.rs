@@ -20,17 +20,17 @@ use rstmdb_rcp::text::counted;
 use serde_json::Value;
 
 use crate::args::{self, ClusterCommand};
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, demo};
 
-use catch_up::{CatchUp, Next, SILENT_AFTER, STUCK_AFTER};
+use catch_up::{CatchUp, CatchUpNext, SILENT_AFTER, STUCK_AFTER};
 
 /// Interval between checks of a node that catches up.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Interval between reports of its progress.
 const TELL_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Error> {
+pub(super) async fn run(session: &CliSession, args: args::ClusterArgs) -> Result<(), Error> {
     match args.command {
         ClusterCommand::Status => session.show(op::CLUSTER_STATUS, &NoParams {}).await,
         ClusterCommand::Add(args) => add(session, args).await,
@@ -69,7 +69,7 @@ pub(super) async fn run(session: &Session, args: args::Cluster) -> Result<(), Er
     }
 }
 
-async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
+async fn add(session: &CliSession, args: args::ClusterAddArgs) -> Result<(), Error> {
     let params = ClusterAdd {
         peer_addr: args.peer_addr.into(),
         node_id: args.node_id,
@@ -105,7 +105,7 @@ async fn add(session: &Session, args: args::ClusterAdd) -> Result<(), Error> {
     session.print(op::CLUSTER_PROMOTE, &promoted.result)
 }
 
-async fn promote_when_close(session: &Session, id: u64) -> Result<RawResponse, Error> {
+async fn promote_when_close(session: &CliSession, id: u64) -> Result<RawResponse, Error> {
     let mut catch_up = CatchUp::new(Instant::now());
     let mut told: Option<(Instant, Option<u64>)> = None;
     loop {
@@ -117,20 +117,20 @@ async fn promote_when_close(session: &Session, id: u64) -> Result<RawResponse, E
             eprintln!("{}", progress(id, node.as_ref()));
         }
         match catch_up.observe(node.as_ref(), now) {
-            Next::Promote => {
+            CatchUpNext::Promote => {
                 if let Some(promoted) = promote(session, id).await? {
                     return Ok(promoted);
                 }
             }
-            Next::Wait => {}
-            Next::GiveUp => return Err(Error::Timeout(stuck(id, node.as_ref()))),
+            CatchUpNext::Wait => {}
+            CatchUpNext::GiveUp => return Err(Error::Timeout(stuck(id, node.as_ref()))),
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 
 /// The node's status; `None` while no node can tell it, for example during an election.
-async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static>>, Error> {
+async fn look_at(session: &CliSession, id: u64) -> Result<Option<NodeStatus<'static>>, Error> {
     let status: Result<ClusterStatusResult<'_>, Error> =
         session.ask(op::CLUSTER_STATUS, &NoParams {}).await;
     match status {
@@ -146,7 +146,7 @@ async fn look_at(session: &Session, id: u64) -> Result<Option<NodeStatus<'static
 }
 
 /// `None` if the caller must retry.
-async fn promote(session: &Session, id: u64) -> Result<Option<RawResponse>, Error> {
+async fn promote(session: &CliSession, id: u64) -> Result<Option<RawResponse>, Error> {
     let params = ClusterPromote { node_id: id };
     match session.call(op::CLUSTER_PROMOTE, &params).await {
         Ok(promoted) => Ok(Some(promoted)),

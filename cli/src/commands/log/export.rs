@@ -19,18 +19,21 @@ use rstmdb_rcp::message::storage::WalStatsResult;
 use serde::Serialize;
 
 use crate::input::on_one_line;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 
-use super::walk::{Fact, Pages};
+use super::walk::{Pages, WalkedFact};
 
 #[derive(Serialize)]
-struct Line<'a, P> {
+struct ExportLine<'a, P> {
     op: &'a str,
     params: P,
 }
 
-pub(in crate::commands) async fn run(session: &Session, args: args::Export) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &CliSession,
+    args: args::ExportArgs,
+) -> Result<(), Error> {
     let mut out = BufWriter::new(std::io::stdout());
     let machine = args.machine.as_deref();
     definitions(session, machine, &mut out).await?;
@@ -59,12 +62,12 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Export) -> R
 }
 
 async fn each_fact(
-    session: &Session,
+    session: &CliSession,
     until: u64,
-    mut visit: impl FnMut(Place, Fact) -> Result<(), Error>,
+    mut visit: impl FnMut(RecordPlace, WalkedFact) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut pages = Pages::up_to(session, until);
-    let mut place = Place::default();
+    let mut place = RecordPlace::default();
     loop {
         let records = pages.next().await?;
         if records.is_empty() {
@@ -72,13 +75,13 @@ async fn each_fact(
         }
         for record in &records {
             place = place.next(record.offset);
-            visit(place, Fact::of(record)?)?;
+            visit(place, WalkedFact::of(record)?)?;
         }
     }
 }
 
 async fn definitions(
-    session: &Session,
+    session: &CliSession,
     only: Option<&str>,
     out: &mut impl Write,
 ) -> Result<(), Error> {
@@ -107,7 +110,7 @@ async fn definitions(
 }
 
 /// The ids of the live instances.
-async fn listed(session: &Session, machine: Option<&str>) -> Result<Vec<String>, Error> {
+async fn listed(session: &CliSession, machine: Option<&str>) -> Result<Vec<String>, Error> {
     let mut ids: Vec<String> = Vec::new();
     loop {
         let params = ListInstances {
@@ -126,27 +129,27 @@ async fn listed(session: &Session, machine: Option<&str>) -> Result<Vec<String>,
 
 /// A record's place: its offset and, where an atomic batch put several there, which of them.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct RecordPlace {
     offset: u64,
     nth: u64,
 }
 
-impl Place {
+impl RecordPlace {
     /// The place of the record after this one.
-    fn next(self, offset: u64) -> Place {
+    fn next(self, offset: u64) -> RecordPlace {
         let nth = if offset == self.offset {
             self.nth + 1
         } else {
             0
         };
-        Place { offset, nth }
+        RecordPlace { offset, nth }
     }
 
     /// An idempotency key, so that loading the export twice changes nothing more.
     fn key(self) -> String {
         match self {
-            Place { offset, nth: 0 } => format!("export:{offset}"),
-            Place { offset, nth } => format!("export:{offset}.{nth}"),
+            RecordPlace { offset, nth: 0 } => format!("export:{offset}"),
+            RecordPlace { offset, nth } => format!("export:{offset}.{nth}"),
         }
     }
 }
@@ -155,7 +158,7 @@ impl Place {
 struct Census<'a> {
     machine: Option<&'a str>,
     /// By instance, where its present life began; `None` when it cannot be exported.
-    created: HashMap<String, Option<Place>>,
+    created: HashMap<String, Option<RecordPlace>>,
 }
 
 impl<'a> Census<'a> {
@@ -166,7 +169,7 @@ impl<'a> Census<'a> {
         }
     }
 
-    fn count(&mut self, place: Place, fact: Fact) {
+    fn count(&mut self, place: RecordPlace, fact: WalkedFact) {
         match (fact.kind.as_str(), fact.instance_id) {
             ("create_instance", Some(id)) => {
                 let wanted = self
@@ -187,15 +190,15 @@ impl<'a> Census<'a> {
     }
 
     /// Whether a fact of this instance at this place belongs to its present life.
-    fn lives(&self, id: &str, place: Place) -> bool {
+    fn lives(&self, id: &str, place: RecordPlace) -> bool {
         matches!(self.created.get(id), Some(Some(created)) if *created <= place)
     }
 }
 
 fn write_fact(
     census: &Census<'_>,
-    place: Place,
-    fact: &Fact,
+    place: RecordPlace,
+    fact: &WalkedFact,
     out: &mut impl Write,
 ) -> Result<(), Error> {
     let Some(id) = fact.instance_id.as_deref() else {
@@ -232,7 +235,7 @@ fn write_fact(
 }
 
 fn write_line(out: &mut impl Write, op: &str, params: &impl Serialize) -> Result<(), Error> {
-    let line = serde_json::to_string(&Line { op, params }).map_err(Error::unexpected)?;
+    let line = serde_json::to_string(&ExportLine { op, params }).map_err(Error::unexpected)?;
     // The log keeps definitions and contexts as they were written, possibly over several lines.
     out.write_all(on_one_line(&line).as_bytes())?;
     out.write_all(b"\n")?;
@@ -250,12 +253,12 @@ mod tests {
     /// What is exported of a log, as (operation, parameters).
     fn exported(machine: Option<&str>, log: &[(u64, Value)]) -> Vec<(String, Value)> {
         let facts = || {
-            let mut place = Place::default();
+            let mut place = RecordPlace::default();
             log.iter().map(move |(offset, entry)| {
                 place = place.next(*offset);
                 (
                     place,
-                    serde_json::from_value::<Fact>(entry.clone()).unwrap(),
+                    serde_json::from_value::<WalkedFact>(entry.clone()).unwrap(),
                 )
             })
         };

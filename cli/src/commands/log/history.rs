@@ -3,12 +3,15 @@
 use rstmdb_rcp::json::Json;
 
 use crate::render::view;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 
 use super::walk;
 
-pub(in crate::commands) async fn run(session: &Session, args: args::History) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &CliSession,
+    args: args::HistoryArgs,
+) -> Result<(), Error> {
     let history = walk::history(session, &args.instance_id, args.limit).await?;
     if session.out.json {
         for record in &history.records {

@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Error;
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// A record of the log, its entry as it was sent.
-pub type Record = WalRecord<Box<RawValue>>;
+pub type RawWalRecord = WalRecord<Box<RawValue>>;
 
 /// The fields of an entry that this program uses.
 #[derive(Debug, Deserialize)]
-pub struct Fact {
+pub struct WalkedFact {
     /// `create_instance`, `apply_event` and so on.
     #[serde(rename = "type")]
     pub kind: String,
@@ -41,23 +41,23 @@ pub struct Fact {
     pub prev_offset: Option<u64>,
 }
 
-impl Fact {
+impl WalkedFact {
     /// Reads what is needed of a record's entry.
-    pub fn of(record: &Record) -> Result<Fact, Error> {
+    pub fn of(record: &RawWalRecord) -> Result<WalkedFact, Error> {
         serde_json::from_str(record.entry.get()).map_err(Error::unexpected)
     }
 }
 
 /// The log's pages from the earliest record kept.
 pub struct Pages<'a> {
-    session: &'a Session,
+    session: &'a CliSession,
     next: Option<u64>,
     until: u64,
 }
 
 impl<'a> Pages<'a> {
     /// All records at offsets up to `until`, inclusive.
-    pub fn up_to(session: &'a Session, until: u64) -> Pages<'a> {
+    pub fn up_to(session: &'a CliSession, until: u64) -> Pages<'a> {
         Pages {
             session,
             next: Some(0),
@@ -66,7 +66,7 @@ impl<'a> Pages<'a> {
     }
 
     /// The next page; empty at the end.
-    pub async fn next(&mut self) -> Result<Vec<Record>, Error> {
+    pub async fn next(&mut self) -> Result<Vec<RawWalRecord>, Error> {
         while let Some(from) = self.next {
             let page = match read(self.session, from, WalRead::LIMIT_MAX, false).await {
                 Err(error) if from == 0 => {
@@ -88,9 +88,9 @@ impl<'a> Pages<'a> {
 }
 
 /// The facts of an instance, newest first, as far as the log reaches.
-pub struct History {
+pub struct InstanceHistory {
     /// The facts.
-    pub records: Vec<Record>,
+    pub records: Vec<RawWalRecord>,
     /// Whether the log no longer holds the older ones.
     pub compacted: bool,
     /// Whether the instance is gone.
@@ -98,7 +98,11 @@ pub struct History {
 }
 
 /// Follows `prev_offset` from the instance's last fact, for at most `limit` facts.
-pub async fn history(session: &Session, id: &str, limit: usize) -> Result<History, Error> {
+pub async fn history(
+    session: &CliSession,
+    id: &str,
+    limit: usize,
+) -> Result<InstanceHistory, Error> {
     let params = GetInstance {
         instance_id: id.into(),
         ..GetInstance::default()
@@ -109,7 +113,7 @@ pub async fn history(session: &Session, id: &str, limit: usize) -> Result<Histor
         Err(error) if is_missing(&error) => return of_deleted(session, id, limit, error).await,
         Err(error) => return Err(error),
     };
-    let mut history = History {
+    let mut history = InstanceHistory {
         records: Vec::new(),
         compacted: false,
         deleted: false,
@@ -146,11 +150,11 @@ fn is_missing(error: &Error) -> bool {
 /// The facts of an instance that is gone. The state has forgotten where they are, so the server goes through the whole log
 /// for them; `missing` is the error if there are none.
 async fn of_deleted(
-    session: &Session,
+    session: &CliSession,
     id: &str,
     limit: usize,
     missing: Error,
-) -> Result<History, Error> {
+) -> Result<InstanceHistory, Error> {
     let params = WatchInstance {
         instance_id: id.into(),
         include_ctx: Some(false),
@@ -179,7 +183,7 @@ async fn of_deleted(
         }
     }
     drop(watch);
-    let mut history = History {
+    let mut history = InstanceHistory {
         records: Vec::new(),
         compacted: false,
         deleted: matches!(last, Some(EventKind::Deleted | EventKind::Flushed)),
@@ -200,21 +204,21 @@ async fn of_deleted(
     Ok(history)
 }
 
-fn earlier(fact: &Fact, offset: u64) -> Option<u64> {
+fn earlier(fact: &WalkedFact, offset: u64) -> Option<u64> {
     fact.prev_offset.filter(|prev| (1..offset).contains(prev))
 }
 
 /// The instance's facts at one offset, in order: an atomic batch may hold several, among others'.
 async fn facts_at(
-    session: &Session,
+    session: &CliSession,
     id: &str,
     offset: u64,
-) -> Result<VecDeque<(Fact, Record)>, Error> {
+) -> Result<VecDeque<(WalkedFact, RawWalRecord)>, Error> {
     // A page never ends inside an offset. So a request for one record returns all records that share its offset.
     let page = read(session, offset, 1, true).await?;
     let mut facts = VecDeque::new();
     for record in page.records.into_iter().filter(|r| r.offset == offset) {
-        let fact = Fact::of(&record)?;
+        let fact = WalkedFact::of(&record)?;
         if fact.instance_id.as_deref() == Some(id) {
             facts.push_back((fact, record));
         }
@@ -223,7 +227,7 @@ async fn facts_at(
 }
 
 async fn read(
-    session: &Session,
+    session: &CliSession,
     from_offset: u64,
     limit: u64,
     with_meta: bool,
@@ -255,7 +259,7 @@ mod tests {
 
     use super::*;
 
-    fn fact(entry: &serde_json::Value) -> Fact {
+    fn fact(entry: &serde_json::Value) -> WalkedFact {
         serde_json::from_value(entry.clone()).unwrap()
     }
 

@@ -1,14 +1,14 @@
 //! diff: what changed between two definitions.
 
-use rstmdb_definitions::diff::{Effect, diff, gravest};
+use rstmdb_definitions::diff::{ChangeEffect, diff, gravest};
 use rstmdb_rcp::text::printable;
 use serde_json::{Value, json};
 
 use super::machine;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args};
 
-pub fn run(session: &Session, args: &args::Diff) -> Result<(), Error> {
+pub fn run(session: &CliSession, args: &args::DiffArgs) -> Result<(), Error> {
     let (old, new) = (machine(&args.old)?, machine(&args.new)?);
     let changes = diff(&old, &new);
     let gravest = gravest(&changes);
@@ -22,9 +22,9 @@ pub fn run(session: &Session, args: &args::Diff) -> Result<(), Error> {
     } else {
         for change in &changes {
             let sign = match change.effect {
-                Effect::None => '+',
-                Effect::Different => '~',
-                Effect::Stranded => '!',
+                ChangeEffect::None => '+',
+                ChangeEffect::Different => '~',
+                ChangeEffect::Stranded => '!',
             };
             session.out.line(&printable(&format!("{sign} {change}")))?;
         }
@@ -33,22 +33,22 @@ pub fn run(session: &Session, args: &args::Diff) -> Result<(), Error> {
         }
     }
     match gravest {
-        Effect::None => Ok(()),
-        Effect::Different => Err(Error::Failed(
+        ChangeEffect::None => Ok(()),
+        ChangeEffect::Different => Err(Error::Failed(
             "not compatible: events of instances in flight may be refused or lead elsewhere"
                 .to_owned(),
         )),
-        Effect::Stranded => Err(Error::Failed(
+        ChangeEffect::Stranded => Err(Error::Failed(
             "not compatible: instances in flight may be in a state that is no longer there"
                 .to_owned(),
         )),
     }
 }
 
-fn name(effect: Effect) -> &'static str {
+fn name(effect: ChangeEffect) -> &'static str {
     match effect {
-        Effect::None => "none",
-        Effect::Different => "different",
-        Effect::Stranded => "stranded",
+        ChangeEffect::None => "none",
+        ChangeEffect::Different => "different",
+        ChangeEffect::Stranded => "stranded",
     }
 }

@@ -9,15 +9,15 @@ mod translate;
 mod validate;
 
 use rstmdb_definitions::Problem;
-use rstmdb_definitions::document::{self, Named};
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::document::{self, NamedDefinition};
+use rstmdb_definitions::model::MachineModel;
 use serde_json::{Value, json};
 
 use crate::args::Offline;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, input};
 
-pub(super) fn run(session: &Session, command: &Offline) -> Result<(), Error> {
+pub(super) fn run(session: &CliSession, command: &Offline) -> Result<(), Error> {
     match command {
         Offline::Validate(args) => validate::run(session, args),
         Offline::Simulate(args) => simulate::run(session, args),
@@ -30,15 +30,15 @@ pub(super) fn run(session: &Session, command: &Offline) -> Result<(), Error> {
 }
 
 /// A file with a definition.
-fn definition(path: &str) -> Result<Named, Error> {
+fn definition(path: &str) -> Result<NamedDefinition, Error> {
     let text = input::read_to_string(path)?;
     document::read_definition(&text).map_err(|problem| at(path, &problem))
 }
 
 /// The same as a tree.
-fn machine(path: &str) -> Result<Machine, Error> {
+fn machine(path: &str) -> Result<MachineModel, Error> {
     let named = definition(path)?;
-    Machine::read(&named.definition).map_err(|problems| all(path, &problems))
+    MachineModel::read(&named.definition).map_err(|problems| all(path, &problems))
 }
 
 fn at(path: &str, problem: &Problem) -> Error {

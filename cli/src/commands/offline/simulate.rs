@@ -2,9 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal};
 
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 use rstmdb_definitions::nearest::did_you_mean;
-use rstmdb_definitions::run::{By, Fired, Runner, Step};
+use rstmdb_definitions::run::{By, Fired, RunStep, Runner};
 use rstmdb_engine::Refusal;
 use rstmdb_rcp::text::printable;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{all, definition};
 use crate::args::DiagramFormat;
 use crate::render::diagram::Drawing;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args, input};
 
 const HELP: &str = "\
@@ -31,9 +31,9 @@ EVENT a=1 b.c=text      … with a payload in short
 .restart                begin again
 .quit                   leave (also Ctrl-D)";
 
-pub fn run(session: &Session, args: &args::Simulate) -> Result<(), Error> {
+pub fn run(session: &CliSession, args: &args::SimulateArgs) -> Result<(), Error> {
     let named = definition(&args.file)?;
-    let machine = Machine::read(&named.definition).map_err(|it| all(&args.file, &it))?;
+    let machine = MachineModel::read(&named.definition).map_err(|it| all(&args.file, &it))?;
     let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     let runner = Runner::new(&named.text, now_ms)
         .map_err(|refusal| Error::Usage(format!("{}: {refusal}", args.file)))?;
@@ -87,13 +87,13 @@ struct SimulationLine {
 }
 
 /// An event, and what it would do.
-type Possible = (String, Result<Step, Box<Refusal>>);
+type Possible = (String, Result<RunStep, Box<Refusal>>);
 
 struct Simulation<'a> {
-    session: &'a Session,
-    args: &'a args::Simulate,
+    session: &'a CliSession,
+    args: &'a args::SimulateArgs,
     title: String,
-    machine: Machine,
+    machine: MachineModel,
     /// What `.back` goes back to.
     before: Vec<Runner>,
     runner: Runner,
@@ -254,7 +254,7 @@ impl Simulation<'_> {
         }
     }
 
-    fn taken(&mut self, event: &str, step: &Step) -> Result<(), Error> {
+    fn taken(&mut self, event: &str, step: &RunStep) -> Result<(), Error> {
         if self.session.out.json {
             return self.print_json(json!({
                 "event": event,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use rstmdb_definitions::cases::{self, Outcome, Results, Source, Suite};
+use rstmdb_definitions::cases::{self, MachineSource, Results, Suite, TestOutcome};
 use rstmdb_definitions::check;
 use rstmdb_rcp::text::{counted, printable};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::{all, definition};
 use crate::input::cannot_read;
 use crate::render::output::Paint;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args, input};
 
-pub fn run(session: &Session, args: &args::Test) -> Result<(), Error> {
+pub fn run(session: &CliSession, args: &args::TestArgs) -> Result<(), Error> {
     let mut results = Vec::new();
     for file in &args.files {
         let result = run_file(file, args.only.as_deref())?;
@@ -30,7 +30,7 @@ pub fn run(session: &Session, args: &args::Test) -> Result<(), Error> {
         std::fs::write(path, cases::report(&results))
             .map_err(|error| Error::Failed(format!("cannot write {}: {error}", path.display())))?;
     }
-    let all: Vec<&Outcome> = results.iter().flat_map(|it| &it.outcomes).collect();
+    let all: Vec<&TestOutcome> = results.iter().flat_map(|it| &it.outcomes).collect();
     let failed = all.iter().filter(|it| !it.passed()).count();
     if all.is_empty() {
         return Err(Error::Usage("no test has such a name".to_owned()));
@@ -54,8 +54,8 @@ fn run_file(file: &str, only: Option<&str>) -> Result<Results, Error> {
         suite.tests.retain(|test| test.name.contains(only));
     }
     let definition = match &suite.machine {
-        Source::Inline(json) => json.to_string(),
-        Source::File(path) => {
+        MachineSource::Inline(json) => json.to_string(),
+        MachineSource::File(path) => {
             let folder = Path::new(file).parent().unwrap_or(Path::new(""));
             let path = folder.join(path);
             let Some(path) = path.to_str() else {

@@ -5,10 +5,10 @@ use rstmdb_definitions::{import as importing, pretty};
 use rstmdb_rcp::text::printable;
 
 use super::{definition, lines, machine};
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args, input};
 
-pub fn import(session: &Session, args: &args::ImportMachine) -> Result<(), Error> {
+pub fn import(session: &CliSession, args: &args::ImportMachineArgs) -> Result<(), Error> {
     let text = input::read_to_string(&args.file)?;
     let read = importing::import(args.from.into(), &text, args.lossy);
     let translated = read.map_err(|problems| refused(&args.file, &problems))?;
@@ -16,7 +16,7 @@ pub fn import(session: &Session, args: &args::ImportMachine) -> Result<(), Error
     session.out.line(&pretty(&translated.result))
 }
 
-pub fn export(session: &Session, args: &args::ExportMachine) -> Result<(), Error> {
+pub fn export(session: &CliSession, args: &args::ExportMachineArgs) -> Result<(), Error> {
     let machine = machine(&args.file)?;
     let written = exporting::export(args.to.into(), &machine, args.lossy);
     let translated = written.map_err(|problems| refused(&args.file, &problems))?;
@@ -24,7 +24,7 @@ pub fn export(session: &Session, args: &args::ExportMachine) -> Result<(), Error
     session.out.line(&translated.result)
 }
 
-pub fn convert(session: &Session, args: &args::Convert) -> Result<(), Error> {
+pub fn convert(session: &CliSession, args: &args::ConvertArgs) -> Result<(), Error> {
     let named = definition(&args.file)?;
     let converted = converting::convert(&named.definition);
     let translated = converted.map_err(|problems| refused(&args.file, &problems))?;

@@ -1,22 +1,22 @@
 //! validate: what is wrong with definitions.
 
-use rstmdb_definitions::check::{self, Checked};
+use rstmdb_definitions::check::{self, CheckedDefinition};
 use rstmdb_definitions::{Problem, document};
 use rstmdb_rcp::text::{counted, printable};
 use serde_json::json;
 
 use super::problems_json;
-use crate::session::Session;
+use crate::session::CliSession;
 use crate::{Error, args, input};
 
-pub fn run(session: &Session, args: &args::Validate) -> Result<(), Error> {
+pub fn run(session: &CliSession, args: &args::ValidateArgs) -> Result<(), Error> {
     let mut reports = Vec::new();
     let (mut errors, mut warnings) = (0, 0);
     for file in &args.files {
         let text = input::read_to_string(file)?;
         let checked = match document::read_definition(&text) {
             Ok(named) => check::check(&named.text),
-            Err(problem) => Checked {
+            Err(problem) => CheckedDefinition {
                 errors: vec![problem],
                 warnings: Vec::new(),
             },
@@ -47,7 +47,7 @@ pub fn run(session: &Session, args: &args::Validate) -> Result<(), Error> {
     }
 }
 
-fn show(session: &Session, file: &str, checked: &Checked) -> Result<(), Error> {
+fn show(session: &CliSession, file: &str, checked: &CheckedDefinition) -> Result<(), Error> {
     let paint = session.out.paint;
     let line = |kind: &str, problem: &Problem| {
         session

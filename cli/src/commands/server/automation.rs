@@ -5,11 +5,11 @@ use rstmdb_rcp::message::storage::automation::Automation;
 
 use crate::Error;
 use crate::args::{self, AutomationCommand};
-use crate::session::Session;
+use crate::session::CliSession;
 
 pub(in crate::commands) async fn run(
-    session: &Session,
-    args: args::Automation,
+    session: &CliSession,
+    args: args::AutomationArgs,
 ) -> Result<(), Error> {
     let params = match args.command {
         None => Automation::default(),

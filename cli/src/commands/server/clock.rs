@@ -9,13 +9,16 @@ use serde_json::value::to_raw_value;
 
 use crate::Error;
 use crate::args::{self, ClockCommand};
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// The server answers an advance within 600 seconds. A command that gave up earlier would tempt its user to repeat it,
 /// which advances the clock twice.
 const ADVANCE_TIMEOUT: Duration = Duration::from_secs(610);
 
-pub(in crate::commands) async fn run(session: &Session, args: args::Clock) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &CliSession,
+    args: args::ClockArgs,
+) -> Result<(), Error> {
     let Some(ClockCommand::Advance(args)) = args.command else {
         return session
             .show(op::CLOCK_ADVANCE, &ClockAdvance { by: None })

@@ -9,13 +9,16 @@ use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, Lo
 use rstmdb_rcp::message::op;
 
 use crate::Error;
-use crate::args::{self, LockCommand};
-use crate::session::Session;
+use crate::args::{self, LockCommandArgs};
+use crate::session::CliSession;
 
-pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &CliSession,
+    args: args::LockArgs,
+) -> Result<(), Error> {
     match args.command {
-        LockCommand::Acquire(args) => acquire(session, args).await.map_err(if_held),
-        LockCommand::Renew(args) => {
+        LockCommandArgs::Acquire(args) => acquire(session, args).await.map_err(if_held),
+        LockCommandArgs::Renew(args) => {
             let params = LockRenew {
                 name: args.name.into(),
                 token: args.lock_token,
@@ -24,7 +27,7 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Res
             };
             session.show(op::LOCK_RENEW, &params).await.map_err(if_lost)
         }
-        LockCommand::Release(args) => {
+        LockCommandArgs::Release(args) => {
             let params = LockRelease {
                 name: args.name.into(),
                 token: args.lock_token,
@@ -35,14 +38,14 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Res
                 .await
                 .map_err(if_lost)
         }
-        LockCommand::Get(args) => {
+        LockCommandArgs::Get(args) => {
             let params = LockGet {
                 name: args.name.into(),
                 read: args.freshness.options(),
             };
             session.show(op::LOCK_GET, &params).await
         }
-        LockCommand::List(args) => {
+        LockCommandArgs::List(args) => {
             let params = LockList {
                 prefix: args.prefix.map(Into::into),
                 limit: Some(args.limit),
@@ -51,11 +54,11 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Lock) -> Res
             };
             session.show(op::LOCK_LIST, &params).await
         }
-        LockCommand::Run(args) => run::run(session, args).await.map_err(if_held),
+        LockCommandArgs::Run(args) => run::run(session, args).await.map_err(if_held),
     }
 }
 
-async fn acquire(session: &Session, args: args::LockAcquire) -> Result<(), Error> {
+async fn acquire(session: &CliSession, args: args::LockAcquireArgs) -> Result<(), Error> {
     let owner = args.owner.unwrap_or_else(|| {
         let unique = uuid::Uuid::new_v4().simple();
         format!("rstmdb-cli-{unique}")

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use crate::Error;
 use crate::commands::keys;
-use crate::session::{Session, from_client};
+use crate::session::{CliSession, from_client};
 
 /// Asks every member. One that cannot be reached, or that refuses, does not keep the others from reading theirs.
-pub(in crate::commands) async fn run(session: &Session) -> Result<(), Error> {
+pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> {
     let mut nodes = Vec::new();
     let mut failures = Vec::new();
     for addr in keys::addresses(session).await? {
@@ -53,7 +53,7 @@ fn worst(failures: &[Error]) -> Option<usize> {
     worst.map(|(at, _)| at)
 }
 
-async fn reload(session: &Session, addr: &str) -> Result<ReloadResult, Error> {
+async fn reload(session: &CliSession, addr: &str) -> Result<ReloadResult, Error> {
     let member = keys::connect(session, addr.to_owned()).await?;
     match member.client.reload().await.map_err(from_client) {
         Ok(answer) => Ok(answer.result),

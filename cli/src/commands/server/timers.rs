@@ -7,9 +7,12 @@ use serde_json::value::RawValue;
 
 use crate::Error;
 use crate::args::{self, TimersCommand};
-use crate::session::Session;
+use crate::session::CliSession;
 
-pub(in crate::commands) async fn run(session: &Session, args: args::Timers) -> Result<(), Error> {
+pub(in crate::commands) async fn run(
+    session: &CliSession,
+    args: args::TimersArgs,
+) -> Result<(), Error> {
     match args.command {
         TimersCommand::List(args) => list(session, args).await,
         TimersCommand::Set(args) => set(session, args).await,
@@ -25,7 +28,7 @@ pub(in crate::commands) async fn run(session: &Session, args: args::Timers) -> R
     }
 }
 
-async fn list(session: &Session, args: args::TimersList) -> Result<(), Error> {
+async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error> {
     let params = TimerList {
         machine: args.machine.map(Into::into),
         due_before: args.due_before,
@@ -37,7 +40,7 @@ async fn list(session: &Session, args: args::TimersList) -> Result<(), Error> {
     session.show(op::TIMER_LIST, &params).await
 }
 
-async fn set(session: &Session, args: args::TimersSet) -> Result<(), Error> {
+async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
     let timers = moved(&args)?;
     let params = TimerSet {
         instance_id: args.instance_id.into(),

@@ -10,7 +10,7 @@ const SWEEPS: usize = 8;
 
 /// What stands at a place of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Node {
+pub(super) enum LayerNode {
     /// A state, by index.
     State(usize),
     /// Where an edge passes, by the edge's index.
@@ -19,8 +19,8 @@ pub(super) enum Node {
 
 /// Layers of nodes, each in order.
 #[derive(Debug)]
-pub(super) struct Layout {
-    pub layers: Vec<Vec<Node>>,
+pub(super) struct DiagramLayout {
+    pub layers: Vec<Vec<LayerNode>>,
     pub edges: Vec<Edge>,
     layer_of: Vec<usize>,
 }
@@ -32,12 +32,12 @@ pub(super) struct Edge {
     pub to: usize,
 }
 
-impl Layout {
-    pub fn new(states: usize, initial: usize, edges: &[(usize, usize)]) -> Layout {
+impl DiagramLayout {
+    pub fn new(states: usize, initial: usize, edges: &[(usize, usize)]) -> DiagramLayout {
         let edges: Vec<Edge> = edges.iter().map(|&(from, to)| Edge { from, to }).collect();
         let layer_of = distances(states, initial, &edges);
         let layers = place(&layer_of, &edges);
-        let mut layout = Layout {
+        let mut layout = DiagramLayout {
             layers,
             edges,
             layer_of,
@@ -54,8 +54,8 @@ impl Layout {
     /// The states, layer by layer.
     pub fn states(&self) -> impl Iterator<Item = usize> {
         self.layers.iter().flatten().filter_map(|node| match node {
-            Node::State(state) => Some(*state),
-            Node::Waypoint(_) => None,
+            LayerNode::State(state) => Some(*state),
+            LayerNode::Waypoint(_) => None,
         })
     }
 
@@ -77,7 +77,7 @@ impl Layout {
     fn order_by(&mut self, layer: usize, fixed: usize) {
         let length = self.layers[layer].len().max(1) as f64;
         let fixed_length = self.layers[fixed].len().max(1) as f64;
-        let mut weighted: Vec<(f64, Node)> = self.layers[layer]
+        let mut weighted: Vec<(f64, LayerNode)> = self.layers[layer]
             .iter()
             .enumerate()
             .map(|(place, &node)| {
@@ -95,7 +95,7 @@ impl Layout {
         self.layers[layer] = weighted.into_iter().map(|(_, node)| node).collect();
     }
 
-    fn neighbour_places(&self, node: Node, layer: usize) -> Vec<usize> {
+    fn neighbour_places(&self, node: LayerNode, layer: usize) -> Vec<usize> {
         self.layers[layer]
             .iter()
             .enumerate()
@@ -105,17 +105,17 @@ impl Layout {
     }
 
     /// Whether an edge's path has `a` and `b`, of neighbouring layers, beside each other.
-    fn joined(&self, a: Node, b: Node) -> bool {
+    fn joined(&self, a: LayerNode, b: LayerNode) -> bool {
         match (a, b) {
-            (Node::State(a), Node::State(b)) => self
+            (LayerNode::State(a), LayerNode::State(b)) => self
                 .edges
                 .iter()
                 .any(|e| (e.from, e.to) == (a, b) || (e.from, e.to) == (b, a)),
-            (Node::Waypoint(edge), Node::State(state))
-            | (Node::State(state), Node::Waypoint(edge)) => {
+            (LayerNode::Waypoint(edge), LayerNode::State(state))
+            | (LayerNode::State(state), LayerNode::Waypoint(edge)) => {
                 self.edges[edge].from == state || self.edges[edge].to == state
             }
-            (Node::Waypoint(a), Node::Waypoint(b)) => a == b,
+            (LayerNode::Waypoint(a), LayerNode::Waypoint(b)) => a == b,
         }
     }
 }
@@ -144,16 +144,16 @@ fn distances(states: usize, initial: usize, edges: &[Edge]) -> Vec<usize> {
         .collect()
 }
 
-fn place(layer_of: &[usize], edges: &[Edge]) -> Vec<Vec<Node>> {
+fn place(layer_of: &[usize], edges: &[Edge]) -> Vec<Vec<LayerNode>> {
     let count = layer_of.iter().max().map_or(0, |last| last + 1);
     let mut layers = vec![Vec::new(); count];
     for (state, &layer) in layer_of.iter().enumerate() {
-        layers[layer].push(Node::State(state));
+        layers[layer].push(LayerNode::State(state));
     }
     for (index, edge) in edges.iter().enumerate() {
         let (a, b) = (layer_of[edge.from], layer_of[edge.to]);
         for layer in &mut layers[a.min(b) + usize::from(a != b)..a.max(b)] {
-            layer.push(Node::Waypoint(index));
+            layer.push(LayerNode::Waypoint(index));
         }
     }
     layers
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_layer_is_the_distance_from_the_initial_state() {
-        let layout = Layout::new(5, 0, &[(0, 1), (1, 2), (0, 2), (2, 0), (2, 3)]);
+        let layout = DiagramLayout::new(5, 0, &[(0, 1), (1, 2), (0, 2), (2, 0), (2, 3)]);
         let layers: Vec<usize> = (0..5).map(|state| layout.layer(state)).collect();
         assert_eq!(layers, [0, 1, 1, 2, 3], "4 is unreachable and comes last");
         assert_eq!(layout.states().count(), 5);
@@ -173,14 +173,14 @@ mod tests {
 
     #[test]
     fn an_edge_over_several_layers_has_a_waypoint_in_each_between() {
-        let layout = Layout::new(4, 0, &[(0, 1), (1, 2), (2, 3), (3, 0)]);
+        let layout = DiagramLayout::new(4, 0, &[(0, 1), (1, 2), (2, 3), (3, 0)]);
         let waypoints: Vec<usize> = layout
             .layers
             .iter()
             .map(|layer| {
                 layer
                     .iter()
-                    .filter(|n| matches!(n, Node::Waypoint(3)))
+                    .filter(|n| matches!(n, LayerNode::Waypoint(3)))
                     .count()
             })
             .collect();
@@ -190,18 +190,18 @@ mod tests {
     #[test]
     fn states_of_a_layer_are_ordered_so_that_edges_do_not_cross() {
         // 1 leads to 4 and 2 leads to 3: kept in index order, the two edges would cross.
-        let layout = Layout::new(5, 0, &[(0, 1), (0, 2), (1, 4), (2, 3)]);
+        let layout = DiagramLayout::new(5, 0, &[(0, 1), (0, 2), (1, 4), (2, 3)]);
         let place = |state| {
             layout.layers[layout.layer(state)]
                 .iter()
-                .position(|node| *node == Node::State(state))
+                .position(|node| *node == LayerNode::State(state))
         };
         assert_eq!(place(1) < place(2), place(4) < place(3));
     }
 
     #[test]
     fn a_machine_of_one_state_or_none_has_a_layout() {
-        assert_eq!(Layout::new(1, 0, &[]).layers.len(), 1);
-        assert!(Layout::new(0, 0, &[]).layers.is_empty());
+        assert_eq!(DiagramLayout::new(1, 0, &[]).layers.len(), 1);
+        assert!(DiagramLayout::new(0, 0, &[]).layers.is_empty());
     }
 }

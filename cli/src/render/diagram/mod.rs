@@ -12,7 +12,7 @@ mod markup;
 mod svg;
 mod text;
 
-use rstmdb_definitions::model::Machine;
+use rstmdb_definitions::model::MachineModel;
 
 use crate::args::DiagramFormat;
 use crate::render::output::Paint;
@@ -25,19 +25,19 @@ pub struct Drawing<'a> {
     initial: usize,
     current: Option<usize>,
     /// The transitions leaving each state, in the order they are tried.
-    leaving: Vec<Vec<Arrow<'a>>>,
+    leaving: Vec<Vec<DiagramArrow<'a>>>,
 }
 
 /// One transition from one state.
 #[derive(Debug, Clone)]
-struct Arrow<'a> {
+struct DiagramArrow<'a> {
     /// `always` where it needs none.
     event: &'a str,
     guard: Option<&'a str>,
     to: usize,
 }
 
-impl Arrow<'_> {
+impl DiagramArrow<'_> {
     fn label(&self) -> String {
         match self.guard {
             Some(guard) => format!("{} [{guard}]", self.event),
@@ -48,13 +48,13 @@ impl Arrow<'_> {
 
 impl<'a> Drawing<'a> {
     /// A machine as the server has it.
-    pub fn new(name: &str, version: u32, machine: &'a Machine, current: Option<&str>) -> Self {
+    pub fn new(name: &str, version: u32, machine: &'a MachineModel, current: Option<&str>) -> Self {
         Self::titled(&format!("{name} v{version}"), machine, current)
     }
 
     /// A machine of any origin. Transitions to states that it does not have are left out; no server takes such a
     /// definition.
-    pub fn titled(title: &str, machine: &'a Machine, current: Option<&str>) -> Self {
+    pub fn titled(title: &str, machine: &'a MachineModel, current: Option<&str>) -> Self {
         let states: Vec<&str> = machine
             .states
             .iter()
@@ -71,7 +71,7 @@ impl<'a> Drawing<'a> {
             leaving[from] = always
                 .chain(events)
                 .filter_map(|(event, act, to)| {
-                    Some(Arrow {
+                    Some(DiagramArrow {
                         event,
                         guard: act.guard.as_deref(),
                         to: index(to)?,

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use console::measure_text_width;
 
 use super::Drawing;
-use super::layout::{Layout, Node};
+use super::layout::{DiagramLayout, LayerNode};
 
 const CHAR_WIDTH: f64 = 7.3;
 const ROW_HEIGHT: f64 = 18.0;
@@ -38,14 +38,14 @@ text { font: 12px ui-monospace, Menlo, Consolas, monospace; fill: #1f2937; }
 
 /// A rectangle; waypoints have no height to speak of.
 #[derive(Debug, Clone, Copy)]
-struct Place {
+struct Rectangle {
     x: f64,
     y: f64,
     width: f64,
     height: f64,
 }
 
-impl Place {
+impl Rectangle {
     fn right(&self) -> f64 {
         self.x + self.width
     }
@@ -53,10 +53,10 @@ impl Place {
 
 struct Picture<'a> {
     drawing: &'a Drawing<'a>,
-    layout: Layout,
-    states: Vec<Place>,
+    layout: DiagramLayout,
+    states: Vec<Rectangle>,
     /// By edge and layer.
-    waypoints: HashMap<(usize, usize), Place>,
+    waypoints: HashMap<(usize, usize), Rectangle>,
     width: f64,
     height: f64,
 }
@@ -94,8 +94,8 @@ pub(super) fn render(drawing: &Drawing<'_>) -> String {
 
 impl<'a> Picture<'a> {
     fn new(drawing: &'a Drawing<'a>) -> Picture<'a> {
-        let layout = Layout::new(drawing.states.len(), drawing.initial, &drawing.edges());
-        let empty = Place {
+        let layout = DiagramLayout::new(drawing.states.len(), drawing.initial, &drawing.edges());
+        let empty = Rectangle {
             x: 0.0,
             y: 0.0,
             width: 0.0,
@@ -123,15 +123,15 @@ impl<'a> Picture<'a> {
             let mut y = TITLE_HEIGHT + MARGIN / 2.0 + (tallest - heights[layer]) / 2.0;
             for &node in nodes {
                 let height = self.size(node).1;
-                let place = Place {
+                let place = Rectangle {
                     x,
                     y,
                     width,
                     height,
                 };
                 match node {
-                    Node::State(state) => self.states[state] = place,
-                    Node::Waypoint(edge) => {
+                    LayerNode::State(state) => self.states[state] = place,
+                    LayerNode::Waypoint(edge) => {
                         self.waypoints.insert((edge, layer), place);
                     }
                 }
@@ -143,13 +143,13 @@ impl<'a> Picture<'a> {
         self.height = TITLE_HEIGHT + tallest + MARGIN;
     }
 
-    fn column_height(&self, nodes: &[Node]) -> f64 {
+    fn column_height(&self, nodes: &[LayerNode]) -> f64 {
         let boxes: f64 = nodes.iter().map(|&node| self.size(node).1).sum();
         boxes + BOX_GAP * nodes.len().saturating_sub(1) as f64
     }
 
-    fn size(&self, node: Node) -> (f64, f64) {
-        let Node::State(state) = node else {
+    fn size(&self, node: LayerNode) -> (f64, f64) {
+        let LayerNode::State(state) = node else {
             return (0.0, WAYPOINT_HEIGHT);
         };
         let arrows = &self.drawing.leaving[state];
@@ -172,7 +172,7 @@ impl<'a> Picture<'a> {
     }
 
     fn state(&self, svg: &mut String, state: usize) {
-        let Place {
+        let Rectangle {
             x,
             y,
             width,
@@ -304,7 +304,7 @@ impl<'a> Picture<'a> {
     fn loop_path(&self, from: usize, row_y: f64, to: usize, head_y: f64) -> String {
         let (start, end) = (self.states[from].right(), self.states[to].right() + 2.0);
         let column = &self.layout.layers[self.layout.layer(to)];
-        let lane = column.iter().position(|node| *node == Node::State(to));
+        let lane = column.iter().position(|node| *node == LayerNode::State(to));
         let out = start.max(end) + 26.0 + lane.unwrap_or(0) as f64 * LANE_WIDTH;
         if from == to {
             return format!(

@@ -28,7 +28,7 @@ const HOSTILE: &str = r#"{
 
 fn draw(definition: &str, format: DiagramFormat, current: Option<&str>) -> String {
     let definition = rstmdb_rcp::json::Json::parse(definition).unwrap();
-    let machine = Machine::read(&definition).unwrap();
+    let machine = MachineModel::read(&definition).unwrap();
     Drawing::new("order", 1, &machine, current).render(format, Paint::PLAIN)
 }
 

@@ -3,25 +3,25 @@
 use console::measure_text_width;
 use rstmdb_rcp::text::counted;
 
-use super::layout::Layout;
-use super::{Arrow, Drawing};
+use super::layout::DiagramLayout;
+use super::{DiagramArrow, Drawing};
 use crate::render::output::{Paint, printable};
 
 /// Box corners and sides: a current state is drawn double.
-struct Frame {
+struct BoxFrame {
     top: [char; 3],
     side: char,
     bottom: [char; 3],
     stem: char,
 }
 
-const SINGLE: Frame = Frame {
+const SINGLE: BoxFrame = BoxFrame {
     top: ['┌', '─', '┐'],
     side: '│',
     bottom: ['└', '─', '┘'],
     stem: '┬',
 };
-const DOUBLE: Frame = Frame {
+const DOUBLE: BoxFrame = BoxFrame {
     top: ['╔', '═', '╗'],
     side: '║',
     bottom: ['╚', '═', '╝'],
@@ -29,7 +29,7 @@ const DOUBLE: Frame = Frame {
 };
 
 pub(super) fn render(drawing: &Drawing<'_>, paint: Paint) -> String {
-    let layout = Layout::new(drawing.states.len(), drawing.initial, &drawing.edges());
+    let layout = DiagramLayout::new(drawing.states.len(), drawing.initial, &drawing.edges());
     let mut text = heading(drawing, paint);
     for state in layout.states() {
         text.push('\n');
@@ -101,7 +101,7 @@ fn marks(drawing: &Drawing<'_>, state: usize) -> String {
 fn transitions(
     text: &mut String,
     drawing: &Drawing<'_>,
-    layout: &Layout,
+    layout: &DiagramLayout,
     state: usize,
     paint: Paint,
 ) {
@@ -127,9 +127,9 @@ fn transitions(
 /// The head of the arrow and where it points: on, back (to an earlier layer), or to itself.
 fn target(
     drawing: &Drawing<'_>,
-    layout: &Layout,
+    layout: &DiagramLayout,
     from: usize,
-    arrow: &Arrow<'_>,
+    arrow: &DiagramArrow<'_>,
     paint: Paint,
 ) -> String {
     let name = printable(drawing.states[arrow.to]);

@@ -2,12 +2,12 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Paint, Table, cell, printable, time};
+use super::{Paint, TextTable, cell, printable, time};
 
 /// The locks of LOCK_GET and LOCK_LIST.
 pub(super) fn list(result: &Json, paint: Paint) -> String {
     let headings = ["lock", "owner", "token", "expires", "waiting"];
-    let mut table = Table::new(headings).keeping_whole(&["token", "expires"]);
+    let mut table = TextTable::new(headings).keeping_whole(&["token", "expires"]);
     for lock in result["locks"].items() {
         table.push([
             cell(&lock["name"]),

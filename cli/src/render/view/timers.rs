@@ -2,12 +2,12 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Paint, Table, cell, time};
+use super::{Paint, TextTable, cell, time};
 
 /// The timers of TIMER_LIST.
 pub(super) fn list(result: &Json, paint: Paint) -> String {
     let headings = ["due", "instance", "timer", "event", "machine", "state"];
-    let mut table = Table::new(headings).keeping_whole(&["due"]);
+    let mut table = TextTable::new(headings).keeping_whole(&["due"]);
     for item in result["timers"].items() {
         table.push([
             time(&item["due_at"]),

@@ -8,7 +8,7 @@ use std::thread;
 
 use bytes::BytesMut;
 use rstmdb_rcp::WireMode;
-use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::frame::FrameLimits;
 use rstmdb_rcp::message::response::{encode_error, encode_ok};
 use rstmdb_rcp::message::watch::{Event, Progress, encode_event, encode_progress};
 use rstmdb_rcp::message::{ErrorBody, RequestHead, op};
@@ -112,7 +112,7 @@ pub fn exited(output: &Output, code: i32) -> (String, String) {
 }
 
 fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, String)>>, handler: &Handler) {
-    let mut decoder = Decoder::new(WireMode::Binary, Limits::default());
+    let mut decoder = Decoder::new(WireMode::Binary, FrameLimits::default());
     let mut input = BytesMut::new();
     let mut chunk = [0; 4096];
     loop {

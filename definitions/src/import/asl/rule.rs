@@ -2,7 +2,7 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
+use super::AslReader;
 use crate::base::cel;
 
 /// The names of a path like `$.order.total`; `None` if the path is more than names.
@@ -18,7 +18,7 @@ pub(super) fn names(path: &str) -> Option<Vec<String>> {
     names.iter().all(plain).then_some(names)
 }
 
-impl Reader<'_> {
+impl AslReader<'_> {
     /// The condition of a rule; none after a refusal.
     pub(super) fn rule(&mut self, json: &Json, place: &str) -> Option<String> {
         if json.get("Condition").is_some() || self.is_jsonata {

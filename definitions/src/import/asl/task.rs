@@ -2,13 +2,13 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{DONE, FAILED, Reader, rule};
+use super::{AslReader, DONE, FAILED, rule};
 use crate::base::cel;
 use crate::base::json::kind;
-use crate::model::{Act, From, State, Transition};
+use crate::model::{Act, From, ModelState, ModelTransition};
 
-impl Reader<'_> {
-    pub(super) fn task(&mut self, state: &mut State, json: &Json, place: &str, what: &str) {
+impl AslReader<'_> {
+    pub(super) fn task(&mut self, state: &mut ModelState, json: &Json, place: &str, what: &str) {
         let name = state.name.clone();
         state.emit.push(name.clone());
         let mut done = Act::default();
@@ -97,7 +97,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn push(&mut self, from: &str, event: &str, to: String, act: Act) {
-        self.transitions.push(Transition {
+        self.transitions.push(ModelTransition {
             from: From::States(vec![from.to_owned()]),
             event: event.to_owned(),
             to,

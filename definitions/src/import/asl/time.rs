@@ -3,10 +3,10 @@
 use rstmdb_engine::span;
 use rstmdb_rcp::json::Json;
 
-use super::{FAILED, Reader, rule};
+use super::{AslReader, FAILED, rule};
 use crate::base::cel;
 use crate::base::json::{object, text};
-use crate::model::{Act, State};
+use crate::model::{Act, ModelState};
 
 /// The event that ends a `Wait`.
 const WAIT_OVER: &str = "WAIT_OVER";
@@ -26,7 +26,7 @@ fn path(json: &Json) -> Option<String> {
 }
 
 /// Adds a timer; `meta` stays behind it.
-fn add(state: &mut State, timer: Json) {
+fn add(state: &mut ModelState, timer: Json) {
     match state.other.iter_mut().find(|(key, _)| key == "timers") {
         Some((_, Json::List(timers))) => timers.push(timer),
         _ => {
@@ -36,8 +36,8 @@ fn add(state: &mut State, timer: Json) {
     }
 }
 
-impl Reader<'_> {
-    pub(super) fn wait(&mut self, state: &mut State, json: &Json, place: &str) {
+impl AslReader<'_> {
+    pub(super) fn wait(&mut self, state: &mut ModelState, json: &Json, place: &str) {
         let mut when = None;
         for (key, value) in json.fields() {
             let found = match key.as_str() {
@@ -71,7 +71,7 @@ impl Reader<'_> {
     }
 
     /// The time limit of a task: the task has failed when it is over.
-    pub(super) fn limit(&mut self, state: &mut State, key: &str, value: &Json, place: &str) {
+    pub(super) fn limit(&mut self, state: &mut ModelState, key: &str, value: &Json, place: &str) {
         let after = match key {
             "TimeoutSeconds" => seconds(value),
             "TimeoutSecondsPath" => path(value).map(|it| format!("{it} * 1000")),

@@ -5,17 +5,17 @@ use std::collections::{HashMap, HashSet};
 
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
-use crate::model::{Act, State};
+use super::AslReader;
+use crate::model::{Act, ModelState};
 
 /// The tasks and choices that `export` has written.
-pub(super) struct Tokens<'a> {
+pub(super) struct AslTokens<'a> {
     /// By task: its choice, and the rules of that.
     tasks: HashMap<&'a str, (&'a str, &'a [Json])>,
     choices: HashSet<&'a str>,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> AslTokens<'a> {
     pub(super) fn new(states: &'a Json) -> Self {
         let fields = states.fields().iter();
         let all: HashMap<&str, &Json> =
@@ -71,8 +71,8 @@ fn choice<'a>(task: &str, json: &'a Json) -> Option<&'a [Json]> {
     chooses.then_some(rules)
 }
 
-impl Reader<'_> {
-    pub(super) fn token(&mut self, state: &mut State, json: &Json, place: &str) {
+impl AslReader<'_> {
+    pub(super) fn token(&mut self, state: &mut ModelState, json: &Json, place: &str) {
         state.other.clear();
         let emit = json["Parameters"]["MessageBody"]["emit"].items().iter();
         state.emit = emit

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Reader;
+use super::MermaidReader;
 use crate::base::json::text;
 
-impl Reader<'_> {
+impl MermaidReader<'_> {
     /// `state "title" as s1` is how a diagram gives a state a name with spaces: the title is the name then, if no two
     /// states have the same.
     pub(super) fn rename(&mut self) {

@@ -3,13 +3,13 @@
 use roxmltree::Node;
 use rstmdb_rcp::json::Json;
 
-use super::{ContentAt, Reader, elements};
+use super::{ContentAt, ScxmlReader, elements};
 use crate::base::xml::NAMESPACE;
 use crate::chart::mentions;
 use crate::import::ecma;
 use crate::model::Act;
 
-impl Reader<'_> {
+impl ScxmlReader<'_> {
     pub(super) fn content(&mut self, of: Node<'_, '_>, at: ContentAt, act: &mut Act) {
         for element in elements(of) {
             let place = self.lines.of(&element);

@@ -6,7 +6,7 @@ use roxmltree::{Node, NodeId};
 use rstmdb_engine::span;
 use rstmdb_rcp::json::Json;
 
-use super::{ContentAt, Reader, elements};
+use super::{ContentAt, ScxmlReader, elements};
 use crate::base::json::{object, text};
 
 /// How often the file sends a message with an id, and cancels it.
@@ -80,7 +80,7 @@ fn delay_ms(delay: &str) -> Option<u64> {
     is_whole.then_some(ms)
 }
 
-impl Reader<'_> {
+impl ScxmlReader<'_> {
     /// A timer, or a delay that is reported. False: the message is sent at once, or goes elsewhere.
     pub(super) fn timer(&mut self, element: Node<'_, '_>, at: ContentAt, place: &str) -> bool {
         let is_delayed = ["delay", "delayexpr"]

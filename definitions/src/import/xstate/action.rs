@@ -2,7 +2,7 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
+use super::XstateReader;
 use crate::base::cel;
 use crate::base::json::kind;
 use crate::model::Act;
@@ -17,7 +17,7 @@ fn merge(json: &Json, act: &mut Act) {
     act.other.push(("merge".to_owned(), how));
 }
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     pub(super) fn actions(&mut self, json: &Json, place: &str, act: &mut Act) {
         match json {
             Json::Null => {}

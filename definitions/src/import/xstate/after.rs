@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rstmdb_engine::span;
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
+use super::XstateReader;
 use crate::base::json::{object, text};
 use crate::chart::ROOT;
 
@@ -64,7 +64,7 @@ fn raise(json: &Json) -> Option<Raise<'_>> {
     })
 }
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     pub(super) fn after(&mut self, node: usize, json: &Json, place: &str) {
         // Version 4 also takes a list.
         let delays: Vec<(String, &Json)> = match json {

@@ -2,12 +2,12 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
+use super::XstateReader;
 use crate::base::json::kind;
-use crate::chart::Arrow;
+use crate::chart::ChartArrow;
 use crate::model::Act;
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     /// The transitions for one event, or without an event.
     pub(super) fn arrows(
         &mut self,
@@ -15,7 +15,7 @@ impl Reader<'_> {
         json: &Json,
         node: usize,
         place: &str,
-    ) -> Vec<Arrow> {
+    ) -> Vec<ChartArrow> {
         let items: Vec<(String, &Json)> = match json {
             Json::List(items) => items
                 .iter()
@@ -36,7 +36,13 @@ impl Reader<'_> {
         arrows
     }
 
-    fn arrow(&mut self, event: &str, json: &Json, node: usize, place: String) -> Option<Arrow> {
+    fn arrow(
+        &mut self,
+        event: &str,
+        json: &Json,
+        node: usize,
+        place: String,
+    ) -> Option<ChartArrow> {
         let mut act = Act::default();
         match json {
             Json::Text(_) | Json::Null | Json::Object(_) => {}
@@ -81,7 +87,7 @@ impl Reader<'_> {
             (_, Json::Bool(internal)) => !internal,
             _ => self.is_old && !is_inner,
         };
-        Some(Arrow {
+        Some(ChartArrow {
             event: event.to_owned(),
             target,
             act,

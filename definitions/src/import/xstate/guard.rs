@@ -2,10 +2,10 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::Reader;
+use super::XstateReader;
 use crate::base::cel;
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     /// The condition in format 2; none after a refusal.
     pub(super) fn guard(&mut self, json: &Json, place: &str) -> Option<String> {
         let kind = json["type"].as_str().unwrap_or_default();

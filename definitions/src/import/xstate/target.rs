@@ -1,8 +1,8 @@
 //! Which state a target names.
 
-use super::Reader;
+use super::XstateReader;
 
-impl Reader<'_> {
+impl XstateReader<'_> {
     /// A state by its path below another one; dots may also be part of names.
     pub(super) fn within(&self, node: usize, path: &str) -> Option<usize> {
         if path.is_empty() {

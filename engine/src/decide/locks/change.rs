@@ -6,24 +6,24 @@ use crate::api::command::AcquireLock;
 use crate::api::reply::LockView;
 use crate::fact::{LockChanged, LockEnded, LockHolder, LockWaiter};
 use crate::limits::LOCK_CLAIM_MS_MAX;
-use crate::state::locks::{Lock, Waiter};
+use crate::state::locks::{HeldLock, QueuedOwner};
 
 pub(super) struct LockChange<'l> {
-    lock: Option<&'l Lock>,
+    lock: Option<&'l HeldLock>,
     name: &'l str,
     now_ms: u64,
     ended: Option<LockEnded>,
     /// Who holds the lock after the change; token 0 if it is granted now.
     pub(super) holder: Option<LockHolder>,
     /// Those that are in the queue after the change, by place, also those that have lost their place.
-    queue: Vec<(u64, &'l Waiter)>,
+    queue: Vec<(u64, &'l QueuedOwner)>,
     gone: Vec<u64>,
     waiter: Option<LockWaiter>,
 }
 
 impl<'l> LockChange<'l> {
     /// No change yet.
-    pub(super) fn begin(lock: Option<&'l Lock>, name: &'l str, now_ms: u64) -> Self {
+    pub(super) fn begin(lock: Option<&'l HeldLock>, name: &'l str, now_ms: u64) -> Self {
         let queue = lock.iter().flat_map(|lock| lock.waiters.iter());
         Self {
             lock,
@@ -54,11 +54,11 @@ impl<'l> LockChange<'l> {
             expired,
         });
         let now_ms = self.now_ms;
-        let waits = |waiter: &Waiter| now_ms < waiter.until_ms || asks == Some(&*waiter.owner);
+        let waits = |waiter: &QueuedOwner| now_ms < waiter.until_ms || asks == Some(&*waiter.owner);
         let first = self.queue.iter().position(|(_, waiter)| waits(waiter));
         // If no owner waits any more, the lock is free, and nobody's place is left.
         let passed = first.map_or(self.queue.len(), |first| first + 1);
-        let mut passed: Vec<(u64, &Waiter)> = self.queue.drain(..passed).collect();
+        let mut passed: Vec<(u64, &QueuedOwner)> = self.queue.drain(..passed).collect();
         self.gone.extend(passed.iter().map(|(place, _)| *place));
         if let Some((_, waiter)) = passed.pop().filter(|_| first.is_some()) {
             self.holder = Some(LockHolder {
@@ -75,7 +75,7 @@ impl<'l> LockChange<'l> {
     }
 
     /// The place of an owner.
-    pub(super) fn place_of(&self, owner: &str) -> Option<(u64, &'l Waiter)> {
+    pub(super) fn place_of(&self, owner: &str) -> Option<(u64, &'l QueuedOwner)> {
         let mut queue = self.queue.iter();
         queue.find(|(_, waiter)| *waiter.owner == *owner).copied()
     }

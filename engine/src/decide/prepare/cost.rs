@@ -1,10 +1,10 @@
 //! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
 //! other writes wait while the proposer decides.
 
-use crate::api::command::{Command, Part, PutMachine, Query};
+use crate::api::command::{AskedPart, Command, PutMachine, Query};
 use crate::decide::instance::machine_of;
 use crate::view::{Current, View};
-use crate::{Pending, State};
+use crate::{PendingEntries, State};
 
 /// The base cost of an operation, in bytes read.
 const OP_BYTES: usize = 2048;
@@ -13,10 +13,10 @@ const COMPILED_BYTES: usize = 16;
 
 /// About how many bytes deciding this command would read or write: contexts, payloads, definitions and
 /// guards. It reads none of them.
-pub fn cost(state: &State, pending: &Pending, command: &Command) -> usize {
+pub fn cost(state: &State, pending: &PendingEntries, command: &Command) -> usize {
     let view = View::new(state).over(&pending.overlay);
     match command {
-        Command::Batch(ops) => of_parts(view, ops.iter().map(Part::from)),
+        Command::Batch(ops) => of_parts(view, ops.iter().map(AskedPart::from)),
         Command::DryRun(asked) => of_parts(view, asked.parts()),
         Command::FlushAll | Command::SetLevel { .. } => 0,
         command => single(view, command, 0),
@@ -26,35 +26,35 @@ pub fn cost(state: &State, pending: &Pending, command: &Command) -> usize {
 /// Whether the command lists instances or machines: it reads more than what it names.
 pub fn lists(command: &Command) -> bool {
     match command {
-        Command::Batch(ops) => any_lists(ops.iter().map(Part::from)),
+        Command::Batch(ops) => any_lists(ops.iter().map(AskedPart::from)),
         Command::DryRun(asked) => any_lists(asked.parts()),
         _ => false,
     }
 }
 
-pub(in crate::decide) fn any_lists<'a>(mut parts: impl Iterator<Item = Part<'a>>) -> bool {
-    parts.any(|part| matches!(part, Part::Read(query) if query.lists()))
+pub(in crate::decide) fn any_lists<'a>(mut parts: impl Iterator<Item = AskedPart<'a>>) -> bool {
+    parts.any(|part| matches!(part, AskedPart::Read(query) if query.lists()))
 }
 
 pub(in crate::decide) fn of_parts<'a>(
     view: View<'_>,
-    parts: impl Iterator<Item = Part<'a>>,
+    parts: impl Iterator<Item = AskedPart<'a>>,
 ) -> usize {
     let mut carried = 0;
     let costs = parts.map(|part| match part {
-        Part::Write(command) => {
+        AskedPart::Write(command) => {
             let cost = single(view, command, carried);
             carried += documents(command);
             cost
         }
-        Part::Read(Query::AllowedEvents { instance_id, .. }) => {
+        AskedPart::Read(Query::AllowedEvents { instance_id, .. }) => {
             let read = |current: &Current<'_>| {
                 let ctx = current.ctx().len();
                 ctx + current.machine.guard_bytes(ctx + carried)
             };
             OP_BYTES + view.instance(instance_id).as_ref().map_or(0, read) + carried
         }
-        Part::Read(_) => OP_BYTES,
+        AskedPart::Read(_) => OP_BYTES,
     });
     costs.sum()
 }

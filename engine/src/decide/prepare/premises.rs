@@ -1,6 +1,6 @@
 //! What a decision rests on.
 
-use crate::api::command::{BatchOp, Command, Part, Query};
+use crate::api::command::{AskedPart, BatchOp, Command, Query};
 use crate::fact::Meta;
 use crate::state::{Last, Scope, remembered};
 use crate::view::View;
@@ -81,8 +81,8 @@ impl Premises {
             Command::SetAutomation(_) => self.automation(view),
             Command::Lock(lock) => self.lock(view, lock.name(), now),
             Command::DryRun(asked) => asked.parts().for_each(|part| match part {
-                Part::Write(command) => self.command(view, command, now),
-                Part::Read(query) => self.query(view, query, now),
+                AskedPart::Write(command) => self.command(view, command, now),
+                AskedPart::Read(query) => self.query(view, query, now),
             }),
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),

@@ -10,10 +10,10 @@ use crate::api::reply::{Firing, Reply};
 use crate::decide::{Decider, OpDecision};
 use crate::fact::{self, Body, Fired, planted};
 use crate::limits::SPENT_MESSAGE_BYTES_MAX;
-use crate::machine::definition::Timer;
+use crate::machine::definition::TimerDefinition;
 use crate::view::Current;
 
-use super::{Change, Moves};
+use super::{Moves, TimersChange};
 
 /// Why a timer was spent although no event was refused.
 const LATE: &str = "LATE";
@@ -90,7 +90,7 @@ impl Decider<'_> {
     /// Applies the event, or deletes the instance.
     fn take_effect(
         self,
-        timer: &Timer,
+        timer: &TimerDefinition,
         fired: &Fired,
         current: &Current<'_>,
     ) -> Result<OpDecision, Refusal> {
@@ -126,7 +126,7 @@ impl Decider<'_> {
     /// Writes that the timer had no effect: if it were not logged, it would be tried for ever.
     fn spend(
         self,
-        timer: &Timer,
+        timer: &TimerDefinition,
         fired: Fired,
         refusals: u32,
         current: &Current<'_>,
@@ -136,7 +136,7 @@ impl Decider<'_> {
             .retry
             .filter(|retry| reason.refused && refusals < retry.times);
         let instance_id = current.id().to_string();
-        let change = Change {
+        let change = TimersChange {
             armed: None,
             fired: Some(fired.clone()),
         };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Refusal;
-use crate::json::{Node, Tree};
+use crate::json::{JsonNode, JsonTree};
 use crate::limits::TIMERS_MAX;
 use crate::machine::expression::time_of_text;
 use crate::machine::span::{self, EXPECTED, TIME_MS_MAX};
@@ -25,9 +25,9 @@ impl Moves {
         let Some(text) = text else {
             return Ok(Self::default());
         };
-        let tree = Tree::parse(text)
+        let tree = JsonTree::parse(text)
             .map_err(|fault| bad(format!("timers must be a JSON object or null: {fault}")))?;
-        if matches!(tree.node, Node::Null) {
+        if matches!(tree.node, JsonNode::Null) {
             return Ok(Self::default());
         }
         let Some(fields) = tree.fields() else {
@@ -81,15 +81,15 @@ impl Moves {
     }
 }
 
-fn read(value: &Tree<'_>) -> Option<Move> {
-    if matches!(value.node, Node::Null) {
+fn read(value: &JsonTree<'_>) -> Option<Move> {
+    if matches!(value.node, JsonNode::Null) {
         return Some(Move::Off);
     }
     let [(key, value)] = value.fields()? else {
         return None;
     };
     let number = match &value.node {
-        Node::Number(text) => text.parse::<u64>().ok().filter(|ms| *ms <= TIME_MS_MAX),
+        JsonNode::Number(text) => text.parse::<u64>().ok().filter(|ms| *ms <= TIME_MS_MAX),
         _ => None,
     };
     match &**key {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Decider, Moves, normal};
+use super::{Decider, Moves, TimersChange, normal};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{ApplyEvent, SetTimers};
@@ -30,7 +30,8 @@ impl Decider<'_> {
         check_expected(&expected, &current)?;
         let of_state = |name: &str| has_timer(current.machine, current.state, name);
         let before = self.view.timers(&set.instance_id);
-        let mut after = self.timers_after(&set.instance_id, Change::default(), &moves, of_state)?;
+        let mut after =
+            self.timers_after(&set.instance_id, TimersChange::default(), &moves, of_state)?;
         if set.resume && before.as_ref().is_some_and(|timers| timers.suspended) {
             let mut timers = after.or_else(|| before.as_deref().cloned());
             if let Some(timers) = &mut timers {

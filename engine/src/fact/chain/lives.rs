@@ -64,14 +64,14 @@ impl Life {
 
 /// What the hash of an entry is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenedEntry {
     /// The hash of all its bytes.
     pub content: [u8; HASH_BYTES],
     /// The lives that its facts begin and end, in the order of the facts, whether it takes effect or not.
     pub lives: Vec<Life>,
 }
 
-impl Opened {
+impl OpenedEntry {
     pub(super) fn new(content: [u8; HASH_BYTES], offset: u64, entry: Option<&Entry>) -> Self {
         let facts = entry.iter().flat_map(|entry| &entry.facts);
         Self {

@@ -1,17 +1,17 @@
 //! Past values that nothing asks for, of a text that was checked before: only strings and brackets are examined.
 
 use super::words::{self, Word, all, first, has_last, odd, without_first};
-use super::{Fault, Kind, Reader};
+use super::{JsonFault, JsonKind, JsonReader};
 use crate::limits::JSON_DEPTH_MAX;
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     /// Skips a value of a text that was checked before.
-    pub(crate) fn skip(&mut self) -> Result<&'a str, Fault> {
+    pub(crate) fn skip(&mut self) -> Result<&'a str, JsonFault> {
         let kind = self.kind()?;
         let start = self.at;
         match kind {
-            Kind::String => self.skip_string()?,
-            Kind::List | Kind::Object => self.skip_nested()?,
+            JsonKind::String => self.skip_string()?,
+            JsonKind::List | JsonKind::Object => self.skip_nested()?,
             _ => {
                 let rest = &self.text.as_bytes()[start..];
                 let stop =
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         Ok(&self.text[start..self.at])
     }
 
-    fn skip_string(&mut self) -> Result<(), Fault> {
+    fn skip_string(&mut self) -> Result<(), JsonFault> {
         let text = self.text.as_bytes();
         self.at += 1;
         loop {
@@ -37,7 +37,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn skip_nested(&mut self) -> Result<(), Fault> {
+    fn skip_nested(&mut self) -> Result<(), JsonFault> {
         let mut depth = self.depth;
         // Of the bytes in a word those inside of strings do not count. A string may go on into the next word.
         let mut in_string = false;
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         bytes: usize,
         depth: &mut usize,
         in_string: &mut bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), JsonFault> {
         let end = self.at + bytes;
         while self.at < end {
             match self.byte() {

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::{Fault, Reader, words};
+use super::{JsonFault, JsonReader, words};
 
 const PAIR: &str = "expected a character or a whole surrogate pair";
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     /// A string, decoded; borrowed unless it holds escapes.
-    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
+    pub(crate) fn string(&mut self) -> Result<Cow<'a, str>, JsonFault> {
         self.quote()?;
         let first = self.plain()?;
         if self.eat(b'"') {
@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(decoded))
     }
 
-    pub(super) fn pass_string(&mut self) -> Result<(), Fault> {
+    pub(super) fn pass_string(&mut self) -> Result<(), JsonFault> {
         self.quote()?;
         self.plain()?;
         while !self.eat(b'"') {
@@ -32,7 +32,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn quote(&mut self) -> Result<(), Fault> {
+    fn quote(&mut self) -> Result<(), JsonFault> {
         match self.eat(b'"') {
             true => Ok(()),
             false => Err(self.fault("expected a string")),
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Up to the next quote or backslash.
-    fn plain(&mut self) -> Result<&'a str, Fault> {
+    fn plain(&mut self) -> Result<&'a str, JsonFault> {
         let start = self.at;
         self.at = words::find(self.text.as_bytes(), start, |word| {
             word.equal(b'"') | word.equal(b'\\') | word.below(0x20)
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, Fault> {
+    fn escape(&mut self) -> Result<char, JsonFault> {
         // Only called at a backslash.
         self.at += 1;
         let decoded = match self.byte() {
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
     }
 
     /// At the `u` of one escape, or of the first of two that make a surrogate pair.
-    fn unicode(&mut self) -> Result<char, Fault> {
+    fn unicode(&mut self) -> Result<char, JsonFault> {
         self.at += 1;
         let high = self.four_hex()?;
         if !(0xd800..0xdc00).contains(&high) {
@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         char::from_u32(code).ok_or_else(|| self.fault(PAIR))
     }
 
-    fn four_hex(&mut self) -> Result<u32, Fault> {
+    fn four_hex(&mut self) -> Result<u32, JsonFault> {
         let mut code = 0;
         for _ in 0..4 {
             let digit = self.byte().and_then(|byte| char::from(byte).to_digit(16));

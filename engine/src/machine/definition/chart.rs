@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::timer::Timer;
+use super::timer::TimerDefinition;
 use crate::limits::ALWAYS_STEPS_MAX;
 use crate::machine::expression::Expression;
 use crate::machine::guard::Guard;
@@ -10,7 +10,7 @@ use crate::machine::schema::Schema;
 
 /// What is common to a whole definition of format 2.
 #[derive(Clone, Debug, Default)]
-pub struct Chart {
+pub struct ChartSettings {
     /// By the state's number.
     pub states: Vec<StateParts>,
     /// By the event's number: what its payload must be.
@@ -22,14 +22,14 @@ pub struct Chart {
     /// How a payload is merged where the transition does not say.
     pub merge: Merge,
     /// How an evaluation can grow with the documents, for estimates.
-    pub(crate) growth: Growth,
+    pub(crate) growth: CostGrowth,
     /// Transitions from every state.
     pub(crate) everywhere: Vec<Everywhere>,
 }
 
-impl Chart {
+impl ChartSettings {
     /// A timer of a state, by its name.
-    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&Timer> {
+    pub(crate) fn timer(&self, state: u16, name: &str) -> Option<&TimerDefinition> {
         let timers = &self.states.get(usize::from(state))?.timers;
         timers.iter().find(|timer| *timer.name == *name)
     }
@@ -45,7 +45,7 @@ pub struct StateParts {
     /// The transitions without an event, in the order they are tried.
     pub always: Box<[Always]>,
     /// What is armed when it is entered.
-    pub timers: Box<[Timer]>,
+    pub timers: Box<[TimerDefinition]>,
 }
 
 /// A transition without an event.
@@ -122,7 +122,7 @@ pub(crate) struct Everywhere {
 
 /// The costliest kind of loops and patterns in a definition's expressions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Growth {
+pub(crate) struct CostGrowth {
     /// How many macros are inside of each other.
     pub(crate) loops: usize,
     /// How many parts the largest loop evaluates at each turn.
@@ -147,7 +147,7 @@ pub(crate) struct Growth {
     pub(crate) always: usize,
 }
 
-impl Growth {
+impl CostGrowth {
     /// The most that all steps of one decision are worth, in bytes read.
     const BYTES_MAX: usize = 16 << 20;
     /// The parts of a pattern in a schema, about.

@@ -4,7 +4,7 @@ use crate::limits::FAULTS_MAX;
 
 /// Something that is wrong with a definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct DefinitionFault {
     /// The place, as a path like `transitions[3].guard`; empty for the definition as a whole.
     pub place: String,
     /// What is wrong and what is allowed.
@@ -14,7 +14,7 @@ pub struct Fault {
 /// The faults found so far. The first ones are kept, the others counted.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    all: Vec<Fault>,
+    all: Vec<DefinitionFault>,
     more: usize,
 }
 
@@ -24,7 +24,7 @@ impl Faults {
             self.more += 1;
             return;
         }
-        self.all.push(Fault {
+        self.all.push(DefinitionFault {
             place: place.into(),
             text: text.into(),
         });
@@ -41,10 +41,10 @@ impl Faults {
     }
 
     /// All of them, in the order found.
-    pub(super) fn into_all(mut self) -> Vec<Fault> {
+    pub(super) fn into_all(mut self) -> Vec<DefinitionFault> {
         if self.more > 0 {
             let text = format!("{} more faults are not shown", self.more);
-            self.all.push(Fault {
+            self.all.push(DefinitionFault {
                 place: String::new(),
                 text,
             });
@@ -54,12 +54,12 @@ impl Faults {
 }
 
 /// The faults as one text.
-pub(super) fn joined(faults: &[Fault]) -> String {
-    let faults: Vec<String> = faults.iter().map(Fault::to_string).collect();
+pub(super) fn joined(faults: &[DefinitionFault]) -> String {
+    let faults: Vec<String> = faults.iter().map(DefinitionFault::to_string).collect();
     faults.join("; ")
 }
 
-impl std::fmt::Display for Fault {
+impl std::fmt::Display for DefinitionFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use super::chart::Condition;
 use super::raw::{self, GuardText, Raw};
-use super::{Definition, Error, Events, Exit, Transition, Warning, exits, fault, not_a_state};
+use super::{
+    Definition, Error, EventNumbers, Exit, Transition, Warning, exits, fault, not_a_state,
+};
 use crate::hash::Map;
 use crate::limits::{GUARD_NODES_MAX, STATES_MAX, TRANSITIONS_MAX, WARNINGS_MAX, name_fault};
 use crate::machine::guard::Guard;
@@ -83,7 +85,7 @@ fn build(raw: &Raw<'_>) -> Result<Definition, Error> {
     let initial = *numbers
         .get(&*raw.initial)
         .ok_or_else(|| fault("initial", not_a_state(&raw.initial)))?;
-    let mut events = Events::default();
+    let mut events = EventNumbers::default();
     let mut transitions = Vec::with_capacity(raw.transitions.len());
     for (position, raw) in raw.transitions.iter().enumerate() {
         transitions.push(check_transition(position, raw, &numbers, &mut events)?);
@@ -145,7 +147,7 @@ fn check_slips(raw: &Raw<'_>) -> Result<(), Error> {
             return Err(fault(unknown.place(), text));
         }
     }
-    let is_null = |transition: &raw::Transition<'_>| matches!(transition.guard, GuardText::Null);
+    let is_null = |transition: &raw::RawTransition<'_>| matches!(transition.guard, GuardText::Null);
     match raw.transitions.iter().position(is_null) {
         None => Ok(()),
         Some(position) => Err(fault(
@@ -221,9 +223,9 @@ fn check_states<'a>(states: &'a [Cow<'_, str>]) -> Result<Map<&'a str, u16>, Err
 
 fn check_transition(
     position: usize,
-    raw: &raw::Transition<'_>,
+    raw: &raw::RawTransition<'_>,
     states: &Map<&str, u16>,
-    events: &mut Events,
+    events: &mut EventNumbers,
 ) -> Result<Transition, Error> {
     let place = |field: &str| format!("transitions[{position}].{field}");
     let state = |field: &str, name: &str| match states.get(name) {

@@ -8,14 +8,14 @@ mod states;
 mod timers;
 mod transitions;
 
-use super::chart::{Chart, Everywhere, Growth, Merge, always_max};
+use super::chart::{ChartSettings, CostGrowth, Everywhere, Merge, always_max};
 use super::fault::Faults;
-use super::{Definition, Error, Events, Transition, Warning, exits};
+use super::{Definition, Error, EventNumbers, Transition, Warning, exits};
 use crate::hash::Map;
-use crate::json::{Node, Tree};
+use crate::json::{JsonNode, JsonTree};
 use crate::limits::{CTX_BYTES_MAX, WARNINGS_MAX};
 use crate::machine::schema::Schema;
-use fields::Fields;
+use fields::DefinitionFields;
 
 const KEYS: [&str; 8] = [
     "format",
@@ -37,8 +37,8 @@ struct Input<'t> {
     warnings: Vec<Warning>,
     state_names: Vec<String>,
     numbers: Map<&'t str, u16>,
-    events: Events,
-    growth: Growth,
+    events: EventNumbers,
+    growth: CostGrowth,
     /// How many patterns there are.
     patterns: usize,
     /// There are too many patterns or expressions, and the faults already say so.
@@ -47,15 +47,15 @@ struct Input<'t> {
 
 /// Reads a definition and checks every rule.
 pub(super) fn parse(text: &[u8], put: bool) -> Result<Definition, Error> {
-    let tree = Tree::parse(text).map_err(|fault| Error::Json(fault.to_string()))?;
+    let tree = JsonTree::parse(text).map_err(|fault| Error::Json(fault.to_string()))?;
     let mut input = Input {
         put,
         faults: Faults::default(),
         warnings: Vec::new(),
         state_names: Vec::new(),
         numbers: Map::default(),
-        events: Events::default(),
-        growth: Growth::default(),
+        events: EventNumbers::default(),
+        growth: CostGrowth::default(),
         patterns: 0,
         too_many: false,
     };
@@ -67,8 +67,8 @@ pub(super) fn parse(text: &[u8], put: bool) -> Result<Definition, Error> {
 }
 
 impl<'t> Input<'t> {
-    fn definition(&mut self, tree: &'t Tree<'t>) -> Option<Definition> {
-        let top = Fields::of(tree, "", &KEYS, &mut self.faults)?;
+    fn definition(&mut self, tree: &'t JsonTree<'t>) -> Option<Definition> {
+        let top = DefinitionFields::of(tree, "", &KEYS, &mut self.faults)?;
         let states = top.required("states", "", &mut self.faults);
         let written = states.map(|tree| self.states(tree)).unwrap_or_default();
         let initial = top.required("initial", "", &mut self.faults);
@@ -94,12 +94,12 @@ impl<'t> Input<'t> {
             // The checks below need everything to be there.
             return None;
         }
-        let chart = Chart {
+        let chart = ChartSettings {
             events,
             schema,
             default,
             merge: merge.unwrap_or(Merge::Fields),
-            growth: Growth {
+            growth: CostGrowth {
                 always: always_max(&parts),
                 ..self.growth
             },
@@ -128,8 +128,9 @@ impl<'t> Input<'t> {
         definition
     }
 
-    fn context(&mut self, tree: &'t Tree<'t>) -> (Option<Schema>, Option<Box<str>>) {
-        let Some(fields) = Fields::of(tree, "context", &CONTEXT_KEYS, &mut self.faults) else {
+    fn context(&mut self, tree: &'t JsonTree<'t>) -> (Option<Schema>, Option<Box<str>>) {
+        let Some(fields) = DefinitionFields::of(tree, "context", &CONTEXT_KEYS, &mut self.faults)
+        else {
             return (None, None);
         };
         let schema = fields.get("schema");
@@ -138,15 +139,15 @@ impl<'t> Input<'t> {
         (schema, default)
     }
 
-    fn default(&mut self, tree: &'t Tree<'t>) -> Option<Box<str>> {
+    fn default(&mut self, tree: &'t JsonTree<'t>) -> Option<Box<str>> {
         let place = "context.default";
-        if !matches!(tree.node, Node::Object(_)) {
+        if !matches!(tree.node, JsonNode::Object(_)) {
             let hint = format!("expected an object, not {}", tree.kind());
             self.faults.add(place, hint);
             return None;
         }
         // The definition was read whole, so the text is an object.
-        let object = crate::json::Object::parse(tree.text.as_bytes()).ok()?;
+        let object = crate::json::JsonObject::parse(tree.text.as_bytes()).ok()?;
         let text = crate::json::compact(&object);
         if text.len() > CTX_BYTES_MAX {
             let text = format!("has {} bytes; {CTX_BYTES_MAX} are allowed", text.len());

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Fault, Kind, Reader, Tree};
+use crate::json::{JsonFault, JsonKind, JsonReader, JsonTree};
 
 /// The keys of a definition.
 pub(super) const KEYS: [&str; 4] = ["states", "initial", "transitions", "meta"];
@@ -17,11 +17,11 @@ pub(super) const KEY_CHARS_SHOWN: usize = 64;
 pub(super) struct Raw<'a> {
     pub(super) states: Vec<Cow<'a, str>>,
     pub(super) initial: Cow<'a, str>,
-    pub(super) transitions: Vec<Transition<'a>>,
+    pub(super) transitions: Vec<RawTransition<'a>>,
     pub(super) unknown: Vec<Unknown<'a>>,
 }
 
-pub(super) struct Transition<'a> {
+pub(super) struct RawTransition<'a> {
     pub(super) from: Vec<Cow<'a, str>>,
     pub(super) event: Cow<'a, str>,
     pub(super) to: Cow<'a, str>,
@@ -41,13 +41,13 @@ pub(super) struct Unknown<'a> {
     pub(super) key: Cow<'a, str>,
 }
 
-type Read<T> = Result<T, String>;
+type RawResult<T> = Result<T, String>;
 
 /// Reads a definition. The error says what has the wrong form, and where. If a key is missing and another key
 /// looks like a misspelling of it, the error names the misspelt key, because that is what the author must
 /// correct.
-pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
-    let mut reader = Reader::of_bytes(text).map_err(text_of)?;
+pub(super) fn read(text: &[u8]) -> RawResult<Raw<'_>> {
+    let mut reader = JsonReader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial, mut transitions) = (None, None, None);
     let mut meta = None;
     let mut unknown = Vec::new();
@@ -85,8 +85,8 @@ pub(super) fn read(text: &[u8]) -> Read<Raw<'_>> {
 }
 
 /// The format that a definition is written in. A text that is not an object is left to [`read`], which says why.
-pub(super) fn format(text: &[u8]) -> Read<u32> {
-    let Ok(tree) = Tree::parse(text) else {
+pub(super) fn format(text: &[u8]) -> RawResult<u32> {
+    let Ok(tree) = JsonTree::parse(text) else {
         return Ok(1);
     };
     match tree.field(FORMAT).map(|value| value.text) {
@@ -102,8 +102,8 @@ pub(super) fn format(text: &[u8]) -> Read<u32> {
 }
 
 /// Only the states and the initial state; all other fields may have any form.
-pub(super) fn outline(text: &[u8]) -> Read<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
-    let mut reader = Reader::of_bytes(text).map_err(text_of)?;
+pub(super) fn outline(text: &[u8]) -> RawResult<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
+    let mut reader = JsonReader::of_bytes(text).map_err(text_of)?;
     let (mut states, mut initial) = (None, None);
     object(&mut reader, |reader, key| match &*key {
         "states" => once(&mut states, "states", outlined(reader)?),
@@ -114,12 +114,12 @@ pub(super) fn outline(text: &[u8]) -> Read<(Vec<Cow<'_, str>>, Cow<'_, str>)> {
 }
 
 /// The names of states, each alone or in an object.
-fn outlined<'a>(reader: &mut Reader<'a>) -> Read<Vec<Cow<'a, str>>> {
-    expect(reader, Kind::List, "`states`: expected a list")?;
+fn outlined<'a>(reader: &mut JsonReader<'a>) -> RawResult<Vec<Cow<'a, str>>> {
+    expect(reader, JsonKind::List, "`states`: expected a list")?;
     reader.enter().map_err(text_of)?;
     let mut all = Vec::new();
     while reader.item().map_err(text_of)? {
-        if reader.kind().map_err(text_of)? != Kind::Object {
+        if reader.kind().map_err(text_of)? != JsonKind::Object {
             all.push(name(reader, "`states`")?);
             continue;
         }
@@ -134,10 +134,10 @@ fn outlined<'a>(reader: &mut Reader<'a>) -> Read<Vec<Cow<'a, str>>> {
 }
 
 fn list_of_transitions<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut JsonReader<'a>,
     unknown: &mut Vec<Unknown<'a>>,
-) -> Read<Vec<Transition<'a>>> {
-    expect(reader, Kind::List, "`transitions`: expected a list")?;
+) -> RawResult<Vec<RawTransition<'a>>> {
+    expect(reader, JsonKind::List, "`transitions`: expected a list")?;
     reader.enter().map_err(text_of)?;
     let mut all = Vec::new();
     while reader.item().map_err(text_of)? {
@@ -151,10 +151,10 @@ fn list_of_transitions<'a>(
 }
 
 fn transition<'a>(
-    reader: &mut Reader<'a>,
+    reader: &mut JsonReader<'a>,
     position: usize,
     unknown: &mut Vec<Unknown<'a>>,
-) -> Read<Transition<'a>> {
+) -> RawResult<RawTransition<'a>> {
     let (mut from, mut event, mut to, mut guard) = (None, None, None, None);
     object(reader, |reader, key| match &*key {
         "from" => once(&mut from, "from", one_or_more(reader)?),
@@ -171,7 +171,7 @@ fn transition<'a>(
         }
     })?;
     let missing = |text| slip(unknown, Some(position)).unwrap_or(text);
-    Ok(Transition {
+    Ok(RawTransition {
         from: required(from, "from").map_err(missing)?,
         event: required(event, "event").map_err(missing)?,
         to: required(to, "to").map_err(missing)?,
@@ -180,10 +180,10 @@ fn transition<'a>(
 }
 
 fn object<'a>(
-    reader: &mut Reader<'a>,
-    mut field: impl FnMut(&mut Reader<'a>, Cow<'a, str>) -> Read<()>,
-) -> Read<()> {
-    expect(reader, Kind::Object, "expected an object")?;
+    reader: &mut JsonReader<'a>,
+    mut field: impl FnMut(&mut JsonReader<'a>, Cow<'a, str>) -> RawResult<()>,
+) -> RawResult<()> {
+    expect(reader, JsonKind::Object, "expected an object")?;
     reader.enter().map_err(text_of)?;
     while let Some(key) = reader.field().map_err(text_of)? {
         field(reader, key)?;
@@ -191,7 +191,7 @@ fn object<'a>(
     Ok(())
 }
 
-fn expect(reader: &mut Reader<'_>, kind: Kind, otherwise: &'static str) -> Read<()> {
+fn expect(reader: &mut JsonReader<'_>, kind: JsonKind, otherwise: &'static str) -> RawResult<()> {
     match reader.kind() {
         Ok(found) if found == kind => Ok(()),
         Ok(_) => Err(text_of(reader.fault(otherwise))),
@@ -199,16 +199,16 @@ fn expect(reader: &mut Reader<'_>, kind: Kind, otherwise: &'static str) -> Read<
     }
 }
 
-fn names<'a>(reader: &mut Reader<'a>, what: &str) -> Read<Vec<Cow<'a, str>>> {
+fn names<'a>(reader: &mut JsonReader<'a>, what: &str) -> RawResult<Vec<Cow<'a, str>>> {
     let fault =
-        |reader: &Reader<'_>| format!("{what}: {}", reader.fault("expected a list of names"));
-    if reader.kind().map_err(text_of)? != Kind::List {
+        |reader: &JsonReader<'_>| format!("{what}: {}", reader.fault("expected a list of names"));
+    if reader.kind().map_err(text_of)? != JsonKind::List {
         return Err(fault(reader));
     }
     reader.enter().map_err(text_of)?;
     let mut all = Vec::new();
     while reader.item().map_err(text_of)? {
-        if reader.kind().map_err(text_of)? != Kind::String {
+        if reader.kind().map_err(text_of)? != JsonKind::String {
             return Err(fault(reader));
         }
         all.push(reader.string().map_err(text_of)?);
@@ -216,26 +216,26 @@ fn names<'a>(reader: &mut Reader<'a>, what: &str) -> Read<Vec<Cow<'a, str>>> {
     Ok(all)
 }
 
-fn name<'a>(reader: &mut Reader<'a>, what: &str) -> Read<Cow<'a, str>> {
+fn name<'a>(reader: &mut JsonReader<'a>, what: &str) -> RawResult<Cow<'a, str>> {
     match reader.kind().map_err(text_of)? {
-        Kind::String => reader.string().map_err(text_of),
+        JsonKind::String => reader.string().map_err(text_of),
         _ => Err(format!("{what}: {}", reader.fault("expected a string"))),
     }
 }
 
-fn one_or_more<'a>(reader: &mut Reader<'a>) -> Read<Vec<Cow<'a, str>>> {
+fn one_or_more<'a>(reader: &mut JsonReader<'a>) -> RawResult<Vec<Cow<'a, str>>> {
     match reader.kind().map_err(text_of)? {
-        Kind::String => Ok(vec![reader.string().map_err(text_of)?]),
-        Kind::List => names(reader, "`from`"),
+        JsonKind::String => Ok(vec![reader.string().map_err(text_of)?]),
+        JsonKind::List => names(reader, "`from`"),
         _ => Err(text_of(
             reader.fault("`from` must be a state's name or a list of names,"),
         )),
     }
 }
 
-fn guard_text<'a>(reader: &mut Reader<'a>) -> Read<GuardText<'a>> {
+fn guard_text<'a>(reader: &mut JsonReader<'a>) -> RawResult<GuardText<'a>> {
     match reader.kind().map_err(text_of)? {
-        Kind::Null => {
+        JsonKind::Null => {
             reader.word("null").map_err(text_of)?;
             Ok(GuardText::Null)
         }
@@ -244,14 +244,14 @@ fn guard_text<'a>(reader: &mut Reader<'a>) -> Read<GuardText<'a>> {
 }
 
 /// Each known key may be there once. Of two, one would be ignored silently.
-fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Read<()> {
+fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> RawResult<()> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(format!("`{key}` is there twice")),
     }
 }
 
-fn required<T>(value: Option<T>, key: &str) -> Read<T> {
+fn required<T>(value: Option<T>, key: &str) -> RawResult<T> {
     value.ok_or_else(|| format!("missing field `{key}`"))
 }
 
@@ -265,6 +265,6 @@ fn slip(unknown: &[Unknown<'_>], transition: Option<usize>) -> Option<String> {
     })
 }
 
-fn text_of(fault: Fault) -> String {
+fn text_of(fault: JsonFault) -> String {
     fault.to_string()
 }

@@ -11,13 +11,13 @@ pub const DELETE_AFTER: &str = "delete_after";
 
 /// A timer of a state: armed when the state is entered, disarmed when it is left.
 #[derive(Clone, Debug)]
-pub struct Timer {
+pub struct TimerDefinition {
     /// Unique in its state.
     pub name: Arc<str>,
     /// The event that it applies; `None`: it deletes the instance.
     pub event: Option<Arc<str>>,
     /// When it fires.
-    pub when: When,
+    pub when: TimerWhen,
     /// The payload of the event, a JSON object.
     pub payload: Option<Bytes>,
     /// It fires up to so much later, drawn when it is armed.
@@ -32,7 +32,7 @@ pub struct Timer {
 
 /// When a timer fires.
 #[derive(Clone, Debug)]
-pub enum When {
+pub enum TimerWhen {
     /// So many milliseconds after it was armed.
     After(u64),
     /// The same, as an expression gives it.
@@ -52,7 +52,7 @@ pub struct Retry {
     pub times: u32,
 }
 
-impl When {
+impl TimerWhen {
     /// The key under which it is written.
     pub fn key(&self) -> &'static str {
         match self {

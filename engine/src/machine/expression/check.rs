@@ -9,15 +9,15 @@ mod types;
 pub(super) use cost::worst;
 
 use super::functions::Function;
-use super::syntax::{Expr, Literal, Loop, Macro, Name, Node, Operator};
-use super::value::Type;
+use super::syntax::{Expr, ExprNode, Literal, Loop, Macro, Operator, ScopeName};
+use super::value::ExprType;
 use types::arithmetic;
 
 /// What is known of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct KnownPart {
     /// Its type, if it has a value and the type is known.
-    kind: Option<Type>,
+    kind: Option<ExprType>,
     /// It is never true: it is false, of another type, or fails.
     never_true: bool,
     /// It is never false.
@@ -35,103 +35,103 @@ pub(super) struct Finding {
 
 /// The findings about an expression that should be true or false.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(super) struct ExprFindings {
     /// Parts that always fail, whatever they read.
     pub(super) failing: Vec<Finding>,
     pub(super) never_true: bool,
     pub(super) never_false: bool,
 }
 
-pub(super) fn check(expr: &Expr) -> Findings {
-    let mut findings = Findings::default();
+pub(super) fn check(expr: &Expr) -> ExprFindings {
+    let mut findings = ExprFindings::default();
     let known = findings.of(expr);
     findings.never_true = known.never_true;
     findings.never_false = known.never_false;
     findings
 }
 
-const ANY: Known = Known {
+const ANY: KnownPart = KnownPart {
     kind: None,
     never_true: false,
     never_false: false,
     fails: false,
 };
 
-fn typed(kind: Type) -> Known {
-    Known {
+fn typed(kind: ExprType) -> KnownPart {
+    KnownPart {
         kind: Some(kind),
-        never_true: kind != Type::Bool,
-        never_false: kind != Type::Bool,
+        never_true: kind != ExprType::Bool,
+        never_false: kind != ExprType::Bool,
         fails: false,
     }
 }
 
-fn constant(value: bool) -> Known {
-    Known {
+fn constant(value: bool) -> KnownPart {
+    KnownPart {
         never_true: !value,
         never_false: value,
-        ..typed(Type::Bool)
+        ..typed(ExprType::Bool)
     }
 }
 
-const FAILS: Known = Known {
+const FAILS: KnownPart = KnownPart {
     kind: None,
     never_true: true,
     never_false: true,
     fails: true,
 };
 
-impl Findings {
-    fn fails(&mut self, expr: &Expr, why: String) -> Known {
+impl ExprFindings {
+    fn fails(&mut self, expr: &Expr, why: String) -> KnownPart {
         self.failing.push(Finding { at: expr.at, why });
         FAILS
     }
 
     /// Recurses as deep as the tree, which the parser bounds.
-    fn of(&mut self, expr: &Expr) -> Known {
+    fn of(&mut self, expr: &Expr) -> KnownPart {
         match &expr.node {
-            Node::Literal(literal) => of_literal(literal),
-            Node::Name(Name::Now) => typed(Type::Int),
-            Node::Name(_) => typed(Type::String),
-            Node::Path(_) | Node::Variable(_) => ANY,
-            Node::HasPath(_) => typed(Type::Bool),
-            Node::Select(inner, name) => self.field(expr, inner, name, ANY),
-            Node::Has(inner, name) => self.field(expr, inner, name, typed(Type::Bool)),
-            Node::List(_) => self.all(expr, typed(Type::List)),
-            Node::Map(_) => self.all(expr, typed(Type::Map)),
-            Node::Index(parts) => self.index(expr, parts),
-            Node::Not(inner) => self.not(expr, inner),
-            Node::Negate(inner) => self.negate(expr, inner),
-            Node::And(terms) => self.logic(terms, false),
-            Node::Or(terms) => self.logic(terms, true),
-            Node::Binary(operator, parts) => self.binary(expr, *operator, parts),
-            Node::If(parts) => self.choose(expr, parts),
-            Node::Call(function, arguments) => self.call(expr, *function, arguments),
-            Node::Matches(text, _) => {
+            ExprNode::Literal(literal) => of_literal(literal),
+            ExprNode::Name(ScopeName::Now) => typed(ExprType::Int),
+            ExprNode::Name(_) => typed(ExprType::String),
+            ExprNode::Path(_) | ExprNode::Variable(_) => ANY,
+            ExprNode::HasPath(_) => typed(ExprType::Bool),
+            ExprNode::Select(inner, name) => self.field(expr, inner, name, ANY),
+            ExprNode::Has(inner, name) => self.field(expr, inner, name, typed(ExprType::Bool)),
+            ExprNode::List(_) => self.all(expr, typed(ExprType::List)),
+            ExprNode::Map(_) => self.all(expr, typed(ExprType::Map)),
+            ExprNode::Index(parts) => self.index(expr, parts),
+            ExprNode::Not(inner) => self.not(expr, inner),
+            ExprNode::Negate(inner) => self.negate(expr, inner),
+            ExprNode::And(terms) => self.logic(terms, false),
+            ExprNode::Or(terms) => self.logic(terms, true),
+            ExprNode::Binary(operator, parts) => self.binary(expr, *operator, parts),
+            ExprNode::If(parts) => self.choose(expr, parts),
+            ExprNode::Call(function, arguments) => self.call(expr, *function, arguments),
+            ExprNode::Matches(text, _) => {
                 self.call(expr, Function::Matches, std::slice::from_ref(&**text))
             }
-            Node::Loop(kind, parts) => self.looped(expr, *kind, parts),
+            ExprNode::Loop(kind, parts) => self.looped(expr, *kind, parts),
         }
     }
 
-    fn index(&mut self, expr: &Expr, parts: &[Expr; 2]) -> Known {
+    fn index(&mut self, expr: &Expr, parts: &[Expr; 2]) -> KnownPart {
         let (value, index) = (self.of(&parts[0]), self.of(&parts[1]));
         match value.kind {
             _ if value.fails || index.fails => FAILS,
-            Some(kind) if !matches!(kind, Type::List | Type::Map) => {
+            Some(kind) if !matches!(kind, ExprType::List | ExprType::Map) => {
                 self.fails(expr, format!("no such overload: {}[…]", kind.name()))
             }
             _ => ANY,
         }
     }
 
-    fn negate(&mut self, expr: &Expr, inner: &Expr) -> Known {
+    fn negate(&mut self, expr: &Expr, inner: &Expr) -> KnownPart {
         let known = self.of(inner);
         match known.kind {
-            Some(kind) if !matches!(kind, Type::Int | Type::Double | Type::Decimal) => {
+            Some(kind) if !matches!(kind, ExprType::Int | ExprType::Double | ExprType::Decimal) => {
                 self.fails(expr, format!("no such overload: -{}", kind.name()))
             }
-            _ => Known {
+            _ => KnownPart {
                 never_true: true,
                 never_false: true,
                 ..known
@@ -139,7 +139,7 @@ impl Findings {
         }
     }
 
-    fn call(&mut self, expr: &Expr, function: Function, arguments: &[Expr]) -> Known {
+    fn call(&mut self, expr: &Expr, function: Function, arguments: &[Expr]) -> KnownPart {
         for (position, argument) in arguments.iter().enumerate() {
             let known = self.of(argument);
             if known.fails {
@@ -155,47 +155,47 @@ impl Findings {
         function.result().map_or(ANY, typed)
     }
 
-    fn looped(&mut self, expr: &Expr, kind: Macro, parts: &Loop) -> Known {
+    fn looped(&mut self, expr: &Expr, kind: Macro, parts: &Loop) -> KnownPart {
         let range = self.of(&parts.range);
         match range.kind {
             _ if range.fails => FAILS,
-            Some(it) if !matches!(it, Type::List | Type::Map) => {
+            Some(it) if !matches!(it, ExprType::List | ExprType::Map) => {
                 let (it, name) = (it.name(), kind.text());
                 self.fails(expr, format!("no such overload: {it}.{name}(…)"))
             }
             // Nothing is known from the parts inside: the list may be empty.
-            _ if matches!(kind, Macro::Map | Macro::Filter) => typed(Type::List),
-            _ => typed(Type::Bool),
+            _ if matches!(kind, Macro::Map | Macro::Filter) => typed(ExprType::List),
+            _ => typed(ExprType::Bool),
         }
     }
 
-    fn all(&mut self, expr: &Expr, otherwise: Known) -> Known {
+    fn all(&mut self, expr: &Expr, otherwise: KnownPart) -> KnownPart {
         let mut fails = false;
         expr.node
             .children(&mut |child| fails |= self.of(child).fails);
         if fails { FAILS } else { otherwise }
     }
 
-    fn field(&mut self, expr: &Expr, inner: &Expr, name: &str, otherwise: Known) -> Known {
+    fn field(&mut self, expr: &Expr, inner: &Expr, name: &str, otherwise: KnownPart) -> KnownPart {
         match self.of(inner) {
-            Known { fails: true, .. } => FAILS,
-            Known {
+            KnownPart { fails: true, .. } => FAILS,
+            KnownPart {
                 kind: Some(kind), ..
-            } if kind != Type::Map => {
+            } if kind != ExprType::Map => {
                 self.fails(expr, format!("no such overload: {}.{name}", kind.name()))
             }
             _ => otherwise,
         }
     }
 
-    fn not(&mut self, expr: &Expr, inner: &Expr) -> Known {
+    fn not(&mut self, expr: &Expr, inner: &Expr) -> KnownPart {
         let known = self.of(inner);
         match known.kind {
-            Some(kind) if kind != Type::Bool => {
+            Some(kind) if kind != ExprType::Bool => {
                 self.fails(expr, format!("no such overload: !{}", kind.name()))
             }
-            _ => Known {
-                kind: Some(Type::Bool),
+            _ => KnownPart {
+                kind: Some(ExprType::Bool),
                 never_true: known.never_false,
                 never_false: known.never_true,
                 fails: known.fails,
@@ -204,17 +204,17 @@ impl Findings {
     }
 
     /// If one operand decides the outcome, an error of another is ignored.
-    fn logic(&mut self, terms: &[Expr], decisive: bool) -> Known {
-        let known: Vec<Known> = terms.iter().map(|term| self.of(term)).collect();
-        let never = |known: &Known, value: bool| match value {
+    fn logic(&mut self, terms: &[Expr], decisive: bool) -> KnownPart {
+        let known: Vec<KnownPart> = terms.iter().map(|term| self.of(term)).collect();
+        let never = |known: &KnownPart, value: bool| match value {
             true => known.never_true,
             false => known.never_false,
         };
         // For `&&`: never true if one operand never is, never false if none can be.
         let never_other = known.iter().any(|it| never(it, !decisive));
         let never_decisive = known.iter().all(|it| never(it, decisive));
-        Known {
-            kind: Some(Type::Bool),
+        KnownPart {
+            kind: Some(ExprType::Bool),
             never_true: if decisive {
                 never_decisive
             } else {
@@ -229,7 +229,7 @@ impl Findings {
         }
     }
 
-    fn binary(&mut self, expr: &Expr, operator: Operator, parts: &[Expr; 2]) -> Known {
+    fn binary(&mut self, expr: &Expr, operator: Operator, parts: &[Expr; 2]) -> KnownPart {
         let (left, right) = (self.of(&parts[0]), self.of(&parts[1]));
         if left.fails || right.fails {
             return FAILS;
@@ -244,19 +244,22 @@ impl Findings {
             Operator::NotEqual if unequal => constant(true),
             Operator::Equal | Operator::NotEqual => match literals(parts) {
                 Some(same) => constant(same == (operator == Operator::Equal)),
-                None => typed(Type::Bool),
+                None => typed(ExprType::Bool),
             },
-            Operator::In if !matches!(two, Type::List | Type::Map) => {
+            Operator::In if !matches!(two, ExprType::List | ExprType::Map) => {
                 self.misfit(expr, operator, one, two)
             }
-            Operator::In => typed(Type::Bool),
+            Operator::In => typed(ExprType::Bool),
             Operator::Less
             | Operator::LessOrEqual
             | Operator::Greater
             | Operator::GreaterOrEqual => {
-                let ordered = !matches!(one, Type::Null | Type::List | Type::Map | Type::Type);
+                let ordered = !matches!(
+                    one,
+                    ExprType::Null | ExprType::List | ExprType::Map | ExprType::Type
+                );
                 match numbers || one == two && ordered {
-                    true => typed(Type::Bool),
+                    true => typed(ExprType::Bool),
                     false => self.misfit(expr, operator, one, two),
                 }
             }
@@ -267,7 +270,13 @@ impl Findings {
         }
     }
 
-    fn misfit(&mut self, expr: &Expr, operator: Operator, one: Type, two: Type) -> Known {
+    fn misfit(
+        &mut self,
+        expr: &Expr,
+        operator: Operator,
+        one: ExprType,
+        two: ExprType,
+    ) -> KnownPart {
         let (one, two) = (one.name(), two.name());
         self.fails(
             expr,
@@ -275,10 +284,10 @@ impl Findings {
         )
     }
 
-    fn choose(&mut self, expr: &Expr, parts: &[Expr; 3]) -> Known {
+    fn choose(&mut self, expr: &Expr, parts: &[Expr; 3]) -> KnownPart {
         let condition = self.of(&parts[0]);
         if let Some(kind) = condition.kind
-            && kind != Type::Bool
+            && kind != ExprType::Bool
         {
             return self.fails(expr, format!("no such overload: {} ? … : …", kind.name()));
         }
@@ -303,7 +312,7 @@ impl Findings {
         match (condition.never_true, condition.never_false) {
             (true, _) => otherwise,
             (_, true) => then,
-            _ => Known {
+            _ => KnownPart {
                 kind: then.kind.filter(|kind| otherwise.kind == Some(*kind)),
                 never_true: then.never_true && otherwise.never_true,
                 never_false: then.never_false && otherwise.never_false,
@@ -313,23 +322,23 @@ impl Findings {
     }
 }
 
-fn of_literal(literal: &Literal) -> Known {
+fn of_literal(literal: &Literal) -> KnownPart {
     match literal {
         Literal::Bool(value) => constant(*value),
-        Literal::Null => typed(Type::Null),
-        Literal::Int(_) => typed(Type::Int),
-        Literal::Uint(_) => typed(Type::Uint),
-        Literal::Double(_) => typed(Type::Double),
-        Literal::String(_) => typed(Type::String),
-        Literal::Bytes(_) => typed(Type::Bytes),
-        Literal::Type(_) => typed(Type::Type),
+        Literal::Null => typed(ExprType::Null),
+        Literal::Int(_) => typed(ExprType::Int),
+        Literal::Uint(_) => typed(ExprType::Uint),
+        Literal::Double(_) => typed(ExprType::Double),
+        Literal::String(_) => typed(ExprType::String),
+        Literal::Bytes(_) => typed(ExprType::Bytes),
+        Literal::Type(_) => typed(ExprType::Type),
     }
 }
 
 /// Whether two literals of one type are the same.
 fn literals(parts: &[Expr; 2]) -> Option<bool> {
     match [&parts[0].node, &parts[1].node] {
-        [Node::Literal(left), Node::Literal(right)] => match (left, right) {
+        [ExprNode::Literal(left), ExprNode::Literal(right)] => match (left, right) {
             (Literal::Int(left), Literal::Int(right)) => Some(left == right),
             (Literal::String(left), Literal::String(right)) => Some(left == right),
             (Literal::Bool(left), Literal::Bool(right)) => Some(left == right),
@@ -340,17 +349,17 @@ fn literals(parts: &[Expr; 2]) -> Option<bool> {
 }
 
 /// What an operator gives when the type of an operand is not known.
-fn operator_result(operator: Operator) -> Known {
+fn operator_result(operator: Operator) -> KnownPart {
     match operator {
         Operator::Add
         | Operator::Subtract
         | Operator::Multiply
         | Operator::Divide
-        | Operator::Remainder => Known {
+        | Operator::Remainder => KnownPart {
             never_true: true,
             never_false: true,
             ..ANY
         },
-        _ => typed(Type::Bool),
+        _ => typed(ExprType::Bool),
     }
 }

@@ -87,7 +87,7 @@ impl Error {
 /// Why an expression has no value, and where.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{why}, at column {column}")]
-pub struct Failure {
+pub struct EvalFailure {
     /// Where, in characters from 1.
     pub column: usize,
     /// Why.

@@ -1,6 +1,6 @@
 //! The functions: their names, arguments and the types that they give.
 
-use super::value::Type;
+use super::value::ExprType;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Function {
@@ -23,12 +23,12 @@ pub(super) enum Function {
     EndsWith,
     Contains,
     Matches,
-    Part(Part),
+    Part(TimePart),
 }
 
 /// A part of a point in time or of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum TimePart {
     FullYear,
     Month,
     Date,
@@ -74,30 +74,42 @@ const FUNCTIONS: [(&str, Function, Form); 31] = [
     ("startsWith", Function::StartsWith, Method(1, 1)),
     ("endsWith", Function::EndsWith, Method(1, 1)),
     ("contains", Function::Contains, Method(1, 1)),
-    ("getFullYear", Function::Part(Part::FullYear), Method(0, 1)),
-    ("getMonth", Function::Part(Part::Month), Method(0, 1)),
-    ("getDate", Function::Part(Part::Date), Method(0, 1)),
+    (
+        "getFullYear",
+        Function::Part(TimePart::FullYear),
+        Method(0, 1),
+    ),
+    ("getMonth", Function::Part(TimePart::Month), Method(0, 1)),
+    ("getDate", Function::Part(TimePart::Date), Method(0, 1)),
     (
         "getDayOfMonth",
-        Function::Part(Part::DayOfMonth),
+        Function::Part(TimePart::DayOfMonth),
         Method(0, 1),
     ),
     (
         "getDayOfWeek",
-        Function::Part(Part::DayOfWeek),
+        Function::Part(TimePart::DayOfWeek),
         Method(0, 1),
     ),
     (
         "getDayOfYear",
-        Function::Part(Part::DayOfYear),
+        Function::Part(TimePart::DayOfYear),
         Method(0, 1),
     ),
-    ("getHours", Function::Part(Part::Hours), Method(0, 1)),
-    ("getMinutes", Function::Part(Part::Minutes), Method(0, 1)),
-    ("getSeconds", Function::Part(Part::Seconds), Method(0, 1)),
+    ("getHours", Function::Part(TimePart::Hours), Method(0, 1)),
+    (
+        "getMinutes",
+        Function::Part(TimePart::Minutes),
+        Method(0, 1),
+    ),
+    (
+        "getSeconds",
+        Function::Part(TimePart::Seconds),
+        Method(0, 1),
+    ),
     (
         "getMilliseconds",
-        Function::Part(Part::Milliseconds),
+        Function::Part(TimePart::Milliseconds),
         Method(0, 1),
     ),
 ];
@@ -125,30 +137,30 @@ impl Function {
     }
 
     /// What it gives, if it is known whatever it is called with.
-    pub(super) fn result(self) -> Option<Type> {
+    pub(super) fn result(self) -> Option<ExprType> {
         Some(match self {
-            Self::Size | Self::Int | Self::Millis | Self::Part(_) => Type::Int,
-            Self::Uint => Type::Uint,
-            Self::Double => Type::Double,
-            Self::String => Type::String,
-            Self::Bytes => Type::Bytes,
+            Self::Size | Self::Int | Self::Millis | Self::Part(_) => ExprType::Int,
+            Self::Uint => ExprType::Uint,
+            Self::Double => ExprType::Double,
+            Self::String => ExprType::String,
+            Self::Bytes => ExprType::Bytes,
             Self::Bool | Self::StartsWith | Self::EndsWith | Self::Contains | Self::Matches => {
-                Type::Bool
+                ExprType::Bool
             }
-            Self::Type => Type::Type,
+            Self::Type => ExprType::Type,
             Self::Dyn => return None,
-            Self::Timestamp | Self::TimestampMs => Type::Timestamp,
-            Self::Duration => Type::Duration,
-            Self::Decimal | Self::Round => Type::Decimal,
+            Self::Timestamp | Self::TimestampMs => ExprType::Timestamp,
+            Self::Duration => ExprType::Duration,
+            Self::Decimal | Self::Round => ExprType::Decimal,
         })
     }
 
     /// Whether it can be called with an argument of this type at this position, the receiver being the first.
-    pub(super) fn takes(self, position: usize, given: Type) -> bool {
-        use Type::{
+    pub(super) fn takes(self, position: usize, given: ExprType) -> bool {
+        use ExprType::{
             Bool, Bytes, Decimal, Double, Duration, Int, List, Map, String, Timestamp, Uint,
         };
-        let wanted: &[Type] = match (self, position) {
+        let wanted: &[ExprType] = match (self, position) {
             (Self::Size, _) => &[String, Bytes, List, Map],
             (Self::Int, _) => &[Int, Uint, Double, String, Timestamp, Decimal],
             (Self::Uint, _) => &[Int, Uint, Double, String],
@@ -175,7 +187,7 @@ impl Function {
     }
 }
 
-impl Part {
+impl TimePart {
     pub(super) fn is_of_spans(self) -> bool {
         matches!(
             self,

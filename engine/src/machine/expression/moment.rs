@@ -1,9 +1,9 @@
 //! Expressions that give a span or a point in time, in milliseconds.
 
 use super::eval::Fail;
-use super::value::Value;
+use super::value::ExprValue;
 use super::value::time::timestamp;
-use super::{Expression, Failure, Scope, Steps, Why};
+use super::{EvalFailure, EvalScope, EvalSteps, Expression, Why};
 use crate::machine::span::{self, TIME_MS_MAX};
 
 const NANOS_OF_MS: i64 = 1_000_000;
@@ -18,15 +18,15 @@ impl Expression {
     /// The milliseconds of a span: a duration, a number of milliseconds, or a text such as `1h30m`. A negative one is 0.
     pub(crate) fn span_ms<'a>(
         &'a self,
-        scope: &mut Scope<'a>,
-        steps: &mut Steps,
-    ) -> Result<u64, Failure> {
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> Result<u64, EvalFailure> {
         self.millis(scope, steps, "duration", |value| match value {
             // Rounded up: what is to happen later must not happen earlier.
-            Value::Duration(span) => {
+            ExprValue::Duration(span) => {
                 Some(span.0.div_euclid(NANOS_OF_MS) + i64::from(span.0.rem_euclid(NANOS_OF_MS) > 0))
             }
-            Value::String(text) => span::parse(text).and_then(|ms| i64::try_from(ms).ok()),
+            ExprValue::String(text) => span::parse(text).and_then(|ms| i64::try_from(ms).ok()),
             number => whole(number),
         })
     }
@@ -35,23 +35,23 @@ impl Expression {
     /// is 0.
     pub(crate) fn time_ms<'a>(
         &'a self,
-        scope: &mut Scope<'a>,
-        steps: &mut Steps,
-    ) -> Result<u64, Failure> {
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
+    ) -> Result<u64, EvalFailure> {
         self.millis(scope, steps, "timestamp", |value| match value {
-            Value::Timestamp(time) => Some(time.millis()),
-            Value::String(text) => timestamp(text).map(|time| time.millis()),
+            ExprValue::Timestamp(time) => Some(time.millis()),
+            ExprValue::String(text) => timestamp(text).map(|time| time.millis()),
             number => whole(number),
         })
     }
 
     fn millis<'a>(
         &'a self,
-        scope: &mut Scope<'a>,
-        steps: &mut Steps,
+        scope: &mut EvalScope<'a>,
+        steps: &mut EvalSteps,
         wanted: &'static str,
-        convert: impl Fn(&Value<'_>) -> Option<i64>,
-    ) -> Result<u64, Failure> {
+        convert: impl Fn(&ExprValue<'_>) -> Option<i64>,
+    ) -> Result<u64, EvalFailure> {
         let (result, _) = self.run(scope, steps);
         let value = result.map_err(|fail| self.failure(fail))?.plain();
         let found = convert(&value).map(|ms| u64::try_from(ms).unwrap_or(0));
@@ -67,10 +67,10 @@ impl Expression {
     }
 }
 
-fn whole(value: &Value<'_>) -> Option<i64> {
+fn whole(value: &ExprValue<'_>) -> Option<i64> {
     match value {
-        Value::Int(ms) => Some(*ms),
-        Value::Uint(ms) => i64::try_from(*ms).ok(),
+        ExprValue::Int(ms) => Some(*ms),
+        ExprValue::Uint(ms) => i64::try_from(*ms).ok(),
         _ => None,
     }
 }
@@ -78,23 +78,23 @@ fn whole(value: &Value<'_>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::Names;
+    use super::super::ScopeNames;
     use super::*;
 
-    fn scope() -> Scope<'static> {
+    fn scope() -> EvalScope<'static> {
         let ctx = r#"{"ttl":"1h30m","due":"2026-01-02T03:04:05Z","n":90000,"f":1.5}"#;
-        let names = Names {
+        let names = ScopeNames {
             now_ms: 1_700_000_000_000,
-            ..Names::default()
+            ..ScopeNames::default()
         };
-        Scope::new(ctx, "{}", "{}", names)
+        EvalScope::new(ctx, "{}", "{}", names)
     }
 
     #[test]
     fn spans_and_times_are_taken_in_every_usual_form() {
         let span = |text: &str| {
             let parsed = Expression::parse(text).unwrap();
-            parsed.span_ms(&mut scope(), &mut Steps::default()).ok()
+            parsed.span_ms(&mut scope(), &mut EvalSteps::default()).ok()
         };
         let table = [
             ("ctx.ttl", Some(5_400_000)),
@@ -114,7 +114,7 @@ mod tests {
         }
         let time = |text: &str| {
             let parsed = Expression::parse(text).unwrap();
-            parsed.time_ms(&mut scope(), &mut Steps::default()).ok()
+            parsed.time_ms(&mut scope(), &mut EvalSteps::default()).ok()
         };
         let table = [
             ("ctx.due", Some(1_767_323_045_000)),

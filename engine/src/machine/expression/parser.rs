@@ -7,16 +7,16 @@ mod primary;
 pub(super) use lexer::column;
 
 use super::error::Error;
-use super::syntax::{Expr, Literal, Node, Operator, Path};
+use super::syntax::{DocumentPath, Expr, ExprNode, Literal, Operator};
 use crate::limits::{EXPRESSION_BYTES_MAX, EXPRESSION_DEPTH_MAX};
-use lexer::{Spanned, Token, tokens};
+use lexer::{ExprToken, SpannedExprToken, tokens};
 
 /// The tree, and the paths that it names by number.
-pub(super) fn parse(text: &str) -> Result<(Expr, Box<[Path]>), Error> {
+pub(super) fn parse(text: &str) -> Result<(Expr, Box<[DocumentPath]>), Error> {
     if text.len() > EXPRESSION_BYTES_MAX {
         return Err(Error::TooLong { bytes: text.len() });
     }
-    let mut parser = Parser {
+    let mut parser = ExprParser {
         text,
         tokens: tokens(text)?,
         at: 0,
@@ -26,18 +26,18 @@ pub(super) fn parse(text: &str) -> Result<(Expr, Box<[Path]>), Error> {
     };
     let expr = parser.expr()?;
     match parser.token() {
-        Token::End => Ok((expr, parser.paths.into_boxed_slice())),
+        ExprToken::End => Ok((expr, parser.paths.into_boxed_slice())),
         _ => Err(parser.unexpected("an operator or the end")),
     }
 }
 
-struct Parser<'a> {
+struct ExprParser<'a> {
     text: &'a str,
-    /// Ends with [`Token::End`], which is never passed.
-    tokens: Vec<Spanned<'a>>,
+    /// Ends with [`ExprToken::End`], which is never passed.
+    tokens: Vec<SpannedExprToken<'a>>,
     at: usize,
     depth: u16,
-    paths: Vec<Path>,
+    paths: Vec<DocumentPath>,
     /// The variables of the macros around.
     variables: Vec<&'a str>,
 }
@@ -54,12 +54,12 @@ const EQUALITY: [Operator; 7] = [
 const SUMS: [Operator; 2] = [Operator::Add, Operator::Subtract];
 const PRODUCTS: [Operator; 3] = [Operator::Multiply, Operator::Divide, Operator::Remainder];
 
-impl<'a> Parser<'a> {
-    fn here(&self) -> &Spanned<'a> {
+impl<'a> ExprParser<'a> {
+    fn here(&self) -> &SpannedExprToken<'a> {
         &self.tokens[self.at]
     }
 
-    fn token(&self) -> &Token {
+    fn token(&self) -> &ExprToken {
         &self.here().token
     }
 
@@ -69,8 +69,8 @@ impl<'a> Parser<'a> {
 
     fn is(&self, text: &str) -> bool {
         match self.token() {
-            Token::Sign(sign) => *sign == text,
-            Token::Word => self.here().text == text,
+            ExprToken::Sign(sign) => *sign == text,
+            ExprToken::Word => self.here().text == text,
             _ => false,
         }
     }
@@ -100,7 +100,7 @@ impl<'a> Parser<'a> {
             column: self.column(here.at),
             expected,
             found: match here.token {
-                Token::End => "the end".to_owned(),
+                ExprToken::End => "the end".to_owned(),
                 _ => format!("`{}`", here.text),
             },
         }
@@ -124,7 +124,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A part of the tree, if it is not too deep.
-    fn make(&self, at: usize, node: Node) -> Result<Expr, Error> {
+    fn make(&self, at: usize, node: ExprNode) -> Result<Expr, Error> {
         let mut below = 0;
         node.children(&mut |child| below = below.max(child.depth));
         if below == EXPRESSION_DEPTH_MAX {
@@ -150,22 +150,22 @@ impl<'a> Parser<'a> {
         let then = self.deeper(Self::or)?;
         self.expect(":", "`:`")?;
         let otherwise = self.expr()?;
-        self.make(at, Node::If(Box::new([condition, then, otherwise])))
+        self.make(at, ExprNode::If(Box::new([condition, then, otherwise])))
     }
 
     fn or(&mut self) -> Result<Expr, Error> {
-        self.chain("||", Self::and, Node::Or)
+        self.chain("||", Self::and, ExprNode::Or)
     }
 
     fn and(&mut self) -> Result<Expr, Error> {
-        self.chain("&&", Self::relation, Node::And)
+        self.chain("&&", Self::relation, ExprNode::And)
     }
 
     fn chain(
         &mut self,
         sign: &str,
         next: impl Fn(&mut Self) -> Result<Expr, Error>,
-        join: impl Fn(Box<[Expr]>) -> Node,
+        join: impl Fn(Box<[Expr]>) -> ExprNode,
     ) -> Result<Expr, Error> {
         let first = next(self)?;
         if !self.is(sign) {
@@ -205,7 +205,7 @@ impl<'a> Parser<'a> {
             let at = self.here().at;
             self.advance();
             let right = next(self)?;
-            left = self.make(at, Node::Binary(*operator, Box::new([left, right])))?;
+            left = self.make(at, ExprNode::Binary(*operator, Box::new([left, right])))?;
         }
     }
 
@@ -213,16 +213,16 @@ impl<'a> Parser<'a> {
         let at = self.here().at;
         if self.take("!") {
             let inner = self.deeper(Self::unary)?;
-            return self.make(at, Node::Not(Box::new(inner)));
+            return self.make(at, ExprNode::Not(Box::new(inner)));
         }
         if self.take("-") {
             if let Some(literal) = self.negative() {
                 self.advance();
-                let literal = self.make(at, Node::Literal(literal))?;
+                let literal = self.make(at, ExprNode::Literal(literal))?;
                 return self.members(literal);
             }
             let inner = self.deeper(Self::unary)?;
-            return self.make(at, Node::Negate(Box::new(inner)));
+            return self.make(at, ExprNode::Negate(Box::new(inner)));
         }
         let primary = self.primary()?;
         self.members(primary)
@@ -231,9 +231,9 @@ impl<'a> Parser<'a> {
     /// The number after a minus, with it.
     fn negative(&self) -> Option<Literal> {
         Some(match self.token() {
-            Token::Int(value) => Literal::Int(-(*value as i64)),
-            Token::IntMin => Literal::Int(i64::MIN),
-            Token::Double(value) => Literal::Double(-value),
+            ExprToken::Int(value) => Literal::Int(-(*value as i64)),
+            ExprToken::IntMin => Literal::Int(i64::MIN),
+            ExprToken::Double(value) => Literal::Double(-value),
             _ => return None,
         })
     }

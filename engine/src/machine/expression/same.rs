@@ -1,9 +1,9 @@
 //! Whether two trees say the same, wherever their parts stand in the text.
 
-use super::syntax::{Expr, Literal, Node, Path};
+use super::syntax::{DocumentPath, Expr, ExprNode, Literal};
 
 /// A tree, and the paths that it names by number.
-type Side<'e> = (&'e Expr, &'e [Path]);
+type Side<'e> = (&'e Expr, &'e [DocumentPath]);
 
 /// Recurses as deep as the tree, which the parser bounds.
 pub(super) fn same(left: Side<'_>, right: Side<'_>) -> bool {
@@ -12,31 +12,30 @@ pub(super) fn same(left: Side<'_>, right: Side<'_>) -> bool {
         left_paths[usize::from(*left)] == right_paths[usize::from(*right)]
     };
     let alike = match (&left.node, &right.node) {
-        (Node::Literal(left), Node::Literal(right)) => literal(left, right),
-        (Node::Name(left), Node::Name(right)) => left == right,
-        (Node::Path(left), Node::Path(right)) | (Node::HasPath(left), Node::HasPath(right)) => {
-            path(left, right)
-        }
-        (Node::Variable(left), Node::Variable(right)) => left == right,
-        (Node::Select(_, left), Node::Select(_, right))
-        | (Node::Has(_, left), Node::Has(_, right)) => left == right,
-        (Node::Binary(left, _), Node::Binary(right, _)) => left == right,
-        (Node::Call(left, _), Node::Call(right, _)) => left == right,
-        (Node::Matches(_, left), Node::Matches(_, right)) => left.text() == right.text(),
-        (Node::Loop(left, left_parts), Node::Loop(right, right_parts)) => {
+        (ExprNode::Literal(left), ExprNode::Literal(right)) => literal(left, right),
+        (ExprNode::Name(left), ExprNode::Name(right)) => left == right,
+        (ExprNode::Path(left), ExprNode::Path(right))
+        | (ExprNode::HasPath(left), ExprNode::HasPath(right)) => path(left, right),
+        (ExprNode::Variable(left), ExprNode::Variable(right)) => left == right,
+        (ExprNode::Select(_, left), ExprNode::Select(_, right))
+        | (ExprNode::Has(_, left), ExprNode::Has(_, right)) => left == right,
+        (ExprNode::Binary(left, _), ExprNode::Binary(right, _)) => left == right,
+        (ExprNode::Call(left, _), ExprNode::Call(right, _)) => left == right,
+        (ExprNode::Matches(_, left), ExprNode::Matches(_, right)) => left.text() == right.text(),
+        (ExprNode::Loop(left, left_parts), ExprNode::Loop(right, right_parts)) => {
             // Which parts are there tells a `map` with a condition from one without.
             left == right
                 && left_parts.condition.is_some() == right_parts.condition.is_some()
                 && left_parts.result.is_some() == right_parts.result.is_some()
         }
-        (Node::Index(_), Node::Index(_))
-        | (Node::List(_), Node::List(_))
-        | (Node::Map(_), Node::Map(_))
-        | (Node::Not(_), Node::Not(_))
-        | (Node::Negate(_), Node::Negate(_))
-        | (Node::And(_), Node::And(_))
-        | (Node::Or(_), Node::Or(_))
-        | (Node::If(_), Node::If(_)) => true,
+        (ExprNode::Index(_), ExprNode::Index(_))
+        | (ExprNode::List(_), ExprNode::List(_))
+        | (ExprNode::Map(_), ExprNode::Map(_))
+        | (ExprNode::Not(_), ExprNode::Not(_))
+        | (ExprNode::Negate(_), ExprNode::Negate(_))
+        | (ExprNode::And(_), ExprNode::And(_))
+        | (ExprNode::Or(_), ExprNode::Or(_))
+        | (ExprNode::If(_), ExprNode::If(_)) => true,
         _ => false,
     };
     if !alike {

@@ -4,30 +4,30 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::error::Why;
-use super::value::{Text, Value, key_equal};
-use crate::json::{Fault, Kind, Reader};
+use super::value::{ExprText, ExprValue, key_equal};
+use crate::json::{JsonFault, JsonKind, JsonReader};
 use crate::limits::EXPRESSION_STEPS_MAX;
 
 /// Bytes that are read or copied in the time of one step.
 const STEP_BYTES: usize = 64;
 
-impl From<Fault> for Why {
-    fn from(_: Fault) -> Self {
+impl From<JsonFault> for Why {
+    fn from(_: JsonFault) -> Self {
         Self::Damaged
     }
 }
 
 /// The steps that are left to the evaluations of one decision.
 #[derive(Debug)]
-pub struct Steps(u64);
+pub struct EvalSteps(u64);
 
-impl Default for Steps {
+impl Default for EvalSteps {
     fn default() -> Self {
         Self(EXPRESSION_STEPS_MAX)
     }
 }
 
-impl Steps {
+impl EvalSteps {
     /// This number of steps, instead of the usual one.
     pub fn new(steps: u64) -> Self {
         Self(steps)
@@ -57,56 +57,60 @@ impl Steps {
 
 /// A document whose fields are looked up one after the other. What was read is not read again.
 #[derive(Debug)]
-pub(super) struct Source<'a> {
+pub(super) struct FieldSource<'a> {
     text: &'a str,
-    reader: Reader<'a>,
+    reader: JsonReader<'a>,
     fields: Vec<(Cow<'a, str>, &'a str)>,
-    progress: Progress,
+    progress: FieldProgress,
     /// No name stands twice at the top: reading can end at the first.
     unique: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum FieldProgress {
     Before,
     Inside,
     Read,
 }
 
-impl<'a> Source<'a> {
+impl<'a> FieldSource<'a> {
     pub(super) fn new(text: &'a str, unique: bool) -> Self {
         Self {
             text,
-            reader: Reader::new(text),
+            reader: JsonReader::new(text),
             fields: Vec::new(),
-            progress: Progress::Before,
+            progress: FieldProgress::Before,
             unique,
         }
     }
 
-    pub(super) fn value(&self) -> Value<'a> {
-        Value::JsonMap(self.text)
+    pub(super) fn value(&self) -> ExprValue<'a> {
+        ExprValue::JsonMap(self.text)
     }
 
     /// The text of a field's value.
-    pub(super) fn field(&mut self, name: &str, steps: &mut Steps) -> Result<Option<&'a str>, Why> {
+    pub(super) fn field(
+        &mut self,
+        name: &str,
+        steps: &mut EvalSteps,
+    ) -> Result<Option<&'a str>, Why> {
         steps.spend(1 + self.fields.len() as u64 / 8)?;
-        if self.unique || self.progress == Progress::Read {
+        if self.unique || self.progress == FieldProgress::Read {
             let found = self.fields.iter().rev().find(|(other, _)| other == name);
             if let Some((_, value)) = found {
                 return Ok(Some(value));
             }
         }
-        if self.progress == Progress::Before {
-            if self.reader.kind()? != Kind::Object {
+        if self.progress == FieldProgress::Before {
+            if self.reader.kind()? != JsonKind::Object {
                 return Err(Why::Damaged);
             }
             self.reader.enter()?;
-            self.progress = Progress::Inside;
+            self.progress = FieldProgress::Inside;
         }
-        while self.progress == Progress::Inside {
+        while self.progress == FieldProgress::Inside {
             let Some((found, value)) = next_field(&mut self.reader, steps)? else {
-                self.progress = Progress::Read;
+                self.progress = FieldProgress::Read;
                 break;
             };
             let is_found = self.unique && found == name;
@@ -121,8 +125,8 @@ impl<'a> Source<'a> {
 }
 
 fn next_field<'a>(
-    reader: &mut Reader<'a>,
-    steps: &mut Steps,
+    reader: &mut JsonReader<'a>,
+    steps: &mut EvalSteps,
 ) -> Result<Option<(Cow<'a, str>, &'a str)>, Why> {
     let start = reader.at();
     let Some(name) = reader.field()? else {
@@ -136,20 +140,20 @@ fn next_field<'a>(
 }
 
 /// The value of a text without spaces around it.
-pub(super) fn value<'a>(text: &'a str, steps: &mut Steps) -> Result<Value<'a>, Why> {
-    let mut reader = Reader::new(text);
+pub(super) fn value<'a>(text: &'a str, steps: &mut EvalSteps) -> Result<ExprValue<'a>, Why> {
+    let mut reader = JsonReader::new(text);
     Ok(match reader.kind()? {
-        Kind::Null => Value::Null,
-        Kind::True => Value::Bool(true),
-        Kind::False => Value::Bool(false),
-        Kind::Number => Value::Number(text),
-        Kind::List => Value::JsonList(text),
-        Kind::Object => Value::JsonMap(text),
-        Kind::String => {
+        JsonKind::Null => ExprValue::Null,
+        JsonKind::True => ExprValue::Bool(true),
+        JsonKind::False => ExprValue::Bool(false),
+        JsonKind::Number => ExprValue::Number(text),
+        JsonKind::List => ExprValue::JsonList(text),
+        JsonKind::Object => ExprValue::JsonMap(text),
+        JsonKind::String => {
             steps.bytes(text.len())?;
-            Value::String(match reader.string()? {
-                Cow::Borrowed(text) => Text::Borrowed(text),
-                Cow::Owned(text) => Text::Owned(text.into()),
+            ExprValue::String(match reader.string()? {
+                Cow::Borrowed(text) => ExprText::Borrowed(text),
+                Cow::Owned(text) => ExprText::Owned(text.into()),
             })
         }
     })
@@ -159,9 +163,9 @@ pub(super) fn value<'a>(text: &'a str, steps: &mut Steps) -> Result<Value<'a>, W
 pub(super) fn field<'a>(
     object: &'a str,
     name: &str,
-    steps: &mut Steps,
+    steps: &mut EvalSteps,
 ) -> Result<Option<&'a str>, Why> {
-    let mut reader = Reader::new(object);
+    let mut reader = JsonReader::new(object);
     reader.kind()?;
     reader.enter()?;
     let mut last = None;
@@ -177,9 +181,9 @@ pub(super) fn field<'a>(
 pub(super) fn item<'a>(
     list: &'a str,
     index: u64,
-    steps: &mut Steps,
+    steps: &mut EvalSteps,
 ) -> Result<Result<&'a str, usize>, Why> {
-    let mut reader = Reader::new(list);
+    let mut reader = JsonReader::new(list);
     reader.kind()?;
     reader.enter()?;
     let mut passed = 0;
@@ -197,13 +201,16 @@ pub(super) fn item<'a>(
 }
 
 /// The items of a list.
-pub(super) fn items<'a>(list: &Value<'a>, steps: &mut Steps) -> Result<Rc<[Value<'a>]>, Why> {
+pub(super) fn items<'a>(
+    list: &ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<Rc<[ExprValue<'a>]>, Why> {
     let text = match list {
-        Value::List(items) => return Ok(items.clone()),
-        Value::JsonList(text) => *text,
+        ExprValue::List(items) => return Ok(items.clone()),
+        ExprValue::JsonList(text) => *text,
         _ => return Err(Why::overload(format!("items of {}", list.kind().name()))),
     };
-    let mut reader = Reader::new(text);
+    let mut reader = JsonReader::new(text);
     reader.kind()?;
     reader.enter()?;
     let mut items = Vec::new();
@@ -217,28 +224,31 @@ pub(super) fn items<'a>(list: &Value<'a>, steps: &mut Steps) -> Result<Rc<[Value
     Ok(items.into())
 }
 
-type Entries<'a> = Rc<[(Value<'a>, Value<'a>)]>;
+type MapEntries<'a> = Rc<[(ExprValue<'a>, ExprValue<'a>)]>;
 
 /// The keys and values of a map.
-pub(super) fn entries<'a>(map: &Value<'a>, steps: &mut Steps) -> Result<Entries<'a>, Why> {
+pub(super) fn entries<'a>(
+    map: &ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<MapEntries<'a>, Why> {
     let text = match map {
-        Value::Map(entries) => return Ok(entries.clone()),
-        Value::JsonMap(text) => *text,
+        ExprValue::Map(entries) => return Ok(entries.clone()),
+        ExprValue::JsonMap(text) => *text,
         _ => return Err(Why::overload(format!("keys of {}", map.kind().name()))),
     };
     let entries = fields(text, steps)?.into_iter().map(|(name, text)| {
         let name = match name {
-            Cow::Borrowed(name) => Text::Borrowed(name),
-            Cow::Owned(name) => Text::Owned(name.into()),
+            Cow::Borrowed(name) => ExprText::Borrowed(name),
+            Cow::Owned(name) => ExprText::Owned(name.into()),
         };
-        Ok((Value::String(name), value(text, steps)?))
+        Ok((ExprValue::String(name), value(text, steps)?))
     });
     entries.collect()
 }
 
 /// The fields of an object in the order written; a repeated name stands at its first place with its last value.
-fn fields<'a>(text: &'a str, steps: &mut Steps) -> Result<Vec<(Cow<'a, str>, &'a str)>, Why> {
-    let mut reader = Reader::new(text);
+fn fields<'a>(text: &'a str, steps: &mut EvalSteps) -> Result<Vec<(Cow<'a, str>, &'a str)>, Why> {
+    let mut reader = JsonReader::new(text);
     reader.kind()?;
     reader.enter()?;
     let mut fields = Vec::new();
@@ -267,16 +277,16 @@ fn fields<'a>(text: &'a str, steps: &mut Steps) -> Result<Vec<(Cow<'a, str>, &'a
 
 /// The value of a key; `None` if the map has none.
 pub(super) fn lookup<'a>(
-    map: &Value<'a>,
-    key: &Value<'_>,
-    steps: &mut Steps,
-) -> Result<Option<Value<'a>>, Why> {
+    map: &ExprValue<'a>,
+    key: &ExprValue<'_>,
+    steps: &mut EvalSteps,
+) -> Result<Option<ExprValue<'a>>, Why> {
     match (map, key) {
-        (Value::JsonMap(text), Value::String(name)) => match field(text, name, steps)? {
+        (ExprValue::JsonMap(text), ExprValue::String(name)) => match field(text, name, steps)? {
             Some(text) => value(text, steps).map(Some),
             None => Ok(None),
         },
-        (Value::Map(entries), _) => {
+        (ExprValue::Map(entries), _) => {
             steps.spend(entries.len() as u64 / 4)?;
             let found = entries.iter().find(|(other, _)| key_equal(other, key));
             Ok(found.map(|(_, value)| value.clone()))
@@ -286,15 +296,15 @@ pub(super) fn lookup<'a>(
 }
 
 /// How many items or keys there are.
-pub(super) fn size(value: &Value<'_>, steps: &mut Steps) -> Result<Option<usize>, Why> {
+pub(super) fn size(value: &ExprValue<'_>, steps: &mut EvalSteps) -> Result<Option<usize>, Why> {
     Ok(Some(match value {
-        Value::List(items) => items.len(),
-        Value::Map(entries) => entries.len(),
-        Value::JsonList(text) => match item(text, u64::MAX, steps)? {
+        ExprValue::List(items) => items.len(),
+        ExprValue::Map(entries) => entries.len(),
+        ExprValue::JsonList(text) => match item(text, u64::MAX, steps)? {
             Ok(_) => return Ok(None),
             Err(size) => size,
         },
-        Value::JsonMap(text) => fields(text, steps)?.len(),
+        ExprValue::JsonMap(text) => fields(text, steps)?.len(),
         _ => return Ok(None),
     }))
 }

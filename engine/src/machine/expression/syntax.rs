@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::functions::Function;
-use super::value::Type;
+use super::value::ExprType;
 use crate::machine::pattern::Pattern;
 
 /// A part of an expression. An expression is short enough for 16 bits.
 #[derive(Clone, Debug)]
 pub(super) struct Expr {
-    pub(super) node: Node,
+    pub(super) node: ExprNode,
     /// Where it begins or, for an operator, where that is: in bytes of the text.
     pub(super) at: u16,
     /// How deep the tree below it is, itself included.
@@ -17,9 +17,9 @@ pub(super) struct Expr {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Node {
+pub(super) enum ExprNode {
     Literal(Literal),
-    Name(Name),
+    Name(ScopeName),
     /// A path into one of the documents, by its number.
     Path(u16),
     /// A variable of a macro, by its position among those around it.
@@ -54,12 +54,12 @@ pub(super) enum Literal {
     Double(f64),
     String(Box<str>),
     Bytes(Box<[u8]>),
-    Type(Type),
+    Type(ExprType),
 }
 
 /// A name with a value that is no document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Name {
+pub(super) enum ScopeName {
     Now,
     State,
     InstanceId,
@@ -67,7 +67,7 @@ pub(super) enum Name {
     Actor,
 }
 
-impl Name {
+impl ScopeName {
     /// As users write it.
     pub(super) fn text(self) -> &'static str {
         match self {
@@ -124,29 +124,29 @@ pub(super) enum Document {
 
 /// A path into a document whose steps are known ahead.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Path {
+pub(super) struct DocumentPath {
     pub(super) document: Document,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<PathStep>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     Field(Box<str>),
     Item(u64),
 }
 
-impl Path {
+impl DocumentPath {
     /// How a user would write the first steps of it.
     pub(super) fn text(&self, steps: usize) -> String {
         let mut text = self.document.text().to_owned();
         for step in self.steps.iter().take(steps) {
             match step {
-                Step::Field(name) if is_plain(name) => {
+                PathStep::Field(name) if is_plain(name) => {
                     text.push('.');
                     text.push_str(name);
                 }
-                Step::Field(name) => text.push_str(&format!("[{name:?}]")),
-                Step::Item(index) => text.push_str(&format!("[{index}]")),
+                PathStep::Field(name) => text.push_str(&format!("[{name:?}]")),
+                PathStep::Item(index) => text.push_str(&format!("[{index}]")),
             }
         }
         text
@@ -208,7 +208,7 @@ impl Expr {
         let mut below = 0;
         self.node
             .children(&mut |child| below = below.max(child.loops()));
-        below + usize::from(matches!(self.node, Node::Loop(..)))
+        below + usize::from(matches!(self.node, ExprNode::Loop(..)))
     }
 
     /// How many parts are evaluated at each turn of the largest loop, whatever is inside of it.
@@ -217,7 +217,7 @@ impl Expr {
         self.node
             .children(&mut |child| most = most.max(child.turn()));
         match &self.node {
-            Node::Loop(_, parts) => {
+            ExprNode::Loop(_, parts) => {
                 let inside = parts.condition.iter().chain(&parts.result);
                 let all = inside.map(|part| part.count(&|_| true));
                 most.max(all.sum())
@@ -227,14 +227,14 @@ impl Expr {
     }
 
     /// How many parts are of a kind.
-    pub(super) fn count(&self, is: &impl Fn(&Node) -> bool) -> usize {
+    pub(super) fn count(&self, is: &impl Fn(&ExprNode) -> bool) -> usize {
         let mut count = usize::from(is(&self.node));
         self.node.children(&mut |child| count += child.count(is));
         count
     }
 }
 
-impl Node {
+impl ExprNode {
     /// Shows every part directly below.
     pub(super) fn children<'e>(&'e self, visit: &mut impl FnMut(&'e Expr)) {
         match self {

@@ -11,15 +11,15 @@ const CTX: &str = r#"{"total":129.90,"paid":100,"items":[{"sku":"A-1","n":2},{"s
     "at":"2026-01-31T12:00:00Z","exp":1e3,"due_ms":1700000000000}"#;
 const EVENT: &str = r#"{"amount": 30, "currency":"EUR","rate":1.5}"#;
 
-fn scope() -> Scope<'static> {
-    let names = Names {
+fn scope() -> EvalScope<'static> {
+    let names = ScopeNames {
         now_ms: 1_700_000_000_123,
         state: "open",
         instance_id: "order-1",
         machine: "order",
         actor: "shop",
     };
-    Scope::new(CTX, EVENT, r#"{"trace":"t-1"}"#, names)
+    EvalScope::new(CTX, EVENT, r#"{"trace":"t-1"}"#, names)
 }
 
 /// The value as JSON, or the reason why there is none.
@@ -28,7 +28,7 @@ fn value(text: &str) -> String {
         Ok(expression) => expression,
         Err(error) => return format!("parse: {error}"),
     };
-    match expression.json(&mut scope(), &mut Steps::default()) {
+    match expression.json(&mut scope(), &mut EvalSteps::default()) {
         Ok(json) => json,
         Err(failure) => format!("error: {}", failure.why),
     }
@@ -633,7 +633,7 @@ fn a_failure_says_where_it_is() {
     ] {
         let expression = Expression::parse(text).unwrap();
         let failure = expression
-            .holds(&mut scope(), &mut Steps::default())
+            .holds(&mut scope(), &mut EvalSteps::default())
             .unwrap_err();
         assert_eq!(failure.to_string(), wanted);
     }
@@ -644,7 +644,7 @@ fn an_explanation_names_what_was_read_and_nothing_else() {
     let text =
         "ctx.status == 'open' && event.amount >= ctx.total && ctx.items[0].n > 0 && has(ctx.nope)";
     let expression = Expression::parse(text).unwrap();
-    let explained = expression.explain(&mut scope(), &mut Steps::default());
+    let explained = expression.explain(&mut scope(), &mut EvalSteps::default());
     assert_eq!(explained.holds, Ok(false));
     let read: Vec<(&str, Option<&str>)> = explained
         .read
@@ -663,15 +663,15 @@ fn an_explanation_names_what_was_read_and_nothing_else() {
 fn names_that_are_no_documents_are_explained_once_each() {
     let text = "now > 5 && (actor == 'ann' || actor == ctx.owner) && state != instance_id";
     let expression = Expression::parse(text).unwrap();
-    let names = Names {
+    let names = ScopeNames {
         now_ms: 7,
         state: "open",
         instance_id: "i\"1",
         machine: "m",
         actor: "eve",
     };
-    let mut scope = Scope::new(r#"{"owner":"bob"}"#, "{}", "{}", names);
-    let explained = expression.explain(&mut scope, &mut Steps::default());
+    let mut scope = EvalScope::new(r#"{"owner":"bob"}"#, "{}", "{}", names);
+    let explained = expression.explain(&mut scope, &mut EvalSteps::default());
     assert_eq!(explained.holds, Ok(false));
     let read: Vec<(&str, Option<&str>)> = explained
         .read
@@ -691,7 +691,7 @@ fn names_that_are_no_documents_are_explained_once_each() {
 #[test]
 fn a_missing_value_is_explained_too() {
     let expression = Expression::parse("ctx.nope == 1 || ctx['odd key'] == 2").unwrap();
-    let explained = expression.explain(&mut scope(), &mut Steps::default());
+    let explained = expression.explain(&mut scope(), &mut EvalSteps::default());
     assert_eq!(
         explained.holds.unwrap_err().why,
         Why::NoSuchKey("ctx.nope".to_owned())
@@ -711,9 +711,9 @@ fn steps_end_and_no_operand_makes_up_for_it() {
         "true || ctx.l.exists(a, ctx.l.exists(b, a != b))",
     ] {
         let expression = Expression::parse(text).unwrap();
-        let mut steps = Steps::default();
+        let mut steps = EvalSteps::default();
         let result = expression.holds(
-            &mut Scope::new(&ctx, "{}", "{}", Names::default()),
+            &mut EvalScope::new(&ctx, "{}", "{}", ScopeNames::default()),
             &mut steps,
         );
         match text.starts_with("true") {
@@ -732,7 +732,7 @@ fn steps_end_and_no_operand_makes_up_for_it() {
 #[test]
 fn steps_are_shared_by_the_expressions_of_a_decision() {
     let expression = Expression::parse("ctx.items.all(i, i.n >= 0)").unwrap();
-    let mut steps = Steps::new(60);
+    let mut steps = EvalSteps::new(60);
     let mut scope = scope();
     let mut runs = 0;
     while expression.holds(&mut scope, &mut steps).is_ok() {

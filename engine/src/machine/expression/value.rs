@@ -15,21 +15,21 @@ use time::{Duration, Timestamp};
 
 /// A value. Numbers, lists and objects of JSON stay text until something looks into them.
 #[derive(Clone, Debug)]
-pub(super) enum Value<'a> {
+pub(super) enum ExprValue<'a> {
     Null,
     Bool(bool),
     Int(i64),
     Uint(u64),
     Double(f64),
-    String(Text<'a>),
+    String(ExprText<'a>),
     Bytes(Rc<[u8]>),
-    List(Rc<[Value<'a>]>),
+    List(Rc<[ExprValue<'a>]>),
     /// Its entries in the order written; no key is there twice.
-    Map(Rc<[(Value<'a>, Value<'a>)]>),
+    Map(Rc<[(ExprValue<'a>, ExprValue<'a>)]>),
     Timestamp(Timestamp),
     Duration(Duration),
     Decimal(Decimal),
-    Type(Type),
+    Type(ExprType),
     /// A number of JSON as it is written.
     Number(&'a str),
     /// A list of JSON.
@@ -40,12 +40,12 @@ pub(super) enum Value<'a> {
 
 /// A string: a part of the expression or of a document where it can be.
 #[derive(Clone, Debug)]
-pub(super) enum Text<'a> {
+pub(super) enum ExprText<'a> {
     Borrowed(&'a str),
     Owned(Rc<str>),
 }
 
-impl Deref for Text<'_> {
+impl Deref for ExprText<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -57,12 +57,8 @@ impl Deref for Text<'_> {
 }
 
 /// The types. A number of JSON is an int if it is written as one that fits, and a double otherwise.
-#[expect(
-    clippy::enum_variant_names,
-    reason = "the language has a type of types, of this name"
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(super) enum ExprType {
     Null,
     Bool,
     Int,
@@ -78,7 +74,7 @@ pub(super) enum Type {
     Type,
 }
 
-impl Type {
+impl ExprType {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Null => "null_type",
@@ -119,13 +115,13 @@ impl Type {
     }
 }
 
-impl<'a> Value<'a> {
+impl<'a> ExprValue<'a> {
     pub(super) fn string(text: impl Into<Rc<str>>) -> Self {
-        Self::String(Text::Owned(text.into()))
+        Self::String(ExprText::Owned(text.into()))
     }
 
     pub(super) fn borrowed(text: &'a str) -> Self {
-        Self::String(Text::Borrowed(text))
+        Self::String(ExprText::Borrowed(text))
     }
 
     /// The value with a number of JSON as an int or a double.
@@ -136,32 +132,32 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn kind(&self) -> Type {
+    pub(super) fn kind(&self) -> ExprType {
         match self {
-            Self::Null => Type::Null,
-            Self::Bool(_) => Type::Bool,
-            Self::Int(_) => Type::Int,
-            Self::Uint(_) => Type::Uint,
-            Self::Double(_) => Type::Double,
-            Self::String(_) => Type::String,
-            Self::Bytes(_) => Type::Bytes,
-            Self::List(_) | Self::JsonList(_) => Type::List,
-            Self::Map(_) | Self::JsonMap(_) => Type::Map,
-            Self::Timestamp(_) => Type::Timestamp,
-            Self::Duration(_) => Type::Duration,
-            Self::Decimal(_) => Type::Decimal,
-            Self::Type(_) => Type::Type,
+            Self::Null => ExprType::Null,
+            Self::Bool(_) => ExprType::Bool,
+            Self::Int(_) => ExprType::Int,
+            Self::Uint(_) => ExprType::Uint,
+            Self::Double(_) => ExprType::Double,
+            Self::String(_) => ExprType::String,
+            Self::Bytes(_) => ExprType::Bytes,
+            Self::List(_) | Self::JsonList(_) => ExprType::List,
+            Self::Map(_) | Self::JsonMap(_) => ExprType::Map,
+            Self::Timestamp(_) => ExprType::Timestamp,
+            Self::Duration(_) => ExprType::Duration,
+            Self::Decimal(_) => ExprType::Decimal,
+            Self::Type(_) => ExprType::Type,
             Self::Number(text) => number(text).kind(),
         }
     }
 }
 
 /// An int if it is written as a whole number that fits, otherwise a double. A checked text is in a double's range.
-fn number(text: &str) -> Value<'static> {
+fn number(text: &str) -> ExprValue<'static> {
     if let Ok(whole) = text.parse() {
-        return Value::Int(whole);
+        return ExprValue::Int(whole);
     }
-    Value::Double(text.parse().unwrap_or(f64::NAN))
+    ExprValue::Double(text.parse().unwrap_or(f64::NAN))
 }
 
 /// A double as a literal of the language: with a point or an exponent.
@@ -174,7 +170,7 @@ pub(super) fn double_text(value: f64) -> String {
 }
 
 /// A value as messages show it: cut where it is long.
-impl fmt::Display for Value<'_> {
+impl fmt::Display for ExprValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN_CHARS: usize = 64;
         let cut = |text: &str| match text.char_indices().nth(SHOWN_CHARS) {

@@ -4,21 +4,21 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 pub(crate) use crate::json::Stopped;
-use crate::json::{Context, Decimal, Found, Kind, ReadBudget, Reader, equal};
+use crate::json::{Context, FoundJson, JsonDecimal, JsonKind, JsonReader, ReadBudget, equal};
 use crate::limits::{
     ALLOWED_READ_BYTES_MAX, ALLOWED_STEPS_MAX, GUARD_READ_BYTES_MAX, GUARD_STEPS_MAX,
 };
 
-use super::{Comparison, Expr, Guard, Operand, OperandKind};
+use super::{Comparison, Guard, GuardExpr, Operand, OperandKind};
 
 /// The remaining budget for all guards of one decision.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub(crate) struct GuardBudget {
     steps: usize,
     bytes: ReadBudget,
 }
 
-impl Budget {
+impl GuardBudget {
     pub(crate) fn new() -> Self {
         Self {
             steps: GUARD_STEPS_MAX,
@@ -51,25 +51,25 @@ impl Budget {
 
 /// The value of an operand; its text is valid JSON.
 #[derive(Clone, Copy)]
-enum Value<'a> {
+enum OperandValue<'a> {
     Length(usize),
-    Json(Kind, &'a str),
+    Json(JsonKind, &'a str),
 }
 
-const NULL: Value<'static> = Value::Json(Kind::Null, "null");
+const NULL: OperandValue<'static> = OperandValue::Json(JsonKind::Null, "null");
 
-struct Eval<'a> {
+struct GuardEval<'a> {
     guard: &'a str,
     ctx: &'a Context<'a>,
-    budget: &'a mut Budget,
+    budget: &'a mut GuardBudget,
 }
 
 pub(super) fn holds(
     guard: &Guard,
     ctx: &Context<'_>,
-    budget: &mut Budget,
+    budget: &mut GuardBudget,
 ) -> Result<bool, Stopped> {
-    let mut eval = Eval {
+    let mut eval = GuardEval {
         guard: &guard.text,
         ctx,
         budget,
@@ -77,19 +77,19 @@ pub(super) fn holds(
     eval.holds(&guard.expr)
 }
 
-impl<'a> Eval<'a> {
+impl<'a> GuardEval<'a> {
     /// Recurses as deep as the guard is nested, which the parser bounds.
-    fn holds(&mut self, expr: &Expr) -> Result<bool, Stopped> {
+    fn holds(&mut self, expr: &GuardExpr) -> Result<bool, Stopped> {
         self.budget.step(1)?;
         match expr {
-            Expr::Or(terms) => self.any(terms, true),
-            Expr::And(terms) => self.any(terms, false).map(|found| !found),
-            Expr::Not(inner) => self.holds(inner).map(|holds| !holds),
-            Expr::Compare(left, comparison, right) => {
+            GuardExpr::Or(terms) => self.any(terms, true),
+            GuardExpr::And(terms) => self.any(terms, false).map(|found| !found),
+            GuardExpr::Not(inner) => self.holds(inner).map(|holds| !holds),
+            GuardExpr::Compare(left, comparison, right) => {
                 let (left, right) = (self.value(*left)?, self.value(*right)?);
                 self.compare(left, *comparison, right)
             }
-            Expr::Truthy(operand) => {
+            GuardExpr::Truthy(operand) => {
                 let value = self.value(*operand)?;
                 self.truthy(value)
             }
@@ -97,7 +97,7 @@ impl<'a> Eval<'a> {
     }
 
     /// Whether one of the terms comes out as wanted.
-    fn any(&mut self, terms: &[Expr], wanted: bool) -> Result<bool, Stopped> {
+    fn any(&mut self, terms: &[GuardExpr], wanted: bool) -> Result<bool, Stopped> {
         for term in terms {
             if self.holds(term)? == wanted {
                 return Ok(true);
@@ -106,39 +106,41 @@ impl<'a> Eval<'a> {
         Ok(false)
     }
 
-    fn value(&mut self, operand: Operand) -> Result<Value<'a>, Stopped> {
+    fn value(&mut self, operand: Operand) -> Result<OperandValue<'a>, Stopped> {
         let text = operand.text(self.guard);
         Ok(match operand.kind {
             OperandKind::Path => {
                 self.budget.step(text.split('.').count())?;
                 match self.ctx.value(text) {
-                    Some(Found::Length(length)) => Value::Length(length),
-                    Some(Found::Text(text)) => Value::Json(Reader::new(text).kind()?, text),
+                    Some(FoundJson::Length(length)) => OperandValue::Length(length),
+                    Some(FoundJson::Text(text)) => {
+                        OperandValue::Json(JsonReader::new(text).kind()?, text)
+                    }
                     None => NULL,
                 }
             }
             OperandKind::Null => NULL,
-            OperandKind::True => Value::Json(Kind::True, text),
-            OperandKind::False => Value::Json(Kind::False, text),
-            OperandKind::Number => Value::Json(Kind::Number, text),
-            OperandKind::String => Value::Json(Kind::String, text),
+            OperandKind::True => OperandValue::Json(JsonKind::True, text),
+            OperandKind::False => OperandValue::Json(JsonKind::False, text),
+            OperandKind::Number => OperandValue::Json(JsonKind::Number, text),
+            OperandKind::String => OperandValue::Json(JsonKind::String, text),
         })
     }
 
-    fn truthy(&mut self, value: Value<'_>) -> Result<bool, Stopped> {
+    fn truthy(&mut self, value: OperandValue<'_>) -> Result<bool, Stopped> {
         let (kind, text) = match value {
-            Value::Length(length) => return Ok(length != 0),
-            Value::Json(kind, text) => (kind, text),
+            OperandValue::Length(length) => return Ok(length != 0),
+            OperandValue::Json(kind, text) => (kind, text),
         };
         Ok(match kind {
-            Kind::Null | Kind::False => false,
-            Kind::True => true,
-            Kind::Number => {
+            JsonKind::Null | JsonKind::False => false,
+            JsonKind::True => true,
+            JsonKind::Number => {
                 self.budget.bytes.spend(text.len())?;
-                !Decimal::new(text).is_zero()
+                !JsonDecimal::new(text).is_zero()
             }
-            Kind::String => text.len() > 2,
-            Kind::List | Kind::Object => {
+            JsonKind::String => text.len() > 2,
+            JsonKind::List | JsonKind::Object => {
                 let inside = text.get(1..).unwrap_or_default();
                 !inside.trim_ascii_start().starts_with([']', '}'])
             }
@@ -147,9 +149,9 @@ impl<'a> Eval<'a> {
 
     fn compare(
         &mut self,
-        left: Value<'_>,
+        left: OperandValue<'_>,
         comparison: Comparison,
-        right: Value<'_>,
+        right: OperandValue<'_>,
     ) -> Result<bool, Stopped> {
         let (left_text, right_text) = (left.text(), right.text());
         if matches!(comparison, Comparison::Equal | Comparison::NotEqual) {
@@ -157,18 +159,18 @@ impl<'a> Eval<'a> {
             return Ok(same == (comparison == Comparison::Equal));
         }
         let ordering = match (left.kind(), right.kind()) {
-            (Kind::Number, Kind::Number) => {
+            (JsonKind::Number, JsonKind::Number) => {
                 self.budget
                     .bytes
                     .spend(left_text.len() + right_text.len())?;
-                Decimal::new(&left_text).cmp(&Decimal::new(&right_text))
+                JsonDecimal::new(&left_text).cmp(&JsonDecimal::new(&right_text))
             }
-            (Kind::String, Kind::String) => {
+            (JsonKind::String, JsonKind::String) => {
                 self.budget
                     .bytes
                     .spend(left_text.len() + right_text.len())?;
                 let [left, right] =
-                    [&left_text, &right_text].map(|text| Reader::new(text).string());
+                    [&left_text, &right_text].map(|text| JsonReader::new(text).string());
                 left?.cmp(&right?)
             }
             _ => return Ok(false),
@@ -182,10 +184,10 @@ impl<'a> Eval<'a> {
     }
 }
 
-impl<'a> Value<'a> {
-    fn kind(self) -> Kind {
+impl<'a> OperandValue<'a> {
+    fn kind(self) -> JsonKind {
         match self {
-            Self::Length(_) => Kind::Number,
+            Self::Length(_) => JsonKind::Number,
             Self::Json(kind, _) => kind,
         }
     }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::json::{Context, shown};
 use crate::limits::EXPLAINED_VALUE_BYTES_MAX;
-use crate::machine::expression::Attempt;
+use crate::machine::expression::EvalAttempt;
 
 /// A guard that was tried, and what it read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,9 +67,9 @@ pub(crate) trait Explain {
 
 /// How many bytes of texts, paths and values explanations may still have.
 #[derive(Debug)]
-pub(crate) struct Room(usize);
+pub(crate) struct ExplainRoom(usize);
 
-impl Room {
+impl ExplainRoom {
     pub(crate) fn new(bytes: usize) -> Self {
         Self(bytes)
     }
@@ -91,7 +91,7 @@ pub(crate) fn explain(
     condition: &impl Explain,
     holds: bool,
     ctx: &Context<'_>,
-    room: &mut Room,
+    room: &mut ExplainRoom,
 ) -> Option<Tried> {
     if !room.take(condition.text().len()) {
         return None;
@@ -119,7 +119,7 @@ pub(crate) fn explain(
 }
 
 /// Explains how an expression came out as a condition; `None` if there is no room for that.
-pub(crate) fn explain_attempt(attempt: &Attempt<'_>, room: &mut Room) -> Option<Tried> {
+pub(crate) fn explain_attempt(attempt: &EvalAttempt<'_>, room: &mut ExplainRoom) -> Option<Tried> {
     let text = attempt.expression.text();
     if text.len() > room.0 {
         room.0 = 0;

@@ -1,10 +1,10 @@
 //! Text to tokens, each with its column.
 
 use super::{Comparison, Error, Operand, OperandKind};
-use crate::json::Reader;
+use crate::json::JsonReader;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum GuardToken {
     Operand(Operand),
     Comparison(Comparison),
     And,
@@ -16,8 +16,8 @@ pub(super) enum Token {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spanned<'a> {
-    pub(super) token: Token,
+pub(super) struct SpannedGuardToken<'a> {
+    pub(super) token: GuardToken,
     /// The text it came from, for messages.
     pub(super) text: &'a str,
     pub(super) column: usize,
@@ -25,8 +25,8 @@ pub(super) struct Spanned<'a> {
 
 const OPERAND: &str = "a path, a number, a string, true, false, null, `!` or `(`";
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
-    let mut lexer = Lexer {
+pub(super) fn tokens(text: &str) -> Result<Vec<SpannedGuardToken<'_>>, Error> {
+    let mut lexer = GuardLexer {
         text,
         at: 0,
         column: 1,
@@ -36,8 +36,8 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
         lexer.spaces();
         let (column, start) = (lexer.column, lexer.at);
         let token = lexer.token()?;
-        let done = token == Token::End;
-        all.push(Spanned {
+        let done = token == GuardToken::End;
+        all.push(SpannedGuardToken {
             token,
             text: &text[start..lexer.at],
             column,
@@ -48,7 +48,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
     }
 }
 
-struct Lexer<'a> {
+struct GuardLexer<'a> {
     text: &'a str,
     /// In bytes.
     at: usize,
@@ -56,7 +56,7 @@ struct Lexer<'a> {
     column: usize,
 }
 
-impl Lexer<'_> {
+impl GuardLexer<'_> {
     fn peek(&self) -> Option<char> {
         self.text[self.at..].chars().next()
     }
@@ -73,8 +73,8 @@ impl Lexer<'_> {
     }
 
     /// An operand whose text goes from a place, in bytes, up to here.
-    fn operand(&self, kind: OperandKind, start: usize) -> Token {
-        Token::Operand(Operand::new(kind, start..self.at))
+    fn operand(&self, kind: OperandKind, start: usize) -> GuardToken {
+        GuardToken::Operand(Operand::new(kind, start..self.at))
     }
 
     fn spaces(&mut self) {
@@ -93,22 +93,25 @@ impl Lexer<'_> {
         }
     }
 
-    fn token(&mut self) -> Result<Token, Error> {
+    fn token(&mut self) -> Result<GuardToken, Error> {
         let Some(first) = self.peek() else {
-            return Ok(Token::End);
+            return Ok(GuardToken::End);
         };
         match first {
-            '(' => self.single(Token::Open),
-            ')' => self.single(Token::Close),
+            '(' => self.single(GuardToken::Open),
+            ')' => self.single(GuardToken::Close),
             '"' => self.string(),
             '-' | '0'..='9' => self.number(),
-            '&' => self.double('&', "`&&`", Token::And),
-            '|' => self.double('|', "`||`", Token::Or),
-            '=' => self.double('=', "`==`", Token::Comparison(Comparison::Equal)),
-            '!' => self.with_equals(Token::Not, Comparison::NotEqual),
-            '<' => self.with_equals(Token::Comparison(Comparison::Less), Comparison::LessOrEqual),
+            '&' => self.double('&', "`&&`", GuardToken::And),
+            '|' => self.double('|', "`||`", GuardToken::Or),
+            '=' => self.double('=', "`==`", GuardToken::Comparison(Comparison::Equal)),
+            '!' => self.with_equals(GuardToken::Not, Comparison::NotEqual),
+            '<' => self.with_equals(
+                GuardToken::Comparison(Comparison::Less),
+                Comparison::LessOrEqual,
+            ),
             '>' => self.with_equals(
-                Token::Comparison(Comparison::Greater),
+                GuardToken::Comparison(Comparison::Greater),
                 Comparison::GreaterOrEqual,
             ),
             c if c.is_alphabetic() || c == '_' => self.word(),
@@ -116,12 +119,17 @@ impl Lexer<'_> {
         }
     }
 
-    fn single(&mut self, token: Token) -> Result<Token, Error> {
+    fn single(&mut self, token: GuardToken) -> Result<GuardToken, Error> {
         self.next();
         Ok(token)
     }
 
-    fn double(&mut self, c: char, expected: &'static str, token: Token) -> Result<Token, Error> {
+    fn double(
+        &mut self,
+        c: char,
+        expected: &'static str,
+        token: GuardToken,
+    ) -> Result<GuardToken, Error> {
         self.next();
         match self.next_if(|next| next == c) {
             Some(_) => Ok(token),
@@ -129,15 +137,15 @@ impl Lexer<'_> {
         }
     }
 
-    fn with_equals(&mut self, alone: Token, with: Comparison) -> Result<Token, Error> {
+    fn with_equals(&mut self, alone: GuardToken, with: Comparison) -> Result<GuardToken, Error> {
         self.next();
         Ok(match self.next_if(|next| next == '=') {
-            Some(_) => Token::Comparison(with),
+            Some(_) => GuardToken::Comparison(with),
             None => alone,
         })
     }
 
-    fn word(&mut self) -> Result<Token, Error> {
+    fn word(&mut self) -> Result<GuardToken, Error> {
         let (column, start) = (self.column, self.at);
         match self.name() {
             "true" => Ok(self.operand(OperandKind::True, start)),
@@ -152,7 +160,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn path(&mut self) -> Result<Token, Error> {
+    fn path(&mut self) -> Result<GuardToken, Error> {
         if self.next_if(|c| c == '.').is_none() {
             return Err(self.unexpected("`.` and a field name after `ctx`"));
         }
@@ -177,14 +185,14 @@ impl Lexer<'_> {
         &self.text[start..self.at]
     }
 
-    fn number(&mut self) -> Result<Token, Error> {
+    fn number(&mut self) -> Result<GuardToken, Error> {
         let (column, start) = (self.column, self.at);
         while self
             .next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'))
             .is_some()
         {}
         let digits = &self.text[start..self.at];
-        match Reader::new(digits).number() {
+        match JsonReader::new(digits).number() {
             Ok(number) if number == digits => Ok(self.operand(OperandKind::Number, start)),
             _ => Err(Error::Unexpected {
                 column,
@@ -194,7 +202,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<Token, Error> {
+    fn string(&mut self) -> Result<GuardToken, Error> {
         let start = self.at;
         self.next();
         loop {

@@ -2,35 +2,35 @@
 //!
 //! Only `(` and `!` recurse, and both are counted, so the depth of the stack is bounded.
 
-use super::lexer::{Spanned, Token, tokens};
-use super::{Error, Expr};
+use super::lexer::{GuardToken, SpannedGuardToken, tokens};
+use super::{Error, GuardExpr};
 use crate::limits::{GUARD_BYTES_MAX, GUARD_DEPTH_MAX};
 
-pub(super) fn parse(text: &str) -> Result<Expr, Error> {
+pub(super) fn parse(text: &str) -> Result<GuardExpr, Error> {
     if text.len() > GUARD_BYTES_MAX {
         return Err(Error::TooLong { bytes: text.len() });
     }
-    let mut parser = Parser {
+    let mut parser = GuardParser {
         tokens: tokens(text)?,
         at: 0,
         depth: 0,
     };
     let expr = parser.or()?;
     match parser.peek() {
-        Token::End => Ok(expr),
+        GuardToken::End => Ok(expr),
         _ => Err(parser.unexpected("`&&`, `||`, a comparison or the end")),
     }
 }
 
-struct Parser<'a> {
-    /// Ends with [`Token::End`], which is never passed.
-    tokens: Vec<Spanned<'a>>,
+struct GuardParser<'a> {
+    /// Ends with [`GuardToken::End`], which is never passed.
+    tokens: Vec<SpannedGuardToken<'a>>,
     at: usize,
     depth: usize,
 }
 
-impl Parser<'_> {
-    fn peek(&self) -> &Token {
+impl GuardParser<'_> {
+    fn peek(&self) -> &GuardToken {
         &self.tokens[self.at].token
     }
 
@@ -38,7 +38,7 @@ impl Parser<'_> {
         self.at = (self.at + 1).min(self.tokens.len() - 1);
     }
 
-    fn take(&mut self, wanted: &Token) -> bool {
+    fn take(&mut self, wanted: &GuardToken) -> bool {
         let found = self.peek() == wanted;
         if found {
             self.advance();
@@ -52,7 +52,7 @@ impl Parser<'_> {
             column: found.column,
             expected,
             found: match found.token {
-                Token::End => "the end".to_owned(),
+                GuardToken::End => "the end".to_owned(),
                 _ => format!("`{}`", found.text),
             },
         }
@@ -71,23 +71,23 @@ impl Parser<'_> {
         result
     }
 
-    fn or(&mut self) -> Result<Expr, Error> {
+    fn or(&mut self) -> Result<GuardExpr, Error> {
         let first = self.and()?;
-        self.chain(first, &Token::Or, Self::and, Expr::Or)
+        self.chain(first, &GuardToken::Or, Self::and, GuardExpr::Or)
     }
 
-    fn and(&mut self) -> Result<Expr, Error> {
+    fn and(&mut self) -> Result<GuardExpr, Error> {
         let first = self.not()?;
-        self.chain(first, &Token::And, Self::not, Expr::And)
+        self.chain(first, &GuardToken::And, Self::not, GuardExpr::And)
     }
 
     fn chain(
         &mut self,
-        first: Expr,
-        operator: &Token,
-        next: impl Fn(&mut Self) -> Result<Expr, Error>,
-        join: impl Fn(Box<[Expr]>) -> Expr,
-    ) -> Result<Expr, Error> {
+        first: GuardExpr,
+        operator: &GuardToken,
+        next: impl Fn(&mut Self) -> Result<GuardExpr, Error>,
+        join: impl Fn(Box<[GuardExpr]>) -> GuardExpr,
+    ) -> Result<GuardExpr, Error> {
         if self.peek() != operator {
             return Ok(first);
         }
@@ -98,25 +98,25 @@ impl Parser<'_> {
         Ok(join(terms.into_boxed_slice()))
     }
 
-    fn not(&mut self) -> Result<Expr, Error> {
-        if *self.peek() == Token::Not {
-            return Ok(Expr::Not(Box::new(self.deeper(Self::not)?)));
+    fn not(&mut self) -> Result<GuardExpr, Error> {
+        if *self.peek() == GuardToken::Not {
+            return Ok(GuardExpr::Not(Box::new(self.deeper(Self::not)?)));
         }
         self.compare()
     }
 
-    fn compare(&mut self) -> Result<Expr, Error> {
+    fn compare(&mut self) -> Result<GuardExpr, Error> {
         let left = self.primary()?;
-        let Token::Comparison(comparison) = *self.peek() else {
+        let GuardToken::Comparison(comparison) = *self.peek() else {
             return Ok(left);
         };
-        let Expr::Truthy(left) = left else {
+        let GuardExpr::Truthy(left) = left else {
             return Err(self.unexpected("`&&`, `||`, `)` or the end (a condition is not compared)"));
         };
         self.advance();
         let at = self.at;
         match self.primary()? {
-            Expr::Truthy(right) => Ok(Expr::Compare(left, comparison, right)),
+            GuardExpr::Truthy(right) => Ok(GuardExpr::Compare(left, comparison, right)),
             _ => {
                 self.at = at;
                 Err(self.unexpected("a path or a literal to compare with"))
@@ -124,21 +124,21 @@ impl Parser<'_> {
         }
     }
 
-    fn primary(&mut self) -> Result<Expr, Error> {
+    fn primary(&mut self) -> Result<GuardExpr, Error> {
         let operand = match *self.peek() {
-            Token::Operand(operand) => operand,
-            Token::Open => return self.deeper(Self::group),
+            GuardToken::Operand(operand) => operand,
+            GuardToken::Open => return self.deeper(Self::group),
             _ => {
                 return Err(self.unexpected("a path, a number, a string, true, false, null or `(`"));
             }
         };
         self.advance();
-        Ok(Expr::Truthy(operand))
+        Ok(GuardExpr::Truthy(operand))
     }
 
-    fn group(&mut self) -> Result<Expr, Error> {
+    fn group(&mut self) -> Result<GuardExpr, Error> {
         let inner = self.or()?;
-        match self.take(&Token::Close) {
+        match self.take(&GuardToken::Close) {
             true => Ok(inner),
             false => Err(self.unexpected("`)`")),
         }

@@ -2,28 +2,34 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::{Comparison, Expr, Operand, OperandKind};
+use super::{Comparison, GuardExpr, Operand, OperandKind};
 
 /// An expression of a guard, with the guard's text.
-pub(super) struct Printed<'a>(pub(super) &'a str, pub(super) &'a Expr);
+pub(super) struct Printed<'a>(pub(super) &'a str, pub(super) &'a GuardExpr);
 
 impl Display for Printed<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.1 {
-            Expr::Or(terms) => self.joined(f, terms, " || ", |term| matches!(term, Expr::Or(_))),
-            Expr::And(terms) => self.joined(f, terms, " && ", |term| {
-                matches!(term, Expr::Or(_) | Expr::And(_))
-            }),
-            Expr::Not(inner) => {
-                f.write_str("!")?;
-                self.term(f, inner, matches!(**inner, Expr::Or(_) | Expr::And(_)))
+            GuardExpr::Or(terms) => {
+                self.joined(f, terms, " || ", |term| matches!(term, GuardExpr::Or(_)))
             }
-            Expr::Compare(left, comparison, right) => {
+            GuardExpr::And(terms) => self.joined(f, terms, " && ", |term| {
+                matches!(term, GuardExpr::Or(_) | GuardExpr::And(_))
+            }),
+            GuardExpr::Not(inner) => {
+                f.write_str("!")?;
+                self.term(
+                    f,
+                    inner,
+                    matches!(**inner, GuardExpr::Or(_) | GuardExpr::And(_)),
+                )
+            }
+            GuardExpr::Compare(left, comparison, right) => {
                 self.operand(f, *left)?;
                 write!(f, " {comparison} ")?;
                 self.operand(f, *right)
             }
-            Expr::Truthy(operand) => self.operand(f, *operand),
+            GuardExpr::Truthy(operand) => self.operand(f, *operand),
         }
     }
 }
@@ -32,9 +38,9 @@ impl Printed<'_> {
     fn joined(
         &self,
         f: &mut Formatter<'_>,
-        terms: &[Expr],
+        terms: &[GuardExpr],
         separator: &str,
-        nested: impl Fn(&Expr) -> bool,
+        nested: impl Fn(&GuardExpr) -> bool,
     ) -> Result {
         for (position, inner) in terms.iter().enumerate() {
             if position > 0 {
@@ -45,7 +51,7 @@ impl Printed<'_> {
         Ok(())
     }
 
-    fn term(&self, f: &mut Formatter<'_>, inner: &Expr, in_parentheses: bool) -> Result {
+    fn term(&self, f: &mut Formatter<'_>, inner: &GuardExpr, in_parentheses: bool) -> Result {
         let inner = Printed(self.0, inner);
         if in_parentheses {
             write!(f, "({inner})")

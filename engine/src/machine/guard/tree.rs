@@ -2,27 +2,27 @@
 
 use std::borrow::Cow;
 
-use super::{Comparison, Expr, Guard, Operand, OperandKind};
-use crate::json::Reader;
+use super::{Comparison, Guard, GuardExpr, Operand, OperandKind};
+use crate::json::JsonReader;
 
 /// A condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tree {
+pub enum GuardTree {
     /// One of these holds.
-    Or(Vec<Tree>),
+    Or(Vec<GuardTree>),
     /// All of these hold.
-    And(Vec<Tree>),
+    And(Vec<GuardTree>),
     /// This does not hold.
-    Not(Box<Tree>),
+    Not(Box<GuardTree>),
     /// Two values are compared by one of `==`, `!=`, `<`, `<=`, `>` and `>=`.
-    Compare(Value, String, Value),
+    Compare(TreeValue, String, TreeValue),
     /// A value counts as true: it is none of null, false, 0, `""`, `[]` and `{}`.
-    Truthy(Value),
+    Truthy(TreeValue),
 }
 
 /// A value in a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub enum TreeValue {
     /// The names of a path below the context, at least one.
     Path(Vec<String>),
     /// null
@@ -37,23 +37,23 @@ pub enum Value {
 
 impl Guard {
     /// The guard as plain data.
-    pub fn tree(&self) -> Tree {
+    pub fn tree(&self) -> GuardTree {
         tree(&self.text, &self.expr)
     }
 }
 
-fn tree(guard: &str, expr: &Expr) -> Tree {
-    let all = |terms: &[Expr]| terms.iter().map(|term| tree(guard, term)).collect();
+fn tree(guard: &str, expr: &GuardExpr) -> GuardTree {
+    let all = |terms: &[GuardExpr]| terms.iter().map(|term| tree(guard, term)).collect();
     match expr {
-        Expr::Or(terms) => Tree::Or(all(terms)),
-        Expr::And(terms) => Tree::And(all(terms)),
-        Expr::Not(inner) => Tree::Not(Box::new(tree(guard, inner))),
-        Expr::Compare(left, comparison, right) => Tree::Compare(
+        GuardExpr::Or(terms) => GuardTree::Or(all(terms)),
+        GuardExpr::And(terms) => GuardTree::And(all(terms)),
+        GuardExpr::Not(inner) => GuardTree::Not(Box::new(tree(guard, inner))),
+        GuardExpr::Compare(left, comparison, right) => GuardTree::Compare(
             value(guard, *left),
             symbol(*comparison),
             value(guard, *right),
         ),
-        Expr::Truthy(operand) => Tree::Truthy(value(guard, *operand)),
+        GuardExpr::Truthy(operand) => GuardTree::Truthy(value(guard, *operand)),
     }
 }
 
@@ -61,17 +61,17 @@ fn symbol(comparison: Comparison) -> String {
     comparison.to_string()
 }
 
-fn value(guard: &str, operand: Operand) -> Value {
+fn value(guard: &str, operand: Operand) -> TreeValue {
     let text = operand.text(guard);
     match operand.kind {
-        OperandKind::Path => Value::Path(text.split('.').map(str::to_owned).collect()),
-        OperandKind::Null => Value::Null,
-        OperandKind::True => Value::Bool(true),
-        OperandKind::False => Value::Bool(false),
-        OperandKind::Number => Value::Number(text.to_owned()),
+        OperandKind::Path => TreeValue::Path(text.split('.').map(str::to_owned).collect()),
+        OperandKind::Null => TreeValue::Null,
+        OperandKind::True => TreeValue::Bool(true),
+        OperandKind::False => TreeValue::Bool(false),
+        OperandKind::Number => TreeValue::Number(text.to_owned()),
         // The lexer has read it as a string of JSON.
-        OperandKind::String => Value::Text(
-            Reader::new(text)
+        OperandKind::String => TreeValue::Text(
+            JsonReader::new(text)
                 .string()
                 .map(Cow::into_owned)
                 .unwrap_or_default(),

@@ -4,10 +4,10 @@ mod objects;
 
 use std::fmt;
 
-use super::{Misfit, Number, Part, Rule, TYPES, Type};
+use super::{JsonType, Misfit, Number, SchemaRule, Subschema, TYPES};
 use crate::hash::Map;
-use crate::json::{Decimal, Node, ReadBudget, Tree, check as hash_of, equal};
-use crate::machine::expression::Steps;
+use crate::json::{JsonDecimal, JsonNode, JsonTree, ReadBudget, check as hash_of, equal};
+use crate::machine::expression::EvalSteps;
 
 /// How deep the check may go: subschemas of one value and values inside of values together.
 const DEPTH_MAX: usize = 512;
@@ -16,9 +16,9 @@ const SHOWN_CHARS: usize = 64;
 
 type Result = std::result::Result<(), Misfit>;
 
-struct Check<'s> {
-    parts: &'s [Part],
-    steps: &'s mut Steps,
+struct SchemaCheck<'s> {
+    parts: &'s [Subschema],
+    steps: &'s mut EvalSteps,
     /// The path to the value that is being checked.
     path: Vec<String>,
     depth: usize,
@@ -26,16 +26,16 @@ struct Check<'s> {
     quiet: usize,
 }
 
-pub(super) fn check(parts: &[Part], document: &str, steps: &mut Steps) -> Result {
+pub(super) fn check(parts: &[Subschema], document: &str, steps: &mut EvalSteps) -> Result {
     spend(steps, document.len() as u64 / 64 + 1)?;
-    let Ok(tree) = Tree::parse(document.as_bytes()) else {
+    let Ok(tree) = JsonTree::parse(document.as_bytes()) else {
         return Err(Misfit::Broken {
             path: String::new(),
             rule: "type".to_owned(),
             why: "the text is not valid JSON".to_owned(),
         });
     };
-    let mut check = Check {
+    let mut check = SchemaCheck {
         parts,
         steps,
         path: Vec::new(),
@@ -45,11 +45,11 @@ pub(super) fn check(parts: &[Part], document: &str, steps: &mut Steps) -> Result
     check.part(0, &tree)
 }
 
-fn spend(steps: &mut Steps, count: u64) -> Result {
+fn spend(steps: &mut EvalSteps, count: u64) -> Result {
     steps.spend(count).map_err(|_| Misfit::Limit)
 }
 
-impl Check<'_> {
+impl SchemaCheck<'_> {
     fn spend(&mut self, count: usize) -> Result {
         spend(self.steps, count as u64)
     }
@@ -74,7 +74,7 @@ impl Check<'_> {
         })
     }
 
-    fn part(&mut self, number: Number, value: &Tree<'_>) -> Result {
+    fn part(&mut self, number: Number, value: &JsonTree<'_>) -> Result {
         self.spend(1)?;
         if self.depth == DEPTH_MAX {
             return Err(Misfit::Limit);
@@ -82,16 +82,16 @@ impl Check<'_> {
         self.depth += 1;
         let parts = self.parts;
         let result = match &parts[number as usize] {
-            Part::Any => Ok(()),
-            Part::Nothing => self.broken("false", "no value is allowed here"),
-            Part::Rules(rules) => rules.iter().try_for_each(|rule| self.rule(rule, value)),
+            Subschema::Any => Ok(()),
+            Subschema::Nothing => self.broken("false", "no value is allowed here"),
+            Subschema::Rules(rules) => rules.iter().try_for_each(|rule| self.rule(rule, value)),
         };
         self.depth -= 1;
         result
     }
 
     /// Whether a value fits; that the steps are used up is an error.
-    fn fits(&mut self, number: Number, value: &Tree<'_>) -> std::result::Result<bool, Misfit> {
+    fn fits(&mut self, number: Number, value: &JsonTree<'_>) -> std::result::Result<bool, Misfit> {
         let (depth, path) = (self.depth, self.path.len());
         self.quiet += 1;
         let outcome = self.part(number, value);
@@ -107,59 +107,61 @@ impl Check<'_> {
         }
     }
 
-    fn inside(&mut self, step: String, number: Number, value: &Tree<'_>) -> Result {
+    fn inside(&mut self, step: String, number: Number, value: &JsonTree<'_>) -> Result {
         self.path.push(step);
         self.part(number, value)?;
         self.path.pop();
         Ok(())
     }
 
-    fn rule(&mut self, rule: &Rule, value: &Tree<'_>) -> Result {
+    fn rule(&mut self, rule: &SchemaRule, value: &JsonTree<'_>) -> Result {
         self.spend(1)?;
         match (rule, &value.node) {
-            (Rule::Type(types), _) => self.types(types, value),
-            (Rule::Enum(all), _) => self.one_of_values(all, value),
-            (Rule::Const(wanted), _) => match self.same(wanted, value.text)? {
+            (SchemaRule::Type(types), _) => self.types(types, value),
+            (SchemaRule::Enum(all), _) => self.one_of_values(all, value),
+            (SchemaRule::Const(wanted), _) => match self.same(wanted, value.text)? {
                 true => Ok(()),
                 false => self.broken("const", format_args!("it is not {}", shown(wanted))),
             },
-            (Rule::MultipleOf(_) | Rule::Maximum(..) | Rule::Minimum(..), Node::Number(text)) => {
-                self.number(rule, text)
-            }
-            (Rule::MaxLength(_) | Rule::MinLength(_) | Rule::Pattern(..), Node::String(text)) => {
-                self.string(rule, text)
-            }
             (
-                Rule::MaxItems(_)
-                | Rule::MinItems(_)
-                | Rule::UniqueItems
-                | Rule::Items { .. }
-                | Rule::Contains { .. },
-                Node::List(items),
+                SchemaRule::MultipleOf(_) | SchemaRule::Maximum(..) | SchemaRule::Minimum(..),
+                JsonNode::Number(text),
+            ) => self.number(rule, text),
+            (
+                SchemaRule::MaxLength(_) | SchemaRule::MinLength(_) | SchemaRule::Pattern(..),
+                JsonNode::String(text),
+            ) => self.string(rule, text),
+            (
+                SchemaRule::MaxItems(_)
+                | SchemaRule::MinItems(_)
+                | SchemaRule::UniqueItems
+                | SchemaRule::Items { .. }
+                | SchemaRule::Contains { .. },
+                JsonNode::List(items),
             ) => self.list(rule, items),
             (
-                Rule::MaxProperties(_)
-                | Rule::MinProperties(_)
-                | Rule::Required(_)
-                | Rule::DependentRequired(_)
-                | Rule::DependentSchemas(_)
-                | Rule::Properties(_)
-                | Rule::PropertyNames(_),
-                Node::Object(fields),
+                SchemaRule::MaxProperties(_)
+                | SchemaRule::MinProperties(_)
+                | SchemaRule::Required(_)
+                | SchemaRule::DependentRequired(_)
+                | SchemaRule::DependentSchemas(_)
+                | SchemaRule::Properties(_)
+                | SchemaRule::PropertyNames(_),
+                JsonNode::Object(fields),
             ) => self.object(rule, value, fields),
             _ => self.combined(rule, value),
         }
     }
 
-    fn types(&mut self, types: &[Type], value: &Tree<'_>) -> Result {
-        let is = |kind: &Type| match (&value.node, kind) {
-            (Node::Null, Type::Null)
-            | (Node::Bool(_), Type::Boolean)
-            | (Node::String(_), Type::String)
-            | (Node::List(_), Type::Array)
-            | (Node::Object(_), Type::Object)
-            | (Node::Number(_), Type::Number) => true,
-            (Node::Number(text), Type::Integer) => Decimal::new(text).is_whole(),
+    fn types(&mut self, types: &[JsonType], value: &JsonTree<'_>) -> Result {
+        let is = |kind: &JsonType| match (&value.node, kind) {
+            (JsonNode::Null, JsonType::Null)
+            | (JsonNode::Bool(_), JsonType::Boolean)
+            | (JsonNode::String(_), JsonType::String)
+            | (JsonNode::List(_), JsonType::Array)
+            | (JsonNode::Object(_), JsonType::Object)
+            | (JsonNode::Number(_), JsonType::Number) => true,
+            (JsonNode::Number(text), JsonType::Integer) => JsonDecimal::new(text).is_whole(),
             _ => false,
         };
         if types.iter().any(is) {
@@ -168,7 +170,7 @@ impl Check<'_> {
         if self.quiet > 0 {
             return self.broken("type", "");
         }
-        let name = |kind: &Type| {
+        let name = |kind: &JsonType| {
             TYPES
                 .iter()
                 .find(|(_, it)| it == kind)
@@ -191,7 +193,7 @@ impl Check<'_> {
         .map_err(|_| Misfit::Limit)
     }
 
-    fn one_of_values(&mut self, all: &[Box<str>], value: &Tree<'_>) -> Result {
+    fn one_of_values(&mut self, all: &[Box<str>], value: &JsonTree<'_>) -> Result {
         for wanted in all {
             self.spend(1)?;
             if self.same(wanted, value.text)? {
@@ -208,24 +210,32 @@ impl Check<'_> {
         )
     }
 
-    fn number(&mut self, rule: &Rule, text: &str) -> Result {
+    fn number(&mut self, rule: &SchemaRule, text: &str) -> Result {
         // A remainder takes a division for each digit.
-        let bytes_of_step = if matches!(rule, Rule::MultipleOf(_)) {
+        let bytes_of_step = if matches!(rule, SchemaRule::MultipleOf(_)) {
             2
         } else {
             32
         };
         self.spend(text.len() / bytes_of_step)?;
-        let value = Decimal::new(text);
+        let value = JsonDecimal::new(text);
         let (name, bound, fits) = match rule {
-            Rule::MultipleOf(of) => {
-                let fits = value.is_multiple_of(&Decimal::new(of)).unwrap_or(false);
+            SchemaRule::MultipleOf(of) => {
+                let fits = value.is_multiple_of(&JsonDecimal::new(of)).unwrap_or(false);
                 ("multipleOf", of, fits)
             }
-            Rule::Maximum(bound, true) => ("maximum", bound, value <= Decimal::new(bound)),
-            Rule::Maximum(bound, false) => ("exclusiveMaximum", bound, value < Decimal::new(bound)),
-            Rule::Minimum(bound, true) => ("minimum", bound, value >= Decimal::new(bound)),
-            Rule::Minimum(bound, false) => ("exclusiveMinimum", bound, value > Decimal::new(bound)),
+            SchemaRule::Maximum(bound, true) => {
+                ("maximum", bound, value <= JsonDecimal::new(bound))
+            }
+            SchemaRule::Maximum(bound, false) => {
+                ("exclusiveMaximum", bound, value < JsonDecimal::new(bound))
+            }
+            SchemaRule::Minimum(bound, true) => {
+                ("minimum", bound, value >= JsonDecimal::new(bound))
+            }
+            SchemaRule::Minimum(bound, false) => {
+                ("exclusiveMinimum", bound, value > JsonDecimal::new(bound))
+            }
             _ => return Ok(()),
         };
         match fits {
@@ -237,19 +247,19 @@ impl Check<'_> {
         }
     }
 
-    fn string(&mut self, rule: &Rule, text: &str) -> Result {
+    fn string(&mut self, rule: &SchemaRule, text: &str) -> Result {
         self.spend(text.len() / 64)?;
         let length = || text.chars().count() as u64;
         match rule {
-            Rule::MaxLength(max) if length() > *max => self.broken(
+            SchemaRule::MaxLength(max) if length() > *max => self.broken(
                 "maxLength",
                 format_args!("it has {} characters; {max} are allowed", length()),
             ),
-            Rule::MinLength(min) if length() < *min => self.broken(
+            SchemaRule::MinLength(min) if length() < *min => self.broken(
                 "minLength",
                 format_args!("it has {} characters; {min} are needed", length()),
             ),
-            Rule::Pattern(written, pattern) => {
+            SchemaRule::Pattern(written, pattern) => {
                 spend(self.steps, pattern.steps(text.len()))?;
                 match pattern.is_in(text) {
                     true => Ok(()),
@@ -260,19 +270,19 @@ impl Check<'_> {
         }
     }
 
-    fn list(&mut self, rule: &Rule, items: &[Tree<'_>]) -> Result {
+    fn list(&mut self, rule: &SchemaRule, items: &[JsonTree<'_>]) -> Result {
         let count = items.len() as u64;
         match rule {
-            Rule::MaxItems(max) if count > *max => self.broken(
+            SchemaRule::MaxItems(max) if count > *max => self.broken(
                 "maxItems",
                 format_args!("it has {count} items; {max} are allowed"),
             ),
-            Rule::MinItems(min) if count < *min => self.broken(
+            SchemaRule::MinItems(min) if count < *min => self.broken(
                 "minItems",
                 format_args!("it has {count} items; {min} are needed"),
             ),
-            Rule::UniqueItems => self.unique(items),
-            Rule::Items { prefix, rest } => {
+            SchemaRule::UniqueItems => self.unique(items),
+            SchemaRule::Items { prefix, rest } => {
                 for (at, item) in items.iter().enumerate() {
                     if let Some(part) = prefix.get(at).copied().or(*rest) {
                         self.inside(at.to_string(), part, item)?;
@@ -280,7 +290,7 @@ impl Check<'_> {
                 }
                 Ok(())
             }
-            Rule::Contains { item, min, max } => {
+            SchemaRule::Contains { item, min, max } => {
                 let mut found = 0;
                 for value in items {
                     found += u64::from(self.fits(*item, value)?);
@@ -304,8 +314,8 @@ impl Check<'_> {
     }
 
     /// Equal items have equal hashes.
-    fn unique(&mut self, items: &[Tree<'_>]) -> Result {
-        let mut seen: Map<u64, &Tree<'_>> = Map::default();
+    fn unique(&mut self, items: &[JsonTree<'_>]) -> Result {
+        let mut seen: Map<u64, &JsonTree<'_>> = Map::default();
         for item in items {
             self.spend(1 + item.text.len() / 16)?;
             let hash = hash_of(item.text.as_bytes()).unwrap_or_default();
@@ -321,10 +331,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn combined(&mut self, rule: &Rule, value: &Tree<'_>) -> Result {
+    fn combined(&mut self, rule: &SchemaRule, value: &JsonTree<'_>) -> Result {
         match rule {
-            Rule::AllOf(parts) => parts.iter().try_for_each(|part| self.part(*part, value)),
-            Rule::AnyOf(parts) => {
+            SchemaRule::AllOf(parts) => parts.iter().try_for_each(|part| self.part(*part, value)),
+            SchemaRule::AnyOf(parts) => {
                 for part in parts {
                     if self.fits(*part, value)? {
                         return Ok(());
@@ -332,7 +342,7 @@ impl Check<'_> {
                 }
                 self.broken("anyOf", "it fits none of the alternatives")
             }
-            Rule::OneOf(parts) => {
+            SchemaRule::OneOf(parts) => {
                 let mut fitting = 0;
                 for part in parts {
                     fitting += usize::from(self.fits(*part, value)?);
@@ -345,11 +355,11 @@ impl Check<'_> {
                     ),
                 }
             }
-            Rule::Not(part) => match self.fits(*part, value)? {
+            SchemaRule::Not(part) => match self.fits(*part, value)? {
                 true => self.broken("not", "it fits what it must not fit"),
                 false => Ok(()),
             },
-            Rule::If {
+            SchemaRule::If {
                 condition,
                 then,
                 otherwise,
@@ -360,7 +370,7 @@ impl Check<'_> {
                 };
                 branch.map_or(Ok(()), |part| self.part(part, value))
             }
-            Rule::Reference(part) => self.part(*part, value),
+            SchemaRule::Reference(part) => self.part(*part, value),
             // A rule about values of another type.
             _ => Ok(()),
         }

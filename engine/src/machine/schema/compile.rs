@@ -2,9 +2,9 @@
 
 mod keywords;
 
-use super::{Number, Part, Rule, SchemaFault};
+use super::{Number, SchemaFault, SchemaRule, Subschema};
 use crate::hash::Map;
-use crate::json::{Node, Tree};
+use crate::json::{JsonNode, JsonTree};
 use keywords::rules;
 
 /// Most subschemas of one schema.
@@ -12,23 +12,23 @@ const PARTS_MAX: usize = 20_000;
 
 /// What was compiled so far.
 pub(super) struct Compiler<'t> {
-    root: &'t Tree<'t>,
-    parts: Vec<Part>,
+    root: &'t JsonTree<'t>,
+    parts: Vec<Subschema>,
     /// The parts by where their text begins.
     places: Map<usize, Number>,
     /// Subschemas that a reference names, by `$anchor`.
-    anchors: Map<String, &'t Tree<'t>>,
+    anchors: Map<String, &'t JsonTree<'t>>,
     faults: Vec<SchemaFault>,
     patterns: usize,
     /// Subschemas that only a reference has named so far, with the place of that reference.
-    waiting: Vec<(Number, &'t Tree<'t>, String)>,
+    waiting: Vec<(Number, &'t JsonTree<'t>, String)>,
     full: bool,
 }
 
 pub(super) fn compile(
-    tree: &Tree<'_>,
+    tree: &JsonTree<'_>,
     patterns: &mut usize,
-) -> Result<Vec<Part>, Vec<SchemaFault>> {
+) -> Result<Vec<Subschema>, Vec<SchemaFault>> {
     let mut compiler = Compiler {
         root: tree,
         parts: Vec::new(),
@@ -61,7 +61,7 @@ impl<'t> Compiler<'t> {
 
     /// The number of a subschema, which is compiled if it was not before. Recurses as deep as the schema is nested, which
     /// the reader of JSON bounds.
-    pub(super) fn part(&mut self, tree: &'t Tree<'t>, place: String) -> Number {
+    pub(super) fn part(&mut self, tree: &'t JsonTree<'t>, place: String) -> Number {
         match self.reserve(tree) {
             (number, false) => number,
             (number, true) => {
@@ -72,7 +72,7 @@ impl<'t> Compiler<'t> {
     }
 
     /// The number of a subschema, and whether it is new.
-    fn reserve(&mut self, tree: &'t Tree<'t>) -> (Number, bool) {
+    fn reserve(&mut self, tree: &'t JsonTree<'t>) -> (Number, bool) {
         let place = tree.text.as_ptr() as usize;
         if let Some(number) = self.places.get(&place) {
             return (*number, false);
@@ -87,23 +87,23 @@ impl<'t> Compiler<'t> {
             }
             return (0, false);
         }
-        self.parts.push(Part::Any);
+        self.parts.push(Subschema::Any);
         self.places.insert(place, number);
         (number, true)
     }
 
-    fn fill(&mut self, number: Number, tree: &'t Tree<'t>, place: String) {
+    fn fill(&mut self, number: Number, tree: &'t JsonTree<'t>, place: String) {
         let part = match &tree.node {
-            Node::Bool(true) => Part::Any,
-            Node::Bool(false) => Part::Nothing,
-            Node::Object(fields) => Part::Rules(rules(self, tree, fields, &place).into()),
+            JsonNode::Bool(true) => Subschema::Any,
+            JsonNode::Bool(false) => Subschema::Nothing,
+            JsonNode::Object(fields) => Subschema::Rules(rules(self, tree, fields, &place).into()),
             _ => {
                 let text = format!(
                     "expected a schema: an object, true or false, not {}",
                     tree.kind()
                 );
                 self.fault(&place, text);
-                Part::Any
+                Subschema::Any
             }
         };
         self.parts[number as usize] = part;
@@ -133,9 +133,9 @@ impl<'t> Compiler<'t> {
         Some(number)
     }
 
-    fn collect_anchors(&mut self, tree: &'t Tree<'t>) {
+    fn collect_anchors(&mut self, tree: &'t JsonTree<'t>) {
         match &tree.node {
-            Node::Object(fields) => {
+            JsonNode::Object(fields) => {
                 for (name, value) in fields {
                     match (&**name, value.string()) {
                         ("$anchor", Some(anchor)) => {
@@ -147,7 +147,7 @@ impl<'t> Compiler<'t> {
                     }
                 }
             }
-            Node::List(items) => items.iter().for_each(|item| self.collect_anchors(item)),
+            JsonNode::List(items) => items.iter().for_each(|item| self.collect_anchors(item)),
             _ => {}
         }
     }
@@ -187,16 +187,18 @@ impl<'t> Compiler<'t> {
 }
 
 /// The parts that look at the same value.
-fn same_value(part: &Part) -> Vec<Number> {
-    let Part::Rules(rules) = part else {
+fn same_value(part: &Subschema) -> Vec<Number> {
+    let Subschema::Rules(rules) = part else {
         return Vec::new();
     };
     let mut all = Vec::new();
     for rule in rules {
         match rule {
-            Rule::AllOf(parts) | Rule::AnyOf(parts) | Rule::OneOf(parts) => all.extend(parts),
-            Rule::Not(part) | Rule::Reference(part) => all.push(*part),
-            Rule::If {
+            SchemaRule::AllOf(parts) | SchemaRule::AnyOf(parts) | SchemaRule::OneOf(parts) => {
+                all.extend(parts)
+            }
+            SchemaRule::Not(part) | SchemaRule::Reference(part) => all.push(*part),
+            SchemaRule::If {
                 condition,
                 then,
                 otherwise,
@@ -204,19 +206,19 @@ fn same_value(part: &Part) -> Vec<Number> {
                 all.push(*condition);
                 all.extend(then.iter().chain(otherwise));
             }
-            Rule::DependentSchemas(parts) => all.extend(parts.iter().map(|(_, part)| part)),
+            SchemaRule::DependentSchemas(parts) => all.extend(parts.iter().map(|(_, part)| part)),
             _ => {}
         }
     }
     all
 }
 
-fn at_pointer<'t>(root: &'t Tree<'t>, pointer: &str) -> Option<&'t Tree<'t>> {
+fn at_pointer<'t>(root: &'t JsonTree<'t>, pointer: &str) -> Option<&'t JsonTree<'t>> {
     pointer.split('/').skip(1).try_fold(root, |at, step| {
         let step = percent_decoded(step)?.replace("~1", "/").replace("~0", "~");
         match &at.node {
-            Node::Object(_) => at.field(&step),
-            Node::List(items) => items.get(step.parse::<usize>().ok()?),
+            JsonNode::Object(_) => at.field(&step),
+            JsonNode::List(items) => items.get(step.parse::<usize>().ok()?),
             _ => None,
         }
     })

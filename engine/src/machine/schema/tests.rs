@@ -3,13 +3,13 @@
 use super::*;
 
 fn compiled(schema: &str) -> Result<Schema, Vec<SchemaFault>> {
-    Schema::compile(&Tree::parse(schema.as_bytes()).unwrap(), &mut 0)
+    Schema::compile(&JsonTree::parse(schema.as_bytes()).unwrap(), &mut 0)
 }
 
 /// The path and the rule that a document breaks.
 fn broken(schema: &str, document: &str) -> Option<(String, String)> {
     let schema = compiled(schema).unwrap_or_else(|faults| panic!("{schema}: {faults:?}"));
-    match schema.check(document, &mut Steps::default()) {
+    match schema.check(document, &mut EvalSteps::default()) {
         Ok(()) => None,
         Err(Misfit::Broken { path, rule, .. }) => Some((path, rule)),
         Err(Misfit::Limit) => panic!("{document} takes too many steps"),
@@ -292,7 +292,7 @@ fn a_schema_that_looks_at_the_same_value_again_and_again_ends_within_its_steps()
     );
     let schema = compiled(&schema).unwrap();
     assert_eq!(
-        schema.check("{}", &mut Steps::default()),
+        schema.check("{}", &mut EvalSteps::default()),
         Err(Misfit::Limit)
     );
     // A long chain of references is not followed without end.
@@ -305,13 +305,13 @@ fn a_schema_that_looks_at_the_same_value_again_and_again_ends_within_its_steps()
     );
     let schema = compiled(&schema).unwrap();
     assert_eq!(
-        schema.check("{}", &mut Steps::default()),
+        schema.check("{}", &mut EvalSteps::default()),
         Err(Misfit::Limit)
     );
     let wide = format!("[{}1]", "1,".repeat(300_000));
     let schema = compiled(r#"{"items":{"minimum":0}}"#).unwrap();
     assert_eq!(
-        schema.check(&wide, &mut Steps::default()),
+        schema.check(&wide, &mut EvalSteps::default()),
         Err(Misfit::Limit)
     );
 }

@@ -1,42 +1,42 @@
 //! What the events of a machine of format 2 would do: the whole way, with the payload that is given for each.
 
-use super::{Event, collect};
+use super::{EventRules, collect};
 use crate::Refusal;
 use crate::api::reply::AllowedEvent;
 use crate::fact::{Timer, Timers};
-use crate::json::Object;
+use crate::json::JsonObject;
 use crate::limits::{ALLOWED_EXPLAINED_BYTES_MAX, ALLOWED_STEPS_MAX, EXPRESSION_STEPS_MAX};
-use crate::machine::Rule;
-use crate::machine::definition::{Chart, Condition};
-use crate::machine::expression::{Names, Scope, Steps};
-use crate::machine::guard::{Room, explain_attempt};
-use crate::query::course::{Course, Payload};
+use crate::machine::TransitionRule;
+use crate::machine::definition::{ChartSettings, Condition};
+use crate::machine::expression::{EvalScope, EvalSteps, ScopeNames};
+use crate::machine::guard::{ExplainRoom, explain_attempt};
+use crate::query::course::{Course, ReadPayload};
 use crate::view::Current;
 
 /// What the writes would say, and what else their expressions may name.
-pub(super) struct Said<'a> {
+pub(super) struct WriteSaid<'a> {
     /// The payloads by event.
-    pub(super) payloads: Option<Object<'a>>,
+    pub(super) payloads: Option<JsonObject<'a>>,
     /// The headers, as a JSON object.
     pub(super) headers: &'a str,
     /// All but the state.
-    pub(super) names: Names<'a>,
+    pub(super) names: ScopeNames<'a>,
 }
 
 /// The answers about an instance with these timers, and whether there are more events.
 pub(super) fn answers(
     (current, timers): (&Current<'_>, Option<&Timers>),
-    chart: &Chart,
-    events: &[Event<'_>],
-    said: &Said<'_>,
+    chart: &ChartSettings,
+    events: &[EventRules<'_>],
+    said: &WriteSaid<'_>,
 ) -> Result<(Vec<AllowedEvent>, bool), Refusal> {
-    let mut question = Question {
+    let mut question = ChartQuestion {
         current,
         timers: timers.map_or(&[][..], |timers| &timers.armed),
         chart,
         said,
         steps: ALLOWED_STEPS_MAX as u64,
-        room: Room::new(ALLOWED_EXPLAINED_BYTES_MAX),
+        room: ExplainRoom::new(ALLOWED_EXPLAINED_BYTES_MAX),
     };
     collect(events, |(event, rules)| {
         let payload = said.payloads.as_ref().and_then(|all| all.value(event));
@@ -44,26 +44,26 @@ pub(super) fn answers(
     })
 }
 
-struct Question<'a> {
+struct ChartQuestion<'a> {
     current: &'a Current<'a>,
     /// The instance's timers now.
     timers: &'a [Timer],
-    chart: &'a Chart,
-    said: &'a Said<'a>,
+    chart: &'a ChartSettings,
+    said: &'a WriteSaid<'a>,
     /// What all events together may still take.
     steps: u64,
-    room: Room,
+    room: ExplainRoom,
 }
 
-impl Question<'_> {
+impl ChartQuestion<'_> {
     fn event(
         &mut self,
         event: &str,
-        rules: &[&Rule],
+        rules: &[&TransitionRule],
         payload: Option<&str>,
     ) -> Result<(AllowedEvent, bool), Refusal> {
         let object = payload
-            .map(|text| Object::parse(text.as_bytes()))
+            .map(|text| JsonObject::parse(text.as_bytes()))
             .transpose();
         let object = object.map_err(|fault| {
             let field = format!("payloads.{event}");
@@ -74,7 +74,7 @@ impl Question<'_> {
         let mut answer = AllowedEvent::new(event);
         let explained = self.explain(&mut answer, rules, text)?;
         let object = object.as_ref();
-        let payload = object.map(|object| Payload { object, text });
+        let payload = object.map(|object| ReadPayload { object, text });
         let machine = self.current.machine;
         let mut course = Course::new(
             machine,
@@ -83,7 +83,7 @@ impl Question<'_> {
             text,
             self.said.headers,
         );
-        course.tell(Room::new(self.room.left()));
+        course.tell(ExplainRoom::new(self.room.left()));
         let ctx = self.current.ctx_bytes();
         match course.event(self.current.state, event, &ctx, payload.as_ref()) {
             Ok(arrived) => {
@@ -112,17 +112,17 @@ impl Question<'_> {
     fn explain(
         &mut self,
         answer: &mut AllowedEvent,
-        rules: &[&Rule],
+        rules: &[&TransitionRule],
         payload: &str,
     ) -> Result<u64, Refusal> {
-        let names = Names {
+        let names = ScopeNames {
             state: self.current.state_name(),
             ..self.said.names
         };
         let ctx = self.current.ctx_bytes();
         let ctx = super::super::course::text(&ctx)?;
-        let mut scope = Scope::new(ctx, payload, self.said.headers, names);
-        let mut steps = Steps::default();
+        let mut scope = EvalScope::new(ctx, payload, self.said.headers, names);
+        let mut steps = EvalSteps::default();
         for rule in rules {
             let Some(Condition::Expression(guard)) = &rule.guard else {
                 break;

@@ -7,12 +7,13 @@ use super::refused::{failed, limit};
 use super::{Course, text};
 use crate::Refusal;
 use crate::fact;
-use crate::machine::definition::{Timer, When};
-use crate::machine::expression::{Expression, Failure, Scope, Steps, Why};
+use crate::machine::definition::{TimerDefinition, TimerWhen};
+use crate::machine::expression::{EvalFailure, EvalScope, EvalSteps, Expression, Why};
 use crate::machine::span::TIME_MS_MAX;
 
 /// A way to take a time from an expression.
-type Value<'c> = fn(&'c Expression, &mut Scope<'c>, &mut Steps) -> Result<u64, Failure>;
+type TakeTime<'c> =
+    fn(&'c Expression, &mut EvalScope<'c>, &mut EvalSteps) -> Result<u64, EvalFailure>;
 
 impl Course<'_> {
     /// The timers of a state that is entered with this context, ascending by name.
@@ -50,16 +51,22 @@ impl Course<'_> {
     }
 
     /// When the timer fires if it is armed now. What is due already is due now.
-    fn due_ms<'c>(&mut self, timer: &'c Timer, scope: &mut Scope<'c>) -> Result<u64, Failure> {
+    fn due_ms<'c>(
+        &mut self,
+        timer: &'c TimerDefinition,
+        scope: &mut EvalScope<'c>,
+    ) -> Result<u64, EvalFailure> {
         let now_ms = u64::try_from(self.names.now_ms).unwrap_or(0);
         let from_ms = now_ms.saturating_add(self.slack_ms);
-        let span: Value<'c> = Expression::span_ms;
-        let time: Value<'c> = Expression::time_ms;
+        let span: TakeTime<'c> = Expression::span_ms;
+        let time: TakeTime<'c> = Expression::time_ms;
         let due_ms = match &timer.when {
-            When::After(ms) => from_ms.saturating_add(*ms),
-            When::AfterValue(value) => from_ms.saturating_add(span(value, scope, &mut self.steps)?),
-            When::At(ms) => *ms,
-            When::AtValue(value) => time(value, scope, &mut self.steps)?,
+            TimerWhen::After(ms) => from_ms.saturating_add(*ms),
+            TimerWhen::AfterValue(value) => {
+                from_ms.saturating_add(span(value, scope, &mut self.steps)?)
+            }
+            TimerWhen::At(ms) => *ms,
+            TimerWhen::AtValue(value) => time(value, scope, &mut self.steps)?,
         };
         let jitter_ms = match timer.jitter_ms {
             0 => 0,

@@ -3,7 +3,7 @@
 use crate::Refusal;
 use crate::limits::EXPRESSION_STEPS_MAX;
 use crate::machine::Machine;
-use crate::machine::expression::{Failure, Why};
+use crate::machine::expression::{EvalFailure, Why};
 
 /// The refusal of a decision that this version cannot make.
 pub(crate) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
@@ -16,9 +16,9 @@ pub(crate) fn not_understood(machine: &Machine, reason: &str) -> Refusal {
 
 /// That the steps are used up refuses the command.
 pub(super) fn limited(
-    holds: Result<bool, Failure>,
+    holds: Result<bool, EvalFailure>,
     place: impl Fn() -> String,
-) -> Result<Result<bool, Failure>, Refusal> {
+) -> Result<Result<bool, EvalFailure>, Refusal> {
     match holds {
         Err(failure) if failure.why == Why::Limit => Err(limit(place())),
         other => Ok(other),

@@ -8,12 +8,12 @@ use crate::Refusal;
 use crate::api::reply::AlwaysTried;
 use crate::fact::planted;
 use crate::limits::ALWAYS_STEPS_MAX;
-use crate::machine::expression::{Expression, Scope};
-use crate::machine::guard::{Room, explain_attempt};
+use crate::machine::expression::{EvalScope, Expression};
+use crate::machine::guard::{ExplainRoom, explain_attempt};
 
 /// What the guards of `always` have read, state by state.
-pub(crate) struct Told {
-    pub(crate) room: Room,
+pub(crate) struct AlwaysReads {
+    pub(crate) room: ExplainRoom,
     pub(crate) always: Vec<AlwaysTried>,
     /// How many are not shown.
     pub(crate) left_out: usize,
@@ -21,8 +21,8 @@ pub(crate) struct Told {
 
 impl Course<'_> {
     /// Tells what the guards of `always` read, as far as there is room.
-    pub(crate) fn tell(&mut self, room: Room) {
-        self.told = Some(Told {
+    pub(crate) fn tell(&mut self, room: ExplainRoom) {
+        self.told = Some(AlwaysReads {
             room,
             always: Vec::new(),
             left_out: 0,
@@ -30,7 +30,7 @@ impl Course<'_> {
     }
 
     /// What was told.
-    pub(crate) fn into_told(self) -> Option<Told> {
+    pub(crate) fn into_told(self) -> Option<AlwaysReads> {
         self.told
     }
 
@@ -116,7 +116,7 @@ impl Course<'_> {
     fn leads_on<'c>(
         &mut self,
         guard: &'c Expression,
-        scope: &mut Scope<'c>,
+        scope: &mut EvalScope<'c>,
         place: impl Fn() -> String,
     ) -> Result<bool, Refusal> {
         let Some(told) = &mut self.told else {

@@ -2,7 +2,7 @@
 
 use super::{FactAt, contradiction};
 use crate::fact::LockChanged;
-use crate::state::locks::Lock;
+use crate::state::locks::HeldLock;
 use crate::state::{Error, State};
 
 impl State {
@@ -12,7 +12,7 @@ impl State {
         at: FactAt<'_>,
     ) -> Result<(), Error> {
         let before = self.locks.get(&changed.name).map(|lock| &**lock);
-        let after = Lock::after(before, changed, at.offset, at.time_ms)
+        let after = HeldLock::after(before, changed, at.offset, at.time_ms)
             .map_err(|what| contradiction(at, what))?;
         let (gone, come) = self.locks.put(&changed.name, after);
         if let Some(digest) = gone {

@@ -15,9 +15,9 @@ use crate::state::table::{Keyed, Table};
 /// All armed timers.
 #[derive(Clone)]
 pub(crate) struct Timers {
-    records: Table<Arc<Record>>,
+    records: Table<Arc<TimersRecord>>,
     /// Those of instances that are not suspended.
-    queue: OrdSet<Place>,
+    queue: OrdSet<DueTimer>,
     /// The names of timers, each once: there are few, and they stand in definitions.
     names: OrdSet<Arc<str>>,
     armed: u64,
@@ -27,19 +27,19 @@ pub(crate) struct Timers {
 
 /// The timers of one instance; never without one.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+pub(crate) struct TimersRecord {
     id: Arc<str>,
     pub(crate) entry: u64,
     pub(crate) minute_ms: u64,
     pub(crate) firings: u32,
     pub(crate) suspended: bool,
     /// Ascending by name.
-    pub(crate) armed: Box<[Kept]>,
+    pub(crate) armed: Box<[KeptTimer]>,
 }
 
 /// One armed timer.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct KeptTimer {
     pub(crate) name: Arc<str>,
     /// When it is due, without shifts.
     pub(crate) kept_ms: u64,
@@ -48,25 +48,25 @@ pub(crate) struct Kept {
 
 /// A timer in the order of what is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct DueTimer {
     pub(crate) kept_ms: u64,
     pub(crate) id: Arc<str>,
     pub(crate) name: Arc<str>,
 }
 
-impl Keyed for Record {
+impl Keyed for TimersRecord {
     fn key(&self) -> &[u8] {
         self.id.as_bytes()
     }
 }
 
-impl Record {
+impl TimersRecord {
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
-        self.armed.iter().map(|kept| Place {
+    pub(crate) fn places(&self) -> impl Iterator<Item = DueTimer> {
+        self.armed.iter().map(|kept| DueTimer {
             kept_ms: kept.kept_ms,
             id: self.id.clone(),
             name: kept.name.clone(),
@@ -132,19 +132,19 @@ impl Timers {
         &self.suspended
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&Arc<Record>> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<TimersRecord>> {
         self.records.get(id.as_bytes())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TimersRecord> {
         self.records.iter().map(|record| &**record)
     }
 
     /// The timers that fire, from the first that is due; from behind `after`, if that is given.
     pub(crate) fn queue<'a>(
         &'a self,
-        after: Option<&Place>,
-    ) -> impl Iterator<Item = &'a Place> + use<'a> {
+        after: Option<&DueTimer>,
+    ) -> impl Iterator<Item = &'a DueTimer> + use<'a> {
         use std::ops::Bound;
         let from = match after {
             None => Bound::Unbounded,
@@ -165,13 +165,13 @@ impl Timers {
         if timers.armed.is_empty() {
             return (removed, None);
         }
-        let armed = timers.armed.iter().map(|timer| Kept {
+        let armed = timers.armed.iter().map(|timer| KeptTimer {
             name: self.name(&timer.name),
             kept_ms: timer.due_ms.saturating_sub(shift_ms),
             refusals: timer.refusals,
         });
-        let armed: Vec<Kept> = armed.collect();
-        let record = Arc::new(Record {
+        let armed: Vec<KeptTimer> = armed.collect();
+        let record = Arc::new(TimersRecord {
             id: Arc::from(id),
             entry,
             minute_ms: timers.minute_ms,

@@ -7,7 +7,7 @@ use super::*;
 use crate::api::command::{ApplyEvent, Command, CreateInstance, DeleteInstance, PutMachine};
 use crate::decide::{DecideAt, Decision, decide};
 use crate::limits::Limits;
-use crate::view::Pending;
+use crate::view::PendingEntries;
 
 const DEFINITION: &[u8] = br#"{"states":["open","closed"],"initial":"open","transitions":[
 {"from":"open","event":"CLOSE","to":"closed"}]}"#;
@@ -24,7 +24,7 @@ fn write(state: &mut State, command: &Command) {
         meta: None,
         limits: &limits,
     };
-    let decision = decide(state, &Pending::new(), command, &at).unwrap();
+    let decision = decide(state, &PendingEntries::new(), command, &at).unwrap();
     let Decision::Write { entry, .. } = decision else {
         panic!("every command here is new");
     };

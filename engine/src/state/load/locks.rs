@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::StateLoader;
 use super::proto;
-use crate::state::locks::{Lock, WaitQueue, Waiter};
+use crate::state::locks::{HeldLock, QueuedOwner, WaitQueue};
 
 impl StateLoader {
     pub(super) fn lock(&mut self, message: proto::Lock) -> Result<(), String> {
@@ -23,7 +23,7 @@ impl StateLoader {
         }
         let mut waiters = WaitQueue::default();
         for waiter in message.waiters {
-            let of_place = Waiter {
+            let of_place = QueuedOwner {
                 owner: Arc::from(waiter.owner),
                 ttl_ms: waiter.ttl_ms,
                 until_ms: waiter.until_ms,
@@ -33,7 +33,7 @@ impl StateLoader {
             }
             waiters.insert(waiter.place, of_place);
         }
-        let lock = Lock {
+        let lock = HeldLock {
             name: Arc::from(name.as_str()),
             last_offset: message.last_offset,
             owner: Arc::from(message.owner),

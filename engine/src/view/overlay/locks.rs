@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
-use super::{Overlay, Touched};
+use super::{Overlay, OverlayKey};
 use crate::fact::LockChanged;
-use crate::state::locks::Lock;
+use crate::state::locks::HeldLock;
 
 /// A fact in flight of one lock.
 pub(crate) struct LockInFlight {
@@ -13,7 +13,7 @@ pub(crate) struct LockInFlight {
     pub(in crate::view) time_ms: u64,
     pub(in crate::view) changed: LockChanged,
     /// The lock behind this fact, once it was asked for.
-    pub(in crate::view) after: OnceLock<Option<Arc<Lock>>>,
+    pub(in crate::view) after: OnceLock<Option<Arc<HeldLock>>>,
 }
 
 /// The facts in flight of one lock, in their order.
@@ -29,7 +29,7 @@ impl Overlay {
             changed: changed.clone(),
             after: OnceLock::new(),
         });
-        self.touched.push_back((offset, Touched::Lock(name)));
+        self.touched.push_back((offset, OverlayKey::Lock(name)));
     }
 
     pub(super) fn settle_lock(&mut self, name: &str, applied: u64) {

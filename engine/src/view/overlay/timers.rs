@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Change, Live, Overlay};
+use super::{LiveInFlight, Overlay, OverlayChange};
 use crate::fact;
 
 /// A change of the timers alone.
-pub(crate) struct Touch {
+pub(crate) struct TimersTouch {
     pub(crate) updated_ms: u64,
     pub(crate) timers: TimersInFlight,
 }
@@ -34,16 +34,16 @@ impl Overlay {
         let timers = held(timers, offset);
         let before = self.instances.remove(id).map(|item| item.change);
         let change = match before {
-            Some(Change::Live(live)) => Change::Live(Live {
+            Some(OverlayChange::Live(live)) => OverlayChange::Live(LiveInFlight {
                 timers: timers.or(live.timers.clone()),
                 updated_ms: time_ms,
                 ..live
             }),
-            Some(Change::Touched(touch)) => Change::Touched(Touch {
+            Some(OverlayChange::Touched(touch)) => OverlayChange::Touched(TimersTouch {
                 timers: timers.or(touch.timers),
                 updated_ms: time_ms,
             }),
-            Some(Change::Deleted { .. }) | None => Change::Touched(Touch {
+            Some(OverlayChange::Deleted { .. }) | None => OverlayChange::Touched(TimersTouch {
                 timers,
                 updated_ms: time_ms,
             }),

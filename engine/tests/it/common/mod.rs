@@ -6,8 +6,8 @@ use bytes::Bytes;
 use rstmdb_engine::command::{ApplyEvent, CreateInstance, DeleteInstance, PutMachine};
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
-    Command, DecideAt, Decision, Entry, Limits, Outcome, Pending, Refusal, State, StateLoader,
-    decide,
+    Command, DecideAt, Decision, Entry, EntryOutcome, Limits, PendingEntries, Refusal, State,
+    StateLoader, decide,
 };
 
 pub const ORDER: &str = r#"{"states":["new","paid","shipped"],"initial":"new","transitions":[
@@ -59,7 +59,7 @@ pub fn delete(id: &str, key: Option<&str>) -> Command {
 
 pub fn decided(
     state: &State,
-    pending: &Pending,
+    pending: &PendingEntries,
     command: &Command,
     offset: u64,
     now_ms: u64,
@@ -71,7 +71,7 @@ pub fn decided(
 /// As [`decided`], for a client that says something about the write.
 pub fn said(
     state: &State,
-    pending: &Pending,
+    pending: &PendingEntries,
     command: &Command,
     meta: Option<&Meta>,
     offset: u64,
@@ -96,10 +96,21 @@ pub fn run(
     limits: &Limits,
 ) -> Result<(Option<Entry>, rstmdb_engine::Reply), Refusal> {
     let offset = state.last_applied() + 1;
-    match decided(state, &Pending::new(), command, offset, now_ms, limits)? {
+    match decided(
+        state,
+        &PendingEntries::new(),
+        command,
+        offset,
+        now_ms,
+        limits,
+    )? {
         Decision::Answer { reply, .. } => Ok((None, reply)),
         Decision::Write { entry, reply, .. } => {
-            assert_eq!(state.apply(&entry, offset), Ok(Outcome::Applied), "{entry}");
+            assert_eq!(
+                state.apply(&entry, offset),
+                Ok(EntryOutcome::Applied),
+                "{entry}"
+            );
             Ok((Some(entry), reply))
         }
     }

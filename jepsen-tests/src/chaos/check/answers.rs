@@ -3,32 +3,32 @@
 
 use super::result::{CheckerResult, Tally, Violation};
 use super::truth::Truth;
-use crate::chaos::history::{Entry, Outcome};
+use crate::chaos::history::{HistoryEntry, RequestOutcome};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "answers";
 
 /// Checks every request without a known outcome.
-pub(super) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
+pub(super) fn check(entries: &[HistoryEntry], _truth: &Truth) -> Vec<CheckerResult> {
     let mut tally = Tally {
         operations: entries.len(),
         ..Tally::default()
     };
     for entry in entries {
         match &entry.outcome {
-            Outcome::Unknown { why } => {
+            RequestOutcome::Unknown { why } => {
                 if let Some(problem) = problem(entry, why) {
                     tally.violation(Violation::new(problem, None, [entry], []));
                 }
             }
-            Outcome::Ok(_) | Outcome::Refused { .. } => tally.succeeded += 1,
+            RequestOutcome::Ok(_) | RequestOutcome::Refused { .. } => tally.succeeded += 1,
         }
     }
     vec![tally.finish(NAME, "all")]
 }
 
 /// The fault of an answer that left the outcome unknown; `None` without an answer.
-fn problem(entry: &Entry, why: &str) -> Option<String> {
+fn problem(entry: &HistoryEntry, why: &str) -> Option<String> {
     if why.starts_with(crate::error::NOT_RCP) {
         return Some(format!("an answer that is not valid: {why}"));
     }

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::ops::{self, Action, Op};
+use super::ops::{self, InstanceOp, OpAction};
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, FactKind, Truth};
-use crate::chaos::history::{Entry, Workload};
+use super::truth::{FactKind, TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "bank";
@@ -14,8 +14,8 @@ pub(super) const NAME: &str = "bank";
 pub const CENTS_EACH: i64 = 1000;
 
 /// Checks every transfer and every read.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let mut accounts: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
+    let mut accounts: BTreeMap<&str, Vec<&TrueFact>> = BTreeMap::new();
     for fact in truth.facts().iter().filter(|fact| is_account(fact)) {
         accounts.entry(&fact.instance).or_default().push(fact);
     }
@@ -28,7 +28,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
         }
         tally.operations += 1;
         let ops = ops::of(entry);
-        if ops.iter().any(Op::is_write) {
+        if ops.iter().any(InstanceOp::is_write) {
             transfers += usize::from(entry.result().is_some());
             check_transfer(entry, &ops, truth, &mut tally);
         } else if entry.result().is_some() {
@@ -48,24 +48,24 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, Workload::Bank.name())]
 }
 
-fn is_account(fact: &Fact) -> bool {
+fn is_account(fact: &TrueFact) -> bool {
     fact.instance.starts_with("acct-")
 }
 
-fn cents(fact: &Fact) -> i64 {
+fn cents(fact: &TrueFact) -> i64 {
     fact.ctx["cents"].as_i64().unwrap_or_default()
 }
 
 /// Checks that a transfer took effect whole and at one offset, or not at all.
-fn check_transfer(entry: &Entry, ops: &[Op<'_>], truth: &Truth, tally: &mut Tally) {
-    let facts: Vec<Option<&Fact>> = ops
+fn check_transfer(entry: &HistoryEntry, ops: &[InstanceOp<'_>], truth: &Truth, tally: &mut Tally) {
+    let facts: Vec<Option<&TrueFact>> = ops
         .iter()
         .filter_map(|op| match op.action {
-            Action::Event { event_id, .. } => Some(truth.of_event(event_id).next()),
-            Action::Create { .. } | Action::Delete | Action::Get => None,
+            OpAction::Event { event_id, .. } => Some(truth.of_event(event_id).next()),
+            OpAction::Create { .. } | OpAction::Delete | OpAction::Get => None,
         })
         .collect();
-    let offset = |fact: &Option<&Fact>| fact.map(|fact| fact.offset);
+    let offset = |fact: &Option<&TrueFact>| fact.map(|fact| fact.offset);
     let is_whole = facts
         .windows(2)
         .all(|two| offset(&two[0]) == offset(&two[1]));
@@ -83,9 +83,9 @@ fn check_transfer(entry: &Entry, ops: &[Op<'_>], truth: &Truth, tally: &mut Tall
 
 /// Checks that the accounts of a read add up, and had these values at one moment.
 fn check_read(
-    entry: &Entry,
-    ops: &[Op<'_>],
-    accounts: &BTreeMap<&str, Vec<&Fact>>,
+    entry: &HistoryEntry,
+    ops: &[InstanceOp<'_>],
+    accounts: &BTreeMap<&str, Vec<&TrueFact>>,
     tally: &mut Tally,
 ) {
     let mut sum = 0;
@@ -127,8 +127,8 @@ fn check_read(
 /// Checks that every entry of the log keeps the sum of all accounts.
 fn check_sums(truth: &Truth, tally: &mut Tally) {
     let mut balances: HashMap<&str, i64> = HashMap::new();
-    let moves = |one: &Fact| is_account(one);
-    let facts: Vec<&Fact> = truth.facts().iter().filter(|fact| moves(fact)).collect();
+    let moves = |one: &TrueFact| is_account(one);
+    let facts: Vec<&TrueFact> = truth.facts().iter().filter(|fact| moves(fact)).collect();
     for entry in facts.chunk_by(|one, two| one.offset == two.offset) {
         let mut change = 0;
         for fact in entry {

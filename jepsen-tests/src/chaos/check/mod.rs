@@ -37,17 +37,17 @@ pub use bank::CENTS_EACH;
 pub use log::levels::NAME as LEVEL;
 use log::{automation, levels, said, timers, times};
 use result::Tally;
-pub use result::{CheckerResult, Verdict, Violation, Window};
+pub use result::{CheckVerdict, CheckerResult, Violation, ViolationWindow};
 pub use truth::Error;
 use truth::Truth;
 
-use super::history::{Entry, Workload};
+use super::history::{HistoryEntry, Workload};
 
 /// One checker.
-type Check = fn(&[Entry], &Truth) -> Vec<CheckerResult>;
+type Checker = fn(&[HistoryEntry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by its name in the report when it fails itself.
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Checker); 14] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
     (order::pipelined::NAME, order::pipelined::check),
@@ -65,7 +65,7 @@ const CHECKS: [(&str, Check); 14] = [
 ];
 
 /// Runs every checker over a run.
-pub fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
     CHECKS
         .into_iter()
         .flat_map(|(name, checker)| run_one(name, checker, entries, truth))
@@ -73,14 +73,23 @@ pub fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
 }
 
 /// A checker that panics has no verdict on the cluster, and must not pass.
-fn run_one(name: &str, checker: Check, entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+fn run_one(
+    name: &str,
+    checker: Checker,
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
     catch_unwind(AssertUnwindSafe(|| checker(entries, truth)))
         .unwrap_or_else(|panic| vec![failed(name, &panicked(&*panic))])
 }
 
 /// Runs every checker over a run that had these workloads. The verdict on a workload that recorded no request is
 /// unknown. So is the verdict on the order of pipelines, which the register's clients send, if there was no pipeline.
-pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub fn check_all(
+    workloads: &[Workload],
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
     let mut results = check(entries, truth);
     for workload in workloads {
         let name = workload.name();
@@ -99,7 +108,7 @@ pub fn check_all(workloads: &[Workload], entries: &[Entry], truth: &Truth) -> Ve
 }
 
 /// Checks the times in the log of a run that began at this Unix time in milliseconds, by the suite's clock.
-pub fn log_time(entries: &[Entry], truth: &Truth, began_ms: u64) -> CheckerResult {
+pub fn log_time(entries: &[HistoryEntry], truth: &Truth, began_ms: u64) -> CheckerResult {
     let checked = catch_unwind(AssertUnwindSafe(|| times::check(entries, truth, began_ms)));
     checked.unwrap_or_else(|panic| failed(times::NAME, &panicked(&*panic)))
 }
@@ -110,7 +119,7 @@ pub fn failed(checker: &str, why: &str) -> CheckerResult {
         checker: checker.to_owned(),
         subject: "all".to_owned(),
         operations: 0,
-        verdict: Verdict::Failed(why.to_owned()),
+        verdict: CheckVerdict::Failed(why.to_owned()),
         notes: Vec::new(),
     }
 }
@@ -122,7 +131,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// Checks that the logs of the nodes do not contradict each other.
-fn logs_agree(_entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+fn logs_agree(_entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
     let mut tally = Tally {
         operations: truth.facts().len(),
         succeeded: truth.facts().len(),

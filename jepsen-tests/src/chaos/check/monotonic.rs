@@ -5,26 +5,26 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::order::shows;
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, FactKind, Truth};
-use crate::chaos::history::{Entry, Outcome, Workload};
+use super::truth::{FactKind, TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, RequestOutcome, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "monotonic";
 
 /// What one client last saw of one instance.
-type Seen<'a> = HashMap<(u32, &'a str), (u64, &'a Entry)>;
+type LastSeen<'a> = HashMap<(u32, &'a str), (u64, &'a HistoryEntry)>;
 
 /// Checks every client's reads in the order in which they were sent.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
     let reads =
-        |entry: &&Entry| entry.workload == Workload::Monotonic && entry.op == "GET_INSTANCE";
-    let mut reads: Vec<&Entry> = entries.iter().filter(reads).collect();
+        |entry: &&HistoryEntry| entry.workload == Workload::Monotonic && entry.op == "GET_INSTANCE";
+    let mut reads: Vec<&HistoryEntry> = entries.iter().filter(reads).collect();
     if reads.is_empty() {
         return Vec::new();
     }
     reads.sort_by_key(|read| read.begun);
-    let mut facts: BTreeMap<&str, Vec<&Fact>> = BTreeMap::new();
-    let mut seen = Seen::new();
+    let mut facts: BTreeMap<&str, Vec<&TrueFact>> = BTreeMap::new();
+    let mut seen = LastSeen::new();
     let mut tally = Tally::default();
     for read in reads {
         tally.operations += 1;
@@ -38,19 +38,24 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, Workload::Monotonic.name())]
 }
 
-fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: &mut Tally) {
+fn check_read<'a>(
+    read: &'a HistoryEntry,
+    facts: &[&TrueFact],
+    seen: &mut LastSeen<'a>,
+    tally: &mut Tally,
+) {
     let id = read.param("instance_id");
     let asked = read.params["min_wal_offset"].as_u64().unwrap_or_default();
     // The version at the requested offset. The read must show it or a later one.
     let due = facts.iter().rev().find(|fact| fact.offset <= asked);
-    let mut wrong = |problem: String, other: Option<&Entry>, fact: Option<&Fact>| {
+    let mut wrong = |problem: String, other: Option<&HistoryEntry>, fact: Option<&TrueFact>| {
         let entries = other.into_iter().chain([read]);
         let facts = due.copied().into_iter().chain(fact);
         tally.violation(Violation::new(problem, Some(id), entries, facts));
     };
     let result = match &read.outcome {
-        Outcome::Ok(result) => result,
-        Outcome::Refused { code, .. } if code == "INSTANCE_NOT_FOUND" => {
+        RequestOutcome::Ok(result) => result,
+        RequestOutcome::Refused { code, .. } if code == "INSTANCE_NOT_FOUND" => {
             let is_deleted = facts.iter().any(|fact| fact.kind == FactKind::Delete);
             if due.is_some() && !is_deleted {
                 let problem =
@@ -59,7 +64,7 @@ fn check_read<'a>(read: &'a Entry, facts: &[&Fact], seen: &mut Seen<'a>, tally: 
             }
             return;
         }
-        Outcome::Refused { .. } | Outcome::Unknown { .. } => return,
+        RequestOutcome::Refused { .. } | RequestOutcome::Unknown { .. } => return,
     };
     let offset = result["last_wal_offset"].as_u64().unwrap_or_default();
     // Of several facts of one entry the last counts.

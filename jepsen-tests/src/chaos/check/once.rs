@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, Truth};
-use crate::chaos::history::{Entry, Outcome, Workload};
+use super::truth::{TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, RequestOutcome, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "exactly once";
 
 /// Checks every key.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let mut by_key: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
+    let mut by_key: BTreeMap<&str, Vec<&HistoryEntry>> = BTreeMap::new();
     for entry in entries {
         let key = entry.param("idempotency_key");
         if entry.workload == Workload::Once && !key.is_empty() {
@@ -40,8 +40,8 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
     vec![tally.finish(NAME, Workload::Once.name())]
 }
 
-fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
-    let facts: Vec<&Fact> = truth.of_key(key).collect();
+fn check_key(key: &str, attempts: &[&HistoryEntry], truth: &Truth, tally: &mut Tally) {
+    let facts: Vec<&TrueFact> = truth.of_key(key).collect();
     let instance = facts.first().map(|fact| fact.instance.as_str());
     let instance = instance.or(attempts.first().map(|attempt| attempt.param("instance_id")));
     let mut wrong = |problem: String| {
@@ -67,8 +67,8 @@ fn check_key(key: &str, attempts: &[&Entry], truth: &Truth, tally: &mut Tally) {
     if answers.iter().any(|answer| is_other(&answer)) {
         wrong(format!("{key} was answered in different ways"));
     }
-    let exists = |attempt: &&Entry| match &attempt.outcome {
-        Outcome::Refused { code, .. } => code == "INSTANCE_EXISTS",
+    let exists = |attempt: &&HistoryEntry| match &attempt.outcome {
+        RequestOutcome::Refused { code, .. } => code == "INSTANCE_EXISTS",
         _ => false,
     };
     if !facts.is_empty() && attempts.iter().any(exists) {

@@ -2,24 +2,24 @@
 
 use serde_json::Value;
 
-use crate::chaos::history::{Entry, Outcome, Workload};
+use crate::chaos::history::{HistoryEntry, RequestOutcome, Workload};
 
 /// One operation on one instance.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Op<'a> {
+pub(super) struct InstanceOp<'a> {
     /// The request it was part of.
-    pub entry: &'a Entry,
+    pub entry: &'a HistoryEntry,
     /// The instance.
     pub instance: &'a str,
     /// What was asked for.
-    pub action: Action<'a>,
+    pub action: OpAction<'a>,
     /// What the client was told.
-    pub told: Told<'a>,
+    pub told: ClientTold<'a>,
 }
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Action<'a> {
+pub(super) enum OpAction<'a> {
     Create {
         params: &'a Value,
     },
@@ -33,7 +33,7 @@ pub(super) enum Action<'a> {
 
 /// What the client was told.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Told<'a> {
+pub(super) enum ClientTold<'a> {
     /// The result.
     Ok(&'a Value),
     /// A refusal that came from this operation.
@@ -44,23 +44,23 @@ pub(super) enum Told<'a> {
     Unknown,
 }
 
-impl<'a> Op<'a> {
+impl<'a> InstanceOp<'a> {
     /// Whether it changes something.
     pub fn is_write(&self) -> bool {
-        !matches!(self.action, Action::Get)
+        !matches!(self.action, OpAction::Get)
     }
 
     /// Whether it was done.
     pub fn result(&self) -> Option<&'a Value> {
         match self.told {
-            Told::Ok(result) => Some(result),
-            Told::Refused { .. } | Told::NotDone | Told::Unknown => None,
+            ClientTold::Ok(result) => Some(result),
+            ClientTold::Refused { .. } | ClientTold::NotDone | ClientTold::Unknown => None,
         }
     }
 
     /// Whether it was certainly not done.
     pub fn is_refused(&self) -> bool {
-        matches!(self.told, Told::Refused { .. } | Told::NotDone)
+        matches!(self.told, ClientTold::Refused { .. } | ClientTold::NotDone)
     }
 
     /// The offset that an answer names.
@@ -76,8 +76,8 @@ impl<'a> Op<'a> {
     /// The offset at which the instance must be for the event to take effect.
     pub fn expected(&self) -> Option<u64> {
         match self.action {
-            Action::Event { params, .. } => params["expected_wal_offset"].as_u64(),
-            Action::Create { .. } | Action::Delete | Action::Get => None,
+            OpAction::Event { params, .. } => params["expected_wal_offset"].as_u64(),
+            OpAction::Create { .. } | OpAction::Delete | OpAction::Get => None,
         }
     }
 
@@ -89,16 +89,16 @@ impl<'a> Op<'a> {
 }
 
 /// The operations of a request; none if the request is not about single instances.
-pub(super) fn of(entry: &Entry) -> Vec<Op<'_>> {
+pub(super) fn of(entry: &HistoryEntry) -> Vec<InstanceOp<'_>> {
     // They have checkers of their own: most of what happens to gates, no client has asked for.
     if matches!(entry.workload, Workload::Asking | Workload::Timer) {
         return Vec::new();
     }
     if entry.op != "BATCH" {
         let told = match &entry.outcome {
-            Outcome::Ok(result) => Told::Ok(result),
-            Outcome::Refused { code, details } => Told::Refused { code, details },
-            Outcome::Unknown { .. } => Told::Unknown,
+            RequestOutcome::Ok(result) => ClientTold::Ok(result),
+            RequestOutcome::Refused { code, details } => ClientTold::Refused { code, details },
+            RequestOutcome::Unknown { .. } => ClientTold::Unknown,
         };
         return op(entry, &entry.op, &entry.params, told)
             .into_iter()
@@ -114,40 +114,47 @@ pub(super) fn of(entry: &Entry) -> Vec<Op<'_>> {
         .collect()
 }
 
-fn told_in_batch(entry: &Entry, at: usize) -> Told<'_> {
+fn told_in_batch(entry: &HistoryEntry, at: usize) -> ClientTold<'_> {
     match &entry.outcome {
-        Outcome::Ok(result) => {
+        RequestOutcome::Ok(result) => {
             let item = &result["results"][at];
             match item["status"].as_str() {
-                Some("ok") => Told::Ok(&item["result"]),
-                Some(_) => Told::Refused {
+                Some("ok") => ClientTold::Ok(&item["result"]),
+                Some(_) => ClientTold::Refused {
                     code: item["error"]["code"].as_str().unwrap_or_default(),
                     details: &item["error"]["details"],
                 },
-                None => Told::Unknown,
+                None => ClientTold::Unknown,
             }
         }
-        Outcome::Refused { code, details } if details["index"].as_u64() == Some(at as u64) => {
-            Told::Refused { code, details }
+        RequestOutcome::Refused { code, details }
+            if details["index"].as_u64() == Some(at as u64) =>
+        {
+            ClientTold::Refused { code, details }
         }
-        Outcome::Refused { .. } => Told::NotDone,
-        Outcome::Unknown { .. } => Told::Unknown,
+        RequestOutcome::Refused { .. } => ClientTold::NotDone,
+        RequestOutcome::Unknown { .. } => ClientTold::Unknown,
     }
 }
 
-fn op<'a>(entry: &'a Entry, name: &str, params: &'a Value, told: Told<'a>) -> Option<Op<'a>> {
+fn op<'a>(
+    entry: &'a HistoryEntry,
+    name: &str,
+    params: &'a Value,
+    told: ClientTold<'a>,
+) -> Option<InstanceOp<'a>> {
     let text = |field: &str| params[field].as_str().unwrap_or_default();
     let action = match name {
-        "CREATE_INSTANCE" => Action::Create { params },
-        "APPLY_EVENT" => Action::Event {
+        "CREATE_INSTANCE" => OpAction::Create { params },
+        "APPLY_EVENT" => OpAction::Event {
             params,
             event_id: text("event_id"),
         },
-        "DELETE_INSTANCE" => Action::Delete,
-        "GET_INSTANCE" => Action::Get,
+        "DELETE_INSTANCE" => OpAction::Delete,
+        "GET_INSTANCE" => OpAction::Get,
         _ => return None,
     };
-    Some(Op {
+    Some(InstanceOp {
         entry,
         instance: text("instance_id"),
         action,

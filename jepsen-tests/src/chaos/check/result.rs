@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::truth::Fact;
-use crate::chaos::history::{Entry, Workload};
+use super::truth::TrueFact;
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// At most this many violations of one kind are kept.
 const VIOLATIONS_MAX: usize = 20;
@@ -22,7 +22,7 @@ pub struct CheckerResult {
     /// How many operations it judged.
     pub operations: usize,
     /// Its verdict.
-    pub verdict: Verdict,
+    pub verdict: CheckVerdict,
     /// Notes, such as what could not be decided.
     pub notes: Vec<String>,
 }
@@ -30,7 +30,7 @@ pub struct CheckerResult {
 /// The verdict of a check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum CheckVerdict {
     /// Some operations were checked, and no violation was found.
     Valid,
     /// These violations were found.
@@ -49,29 +49,29 @@ pub struct Violation {
     /// The instance, where it is about one.
     pub instance: Option<String>,
     /// The smallest set of requests and facts that shows the violation.
-    pub window: Window,
+    pub window: ViolationWindow,
 }
 
 /// The requests and facts that contradict each other, and few others.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Window {
+pub struct ViolationWindow {
     /// Requests, in the order in which they were sent.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     /// Facts of the log, in its order.
-    pub facts: Vec<Fact>,
+    pub facts: Vec<TrueFact>,
 }
 
 impl CheckerResult {
     /// Whether it is a pass.
     pub fn is_valid(&self) -> bool {
-        self.verdict == Verdict::Valid
+        self.verdict == CheckVerdict::Valid
     }
 
     /// The violations; empty if there are none, or the check was inconclusive.
     pub fn violations(&self) -> &[Violation] {
         match &self.verdict {
-            Verdict::Invalid(violations) => violations,
-            Verdict::Valid | Verdict::Unknown(_) | Verdict::Failed(_) => &[],
+            CheckVerdict::Invalid(violations) => violations,
+            CheckVerdict::Valid | CheckVerdict::Unknown(_) | CheckVerdict::Failed(_) => &[],
         }
     }
 }
@@ -84,10 +84,10 @@ impl fmt::Display for CheckerResult {
             self.checker, self.subject, self.operations
         )?;
         match &self.verdict {
-            Verdict::Valid => f.write_str("valid")?,
-            Verdict::Unknown(why) => write!(f, "unknown: {why}")?,
-            Verdict::Failed(why) => write!(f, "the check failed: {why}")?,
-            Verdict::Invalid(violations) => {
+            CheckVerdict::Valid => f.write_str("valid")?,
+            CheckVerdict::Unknown(why) => write!(f, "unknown: {why}")?,
+            CheckVerdict::Failed(why) => write!(f, "the check failed: {why}")?,
+            CheckVerdict::Invalid(violations) => {
                 write!(f, "INVALID")?;
                 for violation in violations {
                     write!(f, "\n  {violation}")?;
@@ -115,10 +115,10 @@ impl Violation {
     pub fn new<'a>(
         message: impl Into<String>,
         instance: Option<&str>,
-        entries: impl IntoIterator<Item = &'a Entry>,
-        facts: impl IntoIterator<Item = &'a Fact>,
+        entries: impl IntoIterator<Item = &'a HistoryEntry>,
+        facts: impl IntoIterator<Item = &'a TrueFact>,
     ) -> Self {
-        let mut window = Window::default();
+        let mut window = ViolationWindow::default();
         for entry in entries {
             if window.entries.len() < WINDOW_MAX && !window.entries.contains(entry) {
                 window.entries.push(entry.clone());
@@ -173,11 +173,11 @@ impl Tally {
                 .push(format!("{} more violations are not shown", self.more));
         }
         let verdict = if !self.violations.is_empty() {
-            Verdict::Invalid(self.violations)
+            CheckVerdict::Invalid(self.violations)
         } else if self.succeeded == 0 {
-            Verdict::Unknown("no operation of this kind was done".to_owned())
+            CheckVerdict::Unknown("no operation of this kind was done".to_owned())
         } else {
-            Verdict::Valid
+            CheckVerdict::Valid
         };
         CheckerResult {
             checker: checker.to_owned(),

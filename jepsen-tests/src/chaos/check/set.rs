@@ -8,10 +8,10 @@ use std::ops::{Bound, Range};
 
 use serde_json::Value;
 
-use super::ops::{self, Action};
+use super::ops::{self, OpAction};
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, FactKind, Truth};
-use crate::chaos::history::{Entry, Workload};
+use super::truth::{FactKind, TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "set";
@@ -19,25 +19,25 @@ pub(super) const NAME: &str = "set";
 const MACHINE: &str = "item";
 
 /// The facts of every item there ever was, by id.
-type Items<'a> = BTreeMap<&'a str, Vec<&'a Fact>>;
+type SetItems<'a> = BTreeMap<&'a str, Vec<&'a TrueFact>>;
 
 /// The set, as the log has it.
 struct Set<'a> {
-    items: Items<'a>,
+    items: SetItems<'a>,
     /// How many items there were from an offset on until the next one.
     sizes: Vec<(u64, u64)>,
 }
 
 /// Why a page does not show one moment of the log.
-struct Fault<'a> {
+struct PageFault<'a> {
     problem: String,
     instance: Option<String>,
-    facts: Vec<&'a Fact>,
+    facts: Vec<&'a TrueFact>,
 }
 
 /// Checks every page.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let entries: Vec<&Entry> = entries
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
+    let entries: Vec<&HistoryEntry> = entries
         .iter()
         .filter(|entry| entry.workload == Workload::Set)
         .collect();
@@ -51,7 +51,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
         let offsets = ops::of(entry).into_iter().filter_map(|op| op.offset());
         ends.extend(offsets.map(|offset| Reverse((entry.ended, offset, at))));
     }
-    let mut pages: Vec<(usize, &Entry)> = entries.iter().copied().enumerate().collect();
+    let mut pages: Vec<(usize, &HistoryEntry)> = entries.iter().copied().enumerate().collect();
     pages.retain(|(_, entry)| entry.op == "LIST_INSTANCES");
     pages.sort_by_key(|(_, page)| page.begun);
     let mut tally = Tally::default();
@@ -90,7 +90,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
 
 impl<'a> Set<'a> {
     fn of(truth: &'a Truth) -> Self {
-        let mut items = Items::new();
+        let mut items = SetItems::new();
         let mut sizes = vec![(0, 0)];
         let mut size: u64 = 0;
         for fact in truth.facts() {
@@ -120,13 +120,13 @@ impl<'a> Set<'a> {
 }
 
 /// For every offset of a creation or deletion: the time by which clients had asked for that change and all before it.
-fn asked(entries: &[&Entry], truth: &Truth) -> Vec<(u64, u64)> {
+fn asked(entries: &[&HistoryEntry], truth: &Truth) -> Vec<(u64, u64)> {
     let mut begun: BTreeMap<u64, u64> = BTreeMap::new();
     for op in entries.iter().flat_map(|entry| ops::of(entry)) {
         let kind = match op.action {
-            Action::Create { .. } => FactKind::Create,
-            Action::Delete => FactKind::Delete,
-            Action::Event { .. } | Action::Get => continue,
+            OpAction::Create { .. } => FactKind::Create,
+            OpAction::Delete => FactKind::Delete,
+            OpAction::Event { .. } | OpAction::Get => continue,
         };
         let mut facts = truth.of_instance(op.instance);
         if let Some(fact) = facts.find(|fact| fact.kind == kind) {
@@ -149,10 +149,10 @@ fn asked_by(asked: &[(u64, u64)], moment: u64) -> u64 {
     upto.checked_sub(1).map_or(0, |at| asked[at].1)
 }
 
-fn from_the_future(moment: u64, truth: &Truth) -> Fault<'_> {
+fn from_the_future(moment: u64, truth: &Truth) -> PageFault<'_> {
     let facts = truth.facts();
     let upto = facts.partition_point(|fact| fact.offset <= moment);
-    Fault {
+    PageFault {
         problem: format!("from the future: it shows offset {moment}, which was asked for later"),
         instance: None,
         facts: facts[..upto].last().into_iter().collect(),
@@ -160,16 +160,21 @@ fn from_the_future(moment: u64, truth: &Truth) -> Fault<'_> {
 }
 
 /// The earliest offset at which the log was as a page shows it, and not below `floor`.
-fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result<u64, Fault<'a>> {
+fn moment<'a>(
+    page: &HistoryEntry,
+    result: &Value,
+    set: &Set<'a>,
+    floor: u64,
+) -> Result<u64, PageFault<'a>> {
     let listed = listed(page, result)?;
     let mut moment = floor;
-    let mut replaced: Option<(&str, &'a Fact)> = None;
+    let mut replaced: Option<(&str, &'a TrueFact)> = None;
     for (id, offset) in &listed {
         let facts = set.items.get(id).map_or(&[][..], Vec::as_slice);
         let after = facts.partition_point(|fact| fact.offset <= *offset);
         let shown = after.checked_sub(1).map(|at| facts[at]);
         if shown.is_none_or(|shown| shown.offset != *offset || shown.kind == FactKind::Delete) {
-            return Err(Fault {
+            return Err(PageFault {
                 problem: format!(
                     "it lists it at offset {offset}, but it did not have that state there"
                 ),
@@ -189,7 +194,7 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
     if let Some((id, next)) = replaced
         && until <= complete.moments[0].start
     {
-        return Err(Fault {
+        return Err(PageFault {
             problem: format!(
                 "it lists a version that offset {} had replaced, but it is not older than {}",
                 next.offset, complete.moments[0].start
@@ -202,7 +207,7 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
     let moments = complete.moments.iter();
     let mut moments = moments.map(|moments| moments.start..moments.end.min(until));
     let found = moments.find_map(|moments| set.had(total, moments));
-    found.ok_or_else(|| Fault {
+    found.ok_or_else(|| PageFault {
         problem: format!(
             "it gives a total of {total}, but the log never had that total while the rest of the page was \
              right, in {:?} before {until}",
@@ -214,7 +219,10 @@ fn moment<'a>(page: &Entry, result: &Value, set: &Set<'a>, floor: u64) -> Result
 }
 
 /// The items of a page, with offsets. Checks that ids ascend and follow the requested one.
-fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>, Fault<'static>> {
+fn listed<'v>(
+    page: &'v HistoryEntry,
+    result: &'v Value,
+) -> Result<Vec<(&'v str, u64)>, PageFault<'static>> {
     let instances = result["instances"].as_array();
     let instances = instances.map_or(&[][..], Vec::as_slice);
     let mut listed: Vec<(&str, u64)> = Vec::with_capacity(instances.len());
@@ -222,7 +230,7 @@ fn listed<'v>(page: &'v Entry, result: &'v Value) -> Result<Vec<(&'v str, u64)>,
         let id = instance["id"].as_str().unwrap_or_default();
         let before = listed.last().map_or(page.param("after"), |last| last.0);
         if id <= before || instance["machine"].as_str() != Some(MACHINE) {
-            return Err(Fault {
+            return Err(PageFault {
                 problem: format!(
                     "it lists {id:?} after {before:?}, or an item that was not asked for"
                 ),
@@ -241,24 +249,24 @@ struct Complete<'a> {
     /// Ascending, and at least one.
     moments: Vec<Range<u64>>,
     /// The item that the first of them had to wait for.
-    missing: Option<&'a Fact>,
+    missing: Option<&'a TrueFact>,
 }
 
 /// The offsets from `moment` on at which the page lacks no existing item.
 fn complete<'a>(
-    page: &Entry,
+    page: &HistoryEntry,
     result: &Value,
     listed: &[(&str, u64)],
-    items: &Items<'a>,
+    items: &SetItems<'a>,
     moment: u64,
-) -> Result<Complete<'a>, Fault<'a>> {
+) -> Result<Complete<'a>, PageFault<'a>> {
     let after = Bound::Excluded(page.param("after"));
     let to = match listed.last() {
         Some((last, _)) if result["has_more"] == Value::Bool(true) => Bound::Included(*last),
         _ => Bound::Unbounded,
     };
     let mut shown = listed.iter().map(|(id, _)| *id).peekable();
-    let mut absent: Vec<(u64, u64, &'a Fact)> = Vec::new();
+    let mut absent: Vec<(u64, u64, &'a TrueFact)> = Vec::new();
     for (id, facts) in items.range::<str, _>((after, to)) {
         while shown.peek().is_some_and(|next| next < id) {
             shown.next();
@@ -293,7 +301,7 @@ fn complete<'a>(
         moments.push(moment..u64::MAX);
     }
     match lost {
-        Some((from, fact)) if moments.is_empty() => Err(Fault {
+        Some((from, fact)) if moments.is_empty() => Err(PageFault {
             problem: format!(
                 "it is missing in a page that is not older than offset {least}, although it was created at \
                  {from} and never deleted"

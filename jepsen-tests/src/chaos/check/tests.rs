@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::truth::{Fact, FactKind, Truth};
+use super::truth::{FactKind, TrueFact, Truth};
 use super::*;
-use crate::chaos::history::Outcome;
+use crate::chaos::history::RequestOutcome;
 
 mod answers;
 mod asking;

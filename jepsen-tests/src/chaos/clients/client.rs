@@ -11,11 +11,11 @@ use rstmdb_rcp::message::ErrorBody;
 use serde_json::Value;
 
 use crate::Error;
-use crate::chaos::history::{Entry, Outcome, Recorder, Workload};
+use crate::chaos::history::{HistoryEntry, Recorder, RequestOutcome, Workload};
 use crate::harness::rng::Rng;
 use crate::load::said;
-use crate::process::tokens::{Token, Tokens};
-use crate::rcp::raw::{Connection, Message};
+use crate::process::tokens::{AccessToken, RunTokens};
+use crate::rcp::raw::{RawConnection, RawMessage};
 
 /// Longer than a node keeps a request waiting. After this time, the answer is lost.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
@@ -30,39 +30,39 @@ const CHANGE_PERCENT: u64 = 5;
 pub const SUITE: u32 = u32::MAX;
 
 /// Where clients find the nodes at the moment.
-pub type Directory = Arc<RwLock<Vec<(u64, SocketAddr)>>>;
+pub type NodeDirectory = Arc<RwLock<Vec<(u64, SocketAddr)>>>;
 
 /// What all clients of a run share.
 #[derive(Debug, Clone)]
-pub struct Shared {
+pub struct ClientsShared {
     /// The nodes.
-    pub directory: Directory,
+    pub directory: NodeDirectory,
     /// Records what they did.
     pub recorder: Arc<Recorder>,
     /// Set when the load must end.
     pub stop: Arc<AtomicBool>,
     /// What clients show who have a token.
-    pub tokens: Tokens,
+    pub tokens: RunTokens,
 }
 
 /// A client.
 #[derive(Debug)]
-pub struct Client {
+pub struct ChaosClient {
     /// Its number, unique in the run.
     pub number: u32,
     /// Its choices.
     pub rng: Rng,
     /// The workload that its requests belong to, unless a request names another.
     pub workload: Workload,
-    shared: Shared,
-    connection: Option<(u64, Connection)>,
+    shared: ClientsShared,
+    connection: Option<(u64, RawConnection)>,
     /// The token that this client has shown on its connection.
-    token: Option<Token>,
+    token: Option<AccessToken>,
 }
 
-impl Client {
+impl ChaosClient {
     /// A client that is not connected yet.
-    pub fn new(number: u32, workload: Workload, rng: Rng, shared: &Shared) -> Self {
+    pub fn new(number: u32, workload: Workload, rng: Rng, shared: &ClientsShared) -> Self {
         Self {
             number,
             rng,
@@ -82,18 +82,23 @@ impl Client {
     pub fn go_to(&mut self, node: u64) {
         let directory = self.shared.directory.read().clone();
         let addr = directory.into_iter().find(|(id, _)| *id == node);
-        let connect = |addr| Connection::connect_within(addr, ANSWER_TIMEOUT).ok();
+        let connect = |addr| RawConnection::connect_within(addr, ANSWER_TIMEOUT).ok();
         self.token = None;
         self.connection = addr.and_then(|(id, addr)| Some((id, connect(addr)?)));
     }
 
     /// Sends a request to a node; `None` when the load ends before one can be reached.
-    pub fn call(&mut self, op: &str, params: Value) -> Option<Outcome> {
+    pub fn call(&mut self, op: &str, params: Value) -> Option<RequestOutcome> {
         self.call_for(self.workload, op, params)
     }
 
     /// As [`Self::call`], for another workload.
-    pub fn call_for(&mut self, workload: Workload, op: &str, mut params: Value) -> Option<Outcome> {
+    pub fn call_for(
+        &mut self,
+        workload: Workload,
+        op: &str,
+        mut params: Value,
+    ) -> Option<RequestOutcome> {
         self.say(op, &mut params);
         let (node, mut connection) = self.connected()?;
         let begun = self.shared.recorder.now();
@@ -105,7 +110,7 @@ impl Client {
         } else if !self.rng.percent(CHANGE_PERCENT) {
             self.connection = Some((node, connection));
         }
-        self.shared.recorder.take(Entry {
+        self.shared.recorder.take(HistoryEntry {
             workload,
             client: self.number,
             pipeline: 0,
@@ -139,11 +144,11 @@ impl Client {
                 Some((ended, answer)) => (ended, judge(Ok(answer))),
                 None => (
                     recorder.now(),
-                    (Outcome::Unknown { why: why.clone() }, false),
+                    (RequestOutcome::Unknown { why: why.clone() }, false),
                 ),
             };
             keeps &= is_of_use;
-            recorder.take(Entry {
+            recorder.take(HistoryEntry {
                 workload: self.workload,
                 client: self.number,
                 pipeline,
@@ -166,8 +171,8 @@ impl Client {
     /// The result of a request that was done.
     pub fn result(&mut self, op: &str, params: Value) -> Option<Value> {
         match self.call(op, params)? {
-            Outcome::Ok(result) => Some(result),
-            Outcome::Refused { .. } | Outcome::Unknown { .. } => None,
+            RequestOutcome::Ok(result) => Some(result),
+            RequestOutcome::Refused { .. } | RequestOutcome::Unknown { .. } => None,
         }
     }
 
@@ -179,11 +184,14 @@ impl Client {
     }
 
     fn actor(&self) -> String {
-        self.token.as_ref().map(Token::actor).unwrap_or_default()
+        self.token
+            .as_ref()
+            .map(AccessToken::actor)
+            .unwrap_or_default()
     }
 
     /// Shows the present token, if this client has one. Returns whether the connection can be used.
-    fn authenticate(&mut self, node: u64, connection: &mut Connection) -> bool {
+    fn authenticate(&mut self, node: u64, connection: &mut RawConnection) -> bool {
         self.token = None;
         let Some(token) = self.shared.tokens.of_client(self.number) else {
             return true;
@@ -201,7 +209,7 @@ impl Client {
         }
     }
 
-    fn connected(&mut self) -> Option<(u64, Connection)> {
+    fn connected(&mut self) -> Option<(u64, RawConnection)> {
         if let Some(connection) = self.connection.take() {
             return Some(connection);
         }
@@ -211,7 +219,7 @@ impl Client {
             }
             let directory = self.shared.directory.read().clone();
             let (node, addr) = *self.rng.pick(&directory);
-            if let Ok(mut connection) = Connection::connect_within(addr, HELLO_TIMEOUT)
+            if let Ok(mut connection) = RawConnection::connect_within(addr, HELLO_TIMEOUT)
                 && connection.set_timeout(ANSWER_TIMEOUT).is_ok()
                 && self.authenticate(node, &mut connection)
             {
@@ -224,7 +232,7 @@ impl Client {
 
 /// The answer, or the reason why none came.
 fn ask(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     op: &str,
     params: &Value,
 ) -> Result<Result<Value, ErrorBody>, Error> {
@@ -232,28 +240,28 @@ fn ask(
     connection.flush()?;
     loop {
         match connection.receive()? {
-            Message::Response { id, outcome } if id == sent || id.is_empty() => {
+            RawMessage::Response { id, outcome } if id == sent || id.is_empty() => {
                 return Ok(outcome);
             }
-            Message::Response { .. }
-            | Message::Event(_)
-            | Message::Progress(_)
-            | Message::End(_) => {}
+            RawMessage::Response { .. }
+            | RawMessage::Event(_)
+            | RawMessage::Progress(_)
+            | RawMessage::End(_) => {}
         }
     }
 }
 
 /// An answer and when it came, for those requests that have one.
-type Answers = Vec<Option<(u64, Result<Value, ErrorBody>)>>;
+type BurstAnswers = Vec<Option<(u64, Result<Value, ErrorBody>)>>;
 
 /// The answers that came, and why no more did.
 fn ask_all(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     op: &str,
     all: &[Value],
     recorder: &Recorder,
-) -> (Answers, Option<Error>) {
-    let mut answers: Answers = vec![None; all.len()];
+) -> (BurstAnswers, Option<Error>) {
+    let mut answers: BurstAnswers = vec![None; all.len()];
     let ids: Vec<String> = all
         .iter()
         .map(|params| connection.queue(op, params))
@@ -261,7 +269,7 @@ fn ask_all(
     let mut receive = || {
         connection.flush()?;
         while answers.iter().any(Option::is_none) {
-            if let Message::Response { id, outcome } = connection.receive()?
+            if let RawMessage::Response { id, outcome } = connection.receive()?
                 && let Some(at) = ids.iter().position(|sent| *sent == id)
             {
                 answers[at] = Some((recorder.now(), outcome));
@@ -274,13 +282,13 @@ fn ask_all(
 }
 
 /// What an answer says about the request, and whether the connection can still be used.
-fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
+fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (RequestOutcome, bool) {
     match answer {
-        Ok(Ok(result)) => (Outcome::Ok(result), true),
+        Ok(Ok(result)) => (RequestOutcome::Ok(result), true),
         // The connection's token was revoked meanwhile; the node ends the connection.
         Ok(Err(body)) if body.code == Code::Unauthorized => {
             let why = body.to_string();
-            (Outcome::Unknown { why }, false)
+            (RequestOutcome::Unknown { why }, false)
         }
         Ok(Err(body)) => {
             let keeps = !matches!(
@@ -291,24 +299,24 @@ fn judge(answer: Result<Result<Value, ErrorBody>, Error>) -> (Outcome, bool) {
         }
         Err(error) => {
             let why = error.to_string();
-            (Outcome::Unknown { why }, false)
+            (RequestOutcome::Unknown { why }, false)
         }
     }
 }
 
 /// What an error says about the request. For a write without a key, `retryable` tells whether it may have
 /// been done. For a write with a key, it only tells that the client may send it again.
-pub fn refusal(body: ErrorBody) -> Outcome {
+pub fn refusal(body: ErrorBody) -> RequestOutcome {
     let is_definite = !body.outcome_unknown()
         && (!body.retryable || matches!(body.code, Code::NoLeader | Code::ReadOnlyMode));
     if is_definite {
-        Outcome::Refused {
+        RequestOutcome::Refused {
             code: body.code.to_string(),
             details: body.details.unwrap_or_default(),
         }
     } else {
         let why = body.to_string();
-        Outcome::Unknown { why }
+        RequestOutcome::Unknown { why }
     }
 }
 
@@ -318,7 +326,7 @@ mod tests {
 
     #[test]
     fn only_what_certainly_was_not_done_is_a_refusal() {
-        let of = |body| matches!(judge(Ok(Err(body))).0, Outcome::Refused { .. });
+        let of = |body| matches!(judge(Ok(Err(body))).0, RequestOutcome::Refused { .. });
         assert!(of(ErrorBody::new(Code::Conflict, "no")));
         assert!(of(ErrorBody::new(Code::NoLeader, "no")));
         assert!(!of(
@@ -326,6 +334,6 @@ mod tests {
         ));
         assert!(!of(ErrorBody::new(Code::InternalError, "hm")));
         let (outcome, keeps) = judge(Err(Error::Closed));
-        assert!(matches!(outcome, Outcome::Unknown { .. }) && !keeps);
+        assert!(matches!(outcome, RequestOutcome::Unknown { .. }) && !keeps);
     }
 }

@@ -11,10 +11,10 @@ use rstmdb_rcp::client::{Client, ClientOptions};
 use rstmdb_rcp::message::watch::WatchAll;
 use serde_json::json;
 
-use super::client::Directory;
+use super::client::NodeDirectory;
 use crate::Error;
-use crate::rcp::wal::Record;
-use crate::rcp::watcher::{self, Observed, Position, Seen, Wanted};
+use crate::rcp::wal::ReadRecord;
+use crate::rcp::watcher::{self, SeenEvent, WantedWatch, WatcherPosition, WatcherRecord};
 
 /// How long a watcher may take to see the last event once the log has it.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,9 +30,9 @@ const FILTERED_LASTS: Duration = Duration::from_millis(800);
 
 /// Watchers at work.
 #[derive(Debug, Default)]
-pub struct Watchers {
-    ends: BTreeMap<Sees, Arc<OnceLock<Position>>>,
-    watchers: Vec<Watcher>,
+pub struct ChaosWatchers {
+    ends: BTreeMap<Sees, Arc<OnceLock<WatcherPosition>>>,
+    watchers: Vec<ChaosWatcher>,
 }
 
 /// What a watcher is to see.
@@ -48,18 +48,18 @@ enum Sees {
 
 /// What the log tells watchers.
 #[derive(Debug, Default)]
-pub struct Events {
+pub struct WatchedEvents {
     /// All of them.
-    pub all: Vec<Seen>,
+    pub all: Vec<SeenEvent>,
     /// The events that a watch with a filter must see.
-    pub filtered: Vec<Seen>,
+    pub filtered: Vec<SeenEvent>,
     /// All of them, and the creations and deletions.
-    lives: Vec<Seen>,
+    lives: Vec<SeenEvent>,
 }
 
-impl Events {
+impl WatchedEvents {
     /// Adds the event that a record of the log shows to watchers.
-    pub fn take(&mut self, record: &Record) {
+    pub fn take(&mut self, record: &ReadRecord) {
         self.lives.extend(record.seen_or_lived());
         let Some(seen) = record.seen() else {
             return;
@@ -70,7 +70,7 @@ impl Events {
         }
     }
 
-    fn of(&self, sees: Sees) -> &[Seen] {
+    fn of(&self, sees: Sees) -> &[SeenEvent] {
         match sees {
             Sees::All => &self.all,
             Sees::Filtered => &self.filtered,
@@ -80,15 +80,15 @@ impl Events {
 }
 
 #[derive(Debug)]
-struct Watcher {
+struct ChaosWatcher {
     name: String,
     sees: Sees,
-    thread: JoinHandle<Result<Observed, Error>>,
+    thread: JoinHandle<Result<WatcherRecord, Error>>,
 }
 
 /// What the watchers saw.
 #[derive(Debug, Default)]
-pub struct Watched {
+pub struct WatchersRecord {
     /// What is wrong.
     pub violations: Vec<String>,
     /// How often they began or resumed.
@@ -97,16 +97,16 @@ pub struct Watched {
     pub events: Vec<usize>,
 }
 
-impl Watchers {
+impl ChaosWatchers {
     /// Adds a watcher that resumes by hand, each time on the next node.
-    pub fn add_plain(&mut self, name: &str, directory: &Directory) {
-        self.add_by_hand(name, Sees::All, directory, Wanted::default());
+    pub fn add_plain(&mut self, name: &str, directory: &NodeDirectory) {
+        self.add_by_hand(name, Sees::All, directory, WantedWatch::default());
     }
 
     /// Adds a watcher with a filter that closes its connection again and again. So it mostly resumes after a
     /// notice of progress.
-    pub fn add_filtered(&mut self, name: &str, directory: &Directory) {
-        let wanted = Wanted {
+    pub fn add_filtered(&mut self, name: &str, directory: &NodeDirectory) {
+        let wanted = WantedWatch {
             filter: json!({"machines": [FILTERED_MACHINE]}),
             lasts: Some(FILTERED_LASTS),
         };
@@ -114,15 +114,21 @@ impl Watchers {
     }
 
     /// Adds a watcher that receives creations and deletions too. Each event names the client that wrote it.
-    pub fn add_including(&mut self, name: &str, directory: &Directory) {
-        let wanted = Wanted {
+    pub fn add_including(&mut self, name: &str, directory: &NodeDirectory) {
+        let wanted = WantedWatch {
             filter: json!({"include": ["created", "deleted"], "include_meta": true}),
             lasts: None,
         };
         self.add_by_hand(name, Sees::Lives, directory, wanted);
     }
 
-    fn add_by_hand(&mut self, name: &str, sees: Sees, directory: &Directory, wanted: Wanted) {
+    fn add_by_hand(
+        &mut self,
+        name: &str,
+        sees: Sees,
+        directory: &NodeDirectory,
+        wanted: WantedWatch,
+    ) {
         let (end, directory) = (self.end(sees), Arc::clone(directory));
         self.add(name, sees, move || {
             let mut turn = 0;
@@ -136,7 +142,7 @@ impl Watchers {
     }
 
     /// Adds a watcher of the client library.
-    pub fn add_library(&mut self, name: &str, directory: &Directory) {
+    pub fn add_library(&mut self, name: &str, directory: &NodeDirectory) {
         let (end, directory) = (self.end(Sees::All), Arc::clone(directory));
         self.add(name, Sees::All, move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -147,7 +153,7 @@ impl Watchers {
         });
     }
 
-    fn end(&mut self, sees: Sees) -> Arc<OnceLock<Position>> {
+    fn end(&mut self, sees: Sees) -> Arc<OnceLock<WatcherPosition>> {
         Arc::clone(self.ends.entry(sees).or_default())
     }
 
@@ -155,9 +161,9 @@ impl Watchers {
         &mut self,
         name: &str,
         sees: Sees,
-        watch: impl FnOnce() -> Result<Observed, Error> + Send + 'static,
+        watch: impl FnOnce() -> Result<WatcherRecord, Error> + Send + 'static,
     ) {
-        self.watchers.push(Watcher {
+        self.watchers.push(ChaosWatcher {
             name: name.to_owned(),
             sees,
             thread: thread::spawn(watch),
@@ -165,12 +171,12 @@ impl Watchers {
     }
 
     /// Waits until all watchers reach the log's last event, and compares their events with the log.
-    pub fn finish(self, events: &Events) -> Watched {
+    pub fn finish(self, events: &WatchedEvents) -> WatchersRecord {
         for (sees, end) in &self.ends {
             end.get_or_init(|| watcher::position(events.of(*sees)));
         }
         let begun = Instant::now();
-        let mut watched = Watched::default();
+        let mut watched = WatchersRecord::default();
         for watcher in self.watchers {
             let (name, thread) = (watcher.name, watcher.thread);
             let events = events.of(watcher.sees);
@@ -203,10 +209,10 @@ impl Watchers {
 
 /// The library resumes as long as one of its known nodes runs. After that another client continues.
 async fn watch_with_the_library(
-    directory: &Directory,
-    end: &OnceLock<Position>,
-) -> Result<Observed, Error> {
-    let mut observed = Observed::default();
+    directory: &NodeDirectory,
+    end: &OnceLock<WatcherPosition>,
+) -> Result<WatcherRecord, Error> {
+    let mut observed = WatcherRecord::default();
     while !watcher::has_reached(&observed.seen, end) {
         let addrs: Vec<SocketAddr> = directory.read().iter().map(|(_, addr)| *addr).collect();
         let options = ClientOptions {
@@ -226,9 +232,9 @@ async fn watch_with_the_library(
 /// Runs until the end, until the watch ends, or until none of its nodes exists any more.
 async fn follow(
     client: &Client,
-    directory: &Directory,
-    end: &OnceLock<Position>,
-    observed: &mut Observed,
+    directory: &NodeDirectory,
+    end: &OnceLock<WatcherPosition>,
+    observed: &mut WatcherRecord,
 ) -> Result<(), Error> {
     let (from, mut repeats) = watcher::position(&observed.seen);
     let filter = WatchAll {
@@ -259,7 +265,9 @@ async fn follow(
                 }
                 let as_sent = rstmdb_rcp::json::to_value(&event);
                 let as_sent = as_sent.map_err(|error| Error::Protocol(error.to_string()))?;
-                observed.seen.push(Seen::new(event.wal_offset, &as_sent));
+                observed
+                    .seen
+                    .push(SeenEvent::new(event.wal_offset, &as_sent));
             }
         }
     }
@@ -272,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_watch_with_a_filter_is_to_see_events_of_its_machine_alone() {
-        let mut events = Events::default();
+        let mut events = WatchedEvents::default();
         for (offset, kind, machine) in [
             (1, "create_instance", FILTERED_MACHINE),
             (2, "apply_event", FILTERED_MACHINE),
@@ -281,10 +289,10 @@ mod tests {
             (5, "delete_instance", FILTERED_MACHINE),
         ] {
             let entry = json!({"type": kind, "machine": machine, "instance_id": "a"});
-            events.take(&Record { offset, entry });
+            events.take(&ReadRecord { offset, entry });
         }
         assert_eq!(watcher::position(&events.all), (4, 1));
-        let offsets = |seen: &[Seen]| seen.iter().map(|seen| seen.offset).collect::<Vec<_>>();
+        let offsets = |seen: &[SeenEvent]| seen.iter().map(|seen| seen.offset).collect::<Vec<_>>();
         assert_eq!(offsets(&events.all), [2, 3, 4]);
         assert_eq!(offsets(&events.filtered), [2, 4]);
         assert_eq!(offsets(&events.lives), [1, 2, 3, 4, 5]);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::{Begun, Findings, Scene};
+use super::{BegunFault, FaultFindings, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
 
@@ -32,7 +32,7 @@ pub(super) fn victims(scene: &mut Scene<'_>) -> Vec<u64> {
 /// The parts of one fault. Dropping it tells them to end.
 pub(super) struct Burden {
     stop: Arc<AtomicBool>,
-    parts: Vec<Part>,
+    parts: Vec<BurdenPart>,
     /// The nodes that have not answered since the fault was over.
     unheard: Vec<u64>,
     felt_within: Duration,
@@ -40,7 +40,7 @@ pub(super) struct Burden {
     ended: Option<Instant>,
 }
 
-struct Part {
+struct BurdenPart {
     name: String,
     made: Arc<AtomicU64>,
     enough: u64,
@@ -105,7 +105,7 @@ impl Burden {
             made: Arc::clone(&made),
         };
         let thread = std::thread::Builder::new().spawn(move || part(&hand));
-        self.parts.push(Part {
+        self.parts.push(BurdenPart {
             name: name.into(),
             made,
             enough,
@@ -115,7 +115,7 @@ impl Burden {
     }
 
     /// Waits until every part has done enough; `None` when one of them does not in time.
-    pub(super) fn begin(mut self, what: &str, findings: &Findings) -> Option<Begun> {
+    pub(super) fn begin(mut self, what: &str, findings: &FaultFindings) -> Option<BegunFault> {
         let begun = Instant::now();
         while !self.is_felt() && begun.elapsed() < self.felt_within {
             std::thread::sleep(POLL);
@@ -132,7 +132,7 @@ impl Burden {
             let _ = write!(what, "; {}: {made}", part.name);
         }
         let findings = findings.clone();
-        Some(Begun {
+        Some(BegunFault {
             what,
             holds: BTreeSet::new(),
             healing: Box::new(move |nodes| Ok(self.end(nodes, &findings))),
@@ -140,11 +140,11 @@ impl Burden {
     }
 
     fn is_felt(&self) -> bool {
-        let did_enough = |part: &Part| part.made.load(Ordering::Relaxed) >= part.enough;
+        let did_enough = |part: &BurdenPart| part.made.load(Ordering::Relaxed) >= part.enough;
         !self.parts.is_empty() && self.parts.iter().all(did_enough)
     }
 
-    fn join(&mut self, findings: &Findings) {
+    fn join(&mut self, findings: &FaultFindings) {
         for part in self.parts.drain(..) {
             if part.thread.join().is_err() {
                 let what = format!("the suite's own part of a fault panicked: {}", part.name);
@@ -154,7 +154,7 @@ impl Burden {
     }
 
     /// Whether all parts are over and every node has answered since, or its time is over.
-    fn end(&mut self, nodes: &dyn Nodes, findings: &Findings) -> bool {
+    fn end(&mut self, nodes: &dyn Nodes, findings: &FaultFindings) -> bool {
         self.stop.store(true, Ordering::Relaxed);
         if self.parts.iter().any(|part| !part.thread.is_finished()) {
             return false;

@@ -71,7 +71,7 @@ fn part(burden: &mut Burden, does: u64) -> Arc<AtomicBool> {
 }
 
 /// Ends a fault, as often as that has to be tried.
-fn heal(begun: &mut Begun) {
+fn heal(begun: &mut BegunFault) {
     while !(begun.healing)(&mut Silent).unwrap() {
         std::thread::sleep(POLL);
     }
@@ -79,7 +79,7 @@ fn heal(begun: &mut Begun) {
 
 #[test]
 fn a_fault_that_did_too_little_has_not_come_about_and_leaves_no_thread() {
-    let findings = Findings::default();
+    let findings = FaultFindings::default();
     let mut burden = Burden::on(vec![1]);
     burden.felt_within = Duration::ZERO;
     let ended = [part(&mut burden, 10), part(&mut burden, 9)];
@@ -94,7 +94,7 @@ fn a_fault_that_did_too_little_has_not_come_about_and_leaves_no_thread() {
 
 #[test]
 fn a_fault_says_what_it_did_and_ends_with_its_threads() {
-    let findings = Findings::default();
+    let findings = FaultFindings::default();
     let mut burden = Burden::on(Vec::new());
     let ended = part(&mut burden, 12);
     let mut begun = burden.begin("enough", &findings).unwrap();
@@ -108,7 +108,7 @@ fn a_fault_says_what_it_did_and_ends_with_its_threads() {
 #[test]
 fn a_node_that_does_not_answer_afterwards_is_found_unless_it_has_left() {
     for (struck, found) in [(2, true), (3, false)] {
-        let findings = Findings::default();
+        let findings = FaultFindings::default();
         let mut burden = Burden::on(vec![struck]);
         burden.answers_within = Duration::ZERO;
         part(&mut burden, 10);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
 
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
 use crate::faults::faketime::{self, Library};
 
@@ -15,7 +15,7 @@ const RATES: [f64; 4] = [0.9, 0.97, 1.03, 1.1];
 
 /// The wall clock of a node jumps, and jumps back. Only one clock is wrong at a time. A leader may read three
 /// of five clocks, and two wrong ones would decide the median.
-pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn jump(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims: Vec<u64> = scene.one().into_iter().collect();
     let mut offset = SignedDuration::from_millis(*scene.rng.pick(&JUMPS_MS));
     if scene.rng.percent(50) {
@@ -34,7 +34,7 @@ pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
             clock.jump_to(wrong_by)?;
         }
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("clocks of {victims:?} jump by {offset:#}"),
         holds: victims.iter().copied().collect(),
         healing: Box::new(move |nodes| {
@@ -49,7 +49,7 @@ pub fn jump(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// All clocks of a node run at another speed; the node has to be restarted for that.
-pub fn drift(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn drift(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);
     };
@@ -61,7 +61,7 @@ pub fn drift(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     };
     let tool = faketime::rate(&library, rate);
     processes.start_with(victim, tool)?;
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("clocks of {victim} run {rate} times as fast"),
         holds: BTreeSet::from([victim]),
         healing: Box::new(move |nodes| {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::burden::{Burden, Hand};
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
-use crate::rcp::raw::{Connection, Message};
+use crate::rcp::raw::{RawConnection, RawMessage};
 
 /// The machine of the instances with a large context. The name of every machine and instance begins like this.
 const MACHINE: &str = "heavy";
@@ -39,7 +39,7 @@ const TRIES: u32 = 1000;
 const WRITE_TRIES: u32 = 3;
 
 /// Sends all these requests to one node.
-pub fn load(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn load(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(via) = scene.one() else {
         return Ok(None);
     };
@@ -71,7 +71,7 @@ pub fn load(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 
 /// Makes an instance with a large context and sends it events without waiting.
 fn pile(addr: SocketAddr, instance: &str, bytes: u64, hand: &Hand) -> Result<(), Error> {
-    let mut connection = Connection::connect_within(addr, ANSWER_TIMEOUT)?;
+    let mut connection = RawConnection::connect_within(addr, ANSWER_TIMEOUT)?;
     let put = json!({"machine": MACHINE, "version": 1, "definition": guarded()});
     connection.call("PUT_MACHINE", &put)?;
     let bytes = usize::try_from(bytes).unwrap_or(WRITTEN_BYTES);
@@ -94,7 +94,7 @@ fn pile(addr: SocketAddr, instance: &str, bytes: u64, hand: &Hand) -> Result<(),
         if hand.is_over() {
             break;
         }
-        if let Message::Response { outcome: Ok(_), .. } = connection.receive()? {
+        if let RawMessage::Response { outcome: Ok(_), .. } = connection.receive()? {
             hand.add(1);
         }
     }
@@ -113,14 +113,14 @@ fn guarded() -> Value {
 
 /// Deletes the instance, so that it does not burden the rest of the run. If this fails, the instance stays.
 fn clear(addr: SocketAddr, instance: &str) {
-    let connection = Connection::connect_within(addr, CLEAR_TIMEOUT);
+    let connection = RawConnection::connect_within(addr, CLEAR_TIMEOUT);
     let delete = json!({"instance_id": instance});
     let _ = connection.and_then(|mut connection| connection.call("DELETE_INSTANCE", &delete));
 }
 
 /// Lists by a state that no instance has, so that the node checks every instance: alone, and in a batch.
 fn list(addr: SocketAddr, hand: &Hand) -> Result<(), Error> {
-    let mut connection = Connection::connect_within(addr, ANSWER_TIMEOUT)?;
+    let mut connection = RawConnection::connect_within(addr, ANSWER_TIMEOUT)?;
     let listing = json!({"machine": "item", "state": "none", "limit": 1000});
     let op = json!({"op": "LIST_INSTANCES", "params": listing.clone()});
     let batch = json!({"mode": "atomic", "ops": vec![op; BATCH_OPS]});
@@ -134,7 +134,7 @@ fn list(addr: SocketAddr, hand: &Hand) -> Result<(), Error> {
 
 /// Watches very many machines that are not there, and one that is; reads what comes.
 fn watch(addr: SocketAddr, hand: &Hand) -> Result<(), Error> {
-    let mut connection = Connection::connect_within(addr, ANSWER_TIMEOUT)?;
+    let mut connection = RawConnection::connect_within(addr, ANSWER_TIMEOUT)?;
     for number in 0..WATCHES {
         if hand.is_over() {
             return Ok(());
@@ -145,7 +145,7 @@ fn watch(addr: SocketAddr, hand: &Hand) -> Result<(), Error> {
     connection.set_timeout(WATCH_TIMEOUT)?;
     while !hand.is_over() {
         match connection.receive() {
-            Ok(Message::End(_)) => return Err(Error::Closed),
+            Ok(RawMessage::End(_)) => return Err(Error::Closed),
             Ok(_) | Err(Error::Silent) => {}
             Err(error) => return Err(error),
         }
@@ -160,7 +160,7 @@ fn watched(number: usize) -> Vec<String> {
 }
 
 fn define(addr: SocketAddr, version: u64, hand: &Hand) -> Result<(), Error> {
-    let mut connection = Connection::connect_within(addr, ANSWER_TIMEOUT)?;
+    let mut connection = RawConnection::connect_within(addr, ANSWER_TIMEOUT)?;
     let put = json!({
         "machine": format!("{MACHINE}-definition"), "version": version, "definition": definition(),
     });

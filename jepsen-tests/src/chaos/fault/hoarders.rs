@@ -9,9 +9,9 @@ use rstmdb_rcp::frame::{self, Flags};
 use serde_json::json;
 
 use super::burden::{self, Burden, Hand};
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
-use crate::rcp::raw::{self, Connection};
+use crate::rcp::raw::{self, RawConnection};
 
 /// How many bytes the clients must send: two frames, which together with the unread answers use up the memory that
 /// the nodes of a run have for connections (`network.buffers_max_mb` in the swarm's configuration). The node
@@ -33,7 +33,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Hoarders come to one node, or to all.
-pub fn hoard(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn hoard(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = burden::victims(scene);
     if victims.is_empty() {
         return Ok(None);
@@ -49,12 +49,12 @@ pub fn hoard(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// A connection with a frame, and how much of that was sent.
-type Sender = Option<(Connection, usize)>;
+type Sender = Option<(RawConnection, usize)>;
 
 fn hoard_at(addr: SocketAddr, hand: &Hand) {
     let frame = unfinished();
     let mut senders: Vec<Sender> = (0..FRAMES).map(|_| None).collect();
-    let mut readers: Vec<Option<Connection>> = (0..READERS).map(|_| None).collect();
+    let mut readers: Vec<Option<RawConnection>> = (0..READERS).map(|_| None).collect();
     while !hand.is_over() {
         let mut sent = 0;
         for sender in &mut senders {
@@ -92,14 +92,14 @@ fn send_piece(addr: SocketAddr, sender: &mut Sender, frame: &[u8]) -> usize {
     }
 }
 
-fn connect(addr: SocketAddr) -> Result<Connection, Error> {
-    let mut connection = Connection::connect_within(addr, HELLO_TIMEOUT)?;
+fn connect(addr: SocketAddr) -> Result<RawConnection, Error> {
+    let mut connection = RawConnection::connect_within(addr, HELLO_TIMEOUT)?;
     connection.set_send_timeout(SEND_TIMEOUT)?;
     Ok(connection)
 }
 
 /// Asks for the log again and again, but reads no answer.
-fn ask_for_much(addr: SocketAddr) -> Result<Connection, Error> {
+fn ask_for_much(addr: SocketAddr) -> Result<RawConnection, Error> {
     let mut connection = connect(addr)?;
     for _ in 0..ANSWERS {
         connection.queue("WAL_READ", &json!({"from_offset": 0, "limit": 1000}));
@@ -124,16 +124,16 @@ mod tests {
 
     use bytes::BytesMut;
     use rstmdb_rcp::WireMode;
-    use rstmdb_rcp::frame::Limits;
+    use rstmdb_rcp::frame::FrameLimits;
     use rstmdb_rcp::wire::Decoder;
 
     use super::*;
-    use crate::chaos::fault::Findings;
+    use crate::chaos::fault::FaultFindings;
 
     #[test]
     fn the_frame_is_right_as_far_as_it_goes() {
         let mut received = BytesMut::from(&unfinished()[..]);
-        let mut decoder = Decoder::new(WireMode::Binary, Limits::default());
+        let mut decoder = Decoder::new(WireMode::Binary, FrameLimits::default());
         assert_eq!(decoder.take(&mut received).unwrap(), None);
     }
 
@@ -163,7 +163,7 @@ mod tests {
         burden
             .add("bytes", ENOUGH_BYTES, move |hand| hoard_at(addr, hand))
             .unwrap();
-        let begun = burden.begin("hoarders", &Findings::default());
+        let begun = burden.begin("hoarders", &FaultFindings::default());
         drop(begun.unwrap());
         assert!(taking.join().unwrap() as u64 >= ENOUGH_BYTES);
     }

@@ -3,21 +3,21 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Begun, Scene, shuffled};
+use super::{BegunFault, Scene, shuffled};
 use crate::Error;
-use crate::chaos::nodes::links::{Rule, Way};
-use crate::chaos::schedule::Kind;
+use crate::chaos::nodes::links::{LinkRule, Way};
+use crate::chaos::schedule::FaultKind;
 use crate::faults::partition::Shape;
 
 /// Parts that do not reach each other.
-pub fn partition(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn partition(kind: FaultKind, scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let mut ids = shuffled(scene.nodes.ids(), &mut scene.rng);
     let (shape, first) = match kind {
-        Kind::Halves => (Shape::Halves, None),
-        Kind::LeaderAlone => (Shape::Alone, Some(scene.nodes.leader())),
-        Kind::Tethered => (Shape::Tethered, Some(scene.nodes.leader())),
-        Kind::MajorityRing => (Shape::Ring, None),
-        Kind::OneWay => {
+        FaultKind::Halves => (Shape::Halves, None),
+        FaultKind::LeaderAlone => (Shape::Alone, Some(scene.nodes.leader())),
+        FaultKind::Tethered => (Shape::Tethered, Some(scene.nodes.leader())),
+        FaultKind::MajorityRing => (Shape::Ring, None),
+        FaultKind::OneWay => {
             let hears = scene.rng.percent(50);
             let shape = if hears {
                 Shape::UnheardByAll
@@ -26,7 +26,7 @@ pub fn partition(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Err
             };
             (shape, Some(scene.one()))
         }
-        Kind::AnyWays => {
+        FaultKind::AnyWays => {
             let (seed, percent) = (scene.rng.number(), scene.rng.between(15, 55));
             (Shape::Drawn { seed, percent }, None)
         }
@@ -39,37 +39,37 @@ pub fn partition(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Err
         ids.swap(0, place);
     }
     let cut = shape.cut(ids.len()).into_iter();
-    let rules = cut.map(|(from, to)| ((ids[from], ids[to]), Rule::Cut));
+    let rules = cut.map(|(from, to)| ((ids[from], ids[to]), LinkRule::Cut));
     let rules = rules.collect();
     apply(scene, format!("{shape:?} {ids:?}"), rules)
 }
 
 /// Late, narrow, flapping or breaking connections: of one node, or everywhere.
-pub fn disturb(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn disturb(kind: FaultKind, scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let millis = Duration::from_millis;
     let (name, rule) = match kind {
-        Kind::Slow => {
+        FaultKind::Slow => {
             let by = millis(scene.rng.between(5, 250));
-            (format!("late by {by:?}"), Rule::Slow(by))
+            (format!("late by {by:?}"), LinkRule::Slow(by))
         }
-        Kind::Flapping => {
+        FaultKind::Flapping => {
             let period = millis(scene.rng.between(30, 900));
-            (format!("flapping every {period:?}"), Rule::Flap(period))
+            (format!("flapping every {period:?}"), LinkRule::Flap(period))
         }
-        Kind::Narrow => {
+        FaultKind::Narrow => {
             let bytes = scene.rng.between(16, 512) * 1024;
-            (format!("carrying {bytes} bytes/s"), Rule::Rate(bytes))
+            (format!("carrying {bytes} bytes/s"), LinkRule::Rate(bytes))
         }
-        Kind::LargeLost => {
+        FaultKind::LargeLost => {
             let max = scene.rng.between(600, 1400);
             (
                 format!("dropping more than {max} bytes"),
-                Rule::PacketMax(max),
+                LinkRule::PacketMax(max),
             )
         }
         _ => {
             let every = millis(scene.rng.between(20, 500));
-            (format!("breaking every {every:?}"), Rule::Reset(every))
+            (format!("breaking every {every:?}"), LinkRule::Reset(every))
         }
     };
     let ids = scene.nodes.ids();
@@ -82,12 +82,12 @@ pub fn disturb(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error
 }
 
 /// Isolates a node, by the means that the cluster has for it.
-pub fn isolate(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn isolate(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);
     };
     scene.nodes.isolate(victim)?;
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("isolated {victim}"),
         holds: BTreeSet::from([victim]),
         healing: Box::new(move |nodes| nodes.rejoin(victim).map(|()| true)),
@@ -97,8 +97,8 @@ pub fn isolate(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 fn apply(
     scene: &mut Scene<'_>,
     what: String,
-    rules: Vec<(Way, Rule)>,
-) -> Result<Option<Begun>, Error> {
+    rules: Vec<(Way, LinkRule)>,
+) -> Result<Option<BegunFault>, Error> {
     let Some(links) = scene.nodes.links().filter(|_| !rules.is_empty()) else {
         return Ok(None);
     };
@@ -106,7 +106,7 @@ fn apply(
     links.add(number, rules);
     // Messages in flight may still arrive, or the connections may break.
     let breaks = scene.rng.percent(40);
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what,
         holds: BTreeSet::new(),
         healing: Box::new(move |nodes| {

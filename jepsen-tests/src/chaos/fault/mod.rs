@@ -23,24 +23,24 @@ use parking_lot::Mutex;
 
 use self::cluster::{members, moves};
 use super::nodes::Nodes;
-use super::schedule::Kind;
+use super::schedule::FaultKind;
 use crate::Error;
 use crate::harness::rng::Rng;
 
 /// The faults' findings about the nodes.
-pub type Findings = Arc<Mutex<Vec<String>>>;
+pub type FaultFindings = Arc<Mutex<Vec<String>>>;
 
 /// Ends a fault; `false` when the nemesis must try again.
-pub type Healing = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
+pub type EndFault = Box<dyn FnMut(&mut dyn Nodes) -> Result<bool, Error>>;
 
 /// A fault under way.
-pub struct Begun {
+pub struct BegunFault {
     /// Its description, with the nodes that it affects.
     pub what: String,
     /// The nodes that other faults must not stop or start meanwhile.
     pub holds: BTreeSet<u64>,
     /// Ends it.
-    pub healing: Healing,
+    pub healing: EndFault,
 }
 
 /// The state that a fault finds when it begins.
@@ -54,7 +54,7 @@ pub struct Scene<'a> {
     /// The fault's number.
     pub number: u64,
     /// Collects findings when the fault is over.
-    pub findings: Findings,
+    pub findings: FaultFindings,
     /// Its choices.
     pub rng: Rng,
 }
@@ -114,42 +114,46 @@ pub fn shuffled(mut ids: Vec<u64>, rng: &mut Rng) -> Vec<u64> {
 ///
 /// # Errors
 /// When it could not be done.
-pub fn begin(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn begin(kind: FaultKind, scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     match kind {
-        Kind::KillOne | Kind::KillMinority | Kind::KillAll => processes::kill(kind, scene),
-        Kind::Pause => processes::pause(scene),
-        Kind::Rolling => processes::rolling(scene),
-        Kind::Halves
-        | Kind::LeaderAlone
-        | Kind::Tethered
-        | Kind::MajorityRing
-        | Kind::OneWay
-        | Kind::Bridge
-        | Kind::AnyWays => links::partition(kind, scene),
-        Kind::Isolated => links::isolate(scene),
-        Kind::Slow | Kind::Flapping | Kind::Resets | Kind::Narrow | Kind::LargeLost => {
-            links::disturb(kind, scene)
+        FaultKind::KillOne | FaultKind::KillMinority | FaultKind::KillAll => {
+            processes::kill(kind, scene)
         }
-        Kind::ClockJump => clock::jump(scene),
-        Kind::ClockDrift => clock::drift(scene),
-        Kind::Transfer => members::transfer(scene),
-        Kind::Members => members::change(scene),
-        Kind::Emptied => members::empty(scene),
-        Kind::Moved => moves::relocate(scene),
-        Kind::Upgrade => upgrade::step(scene),
-        Kind::Reload => reload::change(scene),
-        Kind::PowerCut => storage::cut_power(scene),
-        Kind::FailingCall => storage::fail_a_call(scene),
-        Kind::LyingWrites => storage::lie(scene),
-        Kind::FullDisk => storage::fill(scene),
-        Kind::Snapshots => snapshots::storm(scene),
-        Kind::Strangers => strangers::crowd(scene),
-        Kind::Hoarders => hoarders::hoard(scene),
-        Kind::Heavy => heavy::load(scene),
+        FaultKind::Pause => processes::pause(scene),
+        FaultKind::Rolling => processes::rolling(scene),
+        FaultKind::Halves
+        | FaultKind::LeaderAlone
+        | FaultKind::Tethered
+        | FaultKind::MajorityRing
+        | FaultKind::OneWay
+        | FaultKind::Bridge
+        | FaultKind::AnyWays => links::partition(kind, scene),
+        FaultKind::Isolated => links::isolate(scene),
+        FaultKind::Slow
+        | FaultKind::Flapping
+        | FaultKind::Resets
+        | FaultKind::Narrow
+        | FaultKind::LargeLost => links::disturb(kind, scene),
+        FaultKind::ClockJump => clock::jump(scene),
+        FaultKind::ClockDrift => clock::drift(scene),
+        FaultKind::Transfer => members::transfer(scene),
+        FaultKind::Members => members::change(scene),
+        FaultKind::Emptied => members::empty(scene),
+        FaultKind::Moved => moves::relocate(scene),
+        FaultKind::Upgrade => upgrade::step(scene),
+        FaultKind::Reload => reload::change(scene),
+        FaultKind::PowerCut => storage::cut_power(scene),
+        FaultKind::FailingCall => storage::fail_a_call(scene),
+        FaultKind::LyingWrites => storage::lie(scene),
+        FaultKind::FullDisk => storage::fill(scene),
+        FaultKind::Snapshots => snapshots::storm(scene),
+        FaultKind::Strangers => strangers::crowd(scene),
+        FaultKind::Hoarders => hoarders::hoard(scene),
+        FaultKind::Heavy => heavy::load(scene),
     }
 }
 
 /// Kinds that destroy a node's disk content. Only one at a time, because a cluster does not survive more.
-pub fn loses_a_node(kind: Kind) -> bool {
-    matches!(kind, Kind::Emptied | Kind::LyingWrites)
+pub fn loses_a_node(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::Emptied | FaultKind::LyingWrites)
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Begun, Scene, shuffled};
+use super::{BegunFault, Scene, shuffled};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
-use crate::chaos::schedule::Kind;
+use crate::chaos::schedule::FaultKind;
 
 /// Kills nodes, and starts them again in another order.
-pub fn kill(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn kill(kind: FaultKind, scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = match kind {
-        Kind::KillOne => scene.one().into_iter().collect(),
-        Kind::KillMinority => scene.minority(),
+        FaultKind::KillOne => scene.one().into_iter().collect(),
+        FaultKind::KillMinority => scene.minority(),
         _ => shuffled(scene.free(), &mut scene.rng),
     };
     if victims.is_empty() {
@@ -21,7 +21,7 @@ pub fn kill(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         scene.nodes.kill(*id)?;
     }
     let again = shuffled(victims.clone(), &mut scene.rng);
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("killed {victims:?}"),
         holds: victims.into_iter().collect(),
         healing: Box::new(move |nodes| {
@@ -32,7 +32,7 @@ pub fn kill(kind: Kind, scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// Pauses processes: they and their sockets exist, but nothing happens.
-pub fn pause(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn pause(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = scene.some();
     if victims.is_empty() {
         return Ok(None);
@@ -40,7 +40,7 @@ pub fn pause(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     for id in &victims {
         scene.nodes.pause(*id)?;
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("paused {victims:?}"),
         holds: victims.iter().copied().collect(),
         healing: Box::new(move |nodes| {
@@ -51,7 +51,7 @@ pub fn pause(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// Stops and starts all nodes, one after the other. Each is stopped once the earlier one is back.
-pub fn rolling(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn rolling(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let order = shuffled(scene.free(), &mut scene.rng);
     if order.is_empty() {
         return Ok(None);
@@ -60,7 +60,7 @@ pub fn rolling(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let holds: BTreeSet<u64> = order.iter().copied().collect();
     let mut left = VecDeque::from(order);
     let mut waited_for: Option<u64> = None;
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what,
         holds,
         healing: Box::new(move |nodes: &mut dyn Nodes| {

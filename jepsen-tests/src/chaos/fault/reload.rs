@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Begun, Findings, Healing, Scene};
+use super::{BegunFault, EndFault, FaultFindings, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
 use crate::harness::wait::within;
-use crate::process::tokens::{Token, Tokens};
-use crate::rcp::raw::Connection;
+use crate::process::tokens::{AccessToken, RunTokens};
+use crate::rcp::raw::RawConnection;
 
 /// How long a node may take to read its files.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,7 +23,7 @@ const LIMIT: &str = "storage.max_machine_versions";
 const LIMIT_MIN: u64 = 200;
 
 /// Changes the token that clients show, and a limit.
-pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn change(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(tokens) = scene.nodes.tokens().filter(|_| scene.held.is_empty()) else {
         return Ok(None);
     };
@@ -62,7 +62,7 @@ pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     }
     tokens.switch(new.clone());
     let what = format!("{} instead of {} on {ids:?}", new.secret, old.secret);
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what,
         holds: BTreeSet::new(),
         healing: revoking(tokens, [old, new], ids, open, scene.findings.clone()),
@@ -71,12 +71,12 @@ pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 
 /// Takes the old token away from each node, and looks whether it is gone.
 fn revoking(
-    tokens: Tokens,
-    [old, new]: [Token; 2],
+    tokens: RunTokens,
+    [old, new]: [AccessToken; 2],
     mut left: Vec<u64>,
-    mut open: Vec<(u64, Connection)>,
-    findings: Findings,
-) -> Healing {
+    mut open: Vec<(u64, RawConnection)>,
+    findings: FaultFindings,
+) -> EndFault {
     Box::new(move |nodes: &mut dyn Nodes| {
         tokens.accept(&[&new])?;
         let members = nodes.ids();
@@ -115,13 +115,13 @@ fn applied(reloaded: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// A connection to a node that has taken this token.
-fn shown(nodes: &dyn Nodes, id: u64, token: &Token) -> Result<Connection, Error> {
-    let mut connection = Connection::connect_within(nodes.addr(id)?, RELOAD_TIMEOUT)?;
+fn shown(nodes: &dyn Nodes, id: u64, token: &AccessToken) -> Result<RawConnection, Error> {
+    let mut connection = RawConnection::connect_within(nodes.addr(id)?, RELOAD_TIMEOUT)?;
     connection.authenticate(&token.secret)?;
     Ok(connection)
 }
 
-fn read(connection: &mut Connection) -> Result<Value, Error> {
+fn read(connection: &mut RawConnection) -> Result<Value, Error> {
     let read = json!({"limit": 1, "consistency": "local"});
     connection.call("LIST_INSTANCES", &read)
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a node that does not answer.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells each node, again and again, to take a snapshot and to drop the log that it covers.
-pub fn storm(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn storm(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let ids = scene.nodes.ids();
     for id in &ids {
@@ -24,7 +24,7 @@ pub fn storm(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let compacted =
-                    Connection::connect_within(addr, TIMEOUT).and_then(|mut connection| {
+                    RawConnection::connect_within(addr, TIMEOUT).and_then(|mut connection| {
                         connection.call("COMPACT", &json!({"force_snapshot": true}))
                     });
                 if compacted.is_err() {
@@ -33,7 +33,7 @@ pub fn storm(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
             }
         });
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("snapshots without a pause on {ids:?}"),
         holds: BTreeSet::new(),
         healing: Box::new(move |_| {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::cluster::members::{next_id, replacement};
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
 use crate::chaos::nodes::Nodes;
 use crate::process::node::Node;
@@ -18,7 +18,7 @@ const SYNC: &str = "fdatasync";
 const SEGMENTS: u64 = 20;
 
 /// Cuts the power of some nodes, and restores it.
-pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = scene.some();
     let pause = Duration::from_millis(scene.rng.below(200));
     let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
@@ -34,7 +34,7 @@ pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     for id in &victims {
         processes.cluster_mut().kill(*id)?;
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("power of {victims:?} cut"),
         holds: victims.iter().copied().collect(),
         healing: Box::new(move |nodes| {
@@ -50,7 +50,7 @@ pub fn cut_power(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// A write or a sync of the log fails, or the node is killed at it.
-pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(victim) = scene.one() else {
         return Ok(None);
     };
@@ -60,7 +60,7 @@ pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
         .pick(&["error=EIO", "error=ENOSPC", "signal=SIGKILL"]);
     let at = scene.rng.between(1, 30);
     let trace = restart_under_strace(scene.nodes, victim, call, how, at)?;
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{call} {at} of {victim}: {how}"),
         holds: BTreeSet::from([victim]),
         healing: Box::new(move |nodes| {
@@ -76,7 +76,7 @@ pub fn fail_a_call(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 
 /// Writes of the log report success but leave out two bytes. Such a disk has lost data that Raft relies on,
 /// so the node must be replaced, even if it reports no error.
-pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn lie(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     if scene.is_losing {
         return Ok(None);
     }
@@ -87,7 +87,7 @@ pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     let trace = restart_under_strace(scene.nodes, victim, WRITE, "retval=2", at)?;
     let mut is_gone = false;
     let mut replace = replacement(victim, id);
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{WRITE} {at} of {victim} lies; replaced by {id}"),
         holds: BTreeSet::from([victim, id]),
         healing: Box::new(move |nodes| {
@@ -104,7 +104,7 @@ pub fn lie(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// The disk of some nodes has no room: less than the reserve, or none at all.
-pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn fill(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = scene.some();
     let leave_mib = *scene.rng.pick(&[8, 2]);
     let Some(processes) = scene.nodes.processes().filter(|_| !victims.is_empty()) else {
@@ -115,7 +115,7 @@ pub fn fill(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
             disk.fill(leave_mib)?;
         }
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("disks of {victims:?} full but for {leave_mib} MiB"),
         holds: victims.iter().copied().collect(),
         healing: Box::new(move |nodes| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::burden::{self, Burden, Hand};
-use super::{Begun, Scene};
+use super::{BegunFault, Scene};
 use crate::Error;
 use crate::chaos::nodes::Port;
 
@@ -51,7 +51,7 @@ pub fn raise_limit() -> Result<(), String> {
 }
 
 /// Strangers come to one node, or to all.
-pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let victims = burden::victims(scene);
     if victims.is_empty() {
         return Ok(None);
@@ -68,17 +68,17 @@ pub fn crowd(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 
 /// Keeps this many connections open. It opens a new one for each that the node closes.
 fn besiege(ports: &[(Port, SocketAddr)], hand: &Hand) {
-    let mut places: Vec<(SocketAddr, Option<Stranger>)> = Vec::new();
+    let mut places: Vec<(SocketAddr, Option<SilentStranger>)> = Vec::new();
     for (port, addr) in ports {
         places.extend((0..connections(*port)).map(|_| (*addr, None)));
     }
     while !hand.is_over() {
         let mut refused = 0;
         for (addr, place) in &mut places {
-            if place.as_ref().is_some_and(Stranger::is_open) {
+            if place.as_ref().is_some_and(SilentStranger::is_open) {
                 continue;
             }
-            *place = Stranger::connect(*addr);
+            *place = SilentStranger::connect(*addr);
             match place {
                 Some(_) => hand.add(1),
                 None => refused += 1,
@@ -92,9 +92,9 @@ fn besiege(ports: &[(Port, SocketAddr)], hand: &Hand) {
 }
 
 /// A connection that sends nothing.
-struct Stranger(TcpStream);
+struct SilentStranger(TcpStream);
 
-impl Stranger {
+impl SilentStranger {
     fn connect(addr: SocketAddr) -> Option<Self> {
         let stream = TcpStream::connect_timeout(&addr, CONNECT_TIMEOUT).ok()?;
         stream.set_nonblocking(true).ok()?;
@@ -115,7 +115,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::chaos::fault::Findings;
+    use crate::chaos::fault::FaultFindings;
 
     #[test]
     fn as_many_come_as_there_are_to_be_and_all_leave() {
@@ -132,7 +132,7 @@ mod tests {
             drop(accept());
             (0..count).map(|_| accept()).collect::<Vec<_>>()
         });
-        let begun = burden.begin("strangers", &Findings::default());
+        let begun = burden.begin("strangers", &FaultFindings::default());
         let begun = begun.unwrap();
         assert!(begun.what.starts_with("strangers; connections: "));
         let inside = accepting.join().unwrap();

@@ -7,12 +7,12 @@ use super::Nodes;
 use super::links::Links;
 use super::processes::Processes;
 use crate::Error;
-use crate::cluster::containers::{Cluster, Docker};
+use crate::cluster::containers::{ContainerCluster, Docker};
 
 /// A cluster of containers.
 #[derive(Debug)]
 pub struct Containers {
-    cluster: Cluster,
+    cluster: ContainerCluster,
 }
 
 impl Containers {
@@ -22,7 +22,7 @@ impl Containers {
     /// When there is no docker, or something cannot be built or started.
     pub fn start(nodes: u64) -> Result<Self, Error> {
         let docker = Docker::find().map_err(Error::Command)?;
-        let cluster = Cluster::prepare_with(docker, nodes)?;
+        let cluster = ContainerCluster::prepare_with(docker, nodes)?;
         cluster.build()?;
         cluster.up()?;
         cluster.wait_healthy(&cluster.nodes())?;

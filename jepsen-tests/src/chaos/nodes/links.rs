@@ -14,7 +14,7 @@ pub type Way = (u64, u64);
 
 /// What is wrong with a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
+pub enum LinkRule {
     /// Nothing passes. Data waits, as in a network that drops packets.
     Cut,
     /// Everything is delayed by this time, and at random by up to this time again.
@@ -32,7 +32,7 @@ pub enum Rule {
 
 /// What a link does now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Condition {
+pub struct LinkCondition {
     /// Whether nothing passes.
     pub cut: bool,
     /// How late everything is, at least.
@@ -48,13 +48,13 @@ pub struct Condition {
 }
 
 /// The rules of each fault, by its number.
-type Rules = BTreeMap<u64, Vec<(Way, Rule)>>;
+type LinkRules = BTreeMap<u64, Vec<(Way, LinkRule)>>;
 
 /// All links. Clones are the same links.
 #[derive(Debug, Clone)]
 pub struct Links {
     begun: Instant,
-    rules: Arc<Mutex<Rules>>,
+    rules: Arc<Mutex<LinkRules>>,
     changed: Arc<watch::Sender<u64>>,
     broken: Arc<watch::Sender<u64>>,
 }
@@ -72,7 +72,7 @@ impl Default for Links {
 
 impl Links {
     /// Adds the rules of a fault.
-    pub fn add(&self, fault: u64, rules: Vec<(Way, Rule)>) {
+    pub fn add(&self, fault: u64, rules: Vec<(Way, LinkRule)>) {
         self.rules.lock().insert(fault, rules);
         self.changed.send_modify(|changes| *changes += 1);
     }
@@ -105,19 +105,21 @@ impl Links {
     }
 
     /// What a link does now.
-    pub fn condition(&self, way: Way) -> Condition {
+    pub fn condition(&self, way: Way) -> LinkCondition {
         let now = Instant::now();
-        let mut condition = Condition::default();
+        let mut condition = LinkCondition::default();
         let rules = self.rules.lock();
         let of_way = rules.values().flatten().filter(|(of, _)| *of == way);
         for (_, rule) in of_way {
             match rule {
-                Rule::Cut => condition.cut = true,
-                Rule::Slow(delay) => condition.delay = condition.delay.max(*delay),
-                Rule::Rate(bytes) => condition.rate = least(condition.rate, *bytes),
-                Rule::PacketMax(max) => condition.packet_max = least(condition.packet_max, *max),
-                Rule::Reset(every) => condition.reset_every = Some(*every),
-                Rule::Flap(period) => {
+                LinkRule::Cut => condition.cut = true,
+                LinkRule::Slow(delay) => condition.delay = condition.delay.max(*delay),
+                LinkRule::Rate(bytes) => condition.rate = least(condition.rate, *bytes),
+                LinkRule::PacketMax(max) => {
+                    condition.packet_max = least(condition.packet_max, *max)
+                }
+                LinkRule::Reset(every) => condition.reset_every = Some(*every),
+                LinkRule::Flap(period) => {
                     let (is_cut, change) = flapping(self.begun, now, *period);
                     condition.cut |= is_cut;
                     let sooner = condition.until.map_or(change, |until| until.min(change));
@@ -153,19 +155,25 @@ mod tests {
     #[test]
     fn the_rules_of_several_faults_add_up_and_are_taken_back_one_by_one() {
         let links = Links::default();
-        links.add(1, vec![((1, 2), Rule::Cut)]);
-        links.add(2, vec![((1, 2), Rule::Cut), ((2, 1), Rule::Slow(5 * MS))]);
+        links.add(1, vec![((1, 2), LinkRule::Cut)]);
+        links.add(
+            2,
+            vec![((1, 2), LinkRule::Cut), ((2, 1), LinkRule::Slow(5 * MS))],
+        );
         assert!(links.condition((1, 2)).cut && !links.condition((2, 1)).cut);
         assert_eq!(links.condition((2, 1)).delay, 5 * MS);
         links.remove(1);
         assert!(links.condition((1, 2)).cut);
         links.remove(2);
-        assert_eq!(links.condition((1, 2)), Condition::default());
+        assert_eq!(links.condition((1, 2)), LinkCondition::default());
         links.add(
             3,
-            vec![((1, 2), Rule::Rate(9)), ((1, 2), Rule::PacketMax(7))],
+            vec![
+                ((1, 2), LinkRule::Rate(9)),
+                ((1, 2), LinkRule::PacketMax(7)),
+            ],
         );
-        links.add(4, vec![((1, 2), Rule::Rate(5))]);
+        links.add(4, vec![((1, 2), LinkRule::Rate(5))]);
         let condition = links.condition((1, 2));
         assert_eq!((condition.rate, condition.packet_max), (Some(5), Some(7)));
     }

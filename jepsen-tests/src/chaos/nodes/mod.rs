@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use self::links::Links;
 use self::processes::Processes;
 use crate::Error;
-use crate::process::tokens::Tokens;
-use crate::rcp::raw::Connection;
+use crate::process::tokens::RunTokens;
+use crate::rcp::raw::RawConnection;
 
 /// How long a node may take to report its status. After that it counts as unable to report.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -113,7 +113,7 @@ pub trait Nodes: Send {
     /// The links between the nodes, where they can be influenced one by one.
     fn links(&self) -> Option<&Links>;
     /// The tokens that the nodes take, where they take any.
-    fn tokens(&self) -> Option<Tokens> {
+    fn tokens(&self) -> Option<RunTokens> {
         None
     }
     /// The nodes as processes, where they are.
@@ -124,7 +124,7 @@ pub trait Nodes: Send {
     /// # Errors
     /// When it refuses or does not answer in time.
     fn ask(&self, id: u64, op: &str, params: &Value, timeout: Duration) -> Result<Value, Error> {
-        let mut connection = Connection::connect_within(self.addr(id)?, timeout)?;
+        let mut connection = RawConnection::connect_within(self.addr(id)?, timeout)?;
         connection.call(op, params)
     }
 

@@ -12,22 +12,22 @@ use tokio::sync::{mpsc, oneshot};
 
 /// The processes of the nodes. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Origins {
+pub struct NodeOrigins {
     processes: Arc<Mutex<BTreeMap<u64, u32>>>,
 }
 
 /// An address, and where to send the number of its node.
-type Question = (SocketAddr, oneshot::Sender<Option<u64>>);
+type OriginQuestion = (SocketAddr, oneshot::Sender<Option<u64>>);
 
 /// Where questions are asked.
 #[derive(Debug, Clone)]
 pub struct Resolver {
-    questions: mpsc::UnboundedSender<Question>,
+    questions: mpsc::UnboundedSender<OriginQuestion>,
 }
 
 impl Resolver {
     /// Starts answering, on the runtime that this is called on.
-    pub fn start(origins: &Origins) -> Self {
+    pub fn start(origins: &NodeOrigins) -> Self {
         let (questions, asked) = mpsc::unbounded_channel();
         tokio::spawn(answer(asked, origins.clone()));
         Self { questions }
@@ -41,7 +41,7 @@ impl Resolver {
     }
 }
 
-async fn answer(mut asked: mpsc::UnboundedReceiver<Question>, origins: Origins) {
+async fn answer(mut asked: mpsc::UnboundedReceiver<OriginQuestion>, origins: NodeOrigins) {
     while let Some(first) = asked.recv().await {
         let mut questions = vec![first];
         while let Ok(another) = asked.try_recv() {
@@ -58,7 +58,7 @@ async fn answer(mut asked: mpsc::UnboundedReceiver<Question>, origins: Origins) 
     }
 }
 
-impl Origins {
+impl NodeOrigins {
     /// Registers the process of a node.
     pub fn set(&self, node: u64, process: u32) {
         self.processes.lock().insert(node, process);
@@ -122,7 +122,7 @@ mod tests {
         let addrs = streams
             .each_ref()
             .map(|stream| stream.local_addr().unwrap());
-        let origins = Origins::default();
+        let origins = NodeOrigins::default();
         origins.set(3, 1);
         assert_eq!(
             origins.of(&addrs),

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::links::{Links, Rule};
-use super::origin::Origins;
+use super::links::{LinkRule, Links};
+use super::origin::NodeOrigins;
 use super::proxy::Proxies;
 use super::{Nodes, Port};
 use rstmdb::planted::LEVEL_VARIABLE;
@@ -18,10 +18,10 @@ use crate::cluster::Cluster;
 use crate::faults::disk::Disk;
 use crate::faults::faketime::{Library, WallClock};
 use crate::harness::wait::within;
-use crate::process::config::Config;
+use crate::process::config::NodeConfig;
 use crate::process::node::{Node, READY_TIMEOUT};
-use crate::process::tokens::Tokens;
-use crate::rcp::raw::Connection;
+use crate::process::tokens::RunTokens;
+use crate::rcp::raw::RawConnection;
 
 /// Rules of [`Nodes::isolate`] are numbered from here on, by the node's id. So they never meet the rules of the faults.
 const ISOLATION: u64 = 1 << 32;
@@ -38,14 +38,14 @@ pub struct Processes {
     cluster: Cluster,
     proxies: Proxies,
     links: Links,
-    origins: Origins,
+    origins: NodeOrigins,
     disks: Option<BTreeMap<u64, Disk>>,
     clocks: Option<(Library, BTreeMap<u64, WallClock>)>,
     /// How many files a node may open; no limit when absent.
     files_max: Option<u64>,
     /// The nodes that run the program before, and the level that it understands.
     older: BTreeMap<u64, u32>,
-    tokens: Tokens,
+    tokens: RunTokens,
     /// The folder of the file with the tokens.
     _folder: TempDir,
     ids_given: u64,
@@ -70,12 +70,12 @@ pub struct Own {
 /// When they cannot.
 pub fn can_be_older(level: u32) -> Result<(), String> {
     let level_of = || {
-        let mut node = Node::prepare(&Config::for_tests())?;
+        let mut node = Node::prepare(&NodeConfig::for_tests())?;
         let mut tool = Command::new("env");
         tool.env(LEVEL_VARIABLE, level.to_string());
         node.launch_under(tool)?;
         node.wait_ready()?;
-        Connection::connect(node.addr())?.call("INFO", &json!({}))
+        RawConnection::connect(node.addr())?.call("INFO", &json!({}))
     };
     let info = level_of().map_err(|error| error.to_string())?;
     match info["understands_level"].as_u64() == Some(level.into()) {
@@ -97,12 +97,12 @@ impl Processes {
     ///
     /// # Errors
     /// When one does not start in time, or cannot have what it is to have of its own.
-    pub fn start(nodes: u64, config: &Config, own: Own) -> Result<Self, Error> {
+    pub fn start(nodes: u64, config: &NodeConfig, own: Own) -> Result<Self, Error> {
         let library = own.clocks.then(Library::find).transpose();
         let library = library.map_err(Error::Command)?;
-        let (links, origins) = (Links::default(), Origins::default());
+        let (links, origins) = (Links::default(), NodeOrigins::default());
         let folder = tempfile::tempdir().map_err(Error::io("a temporary folder"))?;
-        let tokens = Tokens::begin(folder.path())?;
+        let tokens = RunTokens::begin(folder.path())?;
         let file = tokens.file().unwrap_or_default();
         let config = &config
             .clone()
@@ -322,7 +322,8 @@ impl Nodes for Processes {
 
     fn isolate(&mut self, id: u64) -> Result<(), Error> {
         let others = self.cluster.ids().into_iter().filter(|other| *other != id);
-        let cut = others.flat_map(|other| [((id, other), Rule::Cut), ((other, id), Rule::Cut)]);
+        let cut =
+            others.flat_map(|other| [((id, other), LinkRule::Cut), ((other, id), LinkRule::Cut)]);
         self.links.add(ISOLATION + id, cut.collect());
         Ok(())
     }
@@ -348,7 +349,7 @@ impl Nodes for Processes {
         Some(&self.links)
     }
 
-    fn tokens(&self) -> Option<Tokens> {
+    fn tokens(&self) -> Option<RunTokens> {
         Some(self.tokens.clone())
     }
 

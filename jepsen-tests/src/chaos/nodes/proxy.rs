@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::links::{Links, Way};
-use super::origin::{Origins, Resolver};
+use super::origin::{NodeOrigins, Resolver};
 use crate::Error;
 use crate::harness::rng::Rng;
 
@@ -43,7 +43,7 @@ impl Proxies {
     ///
     /// # Errors
     /// When the thread of the proxies cannot be started.
-    pub fn new(links: &Links, origins: &Origins) -> Result<Self, Error> {
+    pub fn new(links: &Links, origins: &NodeOrigins) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("proxies")
@@ -240,7 +240,7 @@ mod tests {
     use std::net::TcpStream as Blocking;
 
     use super::*;
-    use crate::chaos::nodes::links::Rule;
+    use crate::chaos::nodes::links::LinkRule;
 
     /// Sends back what it gets.
     fn echo() -> SocketAddr {
@@ -262,7 +262,7 @@ mod tests {
 
     /// Links of a node 7 (this process) to a node 2 that echoes.
     fn connected() -> (Links, Proxies, Blocking) {
-        let (links, origins) = (Links::default(), Origins::default());
+        let (links, origins) = (Links::default(), NodeOrigins::default());
         origins.set(7, std::process::id());
         let proxies = Proxies::new(&links, &origins).unwrap();
         let proxy = proxies.stand_before(2, echo()).unwrap();
@@ -284,7 +284,7 @@ mod tests {
             let (links, _proxies, mut stream) = connected();
             stream.write_all(b"a").unwrap();
             assert!(answers(&mut stream), "before");
-            links.add(1, vec![(cut, Rule::Cut)]);
+            links.add(1, vec![(cut, LinkRule::Cut)]);
             stream.write_all(b"b").unwrap();
             assert!(!answers(&mut stream), "while {cut:?} is cut");
             links.remove(1);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn other_links_do_not_matter() {
         let (links, _proxies, mut stream) = connected();
-        links.add(1, vec![((1, 2), Rule::Cut), ((7, 3), Rule::Cut)]);
+        links.add(1, vec![((1, 2), LinkRule::Cut), ((7, 3), LinkRule::Cut)]);
         stream.write_all(b"a").unwrap();
         assert!(answers(&mut stream));
     }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_slow_link_is_late_and_keeps_the_order() {
         let (links, _proxies, mut stream) = connected();
-        links.add(1, vec![((7, 2), Rule::Slow(Duration::from_millis(20)))]);
+        links.add(1, vec![((7, 2), LinkRule::Slow(Duration::from_millis(20)))]);
         let begun = Instant::now();
         for byte in 0..10_u8 {
             stream.write_all(&[byte]).unwrap();
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_narrow_link_carries_its_bytes_a_second() {
         let (links, _proxies, mut stream) = connected();
-        links.add(1, vec![((7, 2), Rule::Rate(100))]);
+        links.add(1, vec![((7, 2), LinkRule::Rate(100))]);
         // A busy machine may deliver late. Only check that nothing arrives too early.
         stream.set_read_timeout(None).unwrap();
         let begun = Instant::now();
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_large_packet_and_what_is_behind_it_waits_until_the_link_takes_it() {
         let (links, _proxies, mut stream) = connected();
-        links.add(1, vec![((7, 2), Rule::PacketMax(600))]);
+        links.add(1, vec![((7, 2), LinkRule::PacketMax(600))]);
         stream.write_all(&[1; 500]).unwrap();
         let mut back = [0; 500];
         stream.read_exact(&mut back).unwrap();

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{CheckerResult, Verdict};
-use super::history::{self, Entry};
+use super::check::{CheckVerdict, CheckerResult};
+use super::history::{self, HistoryEntry};
 use crate::Error;
 
 /// A fault and when it was there.
@@ -34,7 +34,7 @@ pub struct FaultSpan {
 
 /// The data of one run's report.
 #[derive(Debug, Clone)]
-pub struct Run {
+pub struct ReportedRun {
     /// What was run.
     pub name: String,
     /// What all random choices came from.
@@ -52,7 +52,7 @@ pub struct Run {
     /// The faults, in the order in which they began.
     pub faults: Vec<FaultSpan>,
     /// The requests.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     /// What the checkers said.
     pub results: Vec<CheckerResult>,
     /// The names of the nodes' log files, in the folder of the report.
@@ -75,14 +75,14 @@ pub enum Overall {
     Violation,
 }
 
-impl Run {
+impl ReportedRun {
     /// The outcome: the worst of all results.
     pub fn overall(&self) -> Overall {
         let of_result = |result: &CheckerResult| match result.verdict {
-            Verdict::Valid => Overall::Pass,
-            Verdict::Unknown(_) => Overall::Unknown,
-            Verdict::Failed(_) => Overall::Failed,
-            Verdict::Invalid(_) => Overall::Violation,
+            CheckVerdict::Valid => Overall::Pass,
+            CheckVerdict::Unknown(_) => Overall::Unknown,
+            CheckVerdict::Failed(_) => Overall::Failed,
+            CheckVerdict::Invalid(_) => Overall::Violation,
         };
         // A run without any check proves nothing.
         let checked = self.results.iter().map(of_result).max();
@@ -106,7 +106,7 @@ impl Overall {
 ///
 /// # Errors
 /// When one of them cannot be written.
-pub fn write(dir: &Path, run: &Run) -> Result<(), Error> {
+pub fn write(dir: &Path, run: &ReportedRun) -> Result<(), Error> {
     let put = |name: &str, text: serde_json::Result<String>| {
         let path = dir.join(name);
         let text = text.map_err(Error::content(&path))?;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::series::Series;
-use super::{FaultSpan, Overall, Run};
+use super::{FaultSpan, Overall, ReportedRun};
 use crate::chaos::check::CheckerResult;
-use crate::chaos::history::Outcome;
+use crate::chaos::history::RequestOutcome;
 
 const PAGE: &str = include_str!("page.html");
 /// Where the JSON goes.
@@ -13,7 +13,7 @@ const PLACE: &str = "__RUN__";
 
 /// What the script draws. Numbers that may be beyond 2^53 are text, because JavaScript would round them.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShownPage<'a> {
     name: &'a str,
     overall: Overall,
     label: &'static str,
@@ -45,13 +45,13 @@ struct Requests {
 ///
 /// # Errors
 /// When the run cannot be written as JSON.
-pub(super) fn html(run: &Run) -> serde_json::Result<String> {
+pub(super) fn html(run: &ReportedRun) -> serde_json::Result<String> {
     let json = serde_json::to_string(&shown(run))?;
     // In JSON `<` is only found inside of strings, where it might end the script.
     Ok(PAGE.replacen(PLACE, &json.replace('<', "\\u003c"), 1))
 }
 
-fn shown(run: &Run) -> Shown<'_> {
+fn shown(run: &ReportedRun) -> ShownPage<'_> {
     let overall = run.overall();
     let measured = u64::try_from(run.duration.as_micros()).unwrap_or(u64::MAX);
     let answered = run.entries.iter().map(|entry| entry.ended).max();
@@ -62,7 +62,7 @@ fn shown(run: &Run) -> Shown<'_> {
         "results.json",
         "schedule.json",
     ];
-    Shown {
+    ShownPage {
         name: &run.name,
         overall,
         label: overall.label(),
@@ -85,15 +85,15 @@ fn shown(run: &Run) -> Shown<'_> {
     }
 }
 
-fn requests(run: &Run) -> Requests {
-    let count = |is: fn(&Outcome) -> bool| {
+fn requests(run: &ReportedRun) -> Requests {
+    let count = |is: fn(&RequestOutcome) -> bool| {
         let all = run.entries.iter().filter(|entry| is(&entry.outcome));
         all.count()
     };
     Requests {
         total: run.entries.len(),
-        ok: count(|outcome| matches!(outcome, Outcome::Ok(_))),
-        refused: count(|outcome| matches!(outcome, Outcome::Refused { .. })),
-        unknown: count(|outcome| matches!(outcome, Outcome::Unknown { .. })),
+        ok: count(|outcome| matches!(outcome, RequestOutcome::Ok(_))),
+        refused: count(|outcome| matches!(outcome, RequestOutcome::Refused { .. })),
+        unknown: count(|outcome| matches!(outcome, RequestOutcome::Unknown { .. })),
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::chaos::history::{Entry, Outcome};
+use crate::chaos::history::{HistoryEntry, RequestOutcome};
 use crate::harness::latencies::Latencies;
 
 /// More intervals than this cannot be told apart in a picture.
@@ -13,7 +13,7 @@ const SECOND_US: u64 = 1_000_000;
 
 /// Latencies of the successful requests of one interval, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(super) struct Latency {
+pub(super) struct IntervalLatency {
     /// Half were faster.
     pub p50: f64,
     /// One in a hundred was slower.
@@ -39,16 +39,16 @@ pub(super) struct Series {
     /// The length of an interval.
     pub interval_us: u64,
     /// Latencies of reads; `None` where none was done.
-    pub reads: Vec<Option<Latency>>,
+    pub reads: Vec<Option<IntervalLatency>>,
     /// Latencies of writes.
-    pub writes: Vec<Option<Latency>>,
+    pub writes: Vec<Option<IntervalLatency>>,
     /// What became of all requests.
     pub rates: Vec<Rates>,
 }
 
 impl Series {
     /// The series of a run of this length.
-    pub fn new(entries: &[Entry], duration_us: u64) -> Self {
+    pub fn new(entries: &[HistoryEntry], duration_us: u64) -> Self {
         let seconds = duration_us.div_ceil(SECOND_US).max(1);
         let interval_us = seconds.div_ceil(INTERVALS_MAX) * SECOND_US;
         let count = usize::try_from(duration_us.div_ceil(interval_us).max(1)).unwrap_or(1);
@@ -59,13 +59,13 @@ impl Series {
             let at = usize::try_from(entry.ended / interval_us).unwrap_or(count);
             let at = at.min(count - 1);
             match entry.outcome {
-                Outcome::Ok(_) => {
+                RequestOutcome::Ok(_) => {
                     rates[at].ok += each;
                     let us = entry.ended.saturating_sub(entry.begun);
                     latencies[usize::from(!is_read(entry))][at].push(Duration::from_micros(us));
                 }
-                Outcome::Refused { .. } => rates[at].refused += each,
-                Outcome::Unknown { .. } => rates[at].unknown += each,
+                RequestOutcome::Refused { .. } => rates[at].refused += each,
+                RequestOutcome::Unknown { .. } => rates[at].unknown += each,
             }
         }
         let [reads, writes] = latencies.map(|all| all.into_iter().map(summary).collect());
@@ -78,7 +78,7 @@ impl Series {
     }
 }
 
-fn is_read(entry: &Entry) -> bool {
+fn is_read(entry: &HistoryEntry) -> bool {
     let reads = |op: &str| op.starts_with("GET_") || op.starts_with("LIST_");
     match entry.params["ops"].as_array() {
         Some(ops) => ops
@@ -88,10 +88,10 @@ fn is_read(entry: &Entry) -> bool {
     }
 }
 
-fn summary(taken: Vec<Duration>) -> Option<Latency> {
+fn summary(taken: Vec<Duration>) -> Option<IntervalLatency> {
     let latencies = Latencies::of(taken);
     let ms = |duration: Duration| duration.as_micros() as f64 / 1000.0;
-    (latencies.count > 0).then(|| Latency {
+    (latencies.count > 0).then(|| IntervalLatency {
         p50: ms(latencies.p50),
         p99: ms(latencies.p99),
         max: ms(latencies.max),

@@ -5,13 +5,20 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::chaos::check::truth::{Fact, FactKind};
-use crate::chaos::check::{Violation, Window, failed};
-use crate::chaos::history::{Entry, Outcome, Workload};
+use crate::chaos::check::truth::{FactKind, TrueFact};
+use crate::chaos::check::{Violation, ViolationWindow, failed};
+use crate::chaos::history::{HistoryEntry, RequestOutcome, Workload};
 use crate::harness::rng::Rng;
 
-fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: Outcome) -> Entry {
-    Entry {
+fn entry(
+    client: u32,
+    begun: u64,
+    ended: u64,
+    op: &str,
+    params: Value,
+    outcome: RequestOutcome,
+) -> HistoryEntry {
+    HistoryEntry {
         workload: Workload::Register,
         client,
         pipeline: 0,
@@ -26,7 +33,7 @@ fn entry(client: u32, begun: u64, ended: u64, op: &str, params: Value, outcome: 
 }
 
 /// Two minutes of load, slower and without answers while there is a fault.
-fn load() -> Vec<Entry> {
+fn load() -> Vec<HistoryEntry> {
     let mut rng = Rng::new(7);
     let mut entries = Vec::new();
     for at in 0..12_000_u64 {
@@ -35,14 +42,14 @@ fn load() -> Vec<Entry> {
         let took = if is_slow { 30_000 } else { 2000 } + rng.below(4000);
         let id = format!("reg-{}", rng.below(5));
         let outcome = match rng.below(100) {
-            0..20 if is_slow => Outcome::Unknown {
+            0..20 if is_slow => RequestOutcome::Unknown {
                 why: "the connection was lost".to_owned(),
             },
-            0..5 => Outcome::Refused {
+            0..5 => RequestOutcome::Refused {
                 code: "CONFLICT".to_owned(),
                 details: json!({"expected_wal_offset": 1, "actual_wal_offset": 2}),
             },
-            _ => Outcome::Ok(json!({"last_wal_offset": at})),
+            _ => RequestOutcome::Ok(json!({"last_wal_offset": at})),
         };
         let op = ["GET_INSTANCE", "APPLY_EVENT"][usize::from(rng.percent(40))];
         let params = json!({"instance_id": id});
@@ -61,16 +68,18 @@ fn load() -> Vec<Entry> {
 fn violation() -> Violation {
     let done = |offset: u64, v: u64| {
         let ctx = json!({"v": v});
-        Outcome::Ok(json!({"from_state": "on", "to_state": "on", "ctx": ctx, "wal_offset": offset}))
+        RequestOutcome::Ok(
+            json!({"from_state": "on", "to_state": "on", "ctx": ctx, "wal_offset": offset}),
+        )
     };
     let set = |v: u64| {
         json!({"instance_id": "reg-1", "event": "SET", "payload": {"v": v},
             "event_id": format!("w{v}")})
     };
-    let read = Outcome::Ok(
+    let read = RequestOutcome::Ok(
         json!({"state": "on", "ctx": {"v": 1}, "last_wal_offset": 11, "last_event_id": "w1"}),
     );
-    let fact = |offset: u64, v: u64| Fact {
+    let fact = |offset: u64, v: u64| TrueFact {
         machine: "register".to_owned(),
         event: "SET".to_owned(),
         from: "on".to_owned(),
@@ -78,9 +87,9 @@ fn violation() -> Violation {
         payload: json!({"v": v}),
         ctx: json!({"v": v}),
         event_id: Some(format!("w{v}")),
-        ..Fact::bare(offset, FactKind::Event, "reg-1")
+        ..TrueFact::bare(offset, FactKind::Event, "reg-1")
     };
-    let lost = Outcome::Unknown {
+    let lost = RequestOutcome::Unknown {
         why: "the connection was lost".to_owned(),
     };
     let get = json!({"instance_id": "reg-1", "consistency": "linearizable"});
@@ -88,7 +97,7 @@ fn violation() -> Violation {
         message: "stale: it saw offset 11, although 12 was acknowledged before it began <b>"
             .to_owned(),
         instance: Some("reg-1".to_owned()),
-        window: Window {
+        window: ViolationWindow {
             entries: vec![
                 entry(
                     1,
@@ -106,8 +115,8 @@ fn violation() -> Violation {
     }
 }
 
-fn run() -> Run {
-    let result = |checker: &str, subject: &str, verdict: Verdict| CheckerResult {
+fn run() -> ReportedRun {
+    let result = |checker: &str, subject: &str, verdict: CheckVerdict| CheckerResult {
         checker: checker.to_owned(),
         subject: subject.to_owned(),
         operations: 4711,
@@ -120,7 +129,7 @@ fn run() -> Run {
         kind: kind.to_owned(),
         name: name.to_owned(),
     };
-    Run {
+    ReportedRun {
         name: "mixed".to_owned(),
         seed: 42,
         runner: "processes".to_owned(),
@@ -137,12 +146,16 @@ fn run() -> Run {
         ],
         entries: load(),
         results: vec![
-            result("logs", "all", Verdict::Valid),
-            result("order", "register", Verdict::Invalid(vec![violation()])),
+            result("logs", "all", CheckVerdict::Valid),
+            result(
+                "order",
+                "register",
+                CheckVerdict::Invalid(vec![violation()]),
+            ),
             result(
                 "bank",
                 "bank",
-                Verdict::Unknown("nothing was done".to_owned()),
+                CheckVerdict::Unknown("nothing was done".to_owned()),
             ),
             failed("set", "it panicked"),
         ],
@@ -187,7 +200,7 @@ fn a_report_is_complete_and_can_be_read_back() {
 
 #[test]
 fn a_run_without_anything_has_a_page_too_and_does_not_pass() {
-    let empty = Run {
+    let empty = ReportedRun {
         duration: Duration::ZERO,
         faults: Vec::new(),
         entries: Vec::new(),
@@ -280,8 +293,8 @@ fn a_run_comes_to_the_worst_of_its_results() {
 
 #[test]
 fn percentiles_and_rates_are_those_of_their_interval() {
-    let ok = || Outcome::Ok(json!({}));
-    let mut entries: Vec<Entry> = (1..=100)
+    let ok = || RequestOutcome::Ok(json!({}));
+    let mut entries: Vec<HistoryEntry> = (1..=100)
         .map(|ms| entry(1, 0, ms * 1000, "GET_INSTANCE", json!({}), ok()))
         .collect();
     entries.push(entry(

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 use rstmdb_raft_store::Keyring;
 
 use super::stand::{is_of_the_log, stand, verdict};
-use super::{Plan, folders};
+use super::{ChaosPlan, folders};
 use crate::chaos::check::truth::{self, Truth};
-use crate::chaos::check::{self, CheckerResult, Verdict};
-use crate::chaos::clients::client::Shared;
-use crate::chaos::clients::watchers::{Events, Watchers};
+use crate::chaos::check::{self, CheckVerdict, CheckerResult};
+use crate::chaos::clients::client::ClientsShared;
+use crate::chaos::clients::watchers::{ChaosWatchers, WatchedEvents};
 use crate::chaos::clients::workload;
 use crate::chaos::fault;
-use crate::chaos::history::{Entry, Workload};
+use crate::chaos::history::{HistoryEntry, Workload};
 use crate::chaos::nemesis::{Came, TAIL_LINES};
 use crate::chaos::nodes::Nodes;
-use crate::chaos::schedule::Kind;
+use crate::chaos::schedule::FaultKind;
 use crate::harness::rng::Rng;
 use crate::harness::wait::within;
 use crate::process::node::last_lines;
-use crate::rcp::raw::Connection;
+use crate::rcp::raw::RawConnection;
 use crate::rcp::wal;
 use crate::{Error, audit};
 
@@ -33,12 +33,12 @@ const WRONG_MAX: usize = 10;
 const HISTORY_WITHIN: Duration = Duration::from_secs(30);
 
 /// The facts that WAL_READ has shown, each with its offset and its fingerprint, and what could not be read.
-type Shown = Vec<Result<(u64, u64), String>>;
+type ShownFacts = Vec<Result<(u64, u64), String>>;
 
 /// A run whose load and faults have ended.
-pub struct Ended<'a> {
+pub struct EndedRun<'a> {
     /// Its plan.
-    pub plan: &'a Plan,
+    pub plan: &'a ChaosPlan,
     /// The faults, and the actions of nodes that no fault explains.
     pub came: &'a Came,
     /// How many clients panicked.
@@ -47,17 +47,17 @@ pub struct Ended<'a> {
     pub keys: &'a str,
 }
 
-impl Ended<'_> {
+impl EndedRun<'_> {
     /// Waits until the nodes agree, compares what they hold, stops them, and checks the answers to clients.
     /// A check that cannot be made is a result too. The other checks continue.
     pub fn judge(
         self,
         nodes: &mut dyn Nodes,
-        shared: &Shared,
-        watchers: Watchers,
+        shared: &ClientsShared,
+        watchers: ChaosWatchers,
         rng: &mut Rng,
         scratch: &Path,
-    ) -> (Vec<Entry>, Vec<CheckerResult>) {
+    ) -> (Vec<HistoryEntry>, Vec<CheckerResult>) {
         let (mut healed, took) = converge(nodes);
         if healed.is_valid() {
             // Timers fire for ever. The log must come to rest before anything is compared.
@@ -74,7 +74,7 @@ impl Ended<'_> {
         }
         results[0].notes.push(format!("after {took:.1?}"));
         workload::read_at_last(shared, rng);
-        let mut shown = Shown::new();
+        let mut shown = ShownFacts::new();
         match same_logs(nodes) {
             Ok((same, events, facts)) => {
                 results.push(same);
@@ -107,9 +107,9 @@ impl Ended<'_> {
     pub fn broken_off(
         self,
         nodes: &dyn Nodes,
-        shared: &Shared,
+        shared: &ClientsShared,
         why: &Error,
-    ) -> (Vec<Entry>, Vec<CheckerResult>) {
+    ) -> (Vec<HistoryEntry>, Vec<CheckerResult>) {
         let failed = check::failed("the run", &why.to_string());
         let results = vec![failed, self.behaviour(nodes)];
         (shared.recorder.finish(), results)
@@ -117,7 +117,7 @@ impl Ended<'_> {
 
     /// A run with an upgrade in which nothing was refused for the level shows nothing of it.
     fn not_upgraded(&self, results: &[CheckerResult]) -> Option<CheckerResult> {
-        let is_missing = self.plan.kinds().contains(&Kind::Upgrade)
+        let is_missing = self.plan.kinds().contains(&FaultKind::Upgrade)
             && !results.iter().any(|result| result.checker == check::LEVEL);
         is_missing.then(|| {
             check::failed(
@@ -154,7 +154,7 @@ impl Ended<'_> {
     }
 
     /// A run without its planned faults, or without successful requests, shows nothing.
-    fn coverage(&self, entries: &[Entry]) -> CheckerResult {
+    fn coverage(&self, entries: &[HistoryEntry]) -> CheckerResult {
         let mut missing = self.plan.kinds();
         let has_none = missing.is_empty();
         for span in &self.came.spans {
@@ -170,11 +170,12 @@ impl Ended<'_> {
         }
         let mut result = verdict("coverage", self.came.spans.len(), Vec::new());
         if !idle.is_empty() {
-            result.verdict = Verdict::Unknown(format!("no request of {idle:?} succeeded"));
+            result.verdict = CheckVerdict::Unknown(format!("no request of {idle:?} succeeded"));
         } else if has_none {
-            result.verdict = Verdict::Unknown("there was no fault".to_owned());
+            result.verdict = CheckVerdict::Unknown("there was no fault".to_owned());
         } else if !missing.is_empty() {
-            result.verdict = Verdict::Unknown(format!("these faults never began: {missing:?}"));
+            result.verdict =
+                CheckVerdict::Unknown(format!("these faults never began: {missing:?}"));
         }
         result.notes.push(format!("{count} requests done"));
         if self.came.missed > 0 {
@@ -247,13 +248,13 @@ fn stop(nodes: &mut dyn Nodes) -> CheckerResult {
 }
 
 /// Whether WAL_READ shows the same everywhere; and all events.
-fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events, Shown), Error> {
+fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, WatchedEvents, ShownFacts), Error> {
     let first = nodes
         .leader()
         .or_else(|| nodes.ids().first().copied())
         .unwrap_or(1);
-    let (mut events, mut shown) = (Events::default(), Shown::new());
-    let mut connection = Connection::connect(nodes.addr(first)?)?;
+    let (mut events, mut shown) = (WatchedEvents::default(), ShownFacts::new());
+    let mut connection = RawConnection::connect(nodes.addr(first)?)?;
     let from = wal::earliest(&mut connection)?;
     wal::visit(&mut connection, from, wal::PAGE_RECORDS, |record| {
         events.take(&record);
@@ -267,7 +268,7 @@ fn same_logs(nodes: &dyn Nodes) -> Result<(CheckerResult, Events, Shown), Error>
     let mut wrong = Vec::new();
     for id in nodes.ids() {
         let compared = within(HISTORY_WITHIN, || {
-            let other = Connection::connect(nodes.addr(id).map_err(|error| error.to_string())?)
+            let other = RawConnection::connect(nodes.addr(id).map_err(|error| error.to_string())?)
                 .and_then(|mut connection| audit::fingerprints(&mut connection))
                 .map_err(|error| error.to_string())?;
             audit::difference(&log, &other).map_or(Ok(()), Err)
@@ -301,7 +302,7 @@ fn placed(nodes: &mut dyn Nodes) -> CheckerResult {
 }
 
 /// Whether WAL_READ has shown what the log on the disks holds, with all that was said about the writes.
-fn as_on_disk(shown: &Shown, truth: &Truth) -> CheckerResult {
+fn as_on_disk(shown: &ShownFacts, truth: &Truth) -> CheckerResult {
     let facts = truth.facts();
     let mut wrong = Vec::new();
     for (shown, fact) in shown.iter().zip(facts) {
@@ -325,7 +326,7 @@ fn as_on_disk(shown: &Shown, truth: &Truth) -> CheckerResult {
     verdict("wal_read of the disks", shown.len(), wrong)
 }
 
-fn watched(watchers: Watchers, events: &Events) -> CheckerResult {
+fn watched(watchers: ChaosWatchers, events: &WatchedEvents) -> CheckerResult {
     let watched = watchers.finish(events);
     let mut result = verdict("watch", events.all.len(), watched.violations);
     let connections = watched.connections;

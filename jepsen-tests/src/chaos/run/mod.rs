@@ -18,16 +18,16 @@ use std::time::Duration;
 
 use self::swarm::Swarm;
 use super::check::CheckerResult;
-use super::clients::client::{Directory, Shared};
-use super::clients::watchers::Watchers;
-use super::clients::workload::{self, Load};
+use super::clients::client::{ClientsShared, NodeDirectory};
+use super::clients::watchers::ChaosWatchers;
+use super::clients::workload::{self, ChaosLoad};
 use super::fault::upgrade;
-use super::history::{Entry, Recorder};
-use super::nemesis::{Nemesis, Span};
+use super::history::{HistoryEntry, Recorder};
+use super::nemesis::{ChaosNemesis, NemesisSpan};
 use super::nodes::Nodes;
 use super::nodes::containers::Containers;
 use super::nodes::processes::{Own, Processes};
-use super::schedule::{self, Kind, Planned};
+use super::schedule::{self, FaultKind, Planned};
 use crate::Error;
 use crate::harness::rng::Rng;
 
@@ -40,7 +40,7 @@ const QUIET_LOAD: Duration = Duration::from_secs(2);
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
 )]
-pub enum Runner {
+pub enum HowNodesRun {
     /// Processes of this machine.
     Processes,
     /// The containers of docker-compose.yml.
@@ -50,13 +50,13 @@ pub enum Runner {
 /// The plan of a run. The same plan makes the same configuration, the same schedule and the same choices of
 /// each client; the timing of threads and packets depends on the machine.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct Plan {
+pub struct ChaosPlan {
     /// The seed of all choices.
     pub seed: u64,
     /// How many nodes at first.
     pub nodes: u64,
     /// What they run in.
-    pub runner: Runner,
+    pub runner: HowNodesRun,
     /// For how long there are faults.
     pub length: Duration,
     /// Requests a second.
@@ -67,26 +67,26 @@ pub struct Plan {
 
 /// The outcome of a run.
 #[derive(Debug)]
-pub struct Done {
+pub struct DoneRun {
     /// The requests and their answers.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     /// The faults that began.
-    pub spans: Vec<Span>,
+    pub spans: Vec<NemesisSpan>,
     /// What the checkers say.
     pub results: Vec<CheckerResult>,
     /// The nodes' logs, by file name.
     pub logs: Vec<(String, String)>,
 }
 
-impl Plan {
+impl ChaosPlan {
     /// A plan with a schedule of its own.
     pub fn draw(
         seed: u64,
         nodes: u64,
-        runner: Runner,
+        runner: HowNodesRun,
         length: Duration,
         rate: u64,
-        kinds: &BTreeSet<Kind>,
+        kinds: &BTreeSet<FaultKind>,
     ) -> Self {
         Self {
             seed,
@@ -99,7 +99,7 @@ impl Plan {
     }
 
     /// Kinds of faults that it has.
-    pub fn kinds(&self) -> BTreeSet<Kind> {
+    pub fn kinds(&self) -> BTreeSet<FaultKind> {
         self.schedule.iter().map(|planned| planned.kind).collect()
     }
 }
@@ -108,33 +108,33 @@ impl Plan {
 ///
 /// # Errors
 /// When the run itself fails: this says nothing about the nodes.
-pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Error> {
+pub fn carry_out(plan: &ChaosPlan, scratch: &Path, is_loud: bool) -> Result<DoneRun, Error> {
     // The schedule was drawn from the seed itself.
     let mut rng = Rng::new(!plan.seed);
     let mut swarm = swarm::draw(&mut rng);
-    if plan.runner == Runner::Containers {
+    if plan.runner == HowNodesRun::Containers {
         // Containers are configured as users start them.
         swarm.keys.clear();
     }
     let mut nodes = start(plan, &swarm)?;
-    let directory = Directory::default();
+    let directory = NodeDirectory::default();
     look_up(nodes.as_ref(), &directory);
-    let shared = Shared {
+    let shared = ClientsShared {
         directory: Arc::clone(&directory),
         recorder: Arc::new(Recorder::default()),
         stop: Arc::default(),
         tokens: nodes.tokens().unwrap_or_default(),
     };
     workload::prepare(nodes.as_ref(), &shared, &mut rng)?;
-    let mut watchers = Watchers::default();
+    let mut watchers = ChaosWatchers::default();
     watchers.add_plain("a watcher", &directory);
     watchers.add_including("a watcher of lives", &directory);
     watchers.add_filtered("a watcher of some", &directory);
     watchers.add_library("a watcher of the library", &directory);
-    let load = Load::start(&shared, plan.rate, &mut rng)?;
+    let load = ChaosLoad::start(&shared, plan.rate, &mut rng)?;
 
     let recorder = Arc::clone(&shared.recorder);
-    let mut nemesis = Nemesis::new(&recorder, is_loud);
+    let mut nemesis = ChaosNemesis::new(&recorder, is_loud);
     let look = |nodes: &dyn Nodes| look_up(nodes, &directory);
     let faults = trouble(plan, nodes.as_mut(), &mut nemesis, look);
     if faults.is_ok() {
@@ -143,7 +143,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
     shared.stop.store(true, Ordering::Relaxed);
     let panicked = load.finish();
     let came = nemesis.finish();
-    let ended = finish::Ended {
+    let ended = finish::EndedRun {
         plan,
         came: &came,
         panicked,
@@ -156,7 +156,7 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
             ended.judge(nodes.as_mut(), &shared, watchers, &mut rng, scratch)
         }
     };
-    Ok(Done {
+    Ok(DoneRun {
         entries,
         spans: came.spans,
         results,
@@ -166,38 +166,40 @@ pub fn carry_out(plan: &Plan, scratch: &Path, is_loud: bool) -> Result<Done, Err
 
 /// Lets the faults begin and end, and ends an upgrade that has begun.
 fn trouble(
-    plan: &Plan,
+    plan: &ChaosPlan,
     nodes: &mut dyn Nodes,
-    nemesis: &mut Nemesis<'_>,
+    nemesis: &mut ChaosNemesis<'_>,
     look: impl Fn(&dyn Nodes) + Copy,
 ) -> Result<(), Error> {
     nemesis.run(nodes, &plan.schedule, plan.length, look)?;
     nemesis.heal(nodes, HEAL_TIMEOUT, look)?;
-    match plan.kinds().contains(&Kind::Upgrade) {
+    match plan.kinds().contains(&FaultKind::Upgrade) {
         true => upgrade::complete(nodes, HEAL_TIMEOUT, look),
         false => Ok(()),
     }
 }
 
-fn start(plan: &Plan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {
+fn start(plan: &ChaosPlan, swarm: &Swarm) -> Result<Box<dyn Nodes>, Error> {
     let kinds = plan.kinds();
     let own = Own {
-        disks: kinds.contains(&Kind::PowerCut) || kinds.contains(&Kind::FullDisk),
-        clocks: kinds.contains(&Kind::ClockJump),
-        few_files: kinds.contains(&Kind::Strangers),
-        understands: kinds.contains(&Kind::Upgrade).then_some(upgrade::BEFORE),
+        disks: kinds.contains(&FaultKind::PowerCut) || kinds.contains(&FaultKind::FullDisk),
+        clocks: kinds.contains(&FaultKind::ClockJump),
+        few_files: kinds.contains(&FaultKind::Strangers),
+        understands: kinds
+            .contains(&FaultKind::Upgrade)
+            .then_some(upgrade::BEFORE),
     };
     match plan.runner {
-        Runner::Processes => {
+        HowNodesRun::Processes => {
             let processes = Processes::start(plan.nodes, &swarm.config, own)?;
             Ok(Box::new(processes))
         }
-        Runner::Containers => Ok(Box::new(Containers::start(plan.nodes)?)),
+        HowNodesRun::Containers => Ok(Box::new(Containers::start(plan.nodes)?)),
     }
 }
 
 /// Tells clients where the nodes are.
-fn look_up(nodes: &dyn Nodes, directory: &Directory) {
+fn look_up(nodes: &dyn Nodes, directory: &NodeDirectory) {
     let ids = nodes.ids().into_iter();
     let found: Vec<_> = ids
         .filter_map(|id| Some((id, nodes.addr(id).ok()?)))

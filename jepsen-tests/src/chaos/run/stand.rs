@@ -1,7 +1,7 @@
 //! How far the leader has come when the cluster rests, compared with the log on the disks.
 
 use crate::chaos::check::truth::Truth;
-use crate::chaos::check::{self, CheckerResult, Verdict, Violation};
+use crate::chaos::check::{self, CheckVerdict, CheckerResult, Violation};
 use crate::chaos::nodes::Nodes;
 
 /// The offset up to which the leader has applied the log, and its state there.
@@ -49,7 +49,7 @@ pub(super) fn is_of_the_log(stand: Option<Stand>, truth: &Truth) -> CheckerResul
     let wrong = wrong.map(|(_, what)| what).collect();
     let mut result = verdict("state", 1, wrong);
     if last > applied {
-        result.verdict = Verdict::Unknown(format!("the log went on from {applied} to {last}"));
+        result.verdict = CheckVerdict::Unknown(format!("the log went on from {applied} to {last}"));
     }
     result
 }
@@ -65,9 +65,9 @@ pub(super) fn verdict(checker: &str, operations: usize, wrong: Vec<String>) -> C
         subject: "all".to_owned(),
         operations,
         verdict: if violations.is_empty() {
-            Verdict::Valid
+            CheckVerdict::Valid
         } else {
-            Verdict::Invalid(violations)
+            CheckVerdict::Invalid(violations)
         },
         notes: Vec::new(),
     }

@@ -1,20 +1,20 @@
 //! The configuration of the nodes of a run: drawn from its seed, so that many runs see many configurations.
 
 use crate::harness::rng::Rng;
-use crate::process::config::Config;
+use crate::process::config::NodeConfig;
 
 /// The configuration of a run.
 #[derive(Debug, Clone)]
 pub struct Swarm {
     /// The configuration of every node.
-    pub config: Config,
+    pub config: NodeConfig,
     /// The encryption keys, as the configuration states them; empty if there are none.
     pub keys: String,
 }
 
 /// Draws a configuration. It remembers idempotency keys for less time than a clock may jump.
 pub fn draw(rng: &mut Rng) -> Swarm {
-    let mut config = Config::for_tests();
+    let mut config = NodeConfig::for_tests();
     config
         .set("network.request_timeout_ms", "2500")
         // The lowest value that the configuration allows, so that a few connections use it up.

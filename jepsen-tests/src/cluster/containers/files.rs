@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Cluster;
+use super::ContainerCluster;
 use super::docker::{COMMAND_TIMEOUT, docker};
 use crate::Error;
 
 /// How long the data of one node may take.
 const COPY_TIMEOUT: Duration = Duration::from_secs(300);
 
-impl Cluster {
+impl ContainerCluster {
     /// Copies a node's data folder out of its volume; `into` is created. The container should be stopped or
     /// killed. A copy made while it writes can be a state that the folder never had.
     ///

@@ -1,7 +1,7 @@
 //! Three nodes as containers, by the repository's `docker-compose.yml`, or five with
 //! `deploy/five-nodes.yml`: what a user starts, and what happens to machines and networks.
 //!
-//! Every [`Cluster`] has its own project name, ports, network and volumes, so that two runs at the same
+//! Every [`ContainerCluster`] has its own project name, ports, network and volumes, so that two runs at the same
 //! time do not meet; they share the image.
 
 mod docker;
@@ -21,7 +21,7 @@ use docker::{COMMAND_TIMEOUT, docker, repository, run};
 use image::{BUILD_TIMEOUT, Image, image};
 
 pub use docker::Docker;
-pub use state::State;
+pub use state::ContainerState;
 
 /// The ids of the nodes, unless there are to be five; the services are called `node1` and so on.
 pub const NODES: [u64; 3] = [1, 2, 3];
@@ -40,14 +40,14 @@ const TAIL_LINES: &str = "40";
 /// The containers. Dropping it removes them with their network and volumes; if the test is failing,
 /// the ends of their logs are printed first.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct ContainerCluster {
     docker: Docker,
     project: String,
     /// RCP and admin HTTP of each node, from node 1 on.
     published: Vec<(u16, u16)>,
 }
 
-impl Cluster {
+impl ContainerCluster {
     /// Chooses a project name and ports for [`NODES`], and starts nothing. Removes what killed tests have
     /// left.
     ///
@@ -350,7 +350,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for ContainerCluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.print_logs();

@@ -1,12 +1,12 @@
 //! What docker knows about a container.
 
-use super::Cluster;
+use super::ContainerCluster;
 use super::docker::{COMMAND_TIMEOUT, docker};
 use crate::Error;
 
 /// What docker knows about one container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct State {
+pub struct ContainerState {
     /// `running`, `paused`, `exited`…
     pub status: String,
     /// `starting`, `healthy` or `unhealthy`.
@@ -15,12 +15,12 @@ pub struct State {
     pub exit_code: i32,
 }
 
-impl Cluster {
+impl ContainerCluster {
     /// What docker knows about a container.
     ///
     /// # Errors
     /// When there is no such container.
-    pub fn state(&self, node: u64) -> Result<State, Error> {
+    pub fn state(&self, node: u64) -> Result<ContainerState, Error> {
         const FORMAT: &str = "{{.State.Status}} {{.State.Health.Status}} {{.State.ExitCode}}";
         let container = self.container(node)?;
         let printed = docker(
@@ -30,7 +30,7 @@ impl Cluster {
         let mut words = printed.split_whitespace();
         let mut word = || words.next().map(str::to_owned);
         let state = (|| {
-            Some(State {
+            Some(ContainerState {
                 status: word()?,
                 health: word()?,
                 exit_code: word()?.parse().ok()?,

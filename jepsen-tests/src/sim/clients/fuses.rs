@@ -14,16 +14,16 @@ use rstmdb::replica::Replied;
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, Reply, SetAutomation, SetTimers,
 };
-use rstmdb_sim::check::answers::{Intent, Part};
+use rstmdb_sim::check::answers::{Intent, WritePart};
 use rstmdb_sim::check::facts::MOVES;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::trace;
 use rstmdb_sim::world::World;
 use serde_json::{Value, json};
 
-use super::{Outcome, submit, write, write_once};
-use crate::sim::plan::Plan;
+use super::{AttemptOutcome, submit, write, write_once};
+use crate::sim::plan::SimPlan;
 
 /// Pauses automation, or lets it run again.
 pub fn automation(paused: bool) -> Command {
@@ -36,7 +36,7 @@ pub fn automation(paused: bool) -> Command {
 /// A client that keeps fuses.
 pub struct Keeper {
     world: Arc<World>,
-    plan: Arc<Plan>,
+    plan: Arc<SimPlan>,
     rng: Rng,
     name: u64,
     count: u64,
@@ -44,7 +44,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// A keeper of this number.
-    pub fn new(world: &Arc<World>, plan: &Arc<Plan>, name: u64) -> Self {
+    pub fn new(world: &Arc<World>, plan: &Arc<SimPlan>, name: u64) -> Self {
         // A fuse also ends by itself, so nobody repeats its creation.
         let mut answers = world.answers.lock();
         (0..plan.fuses).for_each(|number| answers.may_end(&id_of(number)));
@@ -85,7 +85,7 @@ impl Keeper {
         format!("fuse.{}.{}", self.name, self.count)
     }
 
-    async fn write(&mut self, command: Command, parts: Vec<Part>) {
+    async fn write(&mut self, command: Command, parts: Vec<WritePart>) {
         let members = self.world.members();
         let (node, other) = (*self.rng.pick(&members), *self.rng.pick(&members));
         write(self.world.clone(), node, other, command, parts).await;
@@ -96,13 +96,13 @@ impl Keeper {
         let create = Command::CreateInstance(CreateInstance {
             instance_id: id.clone(),
             id_given: true,
-            machine: Machine::Fuse.name().to_owned(),
+            machine: TestMachine::Fuse.name().to_owned(),
             version: 1,
             initial_ctx: None,
             // It is the creation's name, too.
             idempotency_key: Some(key.clone()),
         });
-        let part = Part {
+        let part = WritePart {
             instance: id,
             intent: Intent::Create,
             tag: key,
@@ -115,7 +115,7 @@ impl Keeper {
             instance_id: id.clone(),
             idempotency_key: None,
         });
-        let part = Part {
+        let part = WritePart {
             instance: id.clone(),
             intent: Intent::Delete,
             tag: id,
@@ -125,7 +125,7 @@ impl Keeper {
 
     /// An event, which moves timers of the state that it leads to now and then. Without a key: a repetition could come
     /// to a later fuse of the same id.
-    fn event_of(&mut self, id: &str, event: &'static str) -> (ApplyEvent, Part) {
+    fn event_of(&mut self, id: &str, event: &'static str) -> (ApplyEvent, WritePart) {
         let tag = self.tag();
         let mut payload = json!({ "by": tag });
         let moves = match event {
@@ -144,7 +144,7 @@ impl Keeper {
             timers: moves.map(|moves| Bytes::from(moves.to_string())),
             ..ApplyEvent::default()
         };
-        let part = Part {
+        let part = WritePart {
             instance: id.to_owned(),
             intent: Intent::Event(event),
             tag,
@@ -153,7 +153,7 @@ impl Keeper {
     }
 
     async fn event(&mut self, id: String) {
-        let event = *self.rng.pick(&Machine::FUSE_EVENTS);
+        let event = *self.rng.pick(&TestMachine::FUSE_EVENTS);
         let (apply, part) = self.event_of(&id, event);
         self.write(Command::ApplyEvent(apply), vec![part]).await;
     }
@@ -198,7 +198,7 @@ impl Keeper {
             ..SetTimers::default()
         });
         let node = *self.rng.pick(&self.world.members());
-        let Outcome::Answered {
+        let AttemptOutcome::Answered {
             outcome: Ok(done), ..
         } = submit(&self.world, node, command).await
         else {

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Done, Error, LockRequest, Replied, Submission};
+use rstmdb::replica::{Done, Error, LockAttempt, Replied, Submission};
 use rstmdb::server::testing::told;
 use rstmdb_engine::fact::{Fence, Meta};
 use rstmdb_engine::{
     AcquireLock, Command, LockCommand, LockReply, LockView, ReleaseLock, RenewLock, Reply,
 };
 use rstmdb_sim::check::said;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace;
@@ -141,7 +141,7 @@ impl Locker {
 
     /// A write under the lock: acknowledged, it is in the log, and refused, it is not.
     async fn write(&mut self, lock: &LockView, id: String) {
-        let command = create(&id, Machine::Counter, false);
+        let command = create(&id, TestMachine::Counter, false);
         let meta = Meta {
             fence: Some(Fence {
                 lock: lock.name.to_string(),
@@ -189,7 +189,7 @@ async fn wait_for(
     let limit = wait + world.settings.leader_wait * 4;
     let command = Command::Lock(LockCommand::Acquire(acquire.clone()));
     let asked = acquire.clone();
-    let request = LockRequest {
+    let request = LockAttempt {
         acquire,
         meta: None,
         sent: Box::new(move |left_ms| {

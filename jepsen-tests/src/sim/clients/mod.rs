@@ -17,15 +17,15 @@ use rstmdb::replica::{Consistency, Done, Error, is_repeatable};
 use rstmdb::server::testing::told;
 use rstmdb_engine::{ApplyEvent, BatchOp, Command, DeleteInstance, DryRun, Query, Reply};
 
-use rstmdb_sim::check::answers::{self, Intent, Part, Span};
+use rstmdb_sim::check::answers::{self, ChainSpan, Intent, WritePart};
 use rstmdb_sim::check::said;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::trace;
 use rstmdb_sim::world::World;
 
-use super::plan::Plan;
+use super::plan::SimPlan;
 use commands::TOTAL_CENTS;
 pub use commands::{create, definition, instance};
 
@@ -33,7 +33,7 @@ pub use commands::{create, definition, instance};
 const TRIES_MAX: u32 = 6;
 
 /// The outcome of one attempt.
-enum Outcome {
+enum AttemptOutcome {
     /// `turn` counts the submitted commands of all nodes, in their order.
     Answered {
         turn: u64,
@@ -44,9 +44,9 @@ enum Outcome {
 }
 
 /// One client.
-pub struct Client {
+pub struct SimClient {
     world: Arc<World>,
-    plan: Arc<Plan>,
+    plan: Arc<SimPlan>,
     name: u64,
     rng: Rng,
     node: u64,
@@ -56,10 +56,10 @@ pub struct Client {
 }
 
 /// Sends a command through a node.
-async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
+async fn submit(world: &Arc<World>, node: u64, command: Command) -> AttemptOutcome {
     let Some(replica) = world.replica(node) else {
         SimRuntime::sleep(Duration::from_millis(10)).await;
-        return Outcome::Answered {
+        return AttemptOutcome::Answered {
             turn: 0,
             outcome: Err(Error::NoLeader),
         };
@@ -81,14 +81,14 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> Outcome {
         (turn, told(&command, outcome))
     });
     match SimRuntime::timeout(limit, waiting).await {
-        Ok(Ok((turn, outcome))) => Outcome::Answered { turn, outcome },
-        Ok(Err(_)) | Err(_) => Outcome::Broken,
+        Ok(Ok((turn, outcome))) => AttemptOutcome::Answered { turn, outcome },
+        Ok(Err(_)) | Err(_) => AttemptOutcome::Broken,
     }
 }
 
-impl Client {
+impl SimClient {
     /// A client of this number.
-    pub fn new(world: &Arc<World>, plan: &Arc<Plan>, name: u64) -> Self {
+    pub fn new(world: &Arc<World>, plan: &Arc<SimPlan>, name: u64) -> Self {
         Self {
             rng: Rng::new(world.settings.seed ^ (0xc11e << 16) ^ name),
             world: world.clone(),
@@ -138,7 +138,7 @@ impl Client {
     }
 
     /// A write, or the question what it would do.
-    fn any_request(&mut self) -> (Command, Vec<Part>) {
+    fn any_request(&mut self) -> (Command, Vec<WritePart>) {
         let (command, parts) = self.any_write();
         let asks = self.rng.percent(10) && !matches!(command, Command::Batch(_));
         match asks {
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    fn any_write(&mut self) -> (Command, Vec<Part>) {
+    fn any_write(&mut self) -> (Command, Vec<WritePart>) {
         let keyed = self.rng.percent(50);
         match self.rng.below(100) {
             0..70 => {
@@ -158,18 +158,18 @@ impl Client {
             80..93 => {
                 let id = format!("item-{}", self.tag());
                 self.items.push(id.clone());
-                let part = Part {
+                let part = WritePart {
                     instance: id.clone(),
                     intent: Intent::Create,
                     tag: id.clone(),
                 };
-                (create(&id, Machine::Counter, keyed), vec![part])
+                (create(&id, TestMachine::Counter, keyed), vec![part])
             }
             _ => self.delete(keyed),
         }
     }
 
-    fn delete(&mut self, keyed: bool) -> (Command, Vec<Part>) {
+    fn delete(&mut self, keyed: bool) -> (Command, Vec<WritePart>) {
         let answers = self.world.answers.lock();
         self.items.retain(|id| answers.may_delete(id));
         drop(answers);
@@ -177,7 +177,7 @@ impl Client {
             true => "item-nobody".to_owned(),
             false => self.items.swap_remove(self.rng.index(self.items.len())),
         };
-        let part = Part {
+        let part = WritePart {
             instance: id.clone(),
             intent: Intent::Delete,
             tag: id.clone(),
@@ -190,23 +190,23 @@ impl Client {
         (Command::DeleteInstance(command), vec![part])
     }
 
-    fn event(&mut self, keyed: bool) -> (ApplyEvent, Part) {
+    fn event(&mut self, keyed: bool) -> (ApplyEvent, WritePart) {
         let number = self.rng.below(self.plan.instances);
         self.event_of(number, keyed)
     }
 
-    fn event_of(&mut self, number: u64, keyed: bool) -> (ApplyEvent, Part) {
+    fn event_of(&mut self, number: u64, keyed: bool) -> (ApplyEvent, WritePart) {
         let (id, machine) = instance(number);
         let tag = self.tag();
         let event = match machine {
-            Machine::Counter => "SET",
-            Machine::Order => *self.rng.pick(&Machine::ORDER_EVENTS),
+            TestMachine::Counter => "SET",
+            TestMachine::Order => *self.rng.pick(&TestMachine::ORDER_EVENTS),
             // More often than it is emptied, so that it becomes full.
-            Machine::Tally if self.rng.percent(70) => "ADD",
-            Machine::Tally => *self.rng.pick(&Machine::TALLY_EVENTS),
-            Machine::Parcel => *self.rng.pick(&Machine::PARCEL_EVENTS),
-            Machine::Gate => "HOLD",
-            Machine::Fuse => "TOUCH",
+            TestMachine::Tally if self.rng.percent(70) => "ADD",
+            TestMachine::Tally => *self.rng.pick(&TestMachine::TALLY_EVENTS),
+            TestMachine::Parcel => *self.rng.pick(&TestMachine::PARCEL_EVENTS),
+            TestMachine::Gate => "HOLD",
+            TestMachine::Fuse => "TOUCH",
         };
         let payload = match event {
             "PAY" => {
@@ -227,7 +227,7 @@ impl Client {
             idempotency_key: keyed.then(|| format!("key-{tag}")),
             ..ApplyEvent::default()
         };
-        let part = Part {
+        let part = WritePart {
             instance: id,
             intent: Intent::Event(event),
             tag,
@@ -243,7 +243,7 @@ impl Client {
     }
 
     /// Events of several instances that take effect together.
-    fn batch(&mut self, keyed: bool) -> (Command, Vec<Part>) {
+    fn batch(&mut self, keyed: bool) -> (Command, Vec<WritePart>) {
         let count = self.rng.between(1, self.plan.instances.min(3));
         let first = self.rng.below(self.plan.instances);
         let mut parts = Vec::new();
@@ -302,7 +302,7 @@ impl Client {
 }
 
 /// Sends one command, and repeats it while that is harmless.
-async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<Part>) {
+async fn write(world: Arc<World>, node: u64, other: u64, command: Command, parts: Vec<WritePart>) {
     let number = world.answers.lock().open(parts);
     // No attempt of a question has an effect.
     let asks = matches!(command, Command::DryRun(_));
@@ -334,29 +334,29 @@ fn settle_try(
     world: &World,
     node: u64,
     number: usize,
-    outcome: Outcome,
+    outcome: AttemptOutcome,
     from: u64,
     sure: bool,
 ) -> bool {
     let chain = world.chain.lock();
     let mut answers = world.answers.lock();
-    let span = Span {
+    let span = ChainSpan {
         from,
         to: chain.end(),
     };
     let (what, known) = match &outcome {
-        Outcome::Answered { outcome, .. } => match outcome {
+        AttemptOutcome::Answered { outcome, .. } => match outcome {
             Ok(_) => ("acknowledged", true),
             Err(Error::Refused(_)) => ("refused", true),
             Err(error) if !error.outcome_unknown() => ("denied", true),
             Err(_) => ("unknown", false),
         },
-        Outcome::Broken => ("unknown", false),
+        AttemptOutcome::Broken => ("unknown", false),
     };
     trace::note(node, what, [span.to, number as u64]);
     let facts = chain.facts();
     let checked = match outcome {
-        Outcome::Answered {
+        AttemptOutcome::Answered {
             turn,
             outcome: Ok(done),
         } => answers
@@ -365,7 +365,7 @@ fn settle_try(
                 true => answers.in_turn(number, node, turn),
                 false => Ok(()),
             }),
-        Outcome::Answered {
+        AttemptOutcome::Answered {
             outcome: Err(Error::Refused(refusal)),
             ..
         } => answers.refused(number, &refusal, span, sure, facts),
@@ -387,5 +387,5 @@ fn settle_try(
 /// One attempt of a command that may be repeated. Returns whether it was acknowledged.
 pub async fn write_once(world: &Arc<World>, node: u64, command: Command) -> bool {
     let outcome = submit(world, node, command).await;
-    matches!(outcome, Outcome::Answered { outcome: Ok(_), .. })
+    matches!(outcome, AttemptOutcome::Answered { outcome: Ok(_), .. })
 }

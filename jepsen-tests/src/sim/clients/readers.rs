@@ -8,7 +8,7 @@ use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use rstmdb::replica::{LogItem, LogPage};
 use rstmdb_engine::fact::Body;
-use rstmdb_sim::check::chain::Wrong;
+use rstmdb_sim::check::chain::ChainViolation;
 use rstmdb_sim::check::facts::{Facts, name_of};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
@@ -23,12 +23,12 @@ const PAUSE_MS: u64 = 30;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One reader.
-pub struct Reader {
+pub struct ReadingClient {
     world: Arc<World>,
     rng: Rng,
 }
 
-impl Reader {
+impl ReadingClient {
     /// The reader of a run.
     pub fn new(world: &Arc<World>) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Reader {
 }
 
 /// A page shows every event of its part of the log, and nothing else.
-pub fn compare(page: &LogPage, from: u64, facts: &Facts) -> Result<(), Wrong> {
+pub fn compare(page: &LogPage, from: u64, facts: &Facts) -> Result<(), ChainViolation> {
     let mut expected = facts
         .events()
         .skip_while(|event| event.offset < from)

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::Told as Shown;
+use rstmdb::replica::WatchFact as Shown;
 use rstmdb::replica::{Error, Include, Replica, Watch, WatchEnd, WatchEvent, WatchFilter};
-use rstmdb_sim::check::facts::{Event, Kind, name_of};
+use rstmdb_sim::check::facts::{ShownEvent, ShownKind, name_of};
 use rstmdb_sim::rng::Rng;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::world::{Site, World};
@@ -35,19 +35,19 @@ fn ended(world: &World, node: u64, end: &Error) {
 }
 
 /// An item of a watch.
-enum Told {
-    Events(Vec<Event>),
+enum DeliveredItem {
+    Events(Vec<ShownEvent>),
     /// The node has read everything up to here.
     Progress(u64),
 }
 
 /// What a watch shows. No client asks for the end of everything.
-fn shown(event: &WatchEvent) -> Option<Event> {
+fn shown(event: &WatchEvent) -> Option<ShownEvent> {
     let offset = event.offset;
     let said = event.entry().meta.clone();
     Some(match event.told()? {
-        Shown::Event(event) => Event {
-            kind: Kind::Event,
+        Shown::Event(event) => ShownEvent {
+            kind: ShownKind::Event,
             offset,
             instance: event.instance_id.clone(),
             tag: match &event.fired {
@@ -58,8 +58,8 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             ctx: event.ctx.to_vec(),
             said,
         },
-        Shown::Created(create) => Event {
-            kind: Kind::Created,
+        Shown::Created(create) => ShownEvent {
+            kind: ShownKind::Created,
             offset,
             instance: create.instance_id.clone(),
             tag: create.instance_id.clone(),
@@ -67,8 +67,8 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             ctx: create.ctx.to_vec(),
             said,
         },
-        Shown::Deleted(delete) => Event {
-            kind: Kind::Deleted,
+        Shown::Deleted(delete) => ShownEvent {
+            kind: ShownKind::Deleted,
             offset,
             instance: delete.instance_id.clone(),
             tag: delete.instance_id.clone(),
@@ -76,8 +76,8 @@ fn shown(event: &WatchEvent) -> Option<Event> {
             ctx: Vec::new(),
             said,
         },
-        Shown::Spent(spent) => Event {
-            kind: Kind::Spent,
+        Shown::Spent(spent) => ShownEvent {
+            kind: ShownKind::Spent,
             offset,
             instance: spent.instance_id.clone(),
             tag: name_of(&spent.instance_id, spent.fired.as_ref()?),
@@ -90,7 +90,10 @@ fn shown(event: &WatchEvent) -> Option<Event> {
 }
 
 /// Passes on the items of the watch, until it ends or the receiver is gone.
-async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Result<(), WatchEnd> {
+async fn tell(
+    mut watch: Watch<Sim>,
+    give: mpsc::UnboundedSender<DeliveredItem>,
+) -> Result<(), WatchEnd> {
     let progress = watch.progress();
     loop {
         let mut next = pin!(watch.next(PAGE_BYTES));
@@ -98,13 +101,16 @@ async fn tell(mut watch: Watch<Sim>, give: mpsc::UnboundedSender<Told>) -> Resul
             if let Ok(page) = SimRuntime::timeout(NOTICE_INTERVAL, next.as_mut()).await {
                 break page?;
             }
-            if give.send(Told::Progress(progress.looked_at())).is_err() {
+            if give
+                .send(DeliveredItem::Progress(progress.looked_at()))
+                .is_err()
+            {
                 return Ok(());
             }
         };
         let told = match page.iter().filter_map(shown).collect::<Vec<_>>() {
-            none if none.is_empty() => Told::Progress(progress.looked_at()),
-            events => Told::Events(events),
+            none if none.is_empty() => DeliveredItem::Progress(progress.looked_at()),
+            events => DeliveredItem::Events(events),
         };
         if give.send(told).is_err() {
             return Ok(());
@@ -133,7 +139,7 @@ async fn begin(
 }
 
 /// One watcher.
-pub struct Watcher {
+pub struct SimWatcher {
     world: Arc<World>,
     rng: Rng,
     /// Only this instance's events; all without.
@@ -146,7 +152,7 @@ pub struct Watcher {
     place: usize,
 }
 
-impl Watcher {
+impl SimWatcher {
     /// A watcher of this number.
     pub fn new(world: &Arc<World>, number: u64) -> Self {
         Self {
@@ -201,14 +207,14 @@ impl Watcher {
         {
             self.world.observe_all();
             match told {
-                Told::Events(page) => self.check(node, &page),
-                Told::Progress(offset) => self.check_progress(node, offset),
+                DeliveredItem::Events(page) => self.check(node, &page),
+                DeliveredItem::Progress(offset) => self.check_progress(node, offset),
             }
         }
     }
 
-    fn wants(&self, event: &Event) -> bool {
-        let is_kind = self.includes || event.kind == Kind::Event;
+    fn wants(&self, event: &ShownEvent) -> bool {
+        let is_kind = self.includes || event.kind == ShownKind::Event;
         let of_instance = |only: &String| event.instance == *only;
         is_kind && self.only.as_ref().is_none_or(of_instance)
     }
@@ -219,7 +225,7 @@ impl Watcher {
         let events = chain.facts().told();
         let rest = events.get(self.place..).unwrap_or_default();
         let passed = rest.iter().take_while(|event| event.offset <= offset);
-        let passed: Vec<&Event> = passed.collect();
+        let passed: Vec<&ShownEvent> = passed.collect();
         if let Some(missed) = passed.iter().find(|event| self.wants(event)) {
             let text = format!("node {node} has read up to {offset}, but not shown {missed:?}");
             return trace::violated("progress is behind every event that is shown", text);
@@ -229,7 +235,7 @@ impl Watcher {
     }
 
     /// Every event of the log that the filter wants, once, in order.
-    fn check(&mut self, node: u64, page: &[Event]) {
+    fn check(&mut self, node: u64, page: &[ShownEvent]) {
         let chain = self.world.chain.lock();
         for event in page {
             let events = chain.facts().told();

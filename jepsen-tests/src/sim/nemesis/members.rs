@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::{Change, Formation};
+use rstmdb::replica::{Formation, LeaderChange};
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::settings::node_info;
 use rstmdb_sim::trace;
@@ -23,7 +23,7 @@ pub async fn add(world: Arc<World>, votes: bool) -> bool {
     let id = world.next_id();
     world.place(id, Formation::Join);
     world.boot(id);
-    let change = Change::AddLearner {
+    let change = LeaderChange::AddLearner {
         node_id: id,
         node: node_info(id),
     };
@@ -32,7 +32,14 @@ pub async fn add(world: Arc<World>, votes: bool) -> bool {
     }
     trace::note(id, "added", [0, 0]);
     world.joined(id);
-    if votes && ask(&world, &Change::Promote { node_id: id }, PROMOTE_TRIES_MAX).await {
+    if votes
+        && ask(
+            &world,
+            &LeaderChange::Promote { node_id: id },
+            PROMOTE_TRIES_MAX,
+        )
+        .await
+    {
         trace::note(id, "promoted", [0, 0]);
         return true;
     }
@@ -41,7 +48,7 @@ pub async fn add(world: Arc<World>, votes: bool) -> bool {
 
 /// Removes a node for good, and ends it a while later.
 pub async fn remove(world: Arc<World>, id: u64, lingers: Duration) {
-    if !ask(&world, &Change::Remove { node_id: id }, TRIES_MAX).await {
+    if !ask(&world, &LeaderChange::Remove { node_id: id }, TRIES_MAX).await {
         return;
     }
     trace::note(id, "removed", [0, 0]);
@@ -59,7 +66,7 @@ pub async fn replace(world: Arc<World>, id: u64, lingers: Duration) {
 }
 
 /// Asks for a change through one node after the other.
-async fn ask(world: &Arc<World>, change: &Change, tries: u32) -> bool {
+async fn ask(world: &Arc<World>, change: &LeaderChange, tries: u32) -> bool {
     for attempt in 0..tries {
         let up = world.ids(|site| !site.left && site.process.is_some());
         let place = usize::try_from(attempt).unwrap_or(0) % up.len().max(1);

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
-use rstmdb::replica::Change;
+use rstmdb::replica::LeaderChange;
 use rstmdb_raft_store::{FileSystem, NodeInfo};
 use rstmdb_sim::check::leaders::{self, LEADER_WITHIN};
 use rstmdb_sim::rng::Rng;
@@ -23,7 +23,7 @@ use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES};
 use rstmdb_sim::trace;
 use rstmdb_sim::world::{Site, World};
 
-use super::plan::{Fault, JUMP_MS, Plan};
+use super::plan::{Fault, JUMP_MS, SimPlan};
 use crate::faults::partition::Shape;
 
 /// Whether every member knows each member at its present addresses.
@@ -40,15 +40,15 @@ pub fn is_placed(world: &Arc<World>) -> bool {
 const SHAPES_MAX: u64 = 50;
 
 /// Causes faults until the plan's time is over.
-pub struct Nemesis {
+pub struct SimNemesis {
     world: Arc<World>,
-    plan: Arc<Plan>,
+    plan: Arc<SimPlan>,
     rng: Rng,
 }
 
-impl Nemesis {
+impl SimNemesis {
     /// The nemesis of a run.
-    pub fn new(world: &Arc<World>, plan: &Arc<Plan>) -> Self {
+    pub fn new(world: &Arc<World>, plan: &Arc<SimPlan>) -> Self {
         Self {
             rng: Rng::new(world.settings.seed ^ 0x4e6e),
             world: world.clone(),
@@ -305,7 +305,7 @@ impl Nemesis {
         trace::note(asked, "transfer", [to.unwrap_or(0), 0]);
         drop(tasks::spawn(asked, async move {
             // The request may be refused or lost. The run continues in both cases.
-            let _ = replica.change(&Change::TransferLeader { to }).await;
+            let _ = replica.change(&LeaderChange::TransferLeader { to }).await;
         }));
     }
 

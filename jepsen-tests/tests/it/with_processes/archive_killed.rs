@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
-use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, Fault, Method, SECRET_KEY};
+use rstmdb_jepsen::raw::RawConnection;
+use rstmdb_objects::double::{ACCESS_KEY, BUCKET, BucketFault, Double, Method, SECRET_KEY};
 use serde_json::{Value, json};
 
 use crate::turns;
@@ -14,7 +14,7 @@ use crate::turns;
 const EVENTS: u64 = 14_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn fill(connection: &mut Connection) {
+fn fill(connection: &mut RawConnection) {
     let definition = json!({ "states": ["a"], "initial": "a",
         "transitions": [{ "from": "a", "event": "GO", "to": "a" }] });
     let machine = json!({ "machine": "m", "version": 1, "definition": definition });
@@ -37,7 +37,7 @@ fn fill(connection: &mut Connection) {
 }
 
 /// The `n` of every event.
-fn read_all(connection: &mut Connection) -> Vec<u64> {
+fn read_all(connection: &mut RawConnection) -> Vec<u64> {
     let (mut found, mut from) = (Vec::new(), 1);
     loop {
         let params = json!({ "from_offset": from, "limit": 1000 });
@@ -53,7 +53,7 @@ fn read_all(connection: &mut Connection) -> Vec<u64> {
     }
 }
 
-fn here(connection: &mut Connection) -> u64 {
+fn here(connection: &mut RawConnection) -> u64 {
     let status = connection.call("CLUSTER_STATUS", &json!({})).unwrap();
     status["nodes"][0]["earliest_offset"].as_u64().unwrap()
 }
@@ -77,7 +77,7 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
         std::fs::write(&path, content).unwrap();
         path.display().to_string()
     };
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("storage.wal_segment_size_mb", "1")
         .with("compaction.retain_events", "1")
         // Otherwise all events fit into two segments.
@@ -88,8 +88,8 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
         .with("archive.s3.access_key_file", &file("access", ACCESS_KEY))
         .with("archive.s3.secret_key_file", &file("secret", SECRET_KEY));
     let mut node = Node::start(&config).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
-    let slow = Fault::Slow(Duration::from_secs(30));
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
+    let slow = BucketFault::Slow(Duration::from_secs(30));
     double.fail_always(Some((Method::PUT, slow)));
     fill(&mut connection);
     until("an upload begins", || {
@@ -101,18 +101,18 @@ fn a_node_that_is_killed_in_the_middle_of_an_upload_loses_nothing_and_goes_on_wi
     node.kill().unwrap();
     assert!(double.objects().is_empty());
     // Only now does the test see what the object server does with half an upload.
-    double.fail_always(Some((Method::PUT, Fault::KeepHalf)));
+    double.fail_always(Some((Method::PUT, BucketFault::KeepHalf)));
     node.restart().unwrap();
     until("half of an object is there", || {
         !double.objects().is_empty()
     });
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     assert_eq!(here(&mut connection), 1, "nothing leaves the node");
     double.fail_always(None);
     until("history leaves the node", || here(&mut connection) > 1);
     node.kill().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let expected: Vec<u64> = (0..EVENTS).collect();
     assert_eq!(read_all(&mut connection), expected);
 }

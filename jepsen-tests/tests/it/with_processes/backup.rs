@@ -5,20 +5,20 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::turns;
-use rstmdb::server::restore::{Error, Restored, Target};
+use rstmdb::server::restore::{Error, RestoreTarget, Restored};
 use rstmdb::server::{Config as ServerConfig, restore};
 use rstmdb_backup::Manifest;
 use rstmdb_engine::{ListInstances, Query, Reply, State, StateLoader};
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::content::{Content, Instance};
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::content::{LogContent, LoggedInstance};
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::mixed::Mixed;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::wal::{self, Record};
+use rstmdb_jepsen::wal::{self, ReadRecord};
 use rstmdb_raft_store::{Options, RealFs, Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -40,7 +40,7 @@ fn ranges(report: &Value) -> Vec<(u64, u64)> {
         .collect()
 }
 
-fn restore_to(from: &Path, data: &Path, target: Target) -> Result<Restored, Error> {
+fn restore_to(from: &Path, data: &Path, target: RestoreTarget) -> Result<Restored, Error> {
     let mut config = ServerConfig::load(None, |_| None).unwrap();
     config.set_data_dir(data, "the test");
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -83,8 +83,8 @@ fn open(data: &Path) -> Opened {
 }
 
 /// All machines and instances of a state.
-fn content_of(state: &State) -> Content {
-    let mut content = Content::default();
+fn content_of(state: &State) -> LogContent {
+    let mut content = LogContent::default();
     let everything = Query::ListMachines {
         limit: None,
         offset: None,
@@ -117,7 +117,7 @@ fn content_of(state: &State) -> Content {
             let Reply::Instance(view) = state.query(&get).unwrap() else {
                 panic!("no instance");
             };
-            let instance = Instance {
+            let instance = LoggedInstance {
                 machine: (view.machine.to_string(), u64::from(view.version)),
                 state: view.state.to_string(),
                 ctx: serde_json::from_slice(&view.ctx).unwrap(),
@@ -150,18 +150,18 @@ fn check_offset(
     from: &Path,
     offset: u64,
     first: u64,
-    records: &[Record],
+    records: &[ReadRecord],
     digests: &BTreeMap<u64, String>,
 ) {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
-    let restored = restore_to(from, &data, Target::Offset(offset)).unwrap();
+    let restored = restore_to(from, &data, RestoreTarget::Offset(offset)).unwrap();
     let Opened { store, state } = open(&data);
     assert_eq!((restored.offset, state.last_applied()), (offset, offset));
     assert_eq!(state.digest(), state.recompute_digest(), "offset {offset}");
     assert_eq!(
         content_of(&state),
-        Content::at(offset, records),
+        LogContent::at(offset, records),
         "offset {offset}"
     );
     if let Some(digest) = digests.get(&offset) {
@@ -187,7 +187,7 @@ fn check_offset(
 }
 
 /// The time of each offset that has facts.
-fn times(records: &[Record]) -> Vec<(u64, u64)> {
+fn times(records: &[ReadRecord]) -> Vec<(u64, u64)> {
     let mut times: Vec<(u64, u64)> = Vec::new();
     for record in records {
         if let Some(time) = record.entry["time_ms"].as_u64() {
@@ -198,13 +198,13 @@ fn times(records: &[Record]) -> Vec<(u64, u64)> {
     times
 }
 
-fn at_time(time_ms: u64) -> Target {
+fn at_time(time_ms: u64) -> RestoreTarget {
     let time_ms = i64::try_from(time_ms).unwrap();
-    Target::Time(jiff::Timestamp::from_millisecond(time_ms).unwrap())
+    RestoreTarget::Time(jiff::Timestamp::from_millisecond(time_ms).unwrap())
 }
 
 /// The message of a restore that fails. It must leave nothing behind.
-fn refusal(from: &Path, target: Target) -> String {
+fn refusal(from: &Path, target: RestoreTarget) -> String {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
     let refused = restore_to(from, &data, target).unwrap_err().to_string();
@@ -216,7 +216,7 @@ fn refusal(from: &Path, target: Target) -> String {
 fn a_backup_in_steps_can_be_restored_at_every_offset() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("backup"));
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("backup");
@@ -242,7 +242,7 @@ fn a_backup_in_steps_can_be_restored_at_every_offset() {
     let last = ranges(&report)[0].1;
     assert!(ranges(&report) == [(1, last)] && last > reached, "{report}");
     assert_eq!(backup(&cli, &dir)["added"], 0);
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let records = wal::read_all(&mut connection).unwrap();
     let known: Vec<u64> = digests.keys().copied().collect();
     let known: Vec<u64> = (0..30).map(|_| *rng.pick(&known)).collect();
@@ -254,7 +254,7 @@ fn a_backup_in_steps_can_be_restored_at_every_offset() {
     damage_is_refused(&dir, &mut rng, &cli);
 }
 
-fn times_are_those_of_the_facts(dir: &Path, records: &[Record], rng: &mut Rng) {
+fn times_are_those_of_the_facts(dir: &Path, records: &[ReadRecord], rng: &mut Rng) {
     let times = times(records);
     for _ in 0..10 {
         let (_, time) = *rng.pick(&times);
@@ -285,8 +285,8 @@ fn times_are_those_of_the_facts(dir: &Path, records: &[Record], rng: &mut Rng) {
 fn what_is_not_there_is_refused(dir: &Path, last: u64) {
     let whole = format!("restorable: offsets 1 to {last} (from ");
     for (target, why) in [
-        (Target::Offset(last + 1), "ends before"),
-        (Target::Offset(0), "begins later"),
+        (RestoreTarget::Offset(last + 1), "ends before"),
+        (RestoreTarget::Offset(0), "begins later"),
         (at_time(4_000_000_000_000), "ends before"),
     ] {
         let refused = refusal(dir, target);
@@ -295,11 +295,11 @@ fn what_is_not_there_is_refused(dir: &Path, last: u64) {
             "{refused}"
         );
     }
-    let nothing = refusal(&dir.join("absent"), Target::End);
+    let nothing = refusal(&dir.join("absent"), RestoreTarget::End);
     assert!(nothing.contains("holds no backup"), "{nothing}");
     let used = tempfile::tempdir().unwrap();
     std::fs::write(used.path().join("mine"), "x").unwrap();
-    let refused = restore_to(dir, used.path(), Target::End)
+    let refused = restore_to(dir, used.path(), RestoreTarget::End)
         .unwrap_err()
         .to_string();
     assert!(refused.contains("not empty (it holds mine)"), "{refused}");
@@ -338,7 +338,7 @@ fn damage_is_refused(dir: &Path, rng: &mut Rng, cli: &Cli) {
                 None => std::fs::remove_file(&path).unwrap(),
                 Some(bytes) => std::fs::write(&path, bytes).unwrap(),
             }
-            let refused = refusal(dir, Target::End);
+            let refused = refusal(dir, RestoreTarget::End);
             assert!(refused.contains(name), "{name} {what}: {refused}");
         }
         // The last file is too short, which a backup notices without reading the file.
@@ -356,7 +356,7 @@ fn damage_is_refused(dir: &Path, rng: &mut Rng, cli: &Cli) {
     restore_to(
         dir,
         &tempfile::tempdir().unwrap().path().join("d"),
-        Target::End,
+        RestoreTarget::End,
     )
     .unwrap();
 }
@@ -368,13 +368,13 @@ struct Forgetful {
     follower: u64,
     mixed: Mixed,
     digests: BTreeMap<u64, String>,
-    records: Vec<Record>,
+    records: Vec<ReadRecord>,
     scratch: TempDir,
 }
 
 impl Forgetful {
     fn start(rng: &mut Rng) -> Self {
-        let config = Config::for_tests()
+        let config = NodeConfig::for_tests()
             .with("compaction.retain_events", "1")
             // Whole segments are dropped, so they have to fill.
             .with("storage.compression", "none")
@@ -485,7 +485,7 @@ fn a_follower_with_a_short_log_gives_snapshots_and_tells_of_gaps() {
         check_offset(&dir, *seen.unwrap(), run.first_offset, records, digests);
     }
     for inside in [to + 1, runs[1].0 - 1] {
-        let refused = refusal(&dir, Target::Offset(inside));
+        let refused = refusal(&dir, RestoreTarget::Offset(inside));
         let says = format!("offsets {from} to {to} (");
         assert!(
             refused.contains("in a gap") && refused.contains(&says),
@@ -496,7 +496,7 @@ fn a_follower_with_a_short_log_gives_snapshots_and_tells_of_gaps() {
 }
 
 fn another_cluster_is_refused(dir: &Path) {
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let before = std::fs::read(dir.join("manifest.json")).unwrap();
     let cli = Cli::new(node.addr());
     let refused = cli.run(&["backup", dir.to_str().unwrap()]).unwrap();

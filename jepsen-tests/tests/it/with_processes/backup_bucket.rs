@@ -5,9 +5,9 @@ use std::process::Command;
 
 use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::process::program::{self, Ended};
+use rstmdb_jepsen::process::program::{self, EndedProgram};
 use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, SECRET_KEY};
 use serde_json::{Value, json};
 
@@ -53,14 +53,14 @@ fn a_backup_in_a_bucket_grows_is_checked_and_is_restored() {
     let dir = tempfile::tempdir().unwrap();
     let variables = variables(&double, dir.path());
     let url = format!("s3://{BUCKET}/backups/orders");
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
-    let backup = |more: &[&str]| -> Ended {
+    let backup = |more: &[&str]| -> EndedProgram {
         let arguments = [&["backup", url.as_str()], more].concat();
         let mut command = cli.command(&arguments).unwrap();
         program::run(command.envs(variables.clone())).unwrap()
     };
-    let report = |done: Ended| -> Value {
+    let report = |done: EndedProgram| -> Value {
         assert_eq!(done.status.code(), Some(0), "{}", done.err);
         serde_json::from_str(&done.out).unwrap()
     };

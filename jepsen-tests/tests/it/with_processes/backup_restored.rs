@@ -8,15 +8,15 @@ use std::time::Duration;
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::mixed::Mixed;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::process::program::{self, Ended};
-use rstmdb_jepsen::raw::{Connection, Message};
-use rstmdb_jepsen::rcp::watcher::Seen;
+use rstmdb_jepsen::process::program::{self, EndedProgram};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
+use rstmdb_jepsen::rcp::watcher::SeenEvent;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::wal::{self, Record};
+use rstmdb_jepsen::wal::{self, ReadRecord};
 use serde_json::{Value, json};
 
 const MARKER: &str = "restore.unfinished";
@@ -31,7 +31,7 @@ struct Source {
 impl Source {
     fn start(name: &str) -> Self {
         let mut rng = Rng::new(rng::seed(name));
-        let node = Node::start(&Config::for_tests()).unwrap();
+        let node = Node::start(&NodeConfig::for_tests()).unwrap();
         let mixed = Mixed::start(node.addr(), "s", rng.fork()).unwrap();
         Self {
             node,
@@ -50,13 +50,13 @@ impl Source {
             .unwrap()
     }
 
-    fn records(&self) -> Vec<Record> {
-        wal::read_all(&mut Connection::connect(self.node.addr()).unwrap()).unwrap()
+    fn records(&self) -> Vec<ReadRecord> {
+        wal::read_all(&mut RawConnection::connect(self.node.addr()).unwrap()).unwrap()
     }
 }
 
 /// `rstmdb restore` with a node's configuration.
-fn restore(node: &Node, from: &str, options: &[&str]) -> Ended {
+fn restore(node: &Node, from: &str, options: &[&str]) -> EndedProgram {
     let mut command = node.command().unwrap();
     command.args(["restore", "--from", from]).args(options);
     program::run(&mut command).unwrap()
@@ -66,13 +66,13 @@ fn restore(node: &Node, from: &str, options: &[&str]) -> Ended {
 #[test]
 fn a_backup_of_the_first_level_is_restored_at_the_present_one_and_paused() {
     let _turn = turns::light();
-    let mut before = Node::prepare(&Config::for_tests()).unwrap();
+    let mut before = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let mut program = Command::new("env");
     program.arg("RSTMDB_TEST_FEATURE_LEVEL=1");
     before.launch_under(program).unwrap();
     before.wait_ready().unwrap();
     let level = |node: &Node| {
-        let mut connection = Connection::connect(node.addr()).unwrap();
+        let mut connection = RawConnection::connect(node.addr()).unwrap();
         let info = connection.call("INFO", &json!({})).unwrap();
         (info["feature_level"].clone(), info["automation"].clone())
     };
@@ -89,7 +89,7 @@ fn a_backup_of_the_first_level_is_restored_at_the_present_one_and_paused() {
     let dir = scratch.path().join("backup").display().to_string();
     cli.json(&["backup", &dir]).unwrap();
 
-    let mut copy = Node::prepare(&Config::for_tests()).unwrap();
+    let mut copy = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let done = restore(&copy, &dir, &[]);
     assert!(done.status.success(), "{done:?}");
     for said in [
@@ -121,7 +121,7 @@ fn a_restored_node_has_the_past_and_grows_to_three() {
     source.mixed.run(200).unwrap();
     source.backup();
 
-    let mut cluster = Cluster::prepare(1, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::prepare(1, &NodeConfig::for_tests()).unwrap();
     let target = offset.to_string();
     let done = restore(
         cluster.node(1).unwrap(),
@@ -148,7 +148,7 @@ fn a_restored_node_has_the_past_and_grows_to_three() {
         (&json!("paused"), &json!("restore"))
     );
     let paused = info["state_digest"].as_str().unwrap().to_owned();
-    let mut at_source = Connection::connect(source.node.addr()).unwrap();
+    let mut at_source = RawConnection::connect(source.node.addr()).unwrap();
     let source_info = at_source.call("INFO", &json!({})).unwrap();
     assert_ne!(info["cluster_id"], source_info["cluster_id"]);
     let mut connection = cluster.connect(1).unwrap();
@@ -185,7 +185,7 @@ fn a_restored_node_has_the_past_and_grows_to_three() {
 }
 
 /// The log up to the offset, as WAL_READ shows it and as a watch does.
-fn has_the_past(connection: &mut Connection, records: &[Record], offset: u64) {
+fn has_the_past(connection: &mut RawConnection, records: &[ReadRecord], offset: u64) {
     within(SETTLE_TIMEOUT, || {
         let earliest = wal::earliest(connection).unwrap();
         (earliest == 1)
@@ -201,11 +201,11 @@ fn has_the_past(connection: &mut Connection, records: &[Record], offset: u64) {
     connection
         .call("WATCH_ALL", &json!({"from_offset": 1}))
         .unwrap();
-    for expected in past.iter().filter_map(Record::seen) {
-        let Message::Event(event) = connection.receive().unwrap() else {
+    for expected in past.iter().filter_map(ReadRecord::seen) {
+        let RawMessage::Event(event) = connection.receive().unwrap() else {
             panic!("no event");
         };
-        let seen = Seen::new(event["wal_offset"].as_u64().unwrap(), &event);
+        let seen = SeenEvent::new(event["wal_offset"].as_u64().unwrap(), &event);
         assert_eq!(seen, expected);
     }
 }
@@ -213,9 +213,9 @@ fn has_the_past(connection: &mut Connection, records: &[Record], offset: u64) {
 /// A call whose key is remembered is answered as it was the first time, and changes nothing. Keys end with the
 /// life of their instance; that of a deletion lives until the id is created again.
 fn repeats_old_calls(
-    connection: &mut Connection,
+    connection: &mut RawConnection,
     keyed: &[(&'static str, Value, Value)],
-    past: &[Record],
+    past: &[ReadRecord],
     digest: &str,
 ) {
     let ended = |op: &str, params: &Value, result: &Value| {
@@ -286,7 +286,7 @@ fn an_interrupted_backup_is_continued_by_the_next() {
         "{names:?}"
     );
     let (offset, digest) = source.mixed.digest().unwrap();
-    let target = Node::prepare(&Config::for_tests()).unwrap();
+    let target = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let done = restore(&target, &dir, &["--to-offset", &offset.to_string()]);
     assert!(
         done.status.success() && done.out.contains(&digest),
@@ -304,7 +304,7 @@ fn an_interrupted_restore_is_never_taken_for_whole() {
     let time = report["restorable"][0]["last_time"].as_str().unwrap();
     let mut unfinished = 0;
     for _ in 0..10 {
-        let target = Node::prepare(&Config::for_tests()).unwrap();
+        let target = Node::prepare(&NodeConfig::for_tests()).unwrap();
         let mut command = target.command().unwrap();
         command.args(["restore", "--from", &source.dir(), "--to-time", time]);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();

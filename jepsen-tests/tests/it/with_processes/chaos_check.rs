@@ -7,13 +7,13 @@ use std::thread;
 
 use crate::turns;
 use rstmdb_jepsen::chaos::check::truth::Truth;
-use rstmdb_jepsen::chaos::check::{self, Verdict};
+use rstmdb_jepsen::chaos::check::{self, CheckVerdict};
 use rstmdb_jepsen::chaos::clients::client;
-use rstmdb_jepsen::chaos::history::{Entry, Outcome, Recorder, Workload};
+use rstmdb_jepsen::chaos::history::{HistoryEntry, Recorder, RequestOutcome, Workload};
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::load::machines::Machine;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::load::machines::TestMachine;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::{Error, wal};
 use rstmdb_raft_store::Keyring;
@@ -28,7 +28,7 @@ struct Client<'a> {
     number: u32,
     node: u64,
     addr: SocketAddr,
-    connection: Option<Connection>,
+    connection: Option<RawConnection>,
     recorder: &'a Recorder,
     rng: Rng,
     /// The highest offset seen at all, and for each register.
@@ -38,7 +38,7 @@ struct Client<'a> {
     tags: u64,
 }
 
-fn prepare(connection: &mut Connection) {
+fn prepare(connection: &mut RawConnection) {
     let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();
     for (machine, state, event) in [
         ("register", "on", "SET"),
@@ -50,7 +50,7 @@ fn prepare(connection: &mut Connection) {
         let params = json!({"machine": machine, "version": 1, "definition": definition});
         call("PUT_MACHINE", params);
     }
-    for machine in Machine::ALL {
+    for machine in TestMachine::ALL {
         let definition = machine.definition();
         let params = json!({"machine": machine.name(), "version": 1, "definition": definition});
         call("PUT_MACHINE", params);
@@ -75,31 +75,31 @@ fn prepare(connection: &mut Connection) {
 }
 
 impl Client<'_> {
-    fn ask(&mut self, workload: Workload, op: &str, params: Value) -> Outcome {
+    fn ask(&mut self, workload: Workload, op: &str, params: Value) -> RequestOutcome {
         let begun = self.recorder.now();
         if self.connection.is_none() {
-            self.connection = Connection::connect(self.addr).ok();
+            self.connection = RawConnection::connect(self.addr).ok();
         }
         let answer = match &mut self.connection {
             Some(connection) => connection.call(op, &params),
             None => Err(Error::Closed),
         };
         let outcome = match answer {
-            Ok(result) => Outcome::Ok(result),
+            Ok(result) => RequestOutcome::Ok(result),
             Err(Error::Refused { body, .. }) => client::refusal(*body),
             Err(error) => {
                 self.connection = None;
-                Outcome::Unknown {
+                RequestOutcome::Unknown {
                     why: error.to_string(),
                 }
             }
         };
-        if let Outcome::Ok(result) = &outcome {
+        if let RequestOutcome::Ok(result) = &outcome {
             for field in ["wal_offset", "last_wal_offset"] {
                 self.seen = self.seen.max(result[field].as_u64().unwrap_or(0));
             }
         }
-        self.recorder.take(Entry {
+        self.recorder.take(HistoryEntry {
             workload,
             client: self.number,
             pipeline: 0,
@@ -147,7 +147,7 @@ impl Client<'_> {
         if self.rng.percent(40) {
             let params = json!({"instance_id": id});
             let outcome = self.ask(Workload::Register, "GET_INSTANCE", params);
-            if let Outcome::Ok(result) = outcome {
+            if let RequestOutcome::Ok(result) = outcome {
                 self.registers[n as usize] = result["last_wal_offset"].as_u64().unwrap();
             }
             return;
@@ -170,7 +170,7 @@ impl Client<'_> {
             self.ask(Workload::Machine, "GET_INSTANCE", params);
             return;
         }
-        let event = *self.rng.pick(&Machine::ORDER_EVENTS);
+        let event = *self.rng.pick(&TestMachine::ORDER_EVENTS);
         let tag = self.tag();
         let payload = match event {
             "PAY" => json!({"paid_cents": self.rng.below(10)}),
@@ -198,7 +198,7 @@ impl Client<'_> {
             .iter()
             .map(|id| json!({"op": "GET_INSTANCE", "params": {"instance_id": id}}));
         let params = json!({"mode": "atomic", "ops": reads.collect::<Vec<_>>()});
-        let Outcome::Ok(result) = self.ask(Workload::Bank, "BATCH", params) else {
+        let RequestOutcome::Ok(result) = self.ask(Workload::Bank, "BATCH", params) else {
             return;
         };
         let from = self.rng.index(ids.len());
@@ -241,7 +241,7 @@ impl Client<'_> {
 
 /// A history of three clients, each at a node of its own, and a cluster that has no faults but one node
 /// that is killed and comes back.
-fn load(cluster: &mut Cluster, seed: u64) -> Vec<Entry> {
+fn load(cluster: &mut Cluster, seed: u64) -> Vec<HistoryEntry> {
     let recorder = Recorder::default();
     let addrs: Vec<(u64, SocketAddr)> = cluster
         .ids()
@@ -278,7 +278,7 @@ fn load(cluster: &mut Cluster, seed: u64) -> Vec<Entry> {
 fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
     let _turn = turns::heavy();
     let seed = rng::seed("chaos_check");
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     prepare(&mut cluster.connect(1).unwrap());
     let mut entries = load(&mut cluster, seed);
     let converged = cluster.wait_converged().unwrap();
@@ -301,14 +301,14 @@ fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
     let results = check::check(&entries, &truth);
     for result in &results {
         println!("{result}");
-        assert_eq!(result.verdict, Verdict::Valid, "{result}");
+        assert_eq!(result.verdict, CheckVerdict::Valid, "{result}");
     }
     assert_eq!(results.len(), 14, "one for each checker and workload");
 
     // A read at the end of the run that shows the register as it was at the beginning.
     let first = truth.of_instance("reg-0").next().unwrap();
     let last = entries.iter().map(|entry| entry.ended).max().unwrap();
-    entries.push(Entry {
+    entries.push(HistoryEntry {
         workload: Workload::Register,
         client: 99,
         pipeline: 0,
@@ -318,7 +318,7 @@ fn the_history_of_a_real_cluster_is_valid_and_a_lie_is_found() {
         ended: last + 20,
         op: "GET_INSTANCE".to_owned(),
         params: json!({"instance_id": "reg-0"}),
-        outcome: Outcome::Ok(json!({"state": first.to, "ctx": first.ctx,
+        outcome: RequestOutcome::Ok(json!({"state": first.to, "ctx": first.ctx,
             "last_wal_offset": first.offset})),
     });
     let results = check::check(&entries, &truth);

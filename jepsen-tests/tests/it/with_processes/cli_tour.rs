@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::cli::{Cli, Finished};
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::consoles::{self, Step};
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::consoles::{self, ConsoleStep};
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::framed;
 use rstmdb_jepsen::{binaries, ports};
@@ -39,13 +39,13 @@ struct Tour {
 
 /// A command that ends with `&`.
 struct Background {
-    step: Step,
+    step: ConsoleStep,
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Tour {
-    fn step(&mut self, step: Step) {
+    fn step(&mut self, step: ConsoleStep) {
         let command = step.command.trim();
         if command == "echo $?" {
             let code = self
@@ -82,7 +82,7 @@ impl Tour {
         shell
     }
 
-    fn run(&mut self, step: &Step) {
+    fn run(&mut self, step: &ConsoleStep) {
         let output = self.shell(&step.command).output().unwrap();
         self.last_code = output.status.code();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -97,7 +97,7 @@ impl Tour {
         );
     }
 
-    fn begin(&mut self, command: String, step: Step) {
+    fn begin(&mut self, command: String, step: ConsoleStep) {
         let mut child = self.shell(&format!("exec {command}")).spawn().unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         self.background.push(Background { step, child, lines });
@@ -153,7 +153,7 @@ fn the_readmes_tour_works_as_printed() {
         rstmdb_jepsen::skipped("README.md has no console block");
         return;
     }
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let mut tour = Tour {
         node,
         background: Vec::new(),
@@ -170,9 +170,9 @@ fn the_readmes_tour_works_as_printed() {
 #[test]
 fn an_order_is_paid_shipped_and_still_there_after_kill_9() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
-    let definition = Machine::Order.definition().to_string();
+    let definition = TestMachine::Order.definition().to_string();
     let put = cli
         .json(&["put-machine", "-n", "order", "-v", "1", &definition])
         .unwrap();
@@ -244,7 +244,7 @@ fn an_order_is_paid_shipped_and_still_there_after_kill_9() {
 #[test]
 fn exit_codes_say_what_happened() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     let ended = |done: Finished, code: i32, says: &str| {
         assert_eq!(done.code, Some(code), "{done:?}");

@@ -9,16 +9,16 @@ use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use jiff::SignedDuration;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::faketime::{self, Library, NOTICED_WITHIN, WallClock};
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::load::pipelines::put_machines;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::wal;
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 use serde_json::{Value, json};
 
 const NODES: u64 = 3;
@@ -37,7 +37,7 @@ fn now_ms() -> u64 {
 }
 
 /// Creates an instance; says when, by the node.
-fn create(connection: &mut Connection, id: &str) -> u64 {
+fn create(connection: &mut RawConnection, id: &str) -> u64 {
     let params = json!({"instance_id": id, "machine": "counter", "version": 1});
     connection.call("CREATE_INSTANCE", &params).unwrap();
     let list = connection.call("LIST_INSTANCES", &json!({"limit": 100}));
@@ -48,7 +48,7 @@ fn create(connection: &mut Connection, id: &str) -> u64 {
 }
 
 /// An event with an idempotency key: the offset at which it took effect, and whether this request caused it.
-fn keyed(connection: &mut Connection, key: &str) -> (u64, bool) {
+fn keyed(connection: &mut RawConnection, key: &str) -> (u64, bool) {
     let set = json!({"instance_id": "right", "event": "SET", "payload": {"n": 1}, "idempotency_key": key});
     let done = connection.call("APPLY_EVENT", &set).unwrap();
     let offset = done["wal_offset"].as_u64().unwrap();
@@ -61,11 +61,11 @@ fn a_node_does_not_follow_a_jump_of_its_clock_until_it_is_started_again() {
     let Some(library) = or_skipped(Library::find()) else {
         return;
     };
-    let mut node = Node::prepare(&Config::for_tests()).unwrap();
+    let mut node = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let clock = WallClock::new(&library, node.folder()).unwrap();
     node.launch_under(clock.tool()).unwrap();
     node.wait_ready().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_machines(&mut connection).unwrap();
     assert!(create(&mut connection, "right").abs_diff(now_ms()) < TOLERANCE_MS);
     let (first, applied) = keyed(&mut connection, "once");
@@ -91,7 +91,7 @@ fn a_node_does_not_follow_a_jump_of_its_clock_until_it_is_started_again() {
         assert!(status.success(), "{status}");
         node.launch_under(clock.tool()).unwrap();
         node.wait_ready().unwrap();
-        let mut connection = Connection::connect(node.addr()).unwrap();
+        let mut connection = RawConnection::connect(node.addr()).unwrap();
         let created = create(&mut connection, id);
         let ahead_ms = if hours == -1 { 0 } else { 3 * 3_600_000 };
         let expected = now_ms() + ahead_ms;
@@ -105,13 +105,13 @@ fn a_node_starts_and_works_while_its_clock_is_before_1970() {
     let Some(library) = or_skipped(Library::find()) else {
         return;
     };
-    let mut node = Node::prepare(&Config::for_tests()).unwrap();
+    let mut node = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let clock = WallClock::new(&library, node.folder()).unwrap();
     for hours in [-500_000, 0] {
         clock.jump_to(HOUR * hours).unwrap();
         node.launch_under(clock.tool()).unwrap();
         node.wait_ready().unwrap();
-        let mut connection = Connection::connect(node.addr()).unwrap();
+        let mut connection = RawConnection::connect(node.addr()).unwrap();
         if hours < 0 {
             put_machines(&mut connection).unwrap();
             assert!(create(&mut connection, "right") < TOLERANCE_MS);
@@ -131,11 +131,11 @@ fn a_clock_of_another_speed_is_the_monotonic_one_too() {
     let Some(library) = or_skipped(Library::find()) else {
         return;
     };
-    let mut node = Node::prepare(&Config::for_tests()).unwrap();
+    let mut node = Node::prepare(&NodeConfig::for_tests()).unwrap();
     node.launch_under(faketime::rate(&library, 4.0)).unwrap();
     node.wait_ready().unwrap();
     let uptime = || {
-        let mut connection = Connection::connect(node.addr()).unwrap();
+        let mut connection = RawConnection::connect(node.addr()).unwrap();
         let info = connection.call("INFO", &json!({})).unwrap();
         info["uptime_secs"].as_u64().unwrap()
     };
@@ -146,7 +146,7 @@ fn a_clock_of_another_speed_is_the_monotonic_one_too() {
 }
 
 /// Nodes with wall clocks of their own.
-fn start(library: &Library, config: &Config) -> (Cluster, BTreeMap<u64, WallClock>) {
+fn start(library: &Library, config: &NodeConfig) -> (Cluster, BTreeMap<u64, WallClock>) {
     let mut cluster = Cluster::prepare(NODES, config).unwrap();
     let mut clocks = BTreeMap::new();
     for id in cluster.ids() {
@@ -169,13 +169,13 @@ fn clocks_that_jump_by_days_change_nothing() {
     };
     let begun = Instant::now();
     let mut rng = Rng::new(rng::seed("clock"));
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("compaction.events_threshold", "1500")
         .with("compaction.min_interval_secs", "0");
     let (cluster, clocks) = start(&library, &config);
     let addrs = cluster.addrs_from(1);
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
-    let mut watchers = Watchers::default();
+    let mut watchers = RcpWatchers::default();
     watchers.add_plain("plain", cluster.addrs_from(2));
     watchers.add_library("of the library", &cluster.addrs_from(3));
     for at in 0..JUMPS {
@@ -252,7 +252,7 @@ fn leases_hold_when_clocks_run_at_different_speeds() {
     let Some(library) = or_skipped(Library::find()) else {
         return;
     };
-    let mut cluster = Cluster::prepare(NODES, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::prepare(NODES, &NodeConfig::for_tests()).unwrap();
     for (id, rate) in [(1, 0.95), (2, 1.0), (3, 1.05)] {
         let tool = faketime::rate(&library, rate);
         cluster.launch_under(id, tool).unwrap();
@@ -284,7 +284,7 @@ fn leases_hold_when_clocks_run_at_different_speeds() {
     }
 }
 
-fn lease_read(connection: &mut Connection) -> Result<Value, rstmdb_jepsen::Error> {
+fn lease_read(connection: &mut RawConnection) -> Result<Value, rstmdb_jepsen::Error> {
     let params = json!({"instance_id": "leased", "consistency": "lease"});
     connection.call("GET_INSTANCE", &params)
 }

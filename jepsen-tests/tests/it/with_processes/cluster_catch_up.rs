@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 use rstmdb_jepsen::{admin, wal};
 
 const CONNECTIONS: usize = 3;
@@ -22,7 +22,7 @@ const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
 fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("cluster_catch_up"));
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("compaction.events_threshold", "2000")
         .with("compaction.min_interval_secs", "0");
     let mut cluster = Cluster::start(3, &config).unwrap();
@@ -49,7 +49,7 @@ fn a_follower_comes_back_by_snapshot_under_load_and_fetches_the_history_below_it
     let by_snapshot = has_fetched_history(&cluster, away);
     assert!(by_snapshot, "node {away} came back by the log alone");
     let audit = audited(&cluster, &ledgers);
-    let mut watchers = Watchers::default();
+    let mut watchers = RcpWatchers::default();
     let only = vec![cluster.addr(away).unwrap()];
     watchers.add_plain("from the beginning", only.clone());
     watchers.add_library("of the library", &only);

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::small_disk::{self, SmallDisk};
 use rstmdb_jepsen::steady::Steady;
@@ -58,7 +58,7 @@ fn full_disks_are_noticed_by_nobody_while_a_majority_has_room() {
 
 /// Three nodes on small disks, by their ids.
 fn start() -> (Cluster, BTreeMap<u64, SmallDisk>) {
-    let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::prepare(3, &NodeConfig::for_tests()).unwrap();
     let ids = cluster.ids();
     let disks = ids.iter().map(|id| (*id, disk(&cluster, *id))).collect();
     for id in &ids {
@@ -135,14 +135,14 @@ fn a_disk_without_a_reserve_that_is_full_is_waited_for_and_loses_nothing() {
         rstmdb_jepsen::skipped(reason);
         return;
     }
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("storage.min_free_mb", "0")
         .with("storage.compression", "none")
         .with("network.request_timeout_ms", "1000");
     let mut node = Node::prepare(&config).unwrap();
     let disk = SmallDisk::mount(&node.data_dir(), 12).unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_machine(&mut connection);
     let fill = "x".repeat(50_000);
     let create = |n: u32| {
@@ -184,7 +184,7 @@ fn a_disk_without_a_reserve_that_is_full_is_waited_for_and_loses_nothing() {
     .unwrap();
     node.kill().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     for n in [0, done - 1, 1000] {
         connection.call("GET_INSTANCE", &get(n)).unwrap();
     }
@@ -243,8 +243,8 @@ fn refuses_to_add_a_full_node(cluster: &mut Cluster) {
 fn refuses_to_write(cluster: &Cluster, id: u64) {
     let addr = cluster.addr(id).unwrap();
     let create: Value = json!({"machine": "counter", "version": 1});
-    let extended = Connection::connect(addr).unwrap();
-    let legacy = Connection::connect_as_legacy(addr).unwrap();
+    let extended = RawConnection::connect(addr).unwrap();
+    let legacy = RawConnection::connect_as_legacy(addr).unwrap();
     for (mut connection, code) in [(extended, "READ_ONLY_MODE"), (legacy, "WAL_IO_ERROR")] {
         let answer = connection.call("CREATE_INSTANCE", &create);
         let Err(Error::Refused { body, .. }) = answer else {
@@ -260,15 +260,15 @@ fn refuses_to_write(cluster: &Cluster, id: u64) {
     }
 }
 
-fn put_machine(connection: &mut Connection) {
-    let definition = Machine::Counter.definition();
+fn put_machine(connection: &mut RawConnection) {
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "full", "version": 1, "definition": definition});
     connection.call("PUT_MACHINE", &put).unwrap();
 }
 
 fn writes_again(cluster: &Cluster) {
     within(NOTICE_TIMEOUT, || {
-        let definition = Machine::Counter.definition();
+        let definition = TestMachine::Counter.definition();
         let put = json!({"machine": "full", "version": 1, "definition": definition});
         for id in cluster.running() {
             let mut connection = cluster.connect(id).map_err(|error| error.to_string())?;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::process::{node, program};
 use rstmdb_jepsen::{audit, wal};
 use serde_json::json;
@@ -22,7 +22,7 @@ const HISTORY_TIMEOUT: Duration = Duration::from_secs(30);
 fn a_node_with_a_damaged_log_refuses_to_start_and_is_replaced() {
     let _turn = turns::heavy();
     // The test fills whole segments with data that compression would shrink to almost nothing.
-    let config = Config::for_tests().with("storage.compression", "none");
+    let config = NodeConfig::for_tests().with("storage.compression", "none");
     let mut cluster = Cluster::start(3, &config).unwrap();
     fill(&cluster);
     cluster.wait_converged().unwrap();
@@ -75,7 +75,7 @@ fn a_node_with_a_damaged_log_refuses_to_start_and_is_replaced() {
 
 fn fill(cluster: &Cluster) {
     let mut connection = cluster.connect(cluster.leader().unwrap()).unwrap();
-    let definition = Machine::Counter.definition();
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "counter", "version": 1, "definition": definition});
     connection.call("PUT_MACHINE", &put).unwrap();
     let fill = "x".repeat(FILL_BYTES);
@@ -103,7 +103,7 @@ fn offset_in(text: &str) -> u64 {
     digits.parse().unwrap()
 }
 
-fn run_server(args: &[&str]) -> program::Ended {
+fn run_server(args: &[&str]) -> program::EndedProgram {
     let mut command = node::server_command().unwrap();
     command.args(args);
     program::run(&mut command).unwrap()

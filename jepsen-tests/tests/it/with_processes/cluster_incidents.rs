@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::turns;
 use rstmdb_jepsen::cli;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::rng::{self, Rng};
@@ -23,7 +23,7 @@ fn a_load_through_a_follower_ends_right_on_every_node_though_the_leader_is_kille
         return;
     };
     let mut rng = Rng::new(rng::seed("cluster_incidents"));
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let through = *rng.pick(&cluster.followers().unwrap());
     let begun = Instant::now();
     let mut load = cluster

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 
 const KILLS: usize = 20;
 /// Names another number of kills.
@@ -34,7 +34,7 @@ fn killing_the_leader_again_and_again_loses_nothing_and_repeats_nothing() {
     let begun = Instant::now();
     let mut rng = Rng::new(rng::seed("cluster_kill9"));
     // Snapshots now and then, so that some kills fall into a snapshot.
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("compaction.events_threshold", "1000")
         .with("compaction.min_interval_secs", "0");
     let mut cluster = Cluster::start(3, &config).unwrap();
@@ -70,8 +70,8 @@ fn killing_the_leader_again_and_again_loses_nothing_and_repeats_nothing() {
     );
 }
 
-fn watch(cluster: &Cluster) -> Watchers {
-    let mut watchers = Watchers::default();
+fn watch(cluster: &Cluster) -> RcpWatchers {
+    let mut watchers = RcpWatchers::default();
     for id in cluster.ids() {
         watchers.add_plain(&format!("beginning at node {id}"), cluster.addrs_from(id));
     }

@@ -10,7 +10,7 @@ use crate::turns;
 use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::cli::{self, Cli};
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TTL: &str = "10s";
@@ -51,7 +51,7 @@ fn wait_for_waiting(servers: &str, waiting: u64) -> Value {
 #[test]
 fn a_command_keeps_its_lock_and_the_next_its_place_while_leaders_are_killed() {
     let _turn = turns::light();
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let servers = servers(&cluster);
     let machine =
         r#"{"states":["ON"],"initial":"ON","transitions":[{"from":"ON","event":"ADD","to":"ON"}]}"#;

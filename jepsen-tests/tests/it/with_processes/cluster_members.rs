@@ -6,11 +6,11 @@ use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cli::Finished;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 
 const CONNECTIONS: usize = 2;
 const WRITERS: usize = 4;
@@ -25,7 +25,7 @@ struct Changing {
 fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("cluster_members"));
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     for id in [4, 5, 6] {
         cluster.prepare_joining(id).unwrap();
     }
@@ -54,7 +54,7 @@ fn members_come_and_go_under_load_and_no_keyed_call_fails() {
     assert_eq!(written.errors, [""; 0], "keyed calls of the client library");
     let audit = audited(&cluster, &ledgers);
     let learner = vec![cluster.addr(6).unwrap()];
-    let mut watchers = Watchers::default();
+    let mut watchers = RcpWatchers::default();
     watchers.add_plain("at the learner", learner);
     assert_eq!(watchers.finish(&audit.verdict.events), [""; 0]);
     assert!(!member(&cluster, 6).unwrap(), "the learner votes");
@@ -74,7 +74,7 @@ const LEARN_TIMEOUT: Duration = Duration::from_secs(20);
 #[test]
 fn a_node_that_was_removed_says_so_and_takes_its_own_removal() {
     let _turn = turns::heavy();
-    let cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let follower = cluster.followers().unwrap()[0];
     remove_through_itself(&cluster, follower);
     let leader = cluster.leader().unwrap();

@@ -8,14 +8,14 @@ use crate::turns;
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::load::pipelines::Pipelines;
-use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
 use rstmdb_jepsen::rcp::watcher;
-use rstmdb_jepsen::rcp::watcher::Seen;
+use rstmdb_jepsen::rcp::watcher::SeenEvent;
 use rstmdb_jepsen::rng::{self, Rng};
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn a_minority_of_one_serves_local_reads_and_watches_and_says_no_leader_to_the_re
     let _turn = turns::alone();
     let mut rng = Rng::new(rng::seed("cluster_minority"));
     let timeout = REQUEST_TIMEOUT.as_millis().to_string();
-    let config = Config::for_tests().with("network.request_timeout_ms", &timeout);
+    let config = NodeConfig::for_tests().with("network.request_timeout_ms", &timeout);
     let mut cluster = Cluster::start(3, &config).unwrap();
     let ledgers = load(&cluster, &mut rng);
     for was_leader in [false, true] {
@@ -88,7 +88,7 @@ fn load(cluster: &Cluster, rng: &mut Rng) -> Vec<Ledger> {
 
 /// Local reads show the state as it was, and a watch from the beginning shows every event.
 fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
-    let mut connection = Connection::connect(addr).unwrap();
+    let mut connection = RawConnection::connect(addr).unwrap();
     let begun = Instant::now();
     let wrong = audit::wrong_instances(&mut connection, &before.verdict, "local").unwrap();
     assert_eq!(wrong, [""; 0]);
@@ -99,8 +99,11 @@ fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
         .unwrap();
     let mut seen = Vec::new();
     while seen.len() < before.verdict.events.len() {
-        if let Message::Event(event) = connection.receive().unwrap() {
-            seen.push(Seen::new(event["wal_offset"].as_u64().unwrap(), &event));
+        if let RawMessage::Event(event) = connection.receive().unwrap() {
+            seen.push(SeenEvent::new(
+                event["wal_offset"].as_u64().unwrap(),
+                &event,
+            ));
         }
     }
     assert_eq!(watcher::difference(&before.verdict.events, &seen), None);
@@ -116,7 +119,7 @@ fn serves_what_it_has(addr: SocketAddr, before: &audit::Audit) {
 fn notices_that_nobody_leads(addr: SocketAddr) -> Duration {
     let begun = Instant::now();
     within(NOTICE_TIMEOUT, || {
-        let mut connection = Connection::connect(addr).map_err(|error| error.to_string())?;
+        let mut connection = RawConnection::connect(addr).map_err(|error| error.to_string())?;
         let info = connection.call("INFO", &json!({})).unwrap();
         match info.get("leader") {
             None | Some(Value::Null) => Ok(()),
@@ -157,8 +160,8 @@ fn says_no_leader(addr: SocketAddr) -> Duration {
 
 /// To clients of today and of old.
 fn refusal(addr: SocketAddr, op: &str, params: &Value) -> Duration {
-    let extended = Connection::connect(addr).unwrap();
-    let legacy = Connection::connect_as_legacy(addr).unwrap();
+    let extended = RawConnection::connect(addr).unwrap();
+    let legacy = RawConnection::connect_as_legacy(addr).unwrap();
     let mut slowest = Duration::ZERO;
     for (mut connection, code) in [(extended, "NO_LEADER"), (legacy, "RATE_LIMITED")] {
         let begun = Instant::now();
@@ -177,10 +180,10 @@ fn refusal(addr: SocketAddr, op: &str, params: &Value) -> Duration {
 
 /// Writes something that the ledgers do not track.
 fn writes_again(addr: SocketAddr, version: u64) {
-    let definition = Machine::Counter.definition();
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "again", "version": version, "definition": definition});
     within(Duration::from_secs(20), || {
-        let mut connection = Connection::connect(addr).map_err(|error| error.to_string())?;
+        let mut connection = RawConnection::connect(addr).map_err(|error| error.to_string())?;
         let done = connection.call("PUT_MACHINE", &put);
         done.map(drop).map_err(|error| error.to_string())
     })

@@ -7,12 +7,12 @@ use crate::turns;
 use rstmdb_jepsen::audit;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::{Cluster, SETTLE_TIMEOUT};
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::ports;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::steady::Steady;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn wait_for_places_on(cluster: &Cluster, asked: &[u64], ids: &[u64]) {
 fn a_cluster_whose_members_have_all_moved_at_once_goes_on_with_all_it_had() {
     let _turn = turns::heavy();
     let ids = [1, 2, 3];
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
     let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
     steady.next_success(Instant::now()).unwrap();
@@ -94,7 +94,7 @@ fn a_cluster_whose_members_have_all_moved_at_once_goes_on_with_all_it_had() {
 fn one_member_moves_by_itself_and_another_by_command_under_load() {
     let _turn = turns::heavy();
     let ids = [1, 2, 3];
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let followers = cluster.followers().unwrap();
     let leader = cluster.leader().unwrap();
     let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
@@ -152,7 +152,7 @@ fn one_member_moves_by_itself_and_another_by_command_under_load() {
 fn two_members_that_have_swapped_their_addresses_find_each_other() {
     let _turn = turns::heavy();
     let ids = [1, 2, 3];
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
     let mut ledgers = vec![workload.preparation];
     for with_leader in [false, true] {
@@ -187,7 +187,7 @@ fn two_members_that_have_swapped_their_addresses_find_each_other() {
 #[test]
 fn a_moved_node_that_alone_can_lead_brings_its_own_address_into_force() {
     let _turn = turns::heavy();
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let workload = Pipelines::prepare(&cluster.addrs_from(1)).unwrap();
     let steady = Steady::start(&cluster.addrs_from(1), WRITERS);
     steady.next_success(Instant::now()).unwrap();
@@ -213,12 +213,12 @@ fn a_moved_node_that_alone_can_lead_brings_its_own_address_into_force() {
 #[test]
 fn a_copy_of_a_member_does_not_take_its_address() {
     let _turn = turns::heavy();
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let copied = cluster.followers().unwrap()[0];
     let leader = cluster.leader().unwrap();
     cluster.stop(copied).unwrap();
     let [peer, _] = cluster.addresses(leader).unwrap();
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("cluster.name", "tests")
         .with("cluster.node_id", &copied.to_string())
         .with(
@@ -257,7 +257,7 @@ fn a_copy_of_a_member_does_not_take_its_address() {
 #[test]
 fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let _turn = turns::heavy();
-    let mut first = Node::start(&Config::for_tests()).unwrap();
+    let mut first = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(first.addr());
     let machine =
         r#"{"states":["a","b"],"initial":"a","transitions":[{"from":"a","event":"GO","to":"b"}]}"#;
@@ -278,7 +278,7 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     first.stop().unwrap();
     let peer = format!("127.0.0.1:{}", ports::free().unwrap());
     let rcp_port = first.addr().port();
-    let config = Config::for_tests().with("cluster.bind_addr", &peer);
+    let config = NodeConfig::for_tests().with("cluster.bind_addr", &peer);
     first.reconfigure(rcp_port, &config).unwrap();
     first.restart().unwrap();
     let workload = Pipelines::prepare(&[first.addr()]).unwrap();
@@ -287,7 +287,7 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     let mut joined = Vec::new();
     for id in [2, 3] {
         let at = format!("127.0.0.1:{}", ports::free().unwrap());
-        let config = Config::for_tests()
+        let config = NodeConfig::for_tests()
             .with("cluster.node_id", &id.to_string())
             .with("cluster.bind_addr", &at)
             .with("cluster.join", &format!("[\"{peer}\"]"));
@@ -307,7 +307,7 @@ fn a_node_that_was_started_with_the_defaults_grows_to_three() {
     assert_eq!(written.errors, [""; 0], "calls while the cluster grew");
     written.ledgers.push(workload.preparation);
     // The last node to come has all that the first one acknowledged meanwhile.
-    let mut connection = Connection::connect(joined[1].addr()).unwrap();
+    let mut connection = RawConnection::connect(joined[1].addr()).unwrap();
     let mut verdict = audit::read_log(&mut connection, &written.ledgers).unwrap();
     let is_by_hand = |found: &String| found.starts_with(&format!("offset {by_hand}:"));
     verdict.violations.retain(|found| !is_by_hand(found));
@@ -340,7 +340,7 @@ fn fresh_nodes_form_no_second_cluster_beside_a_listed_node_that_reads_its_log() 
     let all: Vec<String> = places.iter().map(item).collect();
     let config = |at: usize, listed: &[String]| {
         let (id, peer, _) = places[at];
-        Config::for_tests()
+        NodeConfig::for_tests()
             .with("cluster.node_id", &id.to_string())
             .with("cluster.bind_addr", &format!("127.0.0.1:{peer}"))
             .with("cluster.peers", &format!("[{}]", listed.join(", ")))

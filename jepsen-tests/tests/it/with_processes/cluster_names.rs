@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::ports;
@@ -92,7 +92,7 @@ impl Named {
         named
     }
 
-    fn config(&self, at: usize) -> Config {
+    fn config(&self, at: usize) -> NodeConfig {
         let item = |at: usize| {
             let (id, peer, rcp) = (IDS[at], self.peer_ports[at], self.rcp_ports[at]);
             format!(
@@ -101,7 +101,7 @@ impl Named {
         };
         let peers: Vec<String> = (0..IDS.len()).map(item).collect();
         let bind = format!("127.0.0.{}:{}", self.names.hosts[at], self.peer_ports[at]);
-        Config::for_tests()
+        NodeConfig::for_tests()
             .with("cluster.name", "tests")
             .with("cluster.node_id", &IDS[at].to_string())
             .with("cluster.bind_addr", &bind)

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::steady::Steady;
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: usize = 3;
@@ -21,10 +21,10 @@ const WRITERS: usize = 6;
 fn a_node_that_hangs_holds_up_nobody_and_goes_on_without_harm() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("cluster_pause"));
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
-    let mut watchers = Watchers::default();
+    let mut watchers = RcpWatchers::default();
     for id in cluster.ids() {
         watchers.add_plain(&format!("beginning at node {id}"), cluster.addrs_from(id));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::process::program;
 use rstmdb_jepsen::rng::{self, Rng};
@@ -21,7 +21,7 @@ const STAGGER: Duration = Duration::from_millis(1500);
 fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_folders() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("cluster_restart"));
-    let mut cluster = Cluster::prepare(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::prepare(3, &NodeConfig::for_tests()).unwrap();
     let formed = form(&mut cluster, [3, 1, 2]);
     let addrs = cluster.addrs_from(1);
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
@@ -48,7 +48,7 @@ fn a_cluster_forms_in_any_order_survives_the_kill_of_all_and_refuses_foreign_fol
 #[test]
 fn nodes_that_are_all_stopped_at_once_end_without_an_error() {
     let _turn = turns::light();
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     for (id, status) in cluster.stop_all().unwrap() {
         let log = cluster.node(id).unwrap().log_text();
         assert!(status.success(), "node {id}: {status}: {log}");

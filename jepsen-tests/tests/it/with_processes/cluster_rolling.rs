@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::under_load::{UnderLoad, audited};
 use crate::turns;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::SHUTDOWN_TIMEOUT;
 use rstmdb_jepsen::rng::{self, Rng};
 
@@ -17,7 +17,7 @@ const WRITERS: usize = 6;
 fn a_rolling_restart_fails_no_keyed_request() {
     let _turn = turns::heavy();
     let mut rng = Rng::new(rng::seed("cluster_rolling"));
-    let mut cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let mut cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let addrs = cluster.addrs_from(1);
     let load = UnderLoad::start(&addrs, CONNECTIONS, WRITERS, &mut rng);
     let begun = Instant::now();

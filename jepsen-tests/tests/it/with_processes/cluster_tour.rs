@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::turns;
 use rstmdb_jepsen::cli::{self, Cli};
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ fn order(cli: &Cli, id: &str) -> Vec<(String, u64)> {
 #[test]
 fn the_tour_works_through_each_node_and_its_watch_sees_it_on_another() {
     let _turn = turns::light();
-    let cluster = Cluster::start(3, &Config::for_tests()).unwrap();
+    let cluster = Cluster::start(3, &NodeConfig::for_tests()).unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/order.json");
     let definition = format!("@{}", example.display());
     let mut digests = HashMap::new();

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use crate::turns;
 use rstmdb_jepsen::Error;
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::load::machines::{Instance, Machine};
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::load::machines::{ModelInstance, TestMachine};
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::wal::{self, Record};
+use rstmdb_jepsen::wal::{self, ReadRecord};
 use serde_json::{Value, json};
 
 const INSTANCES: usize = 60;
@@ -21,11 +21,16 @@ const FILLERS: usize = 15_000;
 struct Done {
     /// Offset, operation, parameters, result.
     writes: Vec<(u64, &'static str, Value, Value)>,
-    instances: Vec<(String, Instance)>,
+    instances: Vec<(String, ModelInstance)>,
 }
 
 impl Done {
-    fn call(&mut self, to: &mut Connection, op: &'static str, params: Value) -> Result<(), Error> {
+    fn call(
+        &mut self,
+        to: &mut RawConnection,
+        op: &'static str,
+        params: Value,
+    ) -> Result<(), Error> {
         let result = to.call(op, &params)?;
         let offset = result["wal_offset"].as_u64().unwrap_or_default();
         self.writes.push((offset, op, params, result));
@@ -39,9 +44,9 @@ impl Done {
 
 /// Machines in two versions, instances, events, refusals, deletions and a creation in the place of a
 /// deleted one.
-fn work(connection: &mut Connection, rng: &mut Rng) -> Done {
+fn work(connection: &mut RawConnection, rng: &mut Rng) -> Done {
     let mut done = Done::default();
-    for machine in Machine::ALL {
+    for machine in TestMachine::ALL {
         for version in [1, 2] {
             let mut definition = machine.definition();
             definition["meta"] = json!({"version": version});
@@ -51,13 +56,13 @@ fn work(connection: &mut Connection, rng: &mut Rng) -> Done {
         }
     }
     for n in 0..INSTANCES {
-        let machine = *rng.pick(&Machine::ALL);
+        let machine = *rng.pick(&TestMachine::ALL);
         let ctx = json!({"total_cents": 50, "n": n});
         let (id, key) = (format!("i-{n}"), format!("create-{n}"));
         let create = json!({"instance_id": id, "machine": machine.name(), "version": 1,
             "initial_ctx": ctx, "idempotency_key": key});
         done.call(connection, "CREATE_INSTANCE", create).unwrap();
-        let instance = Instance::new(machine, ctx.as_object().unwrap().clone(), done.offset());
+        let instance = ModelInstance::new(machine, ctx.as_object().unwrap().clone(), done.offset());
         done.instances.push((id, instance));
     }
     for n in 0..EVENTS {
@@ -69,16 +74,16 @@ fn work(connection: &mut Connection, rng: &mut Rng) -> Done {
     done
 }
 
-fn apply(connection: &mut Connection, rng: &mut Rng, done: &mut Done, n: usize) {
+fn apply(connection: &mut RawConnection, rng: &mut Rng, done: &mut Done, n: usize) {
     let at = rng.index(done.instances.len());
     let (id, instance) = done.instances[at].clone();
     let event = match instance.machine {
-        Machine::Counter => "SET",
-        Machine::Order => *rng.pick(&Machine::ORDER_EVENTS),
-        Machine::Tally => *rng.pick(&Machine::TALLY_EVENTS),
-        Machine::Parcel => *rng.pick(&Machine::PARCEL_EVENTS),
-        Machine::Gate => "HOLD",
-        Machine::Fuse => "TOUCH",
+        TestMachine::Counter => "SET",
+        TestMachine::Order => *rng.pick(&TestMachine::ORDER_EVENTS),
+        TestMachine::Tally => *rng.pick(&TestMachine::TALLY_EVENTS),
+        TestMachine::Parcel => *rng.pick(&TestMachine::PARCEL_EVENTS),
+        TestMachine::Gate => "HOLD",
+        TestMachine::Fuse => "TOUCH",
     };
     // Several KiB each, so that the log fills some segments.
     let payload = json!({"paid_cents": rng.below(100), "note": "n".repeat(3000)});
@@ -99,8 +104,8 @@ fn apply(connection: &mut Connection, rng: &mut Rng, done: &mut Done, n: usize) 
 }
 
 /// The log holds exactly what was done, in order.
-fn check_log(log: &[Record], done: &Done) {
-    let facts: Vec<&Record> = log
+fn check_log(log: &[ReadRecord], done: &Done) {
+    let facts: Vec<&ReadRecord> = log
         .iter()
         .filter(|record| !["snapshot", "checkpoint"].contains(&record.kind()))
         .collect();
@@ -125,7 +130,7 @@ fn check_log(log: &[Record], done: &Done) {
     }
 }
 
-fn check_instances(connection: &mut Connection, done: &Done) {
+fn check_instances(connection: &mut RawConnection, done: &Done) {
     let total = connection
         .call("LIST_INSTANCES", &json!({"limit": 1}))
         .unwrap()["total"]
@@ -147,14 +152,14 @@ fn check_instances(connection: &mut Connection, done: &Done) {
 
 /// Repeats every write. Each gives its first result and changes nothing. The node takes the context after an event from
 /// the log, or from the instance if no later event has changed it. If neither has the context, it is null.
-fn check_keys(connection: &mut Connection, done: &Done) {
+fn check_keys(connection: &mut RawConnection, done: &Done) {
     let before = digest(connection);
     let mut earliest = wal::earliest(connection).unwrap();
     let is_forgotten = |params: &Value, first: &Value, earliest: u64| {
         let offset = first["wal_offset"].as_u64().unwrap();
         let id = params["instance_id"].as_str().unwrap();
         let stands_there =
-            |(known, found): &(String, Instance)| known == id && found.last_offset == offset;
+            |(known, found): &(String, ModelInstance)| known == id && found.last_offset == offset;
         offset < earliest && !done.instances.iter().any(stands_there)
     };
     // Repeated writes to a deleted instance are answered INSTANCE_NOT_FOUND, except its deletion.
@@ -182,7 +187,7 @@ fn check_keys(connection: &mut Connection, done: &Done) {
     assert_eq!(digest(connection), before);
 }
 
-fn check_definitions(connection: &mut Connection, done: &Done) {
+fn check_definitions(connection: &mut RawConnection, done: &Done) {
     for (_, _, params, first) in done.writes.iter().filter(|write| write.1 == "PUT_MACHINE") {
         let asked = json!({"machine": params["machine"], "version": params["version"]});
         let found = connection.call("GET_MACHINE", &asked).unwrap();
@@ -191,14 +196,14 @@ fn check_definitions(connection: &mut Connection, done: &Done) {
     }
 }
 
-fn digest(connection: &mut Connection) -> Value {
+fn digest(connection: &mut RawConnection) -> Value {
     let digest = connection.call("INFO", &json!({})).unwrap()["state_digest"].clone();
     assert!(digest.as_str().is_some_and(|digest| !digest.is_empty()));
     digest
 }
 
-fn check_everything(node: &Node, done: &Done, log: &[Record], digest_before: &Value) {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+fn check_everything(node: &Node, done: &Done, log: &[ReadRecord], digest_before: &Value) {
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     assert_eq!(digest(&mut connection), *digest_before);
     assert_eq!(wal::read_all(&mut connection).unwrap(), log);
     check_instances(&mut connection, done);
@@ -207,8 +212,8 @@ fn check_everything(node: &Node, done: &Done, log: &[Record], digest_before: &Va
 }
 
 /// Whole segments are dropped, so they have to fill.
-fn config() -> Config {
-    Config::for_tests().with("storage.compression", "none")
+fn config() -> NodeConfig {
+    NodeConfig::for_tests().with("storage.compression", "none")
 }
 
 #[test]
@@ -216,7 +221,7 @@ fn after_compact_and_restart_everything_is_there() {
     let _turn = turns::light();
     let mut rng = Rng::new(rng::seed("compaction"));
     let mut node = Node::start(&config()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let done = work(&mut connection, &mut rng);
     let log = wal::read_all(&mut connection).unwrap();
     check_log(&log, &done);
@@ -237,14 +242,14 @@ fn after_compact_and_restart_everything_is_there() {
     check_everything(&node, &done, &log, &before);
 
     // Again on top of the first, with entries between the two.
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let create = json!({"instance_id": "i-0", "machine": "counter", "version": 2});
     connection.call("CREATE_INSTANCE", &create).unwrap();
     connection.call("COMPACT", &force).unwrap();
     let before = digest(&mut connection);
     node.kill().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     assert_eq!(digest(&mut connection), before);
     let found = connection
         .call("GET_INSTANCE", &json!({"instance_id": "i-0"}))
@@ -260,7 +265,7 @@ fn pages_of_any_size_give_the_same_log() {
     let _turn = turns::light();
     let mut rng = Rng::new(rng::seed("compaction, pages"));
     let node = Node::start(&config()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     work(&mut connection, &mut rng);
     let log = wal::read_all(&mut connection).unwrap();
     for page_records in [1, 7, 100] {
@@ -292,7 +297,7 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
         .with("compaction.retain_events", "300")
         .with("compaction.min_interval_secs", "0");
     let mut node = Node::start(&config).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let mut done = work(&mut connection, &mut rng);
     let last = fill(&mut connection, &mut done);
     let before = digest(&mut connection);
@@ -303,7 +308,7 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
     );
 
     for _ in 0..2 {
-        let mut connection = Connection::connect(node.addr()).unwrap();
+        let mut connection = RawConnection::connect(node.addr()).unwrap();
         assert!(wal::earliest(&mut connection).unwrap() >= earliest);
         refuses_what_is_dropped(&mut connection, &node);
         let log = read_what_is_left(&mut connection);
@@ -318,11 +323,11 @@ fn what_retention_has_dropped_is_said_to_be_compacted_and_the_rest_stays() {
 }
 
 /// Writes many small events: a node keeps the last 10,000 before a snapshot in any case. Returns the last offset.
-fn fill(connection: &mut Connection, done: &mut Done) -> u64 {
+fn fill(connection: &mut RawConnection, done: &mut Done) -> u64 {
     let create = json!({"instance_id": "filler", "machine": "counter", "version": 1,
         "idempotency_key": "filler"});
     done.call(connection, "CREATE_INSTANCE", create).unwrap();
-    let mut filler = Instance::new(Machine::Counter, Default::default(), done.offset());
+    let mut filler = ModelInstance::new(TestMachine::Counter, Default::default(), done.offset());
     let payload = json!({"note": "n".repeat(100)});
     for _ in 0..FILLERS / 100 {
         for _ in 0..100 {
@@ -331,7 +336,7 @@ fn fill(connection: &mut Connection, done: &mut Done) -> u64 {
         }
         connection.flush().unwrap();
         for _ in 0..100 {
-            let Message::Response { outcome, .. } = connection.receive().unwrap() else {
+            let RawMessage::Response { outcome, .. } = connection.receive().unwrap() else {
                 panic!("an event without a watch");
             };
             let offset = outcome.unwrap()["wal_offset"].as_u64().unwrap();
@@ -345,7 +350,7 @@ fn fill(connection: &mut Connection, done: &mut Done) -> u64 {
     last
 }
 
-fn compact_until_dropped(connection: &mut Connection) -> u64 {
+fn compact_until_dropped(connection: &mut RawConnection) -> u64 {
     for _ in 0..50 {
         connection
             .call("COMPACT", &json!({"force_snapshot": true}))
@@ -360,7 +365,7 @@ fn compact_until_dropped(connection: &mut Connection) -> u64 {
 }
 
 /// The log to its end. The node drops segments in the background, also between two pages: then from its new start.
-fn read_what_is_left(connection: &mut Connection) -> Vec<Record> {
+fn read_what_is_left(connection: &mut RawConnection) -> Vec<ReadRecord> {
     loop {
         match wal::read_all(connection) {
             Err(error) if error.code() == Some("OFFSET_COMPACTED") => {}
@@ -369,7 +374,7 @@ fn read_what_is_left(connection: &mut Connection) -> Vec<Record> {
     }
 }
 
-fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
+fn refuses_what_is_dropped(connection: &mut RawConnection, node: &Node) {
     let earliest = wal::earliest(connection).unwrap();
     let below = json!({"from_offset": earliest - 1});
     for op in ["WAL_READ", "WATCH_ALL"] {
@@ -381,11 +386,11 @@ fn refuses_what_is_dropped(connection: &mut Connection, node: &Node) {
     }
     // Offset 0 asks for the earliest event there is. The watch has its own connection, because the test does not read
     // it to its end.
-    let mut watcher = Connection::connect(node.addr()).unwrap();
+    let mut watcher = RawConnection::connect(node.addr()).unwrap();
     watcher
         .call("WATCH_ALL", &json!({"from_offset": 0}))
         .unwrap();
-    let Message::Event(event) = watcher.receive().unwrap() else {
+    let RawMessage::Event(event) = watcher.receive().unwrap() else {
         panic!("no event");
     };
     assert!(event["wal_offset"].as_u64() >= Some(earliest));

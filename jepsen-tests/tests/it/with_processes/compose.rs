@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::turns;
 use rstmdb_jepsen::admin::get;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::containers::{Cluster, Docker, NODES};
+use rstmdb_jepsen::containers::{ContainerCluster, Docker, NODES};
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use serde_json::{Value, json};
 
@@ -49,23 +49,23 @@ fn unless(is_so: bool, otherwise: impl FnOnce() -> String) -> Result<(), rstmdb_
     Err(rstmdb_jepsen::Error::Protocol(otherwise()))
 }
 
-fn cli(cluster: &Cluster, node: u64) -> Cli {
+fn cli(cluster: &ContainerCluster, node: u64) -> Cli {
     Cli::new(cluster.addr(node))
 }
 
 /// A command through one node that has to succeed at once.
-fn through(cluster: &Cluster, node: u64, args: &[&str]) -> Value {
+fn through(cluster: &ContainerCluster, node: u64, args: &[&str]) -> Value {
     cli(cluster, node)
         .json(&[&["--json"], args].concat())
         .unwrap_or_else(|error| panic!("through node {node}: {error}"))
 }
 
-fn metrics(cluster: &Cluster, node: u64) -> String {
+fn metrics(cluster: &ContainerCluster, node: u64) -> String {
     get(cluster.admin_addr(node), "/metrics").unwrap_or_default()
 }
 
 /// The leader among these nodes, of which there must be exactly one.
-fn leader(cluster: &Cluster, nodes: &[u64]) -> u64 {
+fn leader(cluster: &ContainerCluster, nodes: &[u64]) -> u64 {
     let is_leader = |node: &u64| metrics(cluster, *node).contains("\nrstmdb_raft_is_leader 1\n");
     eventually("one leader", SETTLE_TIMEOUT, || {
         let leaders: Vec<u64> = nodes.iter().copied().filter(is_leader).collect();
@@ -75,7 +75,7 @@ fn leader(cluster: &Cluster, nodes: &[u64]) -> u64 {
 }
 
 /// Waits until the nodes know a leader and have applied everything.
-fn wait_ready(cluster: &Cluster, nodes: &[u64]) {
+fn wait_ready(cluster: &ContainerCluster, nodes: &[u64]) {
     for node in nodes {
         eventually(&format!("node {node} is ready"), SETTLE_TIMEOUT, || {
             let answer = get(cluster.admin_addr(*node), "/readyz");
@@ -85,7 +85,7 @@ fn wait_ready(cluster: &Cluster, nodes: &[u64]) {
     }
 }
 
-fn all_answer_ping(cluster: &Cluster) {
+fn all_answer_ping(cluster: &ContainerCluster) {
     for node in NODES {
         let done = cli(cluster, node).run(&["ping"]).unwrap();
         assert_eq!(done.code, Some(0), "node {node}: {done:?}");
@@ -93,7 +93,7 @@ fn all_answer_ping(cluster: &Cluster) {
 }
 
 /// The process does not run as root. The image has the two binaries and none of the tools that built them.
-fn the_image_holds_what_it_should(cluster: &Cluster) {
+fn the_image_holds_what_it_should(cluster: &ContainerCluster) {
     let status = cluster.exec(1, &["cat", "/proc/1/status"]).unwrap();
     let ids = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -116,7 +116,7 @@ fn the_image_holds_what_it_should(cluster: &Cluster) {
 }
 
 /// A machine through node 1, an instance through node 2, an event through node 3; all of them see it.
-fn any_node_serves(cluster: &Cluster) {
+fn any_node_serves(cluster: &ContainerCluster) {
     let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/order.json");
     let definition = format!("@{}", definition.display());
     through(
@@ -151,7 +151,7 @@ fn any_node_serves(cluster: &Cluster) {
 }
 
 /// Linearizable reads, so each node must show the write at once.
-fn all_read(cluster: &Cluster, nodes: &[u64], state: &str, offset: &Value) {
+fn all_read(cluster: &ContainerCluster, nodes: &[u64], state: &str, offset: &Value) {
     for node in nodes {
         let found = through(cluster, *node, &["get-instance", "order-1"]);
         assert_eq!(found["state"], json!(state), "node {node}: {found}");
@@ -160,7 +160,7 @@ fn all_read(cluster: &Cluster, nodes: &[u64], state: &str, offset: &Value) {
 }
 
 /// An event through this node, which may have to find the leader first.
-fn apply_soon(cluster: &Cluster, node: u64, event: &str, params: &[&str]) -> Value {
+fn apply_soon(cluster: &ContainerCluster, node: u64, event: &str, params: &[&str]) -> Value {
     let key = format!("compose-{event}");
     let apply = [
         "--json",
@@ -181,7 +181,7 @@ fn apply_soon(cluster: &Cluster, node: u64, event: &str, params: &[&str]) -> Val
 }
 
 /// The leader's container is killed: the two others go on, and it catches up when it is back.
-fn the_rest_goes_on_without_the_leader(cluster: &Cluster) {
+fn the_rest_goes_on_without_the_leader(cluster: &ContainerCluster) {
     let killed = leader(cluster, &NODES);
     cluster.kill(killed).unwrap();
     let rest: Vec<u64> = NODES.into_iter().filter(|node| *node != killed).collect();
@@ -204,7 +204,7 @@ fn the_rest_goes_on_without_the_leader(cluster: &Cluster) {
 }
 
 /// SIGTERM ends every node cleanly and in time; the volumes outlive the containers.
-fn the_volumes_keep_the_data(cluster: &Cluster) {
+fn the_volumes_keep_the_data(cluster: &ContainerCluster) {
     let before = through(cluster, 1, &["get-instance", "order-1"]);
     for node in NODES {
         let begun = Instant::now();
@@ -229,7 +229,7 @@ fn docker_compose_up_starts_three_nodes_that_survive_the_loss_of_one() {
     let Some(docker) = or_skipped(Docker::find()) else {
         return;
     };
-    let cluster = Cluster::prepare(docker).unwrap();
+    let cluster = ContainerCluster::prepare(docker).unwrap();
     cluster.build().unwrap();
     cluster.up().unwrap();
     cluster.wait_healthy(&NODES).unwrap();

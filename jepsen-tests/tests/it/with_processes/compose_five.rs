@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::containers::{Cluster, Docker, MANY};
+use rstmdb_jepsen::containers::{ContainerCluster, Docker, MANY};
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::node::server_command;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A keyed event through a node, which may have to find the leader first.
-fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
+fn set(cluster: &ContainerCluster, node: u64, n: u64) -> Value {
     let (key, payload) = (format!("five-{n}"), json!({"n": n}).to_string());
     let args = [
         "--json",
@@ -39,7 +39,7 @@ fn set(cluster: &Cluster, node: u64, n: u64) -> Value {
 }
 
 /// A linearizable read, so each node must show the write at once.
-fn all_read(cluster: &Cluster, nodes: &[u64], written: &Value) {
+fn all_read(cluster: &ContainerCluster, nodes: &[u64], written: &Value) {
     for node in nodes {
         let cli = Cli::new(cluster.addr(*node));
         let found = cli.json(&["--json", "get-instance", "five"]).unwrap();
@@ -48,7 +48,7 @@ fn all_read(cluster: &Cluster, nodes: &[u64], written: &Value) {
     }
 }
 
-fn prepare(cluster: &Cluster) {
+fn prepare(cluster: &ContainerCluster) {
     let definition =
         r#"{"states":["on"],"initial":"on","transitions":[{"from":"on","event":"SET","to":"on"}]}"#;
     let cli = Cli::new(cluster.addr(1));
@@ -76,7 +76,7 @@ fn five_containers_survive_the_loss_of_two() {
     let Some(docker) = or_skipped(Docker::find()) else {
         return;
     };
-    let cluster = Cluster::prepare_with(docker, MANY).unwrap();
+    let cluster = ContainerCluster::prepare_with(docker, MANY).unwrap();
     let nodes = cluster.nodes();
     assert_eq!(nodes, [1, 2, 3, 4, 5]);
     cluster.build().unwrap();
@@ -98,7 +98,7 @@ fn five_containers_survive_the_loss_of_two() {
     assert_eq!(cluster.leftovers().unwrap(), Vec::<String>::new());
 }
 
-fn what_they_leave_behind_can_be_read(cluster: &Cluster) {
+fn what_they_leave_behind_can_be_read(cluster: &ContainerCluster) {
     let folder = tempfile::tempdir().unwrap();
     for node in cluster.nodes() {
         cluster.stop(node).unwrap();

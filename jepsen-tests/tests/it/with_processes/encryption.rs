@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::cluster::Cluster;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::{Node, server_command};
 use rstmdb_jepsen::process::program::run;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -44,14 +44,14 @@ impl KeyFile {
         self.0.path().join("keys")
     }
 
-    fn config(&self) -> Config {
+    fn config(&self) -> NodeConfig {
         let path = self.path().display().to_string();
-        Config::for_tests().with("storage.encryption_key_file", &path)
+        NodeConfig::for_tests().with("storage.encryption_key_file", &path)
     }
 }
 
 /// An instance with every mark in it, and an event that carries one.
-fn write(connection: &mut Connection, id: u32) {
+fn write(connection: &mut RawConnection, id: u32) {
     let machine = json!({"machine": MARKS[0], "version": 1, "definition": {
         "states": ["new", "paid"], "initial": "new",
         "transitions": [{"from": "new", "event": MARKS[1], "to": "paid"}]}});
@@ -92,7 +92,7 @@ fn refuses(node: &Node, says: &[&str]) {
     ended.as_refusal(says).unwrap();
 }
 
-fn paid(connection: &mut Connection) -> u64 {
+fn paid(connection: &mut RawConnection) -> u64 {
     let filter = json!({"state": "paid", "limit": 1});
     let listed = connection.call("LIST_INSTANCES", &filter).unwrap();
     listed["total"].as_u64().unwrap()
@@ -101,14 +101,14 @@ fn paid(connection: &mut Connection) -> u64 {
 #[test]
 fn the_folder_tells_nothing_and_opens_with_the_right_keys_only() {
     let _turn = turns::light();
-    let mut plain = Node::start(&Config::for_tests()).unwrap();
-    write(&mut Connection::connect(plain.addr()).unwrap(), 0);
+    let mut plain = Node::start(&NodeConfig::for_tests()).unwrap();
+    write(&mut RawConnection::connect(plain.addr()).unwrap(), 0);
     assert!(plain.stop().unwrap().0.success());
     assert!(!telling(&plain.data_dir()).is_empty(), "the test can see");
 
     let keys = KeyFile::new(&[1]);
     let mut node = Node::start(&keys.config()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     (0..200).for_each(|id| write(&mut connection, id));
     let cli = Cli::new(node.addr());
     cli.json(&["compact", "--force"]).unwrap();
@@ -130,7 +130,7 @@ fn the_folder_tells_nothing_and_opens_with_the_right_keys_only() {
 
     keys.write(&[1]);
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     assert_eq!(paid(&mut connection), 200);
     let wrong = cli.run(&["rotate-key"]).unwrap();
     assert_eq!(wrong.code, Some(0), "the same keys again change nothing");
@@ -144,7 +144,7 @@ fn the_folder_tells_nothing_and_opens_with_the_right_keys_only() {
     refuses(&node, &["key 1"]);
     keys.write(&[1, 2]);
     node.restart().unwrap();
-    assert_eq!(paid(&mut Connection::connect(node.addr()).unwrap()), 201);
+    assert_eq!(paid(&mut RawConnection::connect(node.addr()).unwrap()), 201);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn rotating_reaches_every_node_of_a_cluster() {
 #[test]
 fn a_node_without_keys_has_none_to_rotate() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let refused = Cli::new(node.addr()).run(&["rotate-key"]).unwrap();
     assert_eq!(refused.code, Some(1));
     assert!(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::turns;
 use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::process::program;
 
@@ -73,7 +73,7 @@ impl Drop for Endless {
 #[test]
 fn an_order_lives_once_however_often_its_example_runs() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let first = order_life(&node, "order-1");
     for line in [
         "machine order, version 1; new: true",
@@ -94,7 +94,7 @@ fn an_order_lives_once_however_often_its_example_runs() {
 #[test]
 fn a_watcher_that_is_killed_goes_on_where_it_was() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     order_life(&node, "order-1");
     let position = node.folder().join("position.json");
     let seen = watch(&node, &position, "order-1 is SHIPPED by SHIP");
@@ -120,7 +120,7 @@ fn watch(node: &Node, position: &Path, end: &str) -> Vec<String> {
 #[test]
 fn workers_ship_each_paid_order_once_while_they_and_the_node_are_killed() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     order_life(&node, "order-1");
     pay(&node, "order-2");
     let worker = Endless::start("retrying_worker", &node, &[]);
@@ -146,7 +146,7 @@ fn workers_ship_each_paid_order_once_while_they_and_the_node_are_killed() {
 #[test]
 fn of_workers_with_a_lock_the_next_goes_on_when_one_is_killed() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     order_life(&node, "order-1");
     pay(&node, "order-2");
     let first = Endless::start("locked_worker", &node, &[]);

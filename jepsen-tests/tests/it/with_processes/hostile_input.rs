@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::turns;
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::bystander::{self, Bystander};
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::{Connection, Message, framed, framed_unchecked, header};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage, framed, framed_unchecked, header};
 use rstmdb_rcp::WireMode;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ const PING: &str = r#"{"type":"request","id":"ping","op":"PING","params":{}}"#;
 const CRC: u16 = 1;
 
 fn start() -> Node {
-    bystander::start_node(&Config::for_tests()).unwrap()
+    bystander::start_node(&NodeConfig::for_tests()).unwrap()
 }
 
 /// Refusals of the connection as a whole.
@@ -30,7 +30,7 @@ fn refusals(codes: &[&str]) -> Vec<(String, String)> {
         .collect()
 }
 
-fn id_and_code(message: &Message) -> (&str, &str) {
+fn id_and_code(message: &RawMessage) -> (&str, &str) {
     message
         .id_and_code()
         .unwrap_or_else(|| panic!("no error response: {message:?}"))
@@ -70,7 +70,7 @@ fn every_fault_of_a_frame_is_answered_where_it_can_be_and_closes_that_connection
     let _turn = turns::light();
     let node = start();
     let mut bystander = Bystander::of(&node).unwrap();
-    for open in [Connection::connect, Connection::open] {
+    for open in [RawConnection::connect, RawConnection::open] {
         for (name, bytes, codes) in faults() {
             let mut connection = open(node.addr()).unwrap();
             connection.send(&bytes).unwrap();
@@ -85,8 +85,8 @@ fn every_fault_of_a_frame_is_answered_where_it_can_be_and_closes_that_connection
 fn what_is_unusual_but_valid_is_accepted() {
     let _turn = turns::light();
     let node = start();
-    let pong = |connection: &mut Connection| match connection.receive().unwrap() {
-        Message::Response { id, outcome } => {
+    let pong = |connection: &mut RawConnection| match connection.receive().unwrap() {
+        RawMessage::Response { id, outcome } => {
             assert_eq!(
                 (id.as_str(), outcome.unwrap()),
                 ("ping", json!({"pong": true}))
@@ -94,7 +94,7 @@ fn what_is_unusual_but_valid_is_accepted() {
         }
         other => panic!("{other:?}"),
     };
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let length = u32::try_from(PING.len()).unwrap();
 
     // Without the flag the server ignores the CRC.
@@ -120,7 +120,7 @@ fn what_is_unusual_but_valid_is_accepted() {
 fn requests_that_are_none_are_refused_with_their_id_and_the_connection_lives_on() {
     let _turn = turns::light();
     let node = start();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let refused = [
         (r#"{"type":"request","id":"a"}"#, "a"),
         (r#"{"type":"request","id":"b","op":"DROP_TABLES"}"#, "b"),
@@ -147,7 +147,7 @@ fn requests_that_are_none_are_refused_with_their_id_and_the_connection_lives_on(
     connection
         .send(&framed(&json!({"id": long_id, "op": "PING"}).to_string()))
         .unwrap();
-    let Message::Response {
+    let RawMessage::Response {
         outcome: Err(body), ..
     } = connection.receive().unwrap()
     else {
@@ -161,7 +161,7 @@ fn requests_that_are_none_are_refused_with_their_id_and_the_connection_lives_on(
 fn another_version_in_hello_is_refused() {
     let _turn = turns::light();
     let node = start();
-    let mut connection = Connection::open(node.addr()).unwrap();
+    let mut connection = RawConnection::open(node.addr()).unwrap();
     let error = connection
         .call("HELLO", &json!({"protocol_version": 2}))
         .unwrap_err();
@@ -172,7 +172,7 @@ fn another_version_in_hello_is_refused() {
 fn a_line_that_is_no_json_is_answered_and_closes() {
     let _turn = turns::light();
     let node = start();
-    let mut connection = Connection::open(node.addr()).unwrap();
+    let mut connection = RawConnection::open(node.addr()).unwrap();
     let hello = json!({"protocol_version": 1, "wire_modes": ["jsonl"]});
     assert_eq!(
         connection.call("HELLO", &hello).unwrap()["wire_mode"],
@@ -182,7 +182,7 @@ fn a_line_that_is_no_json_is_answered_and_closes() {
     connection.send(format!("{PING}\n").as_bytes()).unwrap();
     assert!(matches!(
         connection.receive().unwrap(),
-        Message::Response { outcome: Ok(_), .. }
+        RawMessage::Response { outcome: Ok(_), .. }
     ));
     connection.send(b"PING\n").unwrap();
     assert_eq!(
@@ -196,7 +196,7 @@ fn a_line_that_is_no_json_is_answered_and_closes() {
 fn what_is_nested_ten_thousand_deep_is_refused() {
     let _turn = turns::light();
     let node = start();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let nested = [r#"{"a":"#.repeat(10_000), "1".into(), "}".repeat(10_000)].concat();
     for (op, field) in [
         ("APPLY_EVENT", "payload"),
@@ -237,8 +237,8 @@ fn ids_and_names_that_are_empty_huge_or_not_printable_are_refused_by_field() {
     let _turn = turns::light();
     let node = start();
     let mut bystander = Bystander::of(&node).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
-    let definition = Machine::Counter.definition();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
+    let definition = TestMachine::Counter.definition();
     let requests = [
         (
             "CREATE_INSTANCE",
@@ -279,10 +279,10 @@ fn ids_and_names_that_are_empty_huge_or_not_printable_are_refused_by_field() {
     bystander.notices_nothing().unwrap();
 }
 
-fn refuses_names_inside_definitions(connection: &mut Connection) {
+fn refuses_names_inside_definitions(connection: &mut RawConnection) {
     for bad in ["", "\u{7}"] {
         for (at, field) in [("/states/0", "state"), ("/transitions/0/event", "event")] {
-            let mut definition = Machine::Counter.definition();
+            let mut definition = TestMachine::Counter.definition();
             *definition.pointer_mut(at).unwrap() = json!(bad);
             if field == "state" {
                 definition["initial"] = json!(bad);

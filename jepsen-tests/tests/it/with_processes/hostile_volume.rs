@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::bystander::{self, Bystander};
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::hostile;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::{Connection, Message, header};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage, header};
 use rstmdb_jepsen::rng::{self, Rng};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ const MIB: usize = 1024 * 1024;
 const CRC: u16 = 1;
 
 fn start() -> Node {
-    bystander::start_node(&Config::for_tests()).unwrap()
+    bystander::start_node(&NodeConfig::for_tests()).unwrap()
 }
 
 #[test]
@@ -77,14 +77,15 @@ fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
         return;
     };
     let limit = CONNECTIONS_MAX.to_string();
-    let node = Node::start(&Config::for_tests().with("network.max_connections", &limit)).unwrap();
-    let mut early = Connection::connect(node.addr()).unwrap();
+    let node =
+        Node::start(&NodeConfig::for_tests().with("network.max_connections", &limit)).unwrap();
+    let mut early = RawConnection::connect(node.addr()).unwrap();
     let before = node.resident_bytes().unwrap();
-    let mut idle: Vec<Connection> = (0..IDLE_CONNECTIONS)
+    let mut idle: Vec<RawConnection> = (0..IDLE_CONNECTIONS)
         // The connections that the node admits say HELLO, because it would close silent ones meanwhile.
         .map(|n| match n + 1 < CONNECTIONS_MAX {
-            true => Connection::connect(node.addr()).unwrap(),
-            false => Connection::open(node.addr()).unwrap(),
+            true => RawConnection::connect(node.addr()).unwrap(),
+            false => RawConnection::open(node.addr()).unwrap(),
         })
         .collect();
     early.call("PING", &json!({})).unwrap();
@@ -100,7 +101,7 @@ fn ten_thousand_idle_connections_are_refused_beyond_the_limit() {
         assert!(codes.is_empty() || codes == limited(), "{codes:?}");
         told += codes.len();
     }
-    let mut one_more = Connection::open(node.addr()).unwrap();
+    let mut one_more = RawConnection::open(node.addr()).unwrap();
     assert_eq!(one_more.refusals_until_closed().unwrap(), limited());
     early.call("PING", &json!({})).unwrap();
     let after = node.resident_bytes().unwrap();
@@ -122,7 +123,7 @@ fn limited() -> [(String, String); 1] {
 fn accepted_again(addr: SocketAddr) -> Duration {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(10) {
-        if Connection::connect(addr).is_ok() {
+        if RawConnection::connect(addr).is_ok() {
             return begun.elapsed();
         }
         thread::sleep(Duration::from_millis(10));
@@ -170,9 +171,9 @@ fn a_frame_that_announces_much_and_sends_nothing_holds_no_memory() {
     let node = start();
     let before = node.resident_bytes().unwrap();
     let announced = u32::try_from(16 * MIB).unwrap();
-    let held: Vec<Connection> = (0..200)
+    let held: Vec<RawConnection> = (0..200)
         .map(|_| {
-            let mut connection = Connection::connect(node.addr()).unwrap();
+            let mut connection = RawConnection::connect(node.addr()).unwrap();
             connection
                 .send(&header(*b"RCPX", 1, CRC, announced, 0))
                 .unwrap();
@@ -193,7 +194,7 @@ fn a_frame_that_announces_much_and_sends_nothing_holds_no_memory() {
 fn answers_nobody_reads_do_not_pile_up() {
     let _turn = turns::heavy();
     let node = start();
-    let mut greedy = Connection::connect(node.addr()).unwrap();
+    let mut greedy = RawConnection::connect(node.addr()).unwrap();
     let definition =
         json!({"states": ["a"], "initial": "a", "transitions": [], "meta": "x".repeat(MIB / 2)});
     let put = json!({"machine": "large", "version": 1, "definition": definition});
@@ -213,7 +214,7 @@ fn answers_nobody_reads_do_not_pile_up() {
     for _ in 0..UNREAD_ANSWERS {
         assert!(matches!(
             greedy.receive().unwrap(),
-            Message::Response { outcome: Ok(_), .. }
+            RawMessage::Response { outcome: Ok(_), .. }
         ));
     }
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::cli::{self, Cli};
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn check_states(incidents: &Incidents, node: &Node) {
 
 /// What a load that changes nothing must leave as it was.
 fn fingerprint(node: &Node) -> (String, u64) {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let info = connection.call("INFO", &json!({})).unwrap();
     let digest = info["state_digest"].as_str().unwrap().to_owned();
     assert!(!digest.is_empty());
@@ -44,7 +44,7 @@ fn loading_twice_is_as_loading_once() {
     let Some(incidents) = find() else {
         return;
     };
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     let begun = Instant::now();
     let loaded = load(&incidents, &cli, &[]);
@@ -72,7 +72,7 @@ fn a_load_killed_anywhere_and_repeated_ends_as_one_that_was_not() {
         return;
     };
     let mut rng = Rng::new(rng::seed("incidents"));
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     for _ in 0..KILLS_BETWEEN_LOADS {
         let file = incidents.path();
@@ -95,7 +95,7 @@ fn a_load_carries_on_by_itself_when_the_node_comes_back() {
         return;
     };
     let mut rng = Rng::new(rng::seed("incidents, one load"));
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     let load = cli.spawn(&["load", &incidents.path()]).unwrap();
     for _ in 0..KILLS_WITHIN_A_LOAD {

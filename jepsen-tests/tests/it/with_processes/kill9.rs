@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::audit;
-use rstmdb_jepsen::audit::log::Verdict;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::audit::log::LogVerdict;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
-use rstmdb_jepsen::watchers::Watchers;
+use rstmdb_jepsen::watchers::RcpWatchers;
 use serde_json::json;
 
 const KILLS: usize = 52;
@@ -27,14 +27,14 @@ fn fifty_kills_under_load_lose_nothing_repeat_nothing_and_reorder_nothing() {
     let mut node = Node::start(&config()).unwrap();
     let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     let load = workload.start(CONNECTIONS, &mut rng);
-    let mut watchers = Watchers::default();
+    let mut watchers = RcpWatchers::default();
     watchers.add_plain("plain", vec![node.addr()]);
     watchers.add_library("library", &[node.addr()]);
     let restarts = kill_repeatedly(&mut node, &mut rng);
     let mut ledgers = load.finish();
     ledgers.push(workload.preparation);
 
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let verdict = audit::read_log(&mut connection, &ledgers).unwrap();
     assert_eq!(verdict.violations, [""; 0], "the log and the ledgers");
     assert_eq!(watchers.finish(&verdict.events), [""; 0], "the watchers");
@@ -44,8 +44,8 @@ fn fifty_kills_under_load_lose_nothing_repeat_nothing_and_reorder_nothing() {
 }
 
 /// Segments of 1 MiB and a snapshot at every opportunity, so that kills hit rolls, snapshots and purges.
-fn config() -> Config {
-    Config::for_tests()
+fn config() -> NodeConfig {
+    NodeConfig::for_tests()
         .with("compaction.events_threshold", "300")
         .with("compaction.min_interval_secs", "0")
 }
@@ -79,7 +79,7 @@ fn kill_repeatedly(node: &mut Node, rng: &mut Rng) -> Vec<Duration> {
 
 /// Asks for a snapshot without waiting for it, so that the kill can come in the middle.
 fn compact_in_background(node: &Node) {
-    let Ok(mut connection) = Connection::connect(node.addr()) else {
+    let Ok(mut connection) = RawConnection::connect(node.addr()) else {
         return;
     };
     thread::spawn(move || {
@@ -92,11 +92,11 @@ fn compact_in_background(node: &Node) {
 fn report(
     node: &Node,
     ledgers: &[Ledger],
-    verdict: &Verdict,
+    verdict: &LogVerdict,
     restarts: &[Duration],
     took: Duration,
 ) {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let stats = connection.call("WAL_STATS", &json!({})).unwrap();
     let compacted = connection.call("COMPACT", &json!({})).unwrap();
     let segments = stats["segment_count"].as_u64().unwrap();

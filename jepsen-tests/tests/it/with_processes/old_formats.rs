@@ -11,11 +11,11 @@ use std::process::Command;
 
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::node::{Node, READY_TIMEOUT, server_command};
 use rstmdb_jepsen::process::program::run;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::wal;
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ fn write_keys(path: &Path, known: usize) {
     std::fs::write(path, KEYS[..known].join("\n")).unwrap();
 }
 
-fn config(keys: Option<&Path>) -> Config {
-    let config = Config::for_tests().with("compaction.enabled", "false");
+fn config(keys: Option<&Path>) -> NodeConfig {
+    let config = NodeConfig::for_tests().with("compaction.enabled", "false");
     match keys {
         Some(path) => config.with("storage.encryption_key_file", &path.display().to_string()),
         None => config,
@@ -58,7 +58,7 @@ fn tar(args: &[&str]) {
 fn held(node: &Node) -> (String, Value) {
     let export = Cli::new(node.addr()).run(&["export"]).unwrap();
     assert_eq!(export.code, Some(0), "{}", export.err);
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let mut records = 0;
     wal::visit(&mut connection, 0, wal::PAGE_RECORDS, |_| records += 1).unwrap();
     let info = Cli::new(node.addr()).json(&["info"]).unwrap();
@@ -123,12 +123,12 @@ fn opens(format: &Path, encrypted: bool) {
     expected["records"] = json!(records + 1);
     assert_eq!(found, expected, "{}", archive.display());
     // The node goes on, and writes beside the data that it found.
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let event = json!({"instance_id": "order-3", "event": "SHIP"});
     connection.call("APPLY_EVENT", &event).unwrap();
     assert!(node.stop().unwrap().0.success());
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let order = json!({"instance_id": "order-3"});
     assert_eq!(
         connection.call("GET_INSTANCE", &order).unwrap()["state"],
@@ -173,7 +173,7 @@ fn make_the_fixture_of_this_format() {
 /// Writes an example of everything: versions, a guard, contexts long enough to be compressed, keys, a snapshot with log
 /// before and behind it. [`settle`] adds a deletion and a batch.
 fn fill(node: &Node, orders: Range<u64>) {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();
     for version in [1, 2].into_iter().filter(|_| orders.start == 0) {
         call(
@@ -206,7 +206,7 @@ fn fill(node: &Node, orders: Range<u64>) {
 }
 
 fn settle(node: &Node) {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let mut call = |op: &str, params: Value| connection.call(op, &params).unwrap();
     call("DELETE_INSTANCE", json!({"instance_id": "order-1"}));
     let ship =

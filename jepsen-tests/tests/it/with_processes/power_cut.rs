@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::audit;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::disk::Disk;
 use rstmdb_jepsen::harness::skipped::or_skipped;
 use rstmdb_jepsen::ledger::Ledger;
 use rstmdb_jepsen::load::pipelines::Pipelines;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use serde_json::json;
 
@@ -53,7 +53,7 @@ fn power_cuts_under_load_lose_nothing_acknowledged() {
     let mut ledgers = load.finish();
     ledgers.push(workload.preparation);
 
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let verdict = audit::read_log(&mut connection, &ledgers).unwrap();
     assert_eq!(verdict.violations, [""; 0], "the log and the ledgers");
     let wrong = audit::wrong_instances(&mut connection, &verdict, "linearizable").unwrap();
@@ -82,7 +82,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     // A clean end syncs whatever the policy is. Only writes after it can be lost.
     node.stop().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let instance = &workload.preparation.ops[0].effects[0].instance;
     for n in 0..20 {
         let apply = json!({"instance_id": instance, "event": "SET", "payload": {"n": n}});
@@ -92,7 +92,7 @@ fn a_power_cut_is_noticed_by_a_node_that_does_not_sync() {
     let before = connection.call("GET_INSTANCE", &asked).unwrap();
     cut(&disk, &mut node);
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let after = connection.call("GET_INSTANCE", &asked).unwrap();
     assert!(after["last_wal_offset"].as_u64() < before["last_wal_offset"].as_u64());
 }
@@ -124,8 +124,8 @@ fn a_node_whose_disk_is_gone_ends_with_a_reason_and_no_panic_of_its_own() {
 }
 
 /// Small segments and a snapshot at every opportunity, so that cuts hit rolls, snapshots and purges.
-fn config() -> Config {
-    Config::for_tests()
+fn config() -> NodeConfig {
+    NodeConfig::for_tests()
         .with("compaction.events_threshold", "300")
         .with("compaction.min_interval_secs", "0")
 }

@@ -7,13 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::turns;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::latencies::Latencies;
 use rstmdb_jepsen::latency;
-use rstmdb_jepsen::load::machines::Machine;
+use rstmdb_jepsen::load::machines::TestMachine;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::{Connection, Message};
-use rstmdb_jepsen::rcp::watcher::{self, Seen};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
+use rstmdb_jepsen::rcp::watcher::{self, SeenEvent};
 use rstmdb_jepsen::wal;
 use serde_json::json;
 
@@ -27,11 +27,11 @@ const CONNECTIONS: usize = 2;
 #[test]
 fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
     let _turn = turns::alone();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     create_instances(node.addr());
 
     // This watch matches nothing. It is there because a node keeps recent entries at hand only while a watch exists.
-    let mut idle = Connection::connect(node.addr()).unwrap();
+    let mut idle = RawConnection::connect(node.addr()).unwrap();
     idle.call("WATCH_ALL", &json!({"machines": ["none"]}))
         .unwrap();
     // First as many events without the watcher, and all of them are read. So the entries that the log keeps in memory,
@@ -40,13 +40,13 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
     let alone = measured(node.addr(), || pass_events(node.addr()));
     pass_events(node.addr());
     let past = events_after(node.addr(), 0);
-    let mut reader = Connection::connect(node.addr()).unwrap();
+    let mut reader = RawConnection::connect(node.addr()).unwrap();
     reader
         .call("WATCH_ALL", &json!({"from_offset": 1}))
         .unwrap();
     take_events(&mut reader, past.len());
     drop(reader);
-    let mut watcher = Connection::connect(node.addr()).unwrap();
+    let mut watcher = RawConnection::connect(node.addr()).unwrap();
     let started = watcher.call("WATCH_ALL", &json!({})).unwrap();
     let head = started["wal_offset"].as_u64().unwrap();
     let before = node.resident_bytes().unwrap();
@@ -86,8 +86,8 @@ fn a_watcher_that_reads_nothing_for_ten_seconds_then_gets_everything() {
 }
 
 fn create_instances(addr: SocketAddr) {
-    let mut connection = Connection::connect(addr).unwrap();
-    let definition = Machine::Counter.definition();
+    let mut connection = RawConnection::connect(addr).unwrap();
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "counter", "version": 1, "definition": definition});
     connection.call("PUT_MACHINE", &put).unwrap();
     for n in 0..=INSTANCES {
@@ -111,7 +111,7 @@ fn measured(addr: SocketAddr, what: impl FnOnce()) -> Latencies {
 fn pass_events(addr: SocketAddr) {
     let connections = (0..CONNECTIONS).map(|n| {
         thread::spawn(move || {
-            let mut connection = Connection::connect(addr).unwrap();
+            let mut connection = RawConnection::connect(addr).unwrap();
             let (mut sent, mut answered) = (0, 0);
             while answered < EVENTS / CONNECTIONS {
                 while sent < EVENTS / CONNECTIONS && sent - answered < WINDOW {
@@ -123,7 +123,7 @@ fn pass_events(addr: SocketAddr) {
                 }
                 connection.flush().unwrap();
                 let mut message = Some(connection.receive().unwrap());
-                while let Some(Message::Response { outcome, .. }) = message {
+                while let Some(RawMessage::Response { outcome, .. }) = message {
                     outcome.unwrap();
                     answered += 1;
                     message = connection.buffered().unwrap();
@@ -137,8 +137,8 @@ fn pass_events(addr: SocketAddr) {
     }
 }
 
-fn events_after(addr: SocketAddr, head: u64) -> Vec<Seen> {
-    let mut connection = Connection::connect(addr).unwrap();
+fn events_after(addr: SocketAddr, head: u64) -> Vec<SeenEvent> {
+    let mut connection = RawConnection::connect(addr).unwrap();
     let mut events = Vec::new();
     wal::visit(&mut connection, head + 1, wal::PAGE_RECORDS, |record| {
         events.extend(record.seen())
@@ -147,13 +147,16 @@ fn events_after(addr: SocketAddr, head: u64) -> Vec<Seen> {
     events
 }
 
-fn take_events(watcher: &mut Connection, count: usize) -> Vec<Seen> {
+fn take_events(watcher: &mut RawConnection, count: usize) -> Vec<SeenEvent> {
     let mut seen = Vec::with_capacity(count);
     while seen.len() < count {
-        let Message::Event(event) = watcher.receive().unwrap() else {
+        let RawMessage::Event(event) = watcher.receive().unwrap() else {
             panic!("a watch delivers events, and this one is not to end");
         };
-        seen.push(Seen::new(event["wal_offset"].as_u64().unwrap(), &event));
+        seen.push(SeenEvent::new(
+            event["wal_offset"].as_u64().unwrap(),
+            &event,
+        ));
     }
     seen
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rstmdb_jepsen::binaries;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_rcp::client::{Client, ClientOptions};
@@ -277,7 +277,7 @@ fn the_tables_end_equal_to_the_log_however_often_the_program_and_the_node_are_ki
     };
     let seed = rng::seed("sql_projection");
     let mut rng = Rng::new(seed);
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let (ends, addr) = (Arc::new(AtomicBool::new(false)), node.addr().to_string());
     let (told, to) = (ends.clone(), addr.clone());
     let runtime = tokio::runtime::Runtime::new().unwrap();

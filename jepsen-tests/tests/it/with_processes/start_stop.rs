@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::audit::log::LogAudit;
-use rstmdb_jepsen::config::Config;
-use rstmdb_jepsen::load::machines::Machine;
-use rstmdb_jepsen::load::pipeline::{self, Plan};
+use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::load::machines::TestMachine;
+use rstmdb_jepsen::load::pipeline::{self, PipelinePlan};
 use rstmdb_jepsen::load::pipelines::put_machines;
 use rstmdb_jepsen::process::node::{Node, READY_TIMEOUT, SHUTDOWN_TIMEOUT, server_command};
-use rstmdb_jepsen::process::program::{self, Ended};
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::process::program::{self, EndedProgram};
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::{ports, wal};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-fn run(command: &mut Command) -> Ended {
+fn run(command: &mut Command) -> EndedProgram {
     program::run(command).unwrap()
 }
 
@@ -36,8 +36,8 @@ fn free_address() -> String {
     format!("{}:{}", Ipv4Addr::LOCALHOST, ports::free().unwrap())
 }
 
-fn put_and_create(connection: &mut Connection, ids: &[String]) {
-    let definition = Machine::Counter.definition();
+fn put_and_create(connection: &mut RawConnection, ids: &[String]) {
+    let definition = TestMachine::Counter.definition();
     let put = json!({"machine": "counter", "version": 1, "definition": definition});
     connection.call("PUT_MACHINE", &put).unwrap();
     for id in ids {
@@ -50,8 +50,8 @@ fn put_and_create(connection: &mut Connection, ids: &[String]) {
 fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
     let _turn = turns::light();
     let mut rng = Rng::new(rng::seed("start_stop"));
-    let mut node = Node::start(&Config::for_tests()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_machines(&mut connection).unwrap();
     // A silent session must not hold up the end of the node.
     let idle = connection;
@@ -62,7 +62,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
             let named = |kind: &str| vec![format!("{kind}-1"), format!("{kind}-2")];
             let (addrs, window) = (vec![node.addr()], 32);
             let (counters, orders) = (named("counter"), named("order"));
-            let plan = Plan {
+            let plan = PipelinePlan {
                 addrs,
                 connection,
                 window,
@@ -93,7 +93,7 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
             .retain(|violation| !violation.contains("INSTANCE_NOT_FOUND"));
     }
     drop(idle);
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let mut checker = LogAudit::new(&ledgers);
     wal::visit(&mut connection, 0, wal::PAGE_RECORDS, |record| {
         checker.record(&record)
@@ -105,10 +105,10 @@ fn sigterm_under_load_exits_0_and_loses_nothing_that_was_acknowledged() {
 #[test]
 fn sigterm_does_not_wait_for_a_watcher_that_reads_nothing() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_and_create(&mut connection, &["x".to_owned()]);
-    let mut watcher = Connection::connect(node.addr()).unwrap();
+    let mut watcher = RawConnection::connect(node.addr()).unwrap();
     watcher.call("WATCH_ALL", &json!({})).unwrap();
     // Far more than the buffers between node and watcher hold, so the node is in the middle of writing to the watcher.
     let note = "n".repeat(100_000);
@@ -125,14 +125,14 @@ fn sigterm_does_not_wait_for_a_watcher_that_reads_nothing() {
 #[test]
 fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let mut second = node.command().unwrap();
     second
         .env("RSTMDB_BIND", free_address())
         .env("RSTMDB_METRICS_BIND", free_address());
     let folder = node.data_dir().display().to_string();
     refuses(&mut second, &["in use", &folder]);
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_and_create(&mut connection, &["x".to_owned()]);
 }
 
@@ -145,7 +145,7 @@ fn a_port_in_use_is_named_with_its_key() {
         ("network.bind_addr", "RSTMDB_BIND", "RSTMDB_METRICS_BIND"),
         ("metrics.bind_addr", "RSTMDB_METRICS_BIND", "RSTMDB_BIND"),
     ] {
-        let node = Node::prepare(&Config::for_tests()).unwrap();
+        let node = Node::prepare(&NodeConfig::for_tests()).unwrap();
         let mut command = node.command().unwrap();
         command.env(variable, &address).env(other, free_address());
         refuses(&mut command, &[key, &address, "in use"]);
@@ -178,7 +178,7 @@ fn a_configuration_that_is_wrong_stops_the_start_with_key_value_and_what_would_b
             &["auth.secrets_file", "/nonexistent/secrets"],
         ),
     ] {
-        let node = Node::prepare(&Config::for_tests().with(key, value)).unwrap();
+        let node = Node::prepare(&NodeConfig::for_tests().with(key, value)).unwrap();
         refuses(&mut node.command().unwrap(), says);
         refuses(node.command().unwrap().arg("check-config"), says);
         assert!(
@@ -194,7 +194,7 @@ fn a_configuration_that_is_wrong_stops_the_start_with_key_value_and_what_would_b
 #[test]
 fn check_config_shows_what_is_in_force_and_starts_nothing() {
     let _turn = turns::light();
-    let node = Node::prepare(&Config::for_tests()).unwrap();
+    let node = Node::prepare(&NodeConfig::for_tests()).unwrap();
     let mut command = node.command().unwrap();
     let ended = run(command
         .arg("check-config")
@@ -246,10 +246,10 @@ fn dev_leaves_nothing_behind() {
     assert_eq!(entries(folder.path()), [] as [PathBuf; 0]);
 }
 
-fn connect_when_ready(address: &str) -> Connection {
+fn connect_when_ready(address: &str) -> RawConnection {
     let begun = Instant::now();
     loop {
-        match Connection::connect(address.parse().unwrap()) {
+        match RawConnection::connect(address.parse().unwrap()) {
             Ok(connection) => return connection,
             Err(error) => assert!(begun.elapsed() < READY_TIMEOUT, "{error}"),
         }
@@ -269,8 +269,8 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_flipped_byte_below_a_mark_is_refused_with_file_and_offset_and_verify_names_it() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let ids: Vec<String> = (0..200).map(|n| format!("x-{n}")).collect();
     put_and_create(&mut connection, &ids);
     assert!(node.stop().unwrap().0.success());
@@ -294,7 +294,7 @@ fn a_flipped_byte_below_a_mark_is_refused_with_file_and_offset_and_verify_names_
     std::fs::write(&file, &intact).unwrap();
     verify(&node, None);
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     let listed = connection
         .call("LIST_INSTANCES", &json!({"limit": 1}))
         .unwrap();
@@ -324,8 +324,8 @@ fn verify(node: &Node, damaged: Option<&str>) {
 #[test]
 fn a_log_cut_off_in_its_last_batch_is_cut_and_the_rest_served() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put_and_create(&mut connection, &["x".to_owned(), "y".to_owned()]);
     node.kill().unwrap();
     let file = entries(&node.data_dir().join("wal")).remove(0);
@@ -335,7 +335,7 @@ fn a_log_cut_off_in_its_last_batch_is_cut_and_the_rest_served() {
     bytes[written - 2..=written].fill(0);
     std::fs::write(&file, &bytes).unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     connection
         .call("GET_INSTANCE", &json!({"instance_id": "x"}))
         .unwrap();

@@ -9,11 +9,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::turns;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::faults::strace::can_trace;
-use rstmdb_jepsen::load::pipelines::{Pipelines, Running};
+use rstmdb_jepsen::load::pipelines::{Pipelines, RunningPipelines};
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use rstmdb_jepsen::rng::{self, Rng};
 use rstmdb_jepsen::{Error, audit};
 
@@ -90,7 +90,7 @@ fn after_a_failed_call_nothing_is_acknowledged_and_nothing_is_lost() {
 
 /// Gives how many writes were acknowledged.
 fn survive(fault: &Fault, rng: &mut Rng) -> usize {
-    let mut node = Node::start(&Config::for_tests()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let workload = Pipelines::prepare(&[node.addr()]).unwrap();
     node.kill().unwrap();
     let trace = node.folder().join("trace");
@@ -161,11 +161,11 @@ fn nothing_after_the_fault(trace: &str) -> Result<(), String> {
     }
 }
 
-fn check(node: Node, fault: &Fault, workload: Pipelines, load: Running) -> usize {
+fn check(node: Node, fault: &Fault, workload: Pipelines, load: RunningPipelines) -> usize {
     let mut ledgers = load.finish();
     ledgers.push(workload.preparation);
     let audit = || -> Result<Vec<String>, Error> {
-        let mut connection = Connection::connect(node.addr())?;
+        let mut connection = RawConnection::connect(node.addr())?;
         let mut verdict = audit::read_log(&mut connection, &ledgers)?;
         let mut found = std::mem::take(&mut verdict.violations);
         found.extend(audit::wrong_instances(

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use rstmdb_jepsen::audit::{self, Audit};
 use rstmdb_jepsen::cluster::Cluster;
 use rstmdb_jepsen::ledger::Ledger;
-use rstmdb_jepsen::load::pipelines::{Pipelines, Running};
+use rstmdb_jepsen::load::pipelines::{Pipelines, RunningPipelines};
 use rstmdb_jepsen::rng::Rng;
-use rstmdb_jepsen::steady::{Steady, Written};
+use rstmdb_jepsen::steady::{Steady, SteadyWrites};
 
 /// The load while it runs.
 pub struct UnderLoad {
     preparation: Ledger,
-    pipelines: Running,
+    pipelines: RunningPipelines,
     /// The keyed calls.
     pub steady: Steady,
 }
@@ -30,7 +30,7 @@ impl UnderLoad {
     }
 
     /// Ends the load. Returns all ledgers, and the record of the keyed calls.
-    pub fn finish(self) -> (Vec<Ledger>, Written) {
+    pub fn finish(self) -> (Vec<Ledger>, SteadyWrites) {
         let mut ledgers = self.pipelines.finish();
         ledgers.push(self.preparation);
         let written = self.steady.finish().unwrap();

@@ -16,7 +16,7 @@ use openraft::type_config::alias::{SnapshotMetaOf, SnapshotOf};
 use parking_lot::Mutex;
 use rstmdb_engine::chain::EntryHash;
 use rstmdb_engine::fact::{self, Entry, Fact, Message};
-use rstmdb_engine::{Compiled, Outcome, State};
+use rstmdb_engine::{Compiled, EntryOutcome, State};
 use rstmdb_raft_store::{LogId, SnapshotHandle, Store, StoredMembership};
 
 use super::hash::{entry_hash, hash_of_facts};
@@ -53,25 +53,25 @@ pub struct StateMachine<T: Types> {
 }
 
 /// What apply needs from an entry; there before the state is locked.
-enum Decoded {
+enum DecodedEntry {
     /// A blank or a membership entry: only the offset moves.
     Nothing,
     Facts(Arc<Entry>, usize, Compiled),
 }
 
-struct Item<T: Types> {
+struct ApplyItem<T: Types> {
     offset: u64,
     /// What goes into the chain; there before the state is locked.
     hash: EntryHash,
-    decoded: Decoded,
+    decoded: DecodedEntry,
     responder: Option<ApplyResponder<T>>,
 }
 
-impl<T: Types> Item<T> {
+impl<T: Types> ApplyItem<T> {
     fn bytes(&self) -> usize {
         match &self.decoded {
-            Decoded::Nothing => 0,
-            Decoded::Facts(_, bytes, _) => *bytes,
+            DecodedEntry::Nothing => 0,
+            DecodedEntry::Facts(_, bytes, _) => *bytes,
         }
     }
 }
@@ -103,7 +103,7 @@ impl<T: Types> StateMachine<T> {
         }
     }
 
-    fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<Item<T>> {
+    fn decode(&mut self, (entry, responder): EntryResponder<T>) -> io::Result<ApplyItem<T>> {
         let log_id = entry.log_id();
         self.last_applied = Some(log_id);
         let (hash, decoded) = match entry.payload {
@@ -123,18 +123,18 @@ impl<T: Types> StateMachine<T> {
                     }
                 };
                 let hash = hash_of_facts(log_id, &payload, &facts);
-                (hash, Decoded::Facts(facts, payload.len(), compiled))
+                (hash, DecodedEntry::Facts(facts, payload.len(), compiled))
             }
-            EntryPayload::Blank => (entry_hash(&entry), Decoded::Nothing),
+            EntryPayload::Blank => (entry_hash(&entry), DecodedEntry::Nothing),
             EntryPayload::Membership(_) => {
                 let hash = entry_hash(&entry);
                 if let EntryPayload::Membership(membership) = entry.payload {
                     self.membership = StoredMembership::new(Some(log_id), membership);
                 }
-                (hash, Decoded::Nothing)
+                (hash, DecodedEntry::Nothing)
             }
         };
-        Ok(Item {
+        Ok(ApplyItem {
             offset: log_id.index,
             hash,
             decoded,
@@ -152,7 +152,7 @@ impl<T: Types> StateMachine<T> {
         compiled
     }
 
-    fn apply_chunk(&self, items: Vec<Item<T>>) -> io::Result<()> {
+    fn apply_chunk(&self, items: Vec<ApplyItem<T>>) -> io::Result<()> {
         let Some(head) = items.last().map(|item| item.offset) else {
             return Ok(());
         };
@@ -161,21 +161,21 @@ impl<T: Types> StateMachine<T> {
         let mut state = self.applied.write();
         for item in items {
             let outcome = match item.decoded {
-                Decoded::Nothing => {
+                DecodedEntry::Nothing => {
                     state.skip(item.offset);
-                    Outcome::Applied
+                    EntryOutcome::Applied
                 }
-                Decoded::Facts(entry, bytes, compiled) => {
+                DecodedEntry::Facts(entry, bytes, compiled) => {
                     let outcome = state
                         .apply_compiled(&entry, item.offset, &compiled)
                         .map_err(|error| corrupt(item.offset, &error))?;
                     match outcome {
-                        Outcome::Applied => effective.push(hub::Effective {
+                        EntryOutcome::Applied => effective.push(hub::Effective {
                             offset: item.offset,
                             entry,
                             bytes,
                         }),
-                        Outcome::Stale => self.counters.facts_stale.add(1),
+                        EntryOutcome::Stale => self.counters.facts_stale.add(1),
                     }
                     outcome
                 }

@@ -6,12 +6,12 @@
 
 use openraft::async_runtime::watch::WatchReceiver;
 
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
 /// Keeps the flag of the gate until the replica is dropped or stopped, or its Raft core ends.
-pub(crate) async fn run<T: Types>(pace: Pace<Neighbours<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Neighbours<T>>) {
     let Some(mut metrics) = pace.parts().map(|parts| parts.raft.server_metrics()) else {
         return;
     };

@@ -20,17 +20,17 @@ use rstmdb_raft_store::NodeInfo;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::removal;
-use super::status::Standing;
+use super::status::ClusterStanding;
 use crate::replica::parts::options::Options;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::calls::{Peer, PeerError};
-use crate::replica::peers::change::{Change, ChangeError};
+use crate::replica::peers::change::{ChangeError, LeaderChange};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 use crate::replica::write::submit::Inbox;
 pub(super) use outcome::under_way;
 use outcome::{another_history, confirmed, no_room, refused};
-use view::{PROMOTE_LAG_MAX, View};
+use view::{LeaderView, PROMOTE_LAG_MAX};
 
 /// Time limit of a change, including every change of the leader on the way.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -44,8 +44,8 @@ const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(200);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Changes the members, and the leader.
-pub(crate) struct Membership<T: Types> {
-    pub standing: Arc<Standing<T>>,
+pub(crate) struct MembershipChanges<T: Types> {
+    pub standing: Arc<ClusterStanding<T>>,
     pub neighbours: Arc<Neighbours<T>>,
     pub options: Arc<Options>,
     pub tuned: Arc<Tuned>,
@@ -55,13 +55,13 @@ pub(crate) struct Membership<T: Types> {
     pub inbox: Inbox<T>,
 }
 
-impl<T: Types> Membership<T> {
+impl<T: Types> MembershipChanges<T> {
     /// Has the leader make a change, wherever it is.
     ///
     /// # Errors
     ///
     /// The reason why the leader does not make it, or [`ChangeError::Unconfirmed`].
-    pub(crate) async fn change(&self, change: &Change) -> Result<(), ChangeError> {
+    pub(crate) async fn change(&self, change: &LeaderChange) -> Result<(), ChangeError> {
         let deadline = T::now() + CHANGE_TIMEOUT;
         let mut leaderless_until = T::now() + self.tuned.now().leader_wait;
         let mut last = "the leader changed again and again".to_owned();
@@ -69,7 +69,7 @@ impl<T: Types> Membership<T> {
         // a leader that finished what another leader had begun.
         let me = self.options.node_id;
         let removes_a_member = match change {
-            Change::Remove { node_id } => *node_id == me || self.knows(*node_id),
+            LeaderChange::Remove { node_id } => *node_id == me || self.knows(*node_id),
             _ => false,
         };
         while T::now() < deadline {
@@ -118,22 +118,22 @@ impl<T: Types> Membership<T> {
     }
 
     /// Waits until this node knows what the leader has done: the client that asked for the change will look here next.
-    async fn wait_to_show(&self, change: &Change) {
+    async fn wait_to_show(&self, change: &LeaderChange) {
         let deadline = T::now() + SHOW_TIMEOUT;
         while T::now() < deadline {
             let shown = match change {
-                Change::AddLearner { node_id, .. } => self.knows(*node_id),
-                Change::Promote { node_id } => {
+                LeaderChange::AddLearner { node_id, .. } => self.knows(*node_id),
+                LeaderChange::Promote { node_id } => {
                     self.neighbours.raft.voter_ids().any(|id| id == *node_id)
                 }
                 // A node gets no message about its own removal.
-                Change::Remove { node_id } => {
+                LeaderChange::Remove { node_id } => {
                     *node_id == self.options.node_id || !self.knows(*node_id)
                 }
-                Change::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
+                LeaderChange::SetAddress { node_id, node, .. } => self.is_at(*node_id, node),
                 // The client that asked reads the level behind a barrier.
-                Change::RaiseLevel => true,
-                Change::TransferLeader { to } => {
+                LeaderChange::RaiseLevel => true,
+                LeaderChange::TransferLeader { to } => {
                     let leader = self.standing.status().leader;
                     leader.is_some() && to.is_none_or(|to| leader == Some(to))
                 }
@@ -145,14 +145,17 @@ impl<T: Types> Membership<T> {
         }
     }
 
-    async fn try_change(&self, change: &Change) -> Result<Result<(), ChangeError>, PeerError> {
+    async fn try_change(
+        &self,
+        change: &LeaderChange,
+    ) -> Result<Result<(), ChangeError>, PeerError> {
         if self.neighbours.is_leader() {
             return Ok(self.change_here(change).await);
         }
         let Some(leader) = self.neighbours.leader() else {
             return Ok(Err(ChangeError::NotLeader));
         };
-        if *change == Change::RaiseLevel
+        if *change == LeaderChange::RaiseLevel
             && let Err(held_back) = self.must_know_levels(&leader).await?
         {
             return Ok(Err(held_back));
@@ -165,25 +168,25 @@ impl<T: Types> Membership<T> {
     /// # Errors
     ///
     /// See [`ChangeError`].
-    pub(crate) async fn change_here(&self, change: &Change) -> Result<(), ChangeError> {
+    pub(crate) async fn change_here(&self, change: &LeaderChange) -> Result<(), ChangeError> {
         if !self.neighbours.is_leader() {
             return Err(ChangeError::NotLeader);
         }
         tracing::info!(?change, "changing the membership");
         match change {
-            Change::AddLearner { node_id, node } => {
+            LeaderChange::AddLearner { node_id, node } => {
                 let (view, _turn) = self.begin().await?;
                 self.add_learner(&view, *node_id, node).await
             }
-            Change::Promote { node_id } => {
+            LeaderChange::Promote { node_id } => {
                 let (view, _turn) = self.begin().await?;
                 self.promote(&view, *node_id).await
             }
-            Change::Remove { node_id } => {
+            LeaderChange::Remove { node_id } => {
                 let (view, _turn) = self.begin().await?;
                 self.remove(&view, *node_id).await
             }
-            Change::SetAddress {
+            LeaderChange::SetAddress {
                 node_id,
                 node,
                 by_itself,
@@ -191,9 +194,9 @@ impl<T: Types> Membership<T> {
                 let (view, _turn) = self.begin().await?;
                 self.set_address(&view, *node_id, node, *by_itself).await
             }
-            Change::RaiseLevel => self.raise_level().await,
-            Change::TransferLeader { to } => {
-                self.transfer_leader(&View::of(&self.standing).await, *to)
+            LeaderChange::RaiseLevel => self.raise_level().await,
+            LeaderChange::TransferLeader { to } => {
+                self.transfer_leader(&LeaderView::of(&self.standing).await, *to)
                     .await
             }
         }
@@ -202,10 +205,10 @@ impl<T: Types> Membership<T> {
     /// Takes the right to change the members, and gets a view of the cluster. While another change is running, it
     /// refuses this one and does not wait. It also finishes a change that is half done: a leader that failed may have left a
     /// joint configuration, in which two majorities have to agree to everything.
-    async fn begin(&self) -> Result<(View<T>, MutexGuard<'_, ()>), ChangeError> {
+    async fn begin(&self) -> Result<(LeaderView<T>, MutexGuard<'_, ()>), ChangeError> {
         let changing = self.changing.try_lock();
         let turn = changing.map_err(|_| under_way())?;
-        let view = View::of(&self.standing).await;
+        let view = LeaderView::of(&self.standing).await;
         // The present members have to agree to every change.
         view.must_have_quorum(&view.voters, "the cluster has")?;
         let membership = view.metrics.membership_config.membership();
@@ -231,12 +234,12 @@ impl<T: Types> Membership<T> {
         view.must_have_quorum(next, "the change that was begun would leave")?;
         self.set_members(ChangeMembers::AddVoterIds(BTreeSet::new()))
             .await?;
-        Ok((View::of(&self.standing).await, turn))
+        Ok((LeaderView::of(&self.standing).await, turn))
     }
 
     async fn add_learner(
         &self,
-        view: &View<T>,
+        view: &LeaderView<T>,
         node_id: u64,
         node: &NodeInfo,
     ) -> Result<(), ChangeError> {
@@ -286,7 +289,7 @@ impl<T: Types> Membership<T> {
         confirmed::<T, _>(added).await
     }
 
-    async fn promote(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
+    async fn promote(&self, view: &LeaderView<T>, node_id: u64) -> Result<(), ChangeError> {
         view.must_have(node_id)?;
         if view.voters.contains(&node_id) {
             return Ok(());
@@ -306,7 +309,7 @@ impl<T: Types> Membership<T> {
             .await
     }
 
-    async fn remove(&self, view: &View<T>, node_id: u64) -> Result<(), ChangeError> {
+    async fn remove(&self, view: &LeaderView<T>, node_id: u64) -> Result<(), ChangeError> {
         view.must_have(node_id)?;
         if !view.voters.contains(&node_id) {
             return self
@@ -335,7 +338,11 @@ impl<T: Types> Membership<T> {
         confirmed::<T, _>(changed).await
     }
 
-    async fn transfer_leader(&self, view: &View<T>, to: Option<u64>) -> Result<(), ChangeError> {
+    async fn transfer_leader(
+        &self,
+        view: &LeaderView<T>,
+        to: Option<u64>,
+    ) -> Result<(), ChangeError> {
         let me = view.metrics.id;
         let to = match to {
             Some(to) if to == me => return Ok(()),
@@ -387,7 +394,7 @@ impl<T: Types> Membership<T> {
 
     /// Hands the leadership over to the member that can take it best.
     pub(crate) async fn try_hand_over(&self) -> Result<(), ChangeError> {
-        self.transfer_leader(&View::of(&self.standing).await, None)
+        self.transfer_leader(&LeaderView::of(&self.standing).await, None)
             .await
     }
 }

@@ -8,10 +8,10 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 
 use super::removal;
-use super::status::Standing;
+use super::status::ClusterStanding;
 use crate::replica::error::Removal;
 use crate::replica::parts::counters::Counters;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::types::Types;
 use crate::replica::watch::hub::Hub;
 
@@ -23,7 +23,7 @@ const ASK_AROUND_LOOKS: u32 = 6;
 
 /// What the last check has seen.
 #[derive(Default)]
-struct Seen {
+struct LastCheck {
     /// Term and leader.
     leadership: Option<(u64, Option<u64>)>,
     members: BTreeSet<u64>,
@@ -35,25 +35,25 @@ struct Seen {
 }
 
 /// What the observer checks, and what it informs besides the log.
-pub(crate) struct Observed<T: Types> {
-    pub standing: Arc<Standing<T>>,
+pub(crate) struct ObserverParts<T: Types> {
+    pub standing: Arc<ClusterStanding<T>>,
     pub hub: Arc<Hub>,
     pub counters: Arc<Counters>,
 }
 
 /// Checks again and again until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Observed<T>>) {
-    let mut seen = Seen::default();
+pub(crate) async fn run<T: Types>(pace: TaskPace<ObserverParts<T>>) {
+    let mut seen = LastCheck::default();
     while let Some(observed) = pace.next::<T>(LOOK_INTERVAL).await {
         seen.look_for_leader(&observed).await;
         seen.look(&observed);
     }
 }
 
-impl Seen {
+impl LastCheck {
     /// Notices that the leader is silent (openraft still names it until another node leads), and asks the other nodes
     /// for the reason when the silence lasts.
-    async fn look_for_leader<T: Types>(&mut self, observed: &Observed<T>) {
+    async fn look_for_leader<T: Types>(&mut self, observed: &ObserverParts<T>) {
         let neighbours = &observed.standing.neighbours;
         let silent_for_max = neighbours.silent_for_max;
         let raft = &neighbours.raft;
@@ -77,7 +77,7 @@ impl Seen {
     }
 
     /// Asks the other nodes whether this node was removed.
-    async fn ask_around<T: Types>(&mut self, observed: &Observed<T>) {
+    async fn ask_around<T: Types>(&mut self, observed: &ObserverParts<T>) {
         let standing = &observed.standing;
         let removed = removal::ask(standing).await;
         match removed {
@@ -100,7 +100,7 @@ impl Seen {
         }
     }
 
-    fn look<T: Types>(&mut self, observed: &Observed<T>) {
+    fn look<T: Types>(&mut self, observed: &ObserverParts<T>) {
         let standing = &observed.standing;
         let metrics = standing.neighbours.raft.metrics();
         let metrics = metrics.borrow_watched().clone();

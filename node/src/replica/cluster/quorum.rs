@@ -24,7 +24,7 @@ use openraft::type_config::alias::InstantOf;
 
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::options::Options;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
@@ -40,7 +40,7 @@ pub(crate) struct Quorum<T: Types> {
 }
 
 /// Checks again and again until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Quorum<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Quorum<T>>) {
     let Some(shortest) = pace.parts().map(|parts| parts.options.election_timeout.0) else {
         return;
     };

@@ -12,15 +12,15 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::Command;
 use rstmdb_engine::fact::level::FIRST;
 
-use super::membership::{Membership, under_way};
+use super::membership::{MembershipChanges, under_way};
 use crate::planted::{self, Bug};
 use crate::replica::cluster::status::MemberReport;
 use crate::replica::error::Error;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
-use crate::replica::write::request::Source;
+use crate::replica::write::request::RequestSource;
 
 /// Interval between checks whether the level can be raised.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -64,7 +64,7 @@ impl Understood {
     }
 }
 
-impl<T: Types> Membership<T> {
+impl<T: Types> MembershipChanges<T> {
     /// Refuses a new member that understands less than the cluster's level.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl<T: Types> Membership<T> {
             Command::SetLevel { level },
             None,
             Arc::from(""),
-            Source::ThisLeader { term },
+            RequestSource::ThisLeader { term },
         );
         let unconfirmed = |reason: String| ChangeError::Unconfirmed { reason };
         match T::timeout(RAISE_TIMEOUT, raised).await {
@@ -185,7 +185,7 @@ impl<T: Types> Membership<T> {
 }
 
 /// Looks again and again whether the level should rise.
-pub(crate) async fn run<T: Types>(pace: Pace<Membership<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<MembershipChanges<T>>) {
     let mut pause = BEGIN_INTERVAL;
     while let Some(membership) = pace.next::<T>(pause).await {
         membership.raise_if_due().await;

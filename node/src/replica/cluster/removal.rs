@@ -6,14 +6,14 @@
 
 use crate::replica::error::Removal;
 use crate::replica::peers::calls::PeerError;
-use crate::replica::peers::change::{Change, ChangeError};
-use crate::replica::peers::report::Report;
+use crate::replica::peers::change::{ChangeError, LeaderChange};
+use crate::replica::peers::report::NodeReport;
 use crate::replica::types::Types;
 
-use super::status::{MemberReport, Standing};
+use super::status::{ClusterStanding, MemberReport};
 
 /// Asks the other members.
-pub(super) async fn ask<T: Types>(standing: &Standing<T>) -> Option<Removal> {
+pub(super) async fn ask<T: Types>(standing: &ClusterStanding<T>) -> Option<Removal> {
     let reports = standing.member_reports().await;
     let (index, members) = standing.neighbours.membership();
     let me = Asking {
@@ -26,9 +26,9 @@ pub(super) async fn ask<T: Types>(standing: &Standing<T>) -> Option<Removal> {
 }
 
 /// The outcome of a change on a node that was removed. If that is what was asked for, it is done.
-pub(super) fn outcome(me: u64, change: &Change, removal: Removal) -> Result<(), ChangeError> {
+pub(super) fn outcome(me: u64, change: &LeaderChange, removal: Removal) -> Result<(), ChangeError> {
     match change {
-        Change::Remove { node_id } if *node_id == me => Ok(()),
+        LeaderChange::Remove { node_id } if *node_id == me => Ok(()),
         _ => Err(ChangeError::Removed(removal)),
     }
 }
@@ -75,7 +75,7 @@ impl Asking {
             .others(reports)
             .filter(|(_, report)| report.commit_index >= self.log_end);
         let newer: Vec<_> = newer.collect();
-        let lacks_me = |(_, report): &(u64, &Report)| !report.members.contains(&self.node_id);
+        let lacks_me = |(_, report): &(u64, &NodeReport)| !report.members.contains(&self.node_id);
         let (by, report) = newer.first()?;
         newer.iter().all(lacks_me).then_some(Removal {
             by: *by,
@@ -86,7 +86,7 @@ impl Asking {
     fn others<'a>(
         &self,
         reports: &'a [MemberReport],
-    ) -> impl Iterator<Item = (u64, &'a Report)> + use<'a> {
+    ) -> impl Iterator<Item = (u64, &'a NodeReport)> + use<'a> {
         let me = self.node_id;
         let answers = reports.iter().filter_map(|other| {
             let report = other.report.as_ref()?;
@@ -106,7 +106,7 @@ mod tests {
 
     const ME: u64 = 3;
 
-    fn said(node_id: u64, report: Option<Report>, fault: Option<PeerError>) -> MemberReport {
+    fn said(node_id: u64, report: Option<NodeReport>, fault: Option<PeerError>) -> MemberReport {
         MemberReport {
             member: Member {
                 node_id,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn answers(node_id: u64, commit_index: u64, members: &[u64]) -> MemberReport {
-        let report = Report {
+        let report = NodeReport {
             node_id,
             role: Role::Follower,
             term: 1,

@@ -19,7 +19,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 
 use crate::replica::parts::counters::Counters;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
@@ -39,26 +39,26 @@ pub(crate) struct Replication<T: Types> {
 }
 
 /// Checks again and again until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Replication<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Replication<T>>) {
     let Some(timeout) = pace.parts().map(|parts| parts.stall_timeout) else {
         return;
     };
     let pause = (timeout / LOOKS).max(LOOK_INTERVAL_MIN);
-    let mut seen = Seen::<T>::new(timeout);
+    let mut seen = StallWatch::<T>::new(timeout);
     while let Some(replication) = pace.next::<T>(pause).await {
         seen.look(&replication).await;
     }
 }
 
 /// How far a voter's log was when it last grew.
-struct Standing<T: Types> {
+struct VoterStanding<T: Types> {
     matched: u64,
     since: InstantOf<T>,
 }
 
-struct Seen<T: Types> {
+struct StallWatch<T: Types> {
     timeout: Duration,
-    voters: BTreeMap<u64, Standing<T>>,
+    voters: BTreeMap<u64, VoterStanding<T>>,
     committed: Option<u64>,
     /// Since when the commit index has not moved although there was something to commit.
     waiting_since: InstantOf<T>,
@@ -68,7 +68,7 @@ struct Seen<T: Types> {
     quiet_until: Option<InstantOf<T>>,
 }
 
-impl<T: Types> Seen<T> {
+impl<T: Types> StallWatch<T> {
     fn new(timeout: Duration) -> Self {
         Self {
             timeout,
@@ -130,7 +130,7 @@ impl<T: Types> Seen<T> {
             let standing = self.voters.get(id);
             if standing.is_none_or(|standing| standing.matched != matched) {
                 let since = T::now();
-                self.voters.insert(*id, Standing { matched, since });
+                self.voters.insert(*id, VoterStanding { matched, since });
             }
         }
     }

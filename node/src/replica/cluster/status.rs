@@ -18,7 +18,7 @@ use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::{Formation, Options};
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::neighbours::Neighbours;
-use crate::replica::peers::report::{Report, Role};
+use crate::replica::peers::report::{NodeReport, Role};
 use crate::replica::types::Types;
 use crate::replica::write::clock::leader_clock::LeaderClock;
 
@@ -114,13 +114,13 @@ pub struct MemberReport {
     /// The member.
     pub member: Member,
     /// Its own report; `None` when it did not answer in time.
-    pub report: Option<Report>,
+    pub report: Option<NodeReport>,
     /// Why it did not answer.
     pub fault: Option<PeerError>,
 }
 
 /// How this node stands in its cluster.
-pub(crate) struct Standing<T: Types> {
+pub(crate) struct ClusterStanding<T: Types> {
     pub neighbours: Arc<Neighbours<T>>,
     pub log: Arc<LogReader<T::Fs>>,
     pub clock: Arc<LeaderClock<T>>,
@@ -129,7 +129,7 @@ pub(crate) struct Standing<T: Types> {
     pub started: InstantOf<T>,
 }
 
-impl<T: Types> Standing<T> {
+impl<T: Types> ClusterStanding<T> {
     /// How this node and its cluster stand.
     pub(crate) fn status(&self) -> Status {
         let metrics = self.neighbours.raft.metrics();
@@ -205,11 +205,11 @@ impl<T: Types> Standing<T> {
     }
 
     /// What this node tells the others about itself.
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> NodeReport {
         let status = self.status();
         let mut heads = self.log.applied.heads();
         heads.extend(status.chain.map(|chain| (status.last_applied, chain.head)));
-        Report {
+        NodeReport {
             node_id: status.node_id,
             role: status.role,
             term: status.term,

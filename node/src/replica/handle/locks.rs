@@ -28,7 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const LEADER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A request for a lock whose client waits.
-pub struct LockRequest {
+pub struct LockAttempt {
     /// What the client asks for.
     pub acquire: AcquireLock,
     /// What the client says about it.
@@ -50,7 +50,7 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// A refusal if the lock is held by another owner at the end; those of [`Replica::submit`], at once.
-    pub async fn acquire_lock(&self, asked: LockRequest, actor: Arc<str>) -> Result<Done, Error> {
+    pub async fn acquire_lock(&self, asked: LockAttempt, actor: Arc<str>) -> Result<Done, Error> {
         let wait_ms = asked.acquire.wait_ms.unwrap_or_default();
         let until = T::now() + Duration::from_millis(wait_ms);
         loop {

@@ -13,9 +13,11 @@ use crate::replica::cluster::install_snapshot;
 use crate::replica::cluster::status::{MemberReport, Status};
 use crate::replica::error::Error;
 use crate::replica::parts::consistency::Consistency;
-use crate::replica::peers::calls::{ForwardResult, HistoryRun, Peer, PeerError, Received, Sent};
-use crate::replica::peers::change::{Change, ChangeError};
-use crate::replica::peers::report::Report;
+use crate::replica::peers::calls::{
+    ForwardResult, HistoryRun, Peer, PeerError, Received, SentByLeader,
+};
+use crate::replica::peers::change::{ChangeError, LeaderChange};
+use crate::replica::peers::report::NodeReport;
 use crate::replica::types::Types;
 use crate::replica::upkeep::history_served;
 use crate::replica::write::forwarded;
@@ -47,7 +49,7 @@ impl<T: Types> Replica<T> {
     }
 
     /// What this node tells the others about itself.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> NodeReport {
         self.parts.standing.report()
     }
 
@@ -70,7 +72,7 @@ impl<T: Types> Replica<T> {
 
     /// What this node has sent to another one.
     #[must_use]
-    pub fn sent(&self, to: u64) -> Sent {
+    pub fn sent(&self, to: u64) -> SentByLeader {
         self.parts.neighbours.peers.sent(to)
     }
 
@@ -88,7 +90,7 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// The reason why the leader does not make it, or [`ChangeError::Unconfirmed`].
-    pub async fn change(&self, change: &Change) -> Result<(), ChangeError> {
+    pub async fn change(&self, change: &LeaderChange) -> Result<(), ChangeError> {
         self.parts.membership.change(change).await
     }
 
@@ -97,7 +99,7 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// See [`ChangeError`].
-    pub async fn change_here(&self, change: &Change) -> Result<(), ChangeError> {
+    pub async fn change_here(&self, change: &LeaderChange) -> Result<(), ChangeError> {
         self.parts.membership.change_here(change).await
     }
 

@@ -12,7 +12,7 @@ use openraft::EntryPayload;
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_raft_store::{self as raft_store, Expired, FileSystem, Store};
 
-use archived::{ArchivedLog, Held, Safety};
+use archived::{ArchivedLog, HeldArchive, Safety};
 
 use super::applied::Applied;
 use crate::replica::error::Error;
@@ -83,7 +83,7 @@ impl<F: FileSystem> LogReader<F> {
     ///
     /// # Errors
     /// [`Error::ArchiveUnavailable`].
-    pub(crate) async fn hold(&self, offset: u64) -> Result<Option<Held<F>>, Error> {
+    pub(crate) async fn hold(&self, offset: u64) -> Result<Option<HeldArchive<F>>, Error> {
         let Some(archived) = &self.archived else {
             return Ok(None);
         };
@@ -107,7 +107,9 @@ impl<F: FileSystem> LogReader<F> {
         let here = self.earliest_here();
         match &self.archived {
             // Below the first offset of all there is nothing to know.
-            Some(archived) if offset < here && here > 1 => archived.wait_for_names(offset, here).await,
+            Some(archived) if offset < here && here > 1 => {
+                archived.wait_for_names(offset, here).await
+            }
             _ => Ok(()),
         }
     }
@@ -232,7 +234,7 @@ impl<F: FileSystem> LogReader<F> {
     }
 
     /// The file of the archive in which `from` is read, if it has left the node and the file is held.
-    fn held(&self, from: u64) -> Option<Held<F>> {
+    fn held(&self, from: u64) -> Option<HeldArchive<F>> {
         let archived = self.archived.as_ref()?;
         match from < self.store.earliest_index() {
             true => archived.held(from),
@@ -242,7 +244,7 @@ impl<F: FileSystem> LogReader<F> {
 
     fn read_archived(
         &self,
-        file: &Held<F>,
+        file: &HeldArchive<F>,
         (from, head): (u64, u64),
         entries_max: usize,
         bytes_max: usize,

@@ -12,13 +12,13 @@ use super::gate::Gate;
 use crate::replica::types::Types;
 
 /// What a background task holds between two checks: the parts it works with, as long as the replica lives.
-pub(crate) struct Pace<P> {
+pub(crate) struct TaskPace<P> {
     parts: Weak<P>,
     gate: Arc<Gate>,
     stop: Arc<Notify>,
 }
 
-impl<P> Pace<P> {
+impl<P> TaskPace<P> {
     /// The replica owns `parts`. It has ended when `parts` are dropped, `gate` shuts down, or `stop` is notified.
     pub(crate) fn new(parts: &Arc<P>, gate: Arc<Gate>, stop: Arc<Notify>) -> Self {
         Self {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_task_that_was_at_work_when_the_replica_ended_waits_no_more() {
         let (parts, gate) = (Arc::new(()), Arc::new(Gate::default()));
-        let pace = Pace::new(&parts, gate.clone(), Arc::default());
+        let pace = TaskPace::new(&parts, gate.clone(), Arc::default());
         gate.shut_down();
         let next = pace.next::<TestTypes>(LONG).now_or_never();
         assert!(next.is_some_and(|parts| parts.is_none()));
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn a_task_ends_with_the_parts_that_only_the_replica_keeps() {
         let parts = Arc::new(());
-        let pace = Pace::new(&parts, Arc::default(), Arc::default());
+        let pace = TaskPace::new(&parts, Arc::default(), Arc::default());
         assert!(pace.parts().is_some());
         drop(parts);
         let next = pace.next::<TestTypes>(LONG).now_or_never();

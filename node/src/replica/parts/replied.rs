@@ -56,12 +56,12 @@ impl Replied {
 pub struct Relayed {
     text: Bytes,
     /// Ascending; no two overlap.
-    marks: Vec<Mark>,
+    marks: Vec<ReplyMark>,
 }
 
 /// A part of a result that the node with the client has to complete or leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mark {
+pub struct ReplyMark {
     /// Where it begins in the text.
     pub at: usize,
     /// How many bytes of the text it takes.
@@ -70,7 +70,7 @@ pub struct Mark {
     pub part: MarkedPart,
 }
 
-/// See [`Mark`].
+/// See [`ReplyMark`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MarkedPart {
     /// A field that only clients with the feature `cluster` get.
@@ -97,7 +97,7 @@ pub struct ReplayedContext {
 
 impl Relayed {
     /// `None` if a mark is not a part of the text, or if the marks overlap or do not ascend.
-    pub(crate) fn new(text: Bytes, marks: Vec<Mark>) -> Option<Self> {
+    pub(crate) fn new(text: Bytes, marks: Vec<ReplyMark>) -> Option<Self> {
         let mut end = 0;
         for mark in &marks {
             if mark.at < end {
@@ -109,7 +109,7 @@ impl Relayed {
     }
 
     /// A result that this node has written for a client of another node.
-    pub(crate) fn written(text: Bytes, marks: Vec<Mark>) -> Self {
+    pub(crate) fn written(text: Bytes, marks: Vec<ReplyMark>) -> Self {
         let relayed = Self { text, marks };
         debug_assert!(
             Self::new(relayed.text.clone(), relayed.marks.clone()).is_some(),
@@ -125,7 +125,7 @@ impl Relayed {
     }
 
     /// Its marks.
-    pub(crate) fn marks(&self) -> &[Mark] {
+    pub(crate) fn marks(&self) -> &[ReplyMark] {
         &self.marks
     }
 
@@ -194,8 +194,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn mark(at: usize, bytes: usize) -> Mark {
-        Mark {
+    fn mark(at: usize, bytes: usize) -> ReplyMark {
+        ReplyMark {
             at,
             bytes,
             part: MarkedPart::Extension { shown: true },
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn marks_that_are_no_parts_of_the_text_are_refused() {
         let relayed =
-            |marks: &[Mark]| Relayed::new(Bytes::from_static(b"0123456789"), marks.into());
+            |marks: &[ReplyMark]| Relayed::new(Bytes::from_static(b"0123456789"), marks.into());
         assert!(relayed(&[]).is_some());
         assert!(relayed(&[mark(0, 4), mark(4, 0), mark(4, 6)]).is_some());
         assert!(relayed(&[mark(0, 11)]).is_none());
@@ -225,7 +225,7 @@ mod tests {
             })
         };
         let marks = |found| {
-            let context = Mark {
+            let context = ReplyMark {
                 part: context(found),
                 ..mark(6, 2)
             };

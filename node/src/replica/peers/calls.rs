@@ -16,8 +16,8 @@ use rstmdb_engine::fact::Meta;
 use rstmdb_raft_store::{Entry, NodeInfo};
 use tokio::sync::mpsc;
 
-use super::change::{Change, ChangeError};
-use super::report::Report;
+use super::change::{ChangeError, LeaderChange};
+use super::report::NodeReport;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::parts::consistency::Consistency;
@@ -134,7 +134,7 @@ pub enum PeerError {
 
 /// What a leader has sent to another node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentByLeader {
     /// Bytes of entries that have arrived there, since this node started.
     pub bytes_taken: u64,
     /// How often no bytes arrived for long although heartbeats were answered.
@@ -154,14 +154,14 @@ pub trait Peers: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<u64, PeerError>>;
 
     /// Asks a node how it stands.
-    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>>;
+    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<NodeReport, PeerError>>;
 
     /// Asks the leader to change the membership or to hand over. After an `Err`, the change may or may not have been
     /// made.
     fn change(
         &self,
         to: &Peer,
-        change: &Change,
+        change: &LeaderChange,
     ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>>;
 
     /// Asks the node at `peer_addr` who it is. Returns its id and addresses if it may be added to this cluster.
@@ -173,8 +173,8 @@ pub trait Peers: Send + Sync + 'static {
     }
 
     /// What this node has sent to another one; zero from a transport that does not count.
-    fn sent(&self, _to: u64) -> Sent {
-        Sent::default()
+    fn sent(&self, _to: u64) -> SentByLeader {
+        SentByLeader::default()
     }
 
     /// Asks a node for the history that ends right below `before`; `None` when it has none.

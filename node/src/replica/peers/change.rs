@@ -6,7 +6,7 @@ use crate::replica::error::Removal;
 
 /// A change that the leader is asked for. It is no error to ask for what is already so.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum LeaderChange {
     /// Adds a node without a vote.
     AddLearner {
         /// Its id.

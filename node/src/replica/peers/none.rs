@@ -16,8 +16,8 @@ use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use rstmdb_raft_store::SnapshotHandle;
 
 use super::calls::{ForwardStream, HistoryRun, Peer, PeerError, Peers};
-use super::change::{Change, ChangeError};
-use super::report::Report;
+use super::change::{ChangeError, LeaderChange};
+use super::report::NodeReport;
 use crate::replica::parts::consistency::Consistency;
 use crate::replica::types::Types;
 
@@ -54,14 +54,14 @@ impl<T: Types> Peers for NoPeers<T> {
         no_answer()
     }
 
-    fn report(&self, _to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>> {
+    fn report(&self, _to: &Peer) -> BoxFuture<'static, Result<NodeReport, PeerError>> {
         no_answer()
     }
 
     fn change(
         &self,
         _to: &Peer,
-        _change: &Change,
+        _change: &LeaderChange,
     ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>> {
         no_answer()
     }

@@ -34,7 +34,7 @@ impl Role {
 
 /// What a node tells the others about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct NodeReport {
     /// Its id.
     pub node_id: u64,
     /// Its part, by its own belief.
@@ -76,11 +76,11 @@ pub struct Report {
 }
 
 /// What two nodes must have in common at an offset: the digest of the state, and the head of the chain.
-pub(crate) type Shown = (u128, Option<Head>);
+pub(crate) type ComparedState = (u128, Option<Head>);
 
-impl Report {
+impl NodeReport {
     /// What it shows of its history, by offset.
-    pub(crate) fn shown(&self) -> BTreeMap<u64, Shown> {
+    pub(crate) fn shown(&self) -> BTreeMap<u64, ComparedState> {
         let heads: BTreeMap<u64, Head> = self.heads.iter().copied().collect();
         let digests = self.checkpoints.iter().chain([&self.applied]);
         digests
@@ -89,7 +89,7 @@ impl Report {
     }
 
     /// Why this node's log cannot be a part of the log of `leader`. `None` if nothing speaks against it.
-    pub(crate) fn contradicts(&self, leader: &Report) -> Option<String> {
+    pub(crate) fn contradicts(&self, leader: &NodeReport) -> Option<String> {
         if self.diverged {
             return Some("its state differs from that of the cluster that it was in".to_owned());
         }
@@ -116,8 +116,8 @@ impl Report {
 mod tests {
     use super::*;
 
-    fn report(commit_index: u64, applied: DigestAt) -> Report {
-        Report {
+    fn report(commit_index: u64, applied: DigestAt) -> NodeReport {
+        NodeReport {
             node_id: 1,
             role: Role::Leader,
             term: 1,
@@ -146,7 +146,7 @@ mod tests {
         let fits = [
             report(500, (500, 9)),
             report(120, (120, 8)),
-            Report {
+            NodeReport {
                 checkpoints: Vec::new(),
                 heads: Vec::new(),
                 ..report(0, (0, 0))
@@ -155,7 +155,7 @@ mod tests {
         for fit in fits {
             assert_eq!(fit.contradicts(&leader), None);
         }
-        let without_chain = Report {
+        let without_chain = NodeReport {
             heads: Vec::new(),
             ..report(120, (120, 8))
         };
@@ -164,14 +164,14 @@ mod tests {
             (report(501, (501, 9)), "committed up to offset 501"),
             (report(500, (500, 8)), "another state at offset 500"),
             (
-                Report {
+                NodeReport {
                     heads: vec![(100, Head([2; 32]))],
                     ..report(120, (120, 8))
                 },
                 "another state at offset 100",
             ),
             (
-                Report {
+                NodeReport {
                     diverged: true,
                     ..report(0, (0, 0))
                 },

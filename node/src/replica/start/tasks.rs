@@ -8,7 +8,7 @@ use openraft::type_config::TypeConfigExt;
 use tokio::sync::Notify;
 
 use crate::replica::parts::gate::Gate;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::types::Types;
 
 /// The tasks that check something again and again, and what they check: they end when this is dropped.
@@ -29,13 +29,13 @@ impl Tasks {
     }
 
     /// Starts a task that works with `parts` and does not keep them.
-    pub(super) fn spawn<T, P, F>(&mut self, parts: Arc<P>, run: impl FnOnce(Pace<P>) -> F)
+    pub(super) fn spawn<T, P, F>(&mut self, parts: Arc<P>, run: impl FnOnce(TaskPace<P>) -> F)
     where
         T: Types,
         P: Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let pace = Pace::new(&parts, self.gate.clone(), self.stop.clone());
+        let pace = TaskPace::new(&parts, self.gate.clone(), self.stop.clone());
         self.parts.push(parts);
         detach::<T>(run(pace));
     }

@@ -31,7 +31,7 @@ use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::log_page::archived::{ArchivedLog, Safety};
 use crate::replica::parts::options::ArchiveOptions;
 use crate::replica::parts::options::tuning::Tuned;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::types::{ArchiveError, Types};
 
 /// Interval between checks for files that retention no longer keeps.
@@ -60,11 +60,11 @@ pub(crate) struct Archiving<T: Types> {
     pub archived: Arc<ArchivedLog<T::Fs>>,
     pub tuned: Arc<Tuned>,
     pub counters: Arc<Counters>,
-    pub progress: Mutex<Progress<T>>,
+    pub progress: Mutex<ArchivingProgress<T>>,
 }
 
 /// Where the task stands.
-pub(crate) struct Progress<T: Types> {
+pub(crate) struct ArchivingProgress<T: Types> {
     /// When the archive was listed last.
     listed: Option<InstantOf<T>>,
     /// When damaged objects were read again.
@@ -73,7 +73,7 @@ pub(crate) struct Progress<T: Types> {
     waiting: Option<InstantOf<T>>,
 }
 
-impl<T: Types> Default for Progress<T> {
+impl<T: Types> Default for ArchivingProgress<T> {
     fn default() -> Self {
         Self {
             listed: None,
@@ -85,7 +85,7 @@ impl<T: Types> Default for Progress<T> {
 
 /// Why a file is not in the archive yet, or cannot be read from there.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum ArchiveFailure {
     #[error("cannot {doing}: {reason}")]
     Call {
         doing: &'static str,
@@ -111,7 +111,7 @@ enum Failure {
 }
 
 /// Puts files into the archive until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Archiving<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Archiving<T>>) {
     let mut pause = Duration::ZERO;
     let mut failures = 0;
     while let Some(archiving) = pace.next::<T>(pause).await {
@@ -146,7 +146,7 @@ pub(crate) async fn run<T: Types>(pace: Pace<Archiving<T>>) {
 /// Reads the files that are asked for, one at a time, until the replica is dropped or stopped. Several of these may share
 /// the names.
 pub(crate) async fn fetch<T: Types>(
-    pace: Pace<Archiving<T>>,
+    pace: TaskPace<Archiving<T>>,
     wanted: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<ArchivedName>>>,
 ) {
     loop {
@@ -169,7 +169,7 @@ pub(crate) async fn fetch<T: Types>(
 
 impl<T: Types> Archiving<T> {
     /// Lists the archive when that is due, and puts there what it lacks.
-    async fn check(&self) -> Result<(), Failure> {
+    async fn check(&self) -> Result<(), ArchiveFailure> {
         let mut pending = self.pending();
         // Another node may have put there what is damaged.
         let interval = match pending.is_empty() && !self.archived.wants_damaged() {
@@ -222,7 +222,7 @@ impl<T: Types> Archiving<T> {
     }
 
     /// Lists the archive, unless that was done within `interval`; says whether it did.
-    async fn list_older_than(&self, interval: Duration) -> Result<bool, Failure> {
+    async fn list_older_than(&self, interval: Duration) -> Result<bool, ArchiveFailure> {
         let listed = self.progress.lock().listed;
         if listed.is_some_and(|at| T::now() - at < interval) {
             return Ok(false);
@@ -235,7 +235,7 @@ impl<T: Types> Archiving<T> {
                     names.iter().filter_map(|name| name.parse().ok()).collect();
                 let had = self.archived.verified_files();
                 if names.is_empty() && had > 0 {
-                    let failure = Failure::Emptied { had };
+                    let failure = ArchiveFailure::Emptied { had };
                     self.archived.not_listed(failure.to_string());
                     return Err(failure);
                 }
@@ -252,7 +252,7 @@ impl<T: Types> Archiving<T> {
     }
 
     /// Puts a file into the archive, and reads it back: only then it counts.
-    async fn put(&self, file: Expired) -> Result<(), Failure> {
+    async fn put(&self, file: Expired) -> Result<(), ArchiveFailure> {
         let (store, applied) = (self.log.store.clone(), self.log.applied.clone());
         let (node_id, from) = (self.node_id, applied.read().stale_known_from());
         let form = T::blocking(move || {
@@ -271,7 +271,7 @@ impl<T: Types> Archiving<T> {
         let doing = "read back from the archive what was written";
         let back = self.call(doing, archive.get(&name, len)).await?;
         if back != bytes {
-            return Err(Failure::Differs {
+            return Err(ArchiveFailure::Differs {
                 name: object.name,
                 put: bytes.len(),
                 got: back.len(),
@@ -285,7 +285,7 @@ impl<T: Types> Archiving<T> {
     }
 
     /// Reads an object that was listed, so that this node may rely on it.
-    async fn verify(&self, name: ArchivedName) -> Result<(), Failure> {
+    async fn verify(&self, name: ArchivedName) -> Result<(), ArchiveFailure> {
         let text = name.to_string();
         let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
         let object = self.call("read from the archive", get).await?;
@@ -316,7 +316,7 @@ impl<T: Types> Archiving<T> {
                     self.verified(name);
                     self.archived.arrived(file);
                 }
-                Err(Failure::Store(error @ raft_store::Error::Damaged { .. })) => {
+                Err(ArchiveFailure::Store(error @ raft_store::Error::Damaged { .. })) => {
                     self.damaged(&name, &error.to_string());
                 }
                 Err(error) => {
@@ -362,7 +362,7 @@ impl<T: Types> Archiving<T> {
                 // Those that wait for it ask again at once.
                 T::sleep(PAUSE_MIN).await;
                 match &failure {
-                    Failure::Store(error @ raft_store::Error::Damaged { .. }) => {
+                    ArchiveFailure::Store(error @ raft_store::Error::Damaged { .. }) => {
                         self.damaged(&name, &error.to_string());
                     }
                     failure => {
@@ -374,7 +374,7 @@ impl<T: Types> Archiving<T> {
         }
     }
 
-    async fn read(&self, name: &ArchivedName) -> Result<ArchivedFile<T::Fs>, Failure> {
+    async fn read(&self, name: &ArchivedName) -> Result<ArchivedFile<T::Fs>, ArchiveFailure> {
         let text = name.to_string();
         let get = self.options.archive.get(&text, OBJECT_BYTES_MAX);
         let object = self.call("read from the archive", get).await?;
@@ -387,10 +387,10 @@ impl<T: Types> Archiving<T> {
         &self,
         doing: &'static str,
         call: impl Future<Output = Result<R, ArchiveError>> + Send,
-    ) -> Result<R, Failure> {
+    ) -> Result<R, ArchiveFailure> {
         match T::timeout(self.options.timeout, call).await {
-            Ok(done) => done.map_err(|reason| Failure::Call { doing, reason }),
-            Err(_) => Err(Failure::Slow {
+            Ok(done) => done.map_err(|reason| ArchiveFailure::Call { doing, reason }),
+            Err(_) => Err(ArchiveFailure::Slow {
                 doing,
                 secs: self.options.timeout.as_secs(),
             }),

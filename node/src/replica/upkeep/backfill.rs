@@ -18,7 +18,7 @@ use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver};
 use crate::replica::parts::backfilled_log::{BackfilledLog, Missing};
 use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::tuning::Tuned;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::calls::{HistoryRun, PeerError};
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
@@ -64,7 +64,7 @@ impl<T: Types> Backfill<T> {
 }
 
 /// Fetches whenever something is missing, until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Backfill<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Backfill<T>>) {
     let Some(mut missing) = pace.parts().map(|parts| parts.backfilled.missing()) else {
         return;
     };

@@ -18,9 +18,9 @@ use crate::replica::error::Error;
 use crate::replica::parts::backfilled_log::BackfilledLog;
 use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::tuning::Tuned;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::types::Types;
-use snapshot_due::{Growth, SnapshotDue};
+use snapshot_due::{LogGrowth, SnapshotDue};
 
 /// Interval between checks of the thresholds and of retention.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub(crate) struct Compaction<T: Types> {
 }
 
 /// Takes care of one replica until it is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Compaction<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Compaction<T>>) {
     while let Some(compaction) = pace.next::<T>(CHECK_INTERVAL).await {
         if let Err(error) = compaction.check().await {
             tracing::warn!(%error, "compaction failed; the node will retry it");
@@ -94,7 +94,7 @@ impl<T: Types> Compaction<T> {
     fn is_due(&self) -> bool {
         let store = &self.log.store;
         let snapshots = store.snapshots().list();
-        let grown = Growth {
+        let grown = LogGrowth {
             entries: self
                 .log
                 .applied

@@ -15,10 +15,10 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::Store;
 
-use crate::replica::cluster::membership::Membership;
+use crate::replica::cluster::membership::MembershipChanges;
 use crate::replica::error::Error;
 use crate::replica::parts::options::tuning::Tuned;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::{Host, Types};
 
@@ -29,7 +29,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the last check has seen.
 #[derive(Default)]
-struct Seen {
+struct LastSpace {
     /// On a leader: the voters without room, and their reasons.
     full: BTreeMap<u64, String>,
     /// Why the leadership was not handed over, so that the reason is not logged at each check.
@@ -41,14 +41,14 @@ pub(crate) struct DiskSpace<T: Types> {
     pub store: Store<T::Fs>,
     pub host: Arc<dyn Host>,
     pub neighbours: Arc<Neighbours<T>>,
-    pub membership: Arc<Membership<T>>,
+    pub membership: Arc<MembershipChanges<T>>,
     /// Has the reserve.
     pub tuned: Arc<Tuned>,
 }
 
 /// Checks again and again until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<DiskSpace<T>>) {
-    let mut seen = Seen::default();
+pub(crate) async fn run<T: Types>(pace: TaskPace<DiskSpace<T>>) {
+    let mut seen = LastSpace::default();
     let mut pause = Duration::ZERO;
     while let Some(disk) = pace.next::<T>(pause).await {
         pause = LOOK_INTERVAL;
@@ -129,7 +129,7 @@ impl<T: Types> DiskSpace<T> {
     }
 }
 
-impl Seen {
+impl LastSpace {
     /// On a leader: checks whether enough of the other nodes have room for new entries.
     async fn look_elsewhere<T: Types>(&mut self, neighbours: &Neighbours<T>) {
         let reason = match neighbours.is_leader() {

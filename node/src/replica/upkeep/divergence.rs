@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::replica::cluster::membership::Membership;
-use crate::replica::cluster::status::Standing;
+use crate::replica::cluster::membership::MembershipChanges;
+use crate::replica::cluster::status::ClusterStanding;
 use crate::replica::parts::counters::Counters;
-use crate::replica::parts::pace::Pace;
-use crate::replica::peers::report::{Report, Role, Shown};
+use crate::replica::parts::pace::TaskPace;
+use crate::replica::peers::report::{ComparedState, NodeReport, Role};
 use crate::replica::types::Types;
 use crate::replica::watch::hub::Hub;
 
@@ -25,7 +25,7 @@ const COMPARE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a comparison says of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum ComparisonVerdict {
     /// No other node has another digest at an offset that this node has one for.
     Agreed,
     /// Another node has one, and this node is not known to be the one that is wrong.
@@ -35,21 +35,21 @@ enum Verdict {
 }
 
 /// What compares the states, and stops the service of a node whose state is wrong.
-pub(crate) struct Comparison<T: Types> {
-    pub standing: Arc<Standing<T>>,
-    pub membership: Arc<Membership<T>>,
+pub(crate) struct StateComparison<T: Types> {
+    pub standing: Arc<ClusterStanding<T>>,
+    pub membership: Arc<MembershipChanges<T>>,
     pub hub: Arc<Hub>,
     pub counters: Arc<Counters>,
 }
 
 /// Compares until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Comparison<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<StateComparison<T>>) {
     while let Some(comparison) = pace.next::<T>(COMPARE_INTERVAL).await {
         comparison.compare().await;
     }
 }
 
-impl<T: Types> Comparison<T> {
+impl<T: Types> StateComparison<T> {
     /// Compares this node's digests with those of all others that answer.
     async fn compare(&self) {
         let neighbours = &self.standing.neighbours;
@@ -58,10 +58,10 @@ impl<T: Types> Comparison<T> {
             return;
         }
         let reports = join_all(others.iter().map(|peer| neighbours.peers.report(peer))).await;
-        let reports: Vec<Report> = reports.into_iter().flatten().collect();
+        let reports: Vec<NodeReport> = reports.into_iter().flatten().collect();
         match judge(&self.standing.report(), &reports, others.len() + 1) {
-            Verdict::Agreed => {}
-            Verdict::Disputed { offset, node_id } => {
+            ComparisonVerdict::Agreed => {}
+            ComparisonVerdict::Disputed { offset, node_id } => {
                 self.counters.digest_mismatches.add(1);
                 tracing::error!(
                     offset,
@@ -69,7 +69,7 @@ impl<T: Types> Comparison<T> {
                     "the state of another node differs from this one's at the same offset"
                 );
             }
-            Verdict::Diverged { offset, node_id } => {
+            ComparisonVerdict::Diverged { offset, node_id } => {
                 self.counters.digest_mismatches.add(1);
                 tracing::error!(
                     offset,
@@ -87,15 +87,15 @@ impl<T: Types> Comparison<T> {
 
 /// Judges `mine` by the latest offset at which it differs from another report. `members` counts all nodes of the
 /// cluster, including those that did not answer.
-fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
+fn judge(mine: &NodeReport, others: &[NodeReport], members: usize) -> ComparisonVerdict {
     let own = mine.shown();
-    let theirs: Vec<(&Report, BTreeMap<u64, Shown>)> = others
+    let theirs: Vec<(&NodeReport, BTreeMap<u64, ComparedState>)> = others
         .iter()
         .filter(|other| !other.diverged)
         .map(|other| (other, other.shown()))
         .collect();
     for (offset, at_it) in own.iter().rev() {
-        let differs = |(_, theirs): &&(&Report, BTreeMap<u64, Shown>)| {
+        let differs = |(_, theirs): &&(&NodeReport, BTreeMap<u64, ComparedState>)| {
             theirs.get(offset).is_some_and(|other| other != at_it)
         };
         let Some((other, their_own)) = theirs.iter().find(differs) else {
@@ -103,20 +103,21 @@ fn judge(mine: &Report, others: &[Report], members: usize) -> Verdict {
         };
         let node_id = other.node_id;
         let offset = *offset;
-        let holders = |shown: &Shown| {
-            let same =
-                |(_, all): &&(&Report, BTreeMap<u64, Shown>)| all.get(&offset) == Some(shown);
+        let holders = |shown: &ComparedState| {
+            let same = |(_, all): &&(&NodeReport, BTreeMap<u64, ComparedState>)| {
+                all.get(&offset) == Some(shown)
+            };
             theirs.iter().filter(same).count()
         };
         let majority = members / 2 + 1;
         let outvoted = holders(&their_own[&offset]) >= majority;
         let supported = holders(at_it) + 1 >= majority;
         if outvoted || (!supported && other.role == Role::Leader) {
-            return Verdict::Diverged { offset, node_id };
+            return ComparisonVerdict::Diverged { offset, node_id };
         }
-        return Verdict::Disputed { offset, node_id };
+        return ComparisonVerdict::Disputed { offset, node_id };
     }
-    Verdict::Agreed
+    ComparisonVerdict::Agreed
 }
 
 #[cfg(test)]
@@ -126,9 +127,9 @@ mod tests {
     use super::*;
     use crate::replica::parts::applied::DigestAt;
 
-    fn report(node_id: u64, role: Role, checkpoints: &[DigestAt]) -> Report {
+    fn report(node_id: u64, role: Role, checkpoints: &[DigestAt]) -> NodeReport {
         let (applied, earlier) = checkpoints.split_last().expect("at least one digest");
-        Report {
+        NodeReport {
             node_id,
             role,
             term: 1,
@@ -155,7 +156,7 @@ mod tests {
     fn digests_at_different_offsets_are_not_compared() {
         let mine = report(2, Role::Follower, &[(1000, 7), (1500, 8)]);
         let other = report(1, Role::Leader, &[(1000, 7), (1600, 9)]);
-        assert_eq!(judge(&mine, &[other], 3), Verdict::Agreed);
+        assert_eq!(judge(&mine, &[other], 3), ComparisonVerdict::Agreed);
     }
 
     #[test]
@@ -165,12 +166,12 @@ mod tests {
             report(1, Role::Follower, &[(1000, 7)]),
             report(3, Role::Follower, &[(1000, 7)]),
         ];
-        let diverged = Verdict::Diverged {
+        let diverged = ComparisonVerdict::Diverged {
             offset: 1000,
             node_id: 1,
         };
         assert_eq!(judge(&wrong, &right, 3), diverged);
-        let disputed = Verdict::Disputed {
+        let disputed = ComparisonVerdict::Disputed {
             offset: 1000,
             node_id: 2,
         };
@@ -187,11 +188,11 @@ mod tests {
         let follower = report(2, Role::Follower, &[(1000, 6)]);
         assert!(matches!(
             judge(&follower, std::slice::from_ref(&leader), 3),
-            Verdict::Diverged { .. }
+            ComparisonVerdict::Diverged { .. }
         ));
         assert!(matches!(
             judge(&leader, &[follower], 3),
-            Verdict::Disputed { .. }
+            ComparisonVerdict::Disputed { .. }
         ));
     }
 
@@ -203,8 +204,11 @@ mod tests {
             report
         };
         let right = [with_head(1, 2), with_head(3, 2)];
-        assert_eq!(judge(&with_head(2, 2), &right, 3), Verdict::Agreed);
-        let diverged = Verdict::Diverged {
+        assert_eq!(
+            judge(&with_head(2, 2), &right, 3),
+            ComparisonVerdict::Agreed
+        );
+        let diverged = ComparisonVerdict::Diverged {
             offset: 1010,
             node_id: 1,
         };
@@ -219,6 +223,6 @@ mod tests {
         let mine = report(1, Role::Leader, &[(1000, 7)]);
         let mut wrong = report(2, Role::Follower, &[(1000, 6)]);
         wrong.diverged = true;
-        assert_eq!(judge(&mine, &[wrong], 3), Verdict::Agreed);
+        assert_eq!(judge(&mine, &[wrong], 3), ComparisonVerdict::Agreed);
     }
 }

@@ -22,7 +22,7 @@ use super::backfill::FetchError;
 use super::compaction::Compaction;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::log_page::{LogReader, blocking};
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::calls::Peer;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
@@ -38,7 +38,7 @@ const SUSPICION_INTERVAL: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_secs(30);
 
 /// The first and last index of a file.
-type Range = (u64, u64);
+type IndexRange = (u64, u64);
 
 /// What may be damaged, and what it is replaced from.
 pub(crate) struct Healing<T: Types> {
@@ -49,7 +49,7 @@ pub(crate) struct Healing<T: Types> {
 }
 
 /// Checks and heals until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Healing<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<Healing<T>>) {
     let mut healer = Healer::<T> {
         checked: (0, 0),
         check_at: T::now(),
@@ -64,7 +64,7 @@ pub(crate) async fn run<T: Types>(pace: Pace<Healing<T>>) {
 
 struct Healer<T: Types> {
     /// The file that was read last.
-    checked: Range,
+    checked: IndexRange,
     /// When the next one is read.
     check_at: InstantOf<T>,
     /// When the snapshot is read.
@@ -131,7 +131,7 @@ impl<T: Types> Healing<T> {
     }
 
     /// Fetches the entries of a damaged file again; returns whether the file is whole now.
-    async fn heal(&self, (first, last): Range) -> bool {
+    async fn heal(&self, (first, last): IndexRange) -> bool {
         let (store, host) = (&self.log.store, &*self.log.host);
         // The disk may have failed only for a moment.
         if blocking(host, || store.check_history((first, last))).is_ok() {
@@ -154,7 +154,7 @@ impl<T: Types> Healing<T> {
     }
 
     /// Replaces a file with the entries of `peer`; `false` when `peer` does not have all of them.
-    async fn heal_from(&self, peer: &Peer, range: Range) -> Result<bool, FetchError> {
+    async fn heal_from(&self, peer: &Peer, range: IndexRange) -> Result<bool, FetchError> {
         let (store, host) = (&self.log.store, &*self.log.host);
         let Some(runs) = self.collect(peer, range).await? else {
             return Ok(false);
@@ -174,7 +174,7 @@ impl<T: Types> Healing<T> {
     async fn collect(
         &self,
         peer: &Peer,
-        (first, last): Range,
+        (first, last): IndexRange,
     ) -> Result<Option<Vec<Vec<Entry>>>, FetchError> {
         let mut portions: Vec<Vec<Entry>> = Vec::new();
         let mut before = last + 1;

@@ -24,11 +24,11 @@ use rstmdb_engine::{ExpireLock, FireTimer};
 
 use crate::planted::{self, Bug};
 use crate::replica::apply::term::term_of;
-use crate::replica::cluster::status::Standing;
+use crate::replica::cluster::status::ClusterStanding;
 use crate::replica::parts::applied::Applied;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::log_page::LogReader;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::{ManualClock, Types};
 use crate::replica::write::clock::clocks::Clocks;
@@ -44,7 +44,7 @@ const LEADER_INTERVAL: Duration = Duration::from_millis(100);
 const SLEW: (u64, u64) = (10, 11);
 
 /// What fires timers.
-pub(crate) struct Timers<T: Types> {
+pub(crate) struct TimersTask<T: Types> {
     neighbours: Arc<Neighbours<T>>,
     applied: Arc<Applied>,
     clocks: Arc<Clocks<T>>,
@@ -74,7 +74,7 @@ struct Found {
 }
 
 /// Fires timers until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<Timers<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<TimersTask<T>>) {
     let Some((applied, manual)) = pace
         .parts()
         .map(|timers| (timers.applied.clone(), timers.clocks.manual().cloned()))
@@ -122,9 +122,9 @@ async fn advanced(manual: Option<&ManualClock>) {
     }
 }
 
-impl<T: Types> Timers<T> {
+impl<T: Types> TimersTask<T> {
     pub(crate) fn new(
-        standing: &Standing<T>,
+        standing: &ClusterStanding<T>,
         log: &LogReader<T::Fs>,
         inbox: Inbox<T>,
         counters: Arc<Counters>,
@@ -206,7 +206,7 @@ impl<T: Types> Timers<T> {
         }
     }
 
-    /// As [`Timers::look`], by a clock that stands still. Once nothing is due that can be decided, the clock takes its
+    /// As [`TimersTask::look`], by a clock that stands still. Once nothing is due that can be decided, the clock takes its
     /// next step.
     fn look_and_step(
         &self,

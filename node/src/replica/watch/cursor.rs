@@ -11,7 +11,7 @@ use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{Query, Refusal, Reply};
 
 use super::event::WatchEvent;
-use super::hub::{Hub, RecentPage, Slot, Told, WatchFilter};
+use super::hub::{Hub, RecentPage, WatchFact, WatchFilter, WatchSlot};
 use crate::planted::{self, Bug};
 use crate::replica::error::Error;
 use crate::replica::parts::backfilled_log::BackfilledLog;
@@ -84,7 +84,7 @@ impl<T: Types> WatchSource<T> {
 /// A watch; dropping it ends it.
 pub struct Watch<T: Types> {
     source: Arc<WatchSource<T>>,
-    slot: Arc<Slot>,
+    slot: Arc<WatchSlot>,
     /// The next offset to examine.
     cursor: u64,
     /// It began at an offset of the past, and has not reported yet that it has reached the head.
@@ -216,7 +216,7 @@ impl<T: Types> Watch<T> {
         for (offset, entry) in page.entries {
             let meta_bytes = entry.meta.as_ref().map_or(0, Meta::text_bytes);
             for (fact, told) in entry.facts.iter().enumerate() {
-                let Some(told) = Told::of(told) else {
+                let Some(told) = WatchFact::of(told) else {
                     continue;
                 };
                 let is_wanted = self.slot.filter().matches(&told, &told.keys());
@@ -243,7 +243,7 @@ impl<T: Types> Watch<T> {
 #[derive(Clone)]
 pub struct Progress {
     hub: Arc<Hub>,
-    slot: Arc<Slot>,
+    slot: Arc<WatchSlot>,
 }
 
 impl Progress {

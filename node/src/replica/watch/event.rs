@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rstmdb_engine::fact::{ApplyEvent, Entry};
 
-use super::hub::Told;
+use super::hub::WatchFact;
 
 /// One event of a watch. Cheap to clone: it borrows from the log entry it came from.
 #[derive(Debug, Clone)]
@@ -18,16 +18,19 @@ pub struct WatchEvent {
 impl WatchEvent {
     /// What the watch is told. A watch makes an event only of a fact for which this is something.
     #[must_use]
-    pub fn told(&self) -> Option<Told<'_>> {
-        Told::of(self.entry.facts.get(self.fact)?)
+    pub fn told(&self) -> Option<WatchFact<'_>> {
+        WatchFact::of(self.entry.facts.get(self.fact)?)
     }
 
     /// The fact, if it is an event: instance, event, states, payload and new context.
     #[must_use]
     pub fn event(&self) -> Option<&ApplyEvent> {
         match self.told()? {
-            Told::Event(event) => Some(event),
-            Told::Created(_) | Told::Deleted(_) | Told::Spent(_) | Told::Flushed => None,
+            WatchFact::Event(event) => Some(event),
+            WatchFact::Created(_)
+            | WatchFact::Deleted(_)
+            | WatchFact::Spent(_)
+            | WatchFact::Flushed => None,
         }
     }
 

@@ -30,11 +30,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use event::Told;
-pub use filter::{Include, Names, WatchFilter};
+pub use event::WatchFact;
+pub use filter::{FilterNames, Include, WatchFilter};
 pub(crate) use ring::{Effective, RecentPage};
 pub(crate) use waking::run;
-pub(crate) use watches::Slot;
+pub(crate) use watches::WatchSlot;
 
 use crate::replica::parts::invariants::assert_sound;
 use ring::Ring;
@@ -116,7 +116,7 @@ impl Hub {
     }
 
     /// Registers a watch that reads from `cursor` on, awake.
-    pub(crate) fn register(&self, filter: WatchFilter, cursor: u64) -> Arc<Slot> {
+    pub(crate) fn register(&self, filter: WatchFilter, cursor: u64) -> Arc<WatchSlot> {
         let slot = {
             let mut watches = self.watches.lock();
             // Under the lock: who holds it finds as many as are counted.
@@ -131,7 +131,7 @@ impl Hub {
     }
 
     /// Removes a watch.
-    pub(crate) fn unregister(&self, slot: &Slot) {
+    pub(crate) fn unregister(&self, slot: &WatchSlot) {
         {
             let mut watches = self.watches.lock();
             watches.remove(slot);
@@ -145,7 +145,7 @@ impl Hub {
     /// Makes the watch idle if no event from `cursor` on, the next offset it would read, was compared with the idle
     /// watches yet. Otherwise there is more to read, or the replica has ended, and the answer is `false`. One lock
     /// covers the check and the change, so no event can slip between them.
-    pub(crate) fn go_idle(&self, slot: &Slot, cursor: u64) -> bool {
+    pub(crate) fn go_idle(&self, slot: &WatchSlot, cursor: u64) -> bool {
         let watches = self.watches.lock();
         if watches.ended || cursor <= watches.examining {
             return false;
@@ -161,7 +161,7 @@ impl Hub {
     }
 
     /// Everything up to this offset was examined for the watch, and every match was returned by its `next`.
-    pub(crate) fn looked_at(&self, slot: &Slot) -> u64 {
+    pub(crate) fn looked_at(&self, slot: &WatchSlot) -> u64 {
         // In this order: an event that was examined up to here has already woken the watch, if it matches.
         let examined = self.examined.load(Ordering::Acquire);
         let read_below = slot.position.load(Ordering::Acquire);

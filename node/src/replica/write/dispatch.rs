@@ -29,7 +29,7 @@ const CATCH_UP_SLICE: Duration = Duration::from_millis(100);
 const HAND_OVER_POLL: Duration = Duration::from_millis(1);
 
 /// Who decides.
-enum Decider {
+enum DecidingSide {
     /// This node leads.
     ThisNode(LogEnd),
     /// That node leads.
@@ -48,12 +48,12 @@ impl<T: Types> Dispatcher<T> {
     pub(crate) async fn run(mut self) {
         while self.queue.wait().await {
             match self.decider().await {
-                Some(Decider::ThisNode(end)) => {
+                Some(DecidingSide::ThisNode(end)) => {
                     self.proposer.lead(&mut self.queue, end).await;
                     // A leader that is handing over refuses everything until the next one leads.
                     T::sleep(HAND_OVER_POLL).await;
                 }
-                Some(Decider::Leader(leader)) => {
+                Some(DecidingSide::Leader(leader)) => {
                     self.forwarder.follow(&mut self.queue, leader).await
                 }
                 None => {}
@@ -62,7 +62,7 @@ impl<T: Types> Dispatcher<T> {
     }
 
     /// Waits until a node can decide; `None` once no client waits any more.
-    async fn decider(&mut self) -> Option<Decider> {
+    async fn decider(&mut self) -> Option<DecidingSide> {
         loop {
             self.expire();
             if self.queue.again.is_empty() {
@@ -97,7 +97,7 @@ impl<T: Types> Dispatcher<T> {
         }
     }
 
-    async fn try_decider(&mut self) -> Result<Option<Decider>, Error> {
+    async fn try_decider(&mut self) -> Result<Option<DecidingSide>, Error> {
         let raft = self.proposer.raft.clone();
         if raft.as_leader().is_ok() {
             if !self.proposer.has_quorum() {
@@ -106,7 +106,7 @@ impl<T: Types> Dispatcher<T> {
             let applied = self.proposer.applied.clone();
             let end = log_end(&raft, &applied).await?;
             let end = end.filter(|end| self.proposer.clocks.has_begun(end.term));
-            return Ok(end.map(Decider::ThisNode));
+            return Ok(end.map(DecidingSide::ThisNode));
         }
         let waiting = std::mem::take(&mut self.queue.again);
         self.queue.again = waiting
@@ -129,7 +129,7 @@ impl<T: Types> Dispatcher<T> {
                 node: node.clone(),
             })
         });
-        Ok(node.map(Decider::Leader))
+        Ok(node.map(DecidingSide::Leader))
     }
 }
 

@@ -4,7 +4,7 @@ use futures_util::future::FutureExt;
 use futures_util::stream::{self, BoxStream, StreamExt};
 
 use super::queue::{BATCH_COMMANDS_MAX, IN_FLIGHT_MAX};
-use super::request::{OriginGuard, Source};
+use super::request::{OriginGuard, RequestSource};
 use super::submit::Inbox;
 use crate::replica::peers::calls::{ForwardResult, Received};
 use crate::replica::types::Types;
@@ -22,7 +22,7 @@ pub(crate) fn serve_forwarded<T: Types>(
         .flat_map(stream::iter)
         .map(move |received| {
             let seq = received.seq;
-            let source = Source::Node {
+            let source = RequestSource::Node {
                 origin: stream.0.clone(),
                 _permit: received.permit,
             };

@@ -33,7 +33,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const DRAIN_GRACE: Duration = Duration::from_millis(250);
 
 /// A command on its way.
-enum Slot<T: Types> {
+enum ForwardedSlot<T: Types> {
     /// Sent; no answer yet.
     Sent(Request<T>),
     /// Answered: it must be placed again.
@@ -47,7 +47,7 @@ pub(crate) struct Forwarder<T: Types> {
     raft: Raft<T, StateMachine<T>>,
     peers: Arc<dyn Peers>,
     counters: Arc<Counters>,
-    in_flight: VecDeque<Slot<T>>,
+    in_flight: VecDeque<ForwardedSlot<T>>,
     /// How many of them are sent and not answered.
     sent: usize,
     /// The number of the first command in `in_flight`.
@@ -131,7 +131,7 @@ impl<T: Types> Forwarder<T> {
                 request: sent,
                 actor: request.actor.clone(),
             });
-            self.in_flight.push_back(Slot::Sent(request));
+            self.in_flight.push_back(ForwardedSlot::Sent(request));
             self.sent += 1;
         }
         self.counters.commands_forwarded.add(batch.len() as u64);
@@ -148,18 +148,18 @@ impl<T: Types> Forwarder<T> {
             let Some(slot) = slot else {
                 continue;
             };
-            match std::mem::replace(slot, Slot::Settled) {
-                Slot::Sent(request) => {
+            match std::mem::replace(slot, ForwardedSlot::Settled) {
+                ForwardedSlot::Sent(request) => {
                     self.sent -= 1;
                     if let Some(request) = relay(request, result.outcome) {
-                        *slot = Slot::Again(request);
+                        *slot = ForwardedSlot::Again(request);
                         self.drain();
                     }
                 }
                 other => *slot = other,
             }
         }
-        while let Some(Slot::Settled) = self.in_flight.front() {
+        while let Some(ForwardedSlot::Settled) = self.in_flight.front() {
             self.in_flight.pop_front();
             self.first_seq += 1;
         }
@@ -174,12 +174,12 @@ impl<T: Types> Forwarder<T> {
         let mut again = VecDeque::new();
         for slot in self.in_flight.drain(..) {
             match slot {
-                Slot::Settled => {
+                ForwardedSlot::Settled => {
                     let overtaken = again.drain(..);
                     overtaken.for_each(|request: Request<T>| request.refuse(Error::NoLeader));
                 }
-                Slot::Again(request) => again.push_back(request),
-                Slot::Sent(mut request) => {
+                ForwardedSlot::Again(request) => again.push_back(request),
+                ForwardedSlot::Sent(mut request) => {
                     request.lose();
                     again.push_back(request);
                 }

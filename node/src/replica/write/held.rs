@@ -13,14 +13,14 @@ mod invariants;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use rstmdb_engine::{Command, Part, Query};
+use rstmdb_engine::{AskedPart, Command, Query};
 
-use super::decide::causes::{Found, Wanted};
+use super::decide::causes::{FoundCauses, WantedCause};
 use super::request::Request;
 use crate::replica::types::Types;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct LanePlace {
     number: u64,
     /// Whether commands behind it wait for it, and it waits for those before it. The others wait only for such
     /// commands.
@@ -28,9 +28,9 @@ struct Place {
 }
 
 /// In each lane ascending by number.
-type Lanes = HashMap<String, VecDeque<Place>>;
+type HeldLanes = HashMap<String, VecDeque<LanePlace>>;
 
-struct Waiting<T: Types> {
+struct HeldRequest<T: Types> {
     request: Request<T>,
     /// Whether it has been first in all of its lanes.
     was_ready: bool,
@@ -39,9 +39,9 @@ struct Waiting<T: Types> {
 /// The commands that are decided ahead, and those that wait behind them.
 pub(crate) struct Held<T: Types> {
     next: u64,
-    waiting: BTreeMap<u64, Waiting<T>>,
-    instances: Lanes,
-    machines: Lanes,
+    waiting: BTreeMap<u64, HeldRequest<T>>,
+    instances: HeldLanes,
+    machines: HeldLanes,
     /// First in all of its lanes, to be weighed.
     ready: BTreeSet<u64>,
     /// Weighed: to be prepared.
@@ -50,7 +50,7 @@ pub(crate) struct Held<T: Types> {
 
 /// What a command names.
 #[derive(Clone, Copy)]
-enum Lane<'a> {
+enum HeldLane<'a> {
     Instance(&'a str),
     Machine(&'a str),
 }
@@ -97,7 +97,8 @@ impl<T: Types> Held<T> {
         if was_ready {
             self.ready.insert(number);
         }
-        self.waiting.insert(number, Waiting { request, was_ready });
+        self.waiting
+            .insert(number, HeldRequest { request, was_ready });
     }
 
     /// Whether there is a command to be weighed.
@@ -121,8 +122,8 @@ impl<T: Types> Held<T> {
     }
 
     /// Tells commands what their causes belong to. They are weighed again.
-    pub(crate) fn tell(&mut self, found: Found) {
-        for (Wanted { number, offset }, correlation_id) in found {
+    pub(crate) fn tell(&mut self, found: FoundCauses) {
+        for (WantedCause { number, offset }, correlation_id) in found {
             let waiting = self.waiting.get_mut(&number);
             // While the proposer drains, commands change their numbers.
             let waiting = waiting.filter(|waiting| waiting.request.cause == Some(offset));
@@ -153,8 +154,8 @@ impl<T: Types> Held<T> {
         let mut next = BTreeSet::new();
         each_lane(&request.command, &mut |lane, _| {
             let lanes = match lane {
-                Lane::Instance(_) => &mut self.instances,
-                Lane::Machine(_) => &mut self.machines,
+                HeldLane::Instance(_) => &mut self.instances,
+                HeldLane::Machine(_) => &mut self.machines,
             };
             let Some(places) = lanes.get_mut(lane.name()) else {
                 return;
@@ -197,10 +198,10 @@ impl<T: Types> Held<T> {
         waiting.into_values().map(|waiting| waiting.request)
     }
 
-    fn lane(&self, lane: Lane<'_>) -> Option<&VecDeque<Place>> {
+    fn lane(&self, lane: HeldLane<'_>) -> Option<&VecDeque<LanePlace>> {
         match lane {
-            Lane::Instance(id) => self.instances.get(id),
-            Lane::Machine(name) => self.machines.get(name),
+            HeldLane::Instance(id) => self.instances.get(id),
+            HeldLane::Machine(name) => self.machines.get(name),
         }
     }
 
@@ -217,7 +218,7 @@ impl<T: Types> Held<T> {
     }
 }
 
-impl Lane<'_> {
+impl HeldLane<'_> {
     fn name(&self) -> &str {
         match self {
             Self::Instance(name) | Self::Machine(name) => name,
@@ -226,38 +227,38 @@ impl Lane<'_> {
 }
 
 /// Puts a command at the end of each of its lanes, once.
-fn enter(instances: &mut Lanes, machines: &mut Lanes, number: u64, command: &Command) {
+fn enter(instances: &mut HeldLanes, machines: &mut HeldLanes, number: u64, command: &Command) {
     each_lane(command, &mut |lane, alone| {
         let lanes = match lane {
-            Lane::Instance(_) => &mut *instances,
-            Lane::Machine(_) => &mut *machines,
+            HeldLane::Instance(_) => &mut *instances,
+            HeldLane::Machine(_) => &mut *machines,
         };
         let places = lanes.entry(lane.name().to_owned()).or_default();
         match places.back_mut().filter(|place| place.number == number) {
             Some(place) => place.alone |= alone,
-            None => places.push_back(Place { number, alone }),
+            None => places.push_back(LanePlace { number, alone }),
         }
     });
 }
 
 /// Calls `visit` with each lane of a command, and whether it must be alone in it.
-fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
+fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(HeldLane<'a>, bool)) {
     match command {
-        Command::PutMachine(put) => visit(Lane::Machine(&put.machine), true),
+        Command::PutMachine(put) => visit(HeldLane::Machine(&put.machine), true),
         Command::CreateInstance(create) => {
-            visit(Lane::Instance(&create.instance_id), true);
-            visit(Lane::Machine(&create.machine), false);
+            visit(HeldLane::Instance(&create.instance_id), true);
+            visit(HeldLane::Machine(&create.machine), false);
         }
-        Command::ApplyEvent(apply) => visit(Lane::Instance(&apply.instance_id), true),
-        Command::DeleteInstance(delete) => visit(Lane::Instance(&delete.instance_id), true),
-        Command::SetTimers(set) => visit(Lane::Instance(&set.instance_id), true),
-        Command::FireTimer(fire) => visit(Lane::Instance(&fire.instance_id), true),
+        Command::ApplyEvent(apply) => visit(HeldLane::Instance(&apply.instance_id), true),
+        Command::DeleteInstance(delete) => visit(HeldLane::Instance(&delete.instance_id), true),
+        Command::SetTimers(set) => visit(HeldLane::Instance(&set.instance_id), true),
+        Command::FireTimer(fire) => visit(HeldLane::Instance(&fire.instance_id), true),
         // Its session waits until everything before it has ended, and begins nothing behind it.
         Command::FlushAll | Command::SetLevel { .. } | Command::SetAutomation(_) => {}
         // It touches no instance and no machine.
         Command::Lock(_) => {}
         Command::Batch(ops) => {
-            let parts = ops.iter().map(Part::from);
+            let parts = ops.iter().map(AskedPart::from);
             parts.for_each(|part| each_lane_of_part(part, visit));
         }
         // It tells what the command would do in its place.
@@ -267,14 +268,16 @@ fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(Lane<'a>, bool)) {
     }
 }
 
-fn each_lane_of_part<'a>(part: Part<'a>, visit: &mut dyn FnMut(Lane<'a>, bool)) {
+fn each_lane_of_part<'a>(part: AskedPart<'a>, visit: &mut dyn FnMut(HeldLane<'a>, bool)) {
     match part {
-        Part::Write(command) => each_lane(command, visit),
-        Part::Read(
+        AskedPart::Write(command) => each_lane(command, visit),
+        AskedPart::Read(
             Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
-        ) => visit(Lane::Instance(instance_id), true),
-        Part::Read(Query::GetMachine { machine, .. }) => visit(Lane::Machine(machine), false),
-        Part::Read(
+        ) => visit(HeldLane::Instance(instance_id), true),
+        AskedPart::Read(Query::GetMachine { machine, .. }) => {
+            visit(HeldLane::Machine(machine), false)
+        }
+        AskedPart::Read(
             Query::ListInstances(_)
             | Query::ListMachines { .. }
             | Query::ListTimers(_)

@@ -164,7 +164,7 @@ mod tests {
     use crate::replica::parts::answer::AnswerTo;
     use crate::replica::peers::calls::ClientRequest;
     use crate::replica::types::tests::TestTypes;
-    use crate::replica::write::request::Source;
+    use crate::replica::write::request::RequestSource;
 
     fn request() -> Request<TestTypes> {
         Request {
@@ -174,7 +174,7 @@ mod tests {
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
-            source: Source::Client(ClientRequest::default()),
+            source: RequestSource::Client(ClientRequest::default()),
         }
     }
 

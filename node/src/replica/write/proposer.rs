@@ -41,7 +41,7 @@ use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::fact::level::FIRST;
-use rstmdb_engine::{Command, Compiled, Entry, Limits, Outcome, Reply};
+use rstmdb_engine::{Command, Compiled, Entry, EntryOutcome, Limits, Reply};
 use rstmdb_raft_store::Data;
 use tokio::sync::oneshot;
 
@@ -50,9 +50,9 @@ use super::decide::causes::Causes;
 use super::decide::prepare::{Preparing, Ready};
 use super::in_flight::Decided;
 use super::queue::{BATCH_COMMANDS_MAX, Queue, refuse_overtaken};
-use pipeline::{Batch, EXPIRE_POLL, Written};
+use pipeline::{EXPIRE_POLL, ProposedBatch, RaftWritten};
 
-use super::request::{Request, Source};
+use super::request::{Request, RequestSource};
 use crate::planted::{self, Bug};
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::apply::term::term_of;
@@ -171,7 +171,7 @@ impl<T: Types> Proposer<T> {
             actor: Arc::from(""),
             answer: AnswerTo::unheard(answer),
             deadline: T::now() + self.tuned.now().leader_wait,
-            source: Source::ThisLeader {
+            source: RequestSource::ThisLeader {
                 term: self.pipeline.term,
             },
         });
@@ -252,7 +252,7 @@ impl<T: Types> Proposer<T> {
         self.applied.decided.keep(entries);
         match self.raft.client_write_many(data).await {
             Ok(results) => {
-                self.pipeline.written.push_back(Batch {
+                self.pipeline.written.push_back(ProposedBatch {
                     decided,
                     since_ms,
                     results,
@@ -272,7 +272,7 @@ impl<T: Types> Proposer<T> {
     }
 
     /// Takes one result from the log, and every further one that is there already.
-    fn settle(&mut self, first: Option<Written<T>>) {
+    fn settle(&mut self, first: Option<RaftWritten<T>>) {
         let mut result = first;
         let mut settled = None;
         while let Some(written) = result {
@@ -308,7 +308,7 @@ impl<T: Types> Proposer<T> {
         written: WriteResult<T>,
     ) -> Option<u64> {
         match written {
-            Ok(response) if response.response == Outcome::Applied => {
+            Ok(response) if response.response == EntryOutcome::Applied => {
                 let offset = response.log_id.index;
                 refuse_overtaken(&mut self.pipeline.again, &request.command);
                 request.answer.send(Ok(Done {
@@ -375,16 +375,16 @@ fn limits_of_leader(limits: &Limits, now_ms: u64, led_since_ms: u64) -> Cow<'_, 
     })
 }
 
-fn tell_in_flight<T: Types>(clocks: &Clocks<T>, written: &VecDeque<Batch<T>>) {
+fn tell_in_flight<T: Types>(clocks: &Clocks<T>, written: &VecDeque<ProposedBatch<T>>) {
     clocks.set_in_flight(written.front().map(|batch| batch.since_ms));
 }
 
 /// The next result of the oldest batch in flight; never resolves while nothing is in flight.
 async fn next_written<T: Types>(
-    written: &mut VecDeque<Batch<T>>,
+    written: &mut VecDeque<ProposedBatch<T>>,
     counters: &Counters,
     clocks: &Clocks<T>,
-) -> Option<Written<T>> {
+) -> Option<RaftWritten<T>> {
     loop {
         let Some(oldest) = written.front_mut() else {
             return std::future::pending().await;

@@ -7,7 +7,7 @@ use rstmdb_engine::Command;
 use tokio::sync::mpsc;
 
 use super::request::Request;
-use super::writes::{Touched, is_repeatable};
+use super::writes::{TouchedInstances, is_repeatable};
 use crate::replica::error::Error;
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, assert_sound, ensure};
 use crate::replica::types::Types;
@@ -23,7 +23,7 @@ pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, don
     if waiting.is_empty() {
         return;
     }
-    let mut touched = Touched::default();
+    let mut touched = TouchedInstances::default();
     touched.add(done);
     for request in std::mem::take(waiting) {
         if touched.has_any_of(&request.command) {
@@ -81,7 +81,7 @@ impl<T: Types> Queue<T> {
     /// same instance is not retried: it may have been refused before the later one took effect, and would now take
     /// effect behind it. Only its client may retry it.
     pub(crate) fn put_back(&mut self, requests: VecDeque<Request<T>>) {
-        let mut done = Touched::default();
+        let mut done = TouchedInstances::default();
         let mut again = VecDeque::with_capacity(requests.len());
         for request in requests.into_iter().rev() {
             let is_overtaken = done.has_any_of(&request.command);

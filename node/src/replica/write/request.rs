@@ -27,13 +27,13 @@ pub struct Submission {
 }
 
 /// Where a command comes from.
-pub(crate) enum Source {
+pub(crate) enum RequestSource {
     /// A client of this node, which sent this request.
     Client(ClientRequest),
     /// Another node.
     Node {
         /// The stream that brought it.
-        origin: Arc<Origin>,
+        origin: Arc<RequestOrigin>,
         /// Given back with the command, even if the stream lives on.
         _permit: Permit,
     },
@@ -54,7 +54,7 @@ pub(crate) struct Request<T: Types> {
     pub answer: AnswerTo,
     /// Until then it waits for a node that can decide it.
     pub deadline: InstantOf<T>,
-    pub source: Source,
+    pub source: RequestSource,
 }
 
 impl<T: Types> Request<T> {
@@ -72,13 +72,13 @@ impl<T: Types> Request<T> {
     /// As [`Request::unless_foreign`], with what the leader gets.
     pub(crate) fn for_leader(self) -> Option<(ClientRequest, Self)> {
         match &self.source {
-            Source::Client(sent) => Some((sent.clone(), self)),
-            Source::Node { origin, .. } => {
+            RequestSource::Client(sent) => Some((sent.clone(), self)),
+            RequestSource::Node { origin, .. } => {
                 origin.close();
                 self.answer.send(Err(Error::NotLeader));
                 None
             }
-            Source::ThisLeader { .. } => {
+            RequestSource::ThisLeader { .. } => {
                 self.answer.send(Err(Error::NotLeader));
                 None
             }
@@ -110,9 +110,9 @@ impl<T: Types> Request<T> {
     /// Whether its stream was closed before it was decided, or it was meant for another term than this one.
     pub(crate) fn is_cut_off(&self, present: u64) -> bool {
         match &self.source {
-            Source::Client(_) => false,
-            Source::Node { origin, .. } => origin.is_closed(),
-            Source::ThisLeader { term } => *term != present,
+            RequestSource::Client(_) => false,
+            RequestSource::Node { origin, .. } => origin.is_closed(),
+            RequestSource::ThisLeader { term } => *term != present,
         }
     }
 }
@@ -120,11 +120,11 @@ impl<T: Types> Request<T> {
 /// A stream of commands from another node. Once one of them was refused because this node does not lead, none that
 /// follows may take effect: the other node sends them again, in their order.
 #[derive(Default)]
-pub(crate) struct Origin {
+pub(crate) struct RequestOrigin {
     closed: AtomicBool,
 }
 
-impl Origin {
+impl RequestOrigin {
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
     }
@@ -135,7 +135,7 @@ impl Origin {
 }
 
 /// Closes a stream when no task reads its outcomes any more.
-pub(crate) struct OriginGuard(pub Arc<Origin>);
+pub(crate) struct OriginGuard(pub Arc<RequestOrigin>);
 
 impl Drop for OriginGuard {
     fn drop(&mut self) {
@@ -146,13 +146,13 @@ impl Drop for OriginGuard {
 /// The open streams of the other nodes, at most one of each. The commands left in an older stream must not take effect
 /// behind those that its node has sent again.
 #[derive(Default)]
-pub(crate) struct Origins {
-    by_node: Mutex<BTreeMap<u64, Arc<Origin>>>,
+pub(crate) struct RequestOrigins {
+    by_node: Mutex<BTreeMap<u64, Arc<RequestOrigin>>>,
 }
 
-impl Origins {
-    pub(crate) fn open(&self, node_id: u64) -> Arc<Origin> {
-        let origin = Arc::new(Origin::default());
+impl RequestOrigins {
+    pub(crate) fn open(&self, node_id: u64) -> Arc<RequestOrigin> {
+        let origin = Arc::new(RequestOrigin::default());
         if let Some(older) = self.by_node.lock().insert(node_id, origin.clone()) {
             older.close();
         }

@@ -9,7 +9,7 @@ use rstmdb_engine::fact::Meta;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::{Origins, Request, Source};
+use super::request::{Request, RequestOrigins, RequestSource};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
@@ -20,7 +20,7 @@ use crate::replica::types::Types;
 #[derive(Clone)]
 pub(crate) struct Inbox<T: Types> {
     pub requests: mpsc::UnboundedSender<Request<T>>,
-    pub origins: Arc<Origins>,
+    pub origins: Arc<RequestOrigins>,
     pub gate: Arc<Gate>,
     /// Says how long a command waits for a leader.
     pub tuned: Arc<Tuned>,
@@ -35,9 +35,9 @@ impl<T: Types> Inbox<T> {
         command: Command,
         meta: Option<Box<Meta>>,
         actor: Arc<str>,
-        source: Source,
+        source: RequestSource,
     ) -> Submitted {
-        if !matches!(source, Source::ThisLeader { .. }) {
+        if !matches!(source, RequestSource::ThisLeader { .. }) {
             self.asked.fetch_add(1, Ordering::Relaxed);
         }
         let (answer, outcome) = oneshot::channel();

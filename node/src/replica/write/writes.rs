@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use rstmdb_engine::{BatchOp, Command, LockCommand, Part, Query};
+use rstmdb_engine::{AskedPart, BatchOp, Command, LockCommand, Query};
 
 /// Whether deciding the command again is harmless if its first write is in the log after all. With an idempotency key
 /// it takes effect once, and defining a machine again gives the same machine. A batch that also reads is not harmless:
@@ -71,12 +71,12 @@ pub(crate) fn writes(command: &Command) -> bool {
 
 /// What commands write to.
 #[derive(Default)]
-pub(crate) struct Touched {
+pub(crate) struct TouchedInstances {
     instances: HashSet<String>,
     everything: bool,
 }
 
-impl Touched {
+impl TouchedInstances {
     /// Takes what the command writes to.
     pub(crate) fn add(&mut self, command: &Command) {
         match instance_of(command) {
@@ -105,20 +105,20 @@ impl Touched {
         match instance_of(command) {
             Some(id) => self.instances.contains(id),
             None => match command {
-                Command::Batch(ops) => ops.iter().map(Part::from).any(|part| self.has(part)),
+                Command::Batch(ops) => ops.iter().map(AskedPart::from).any(|part| self.has(part)),
                 Command::DryRun(asked) => asked.parts().any(|part| self.has(part)),
                 _ => !self.instances.is_empty(),
             },
         }
     }
 
-    fn has(&self, part: Part<'_>) -> bool {
+    fn has(&self, part: AskedPart<'_>) -> bool {
         match part {
-            Part::Write(command) => self.has_any_of(command),
-            Part::Read(
+            AskedPart::Write(command) => self.has_any_of(command),
+            AskedPart::Read(
                 Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. },
             ) => self.instances.contains(instance_id),
-            Part::Read(_) => !self.instances.is_empty(),
+            AskedPart::Read(_) => !self.instances.is_empty(),
         }
     }
 }

@@ -35,7 +35,7 @@ impl Bearer {
 
 impl Tokens {
     /// The tokens of the configuration.
-    pub(crate) fn new(auth: &config::Auth) -> Self {
+    pub(crate) fn new(auth: &config::AuthConfig) -> Self {
         Self {
             required: auth.required,
             hashes: watch::Sender::new(auth.token_hashes.as_slice().into()),
@@ -100,10 +100,10 @@ mod tests {
     }
 
     fn tokens(known: &[&str]) -> Tokens {
-        Tokens::new(&config::Auth {
+        Tokens::new(&config::AuthConfig {
             required: true,
             token_hashes: known.iter().map(|token| hash(token)).collect(),
-            ..config::Auth::default()
+            ..config::AuthConfig::default()
         })
     }
 

@@ -33,7 +33,7 @@ const RETURN_BYTES_MIN: u64 = 4 << 20;
 const RETURN_ROUNDS: u32 = 3;
 
 /// The bytes that all client connections may hold together, and who waits for them.
-pub(crate) struct Budget {
+pub(crate) struct MemoryBudget {
     grains_max: u32,
     free: Arc<Semaphore>,
     turn: Arc<Semaphore>,
@@ -50,8 +50,8 @@ struct Pressure {
 }
 
 /// What one connection has reserved of the budget; given back when it is dropped.
-pub(crate) struct Room {
-    budget: Arc<Budget>,
+pub(crate) struct ReservedRoom {
+    budget: Arc<MemoryBudget>,
     grains: u32,
     wait: Option<Wait>,
     turn: Option<OwnedSemaphorePermit>,
@@ -59,13 +59,13 @@ pub(crate) struct Room {
 
 /// A place in the queue for more.
 struct Wait {
-    budget: Arc<Budget>,
+    budget: Arc<MemoryBudget>,
     grains: u32,
     room: PollSemaphore,
     turn: Option<PollSemaphore>,
 }
 
-impl Budget {
+impl MemoryBudget {
     /// A budget of `bytes_max` bytes.
     pub(crate) fn new(bytes_max: u64) -> Arc<Self> {
         let grains = bytes_max / GRAIN_BYTES as u64;
@@ -100,8 +100,8 @@ impl Budget {
     }
 
     /// For a connection that holds nothing yet.
-    pub(crate) fn room(self: &Arc<Self>) -> Room {
-        Room {
+    pub(crate) fn room(self: &Arc<Self>) -> ReservedRoom {
+        ReservedRoom {
             budget: self.clone(),
             grains: 0,
             wait: None,
@@ -119,7 +119,7 @@ fn grains_of(bytes: usize) -> u32 {
     u32::try_from(bytes / GRAIN_BYTES).unwrap_or(u32::MAX)
 }
 
-impl Room {
+impl ReservedRoom {
     /// Reserves what is missing to hold `bytes` in all. `false`: the budget has too little, and the task is woken when
     /// there is more. `or_turn`: the connection can give back what it holds only by going on, so it may exceed the
     /// budget when it has the turn.
@@ -218,14 +218,14 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ReservedRoom {
     fn drop(&mut self) {
         self.give_back(self.grains);
     }
 }
 
 impl Wait {
-    fn new(budget: &Arc<Budget>, grains: u32) -> Self {
+    fn new(budget: &Arc<MemoryBudget>, grains: u32) -> Self {
         let mut pressure = budget.pressure();
         pressure.waiting += 1;
         pressure.since.get_or_insert_with(Instant::now);
@@ -255,7 +255,7 @@ impl Drop for Wait {
 /// Gives memory back to the system after connections have given up much of it, as long as this future is polled. The
 /// allocator does so only when it is asked for more memory, a second after the memory was freed. An idle node may not
 /// ask for long.
-pub(crate) async fn return_memory(budget: Arc<Budget>) {
+pub(crate) async fn return_memory(budget: Arc<MemoryBudget>) {
     let mut look = tokio::time::interval(RETURN_INTERVAL);
     let (mut held, mut rounds) = (0, 0);
     loop {
@@ -297,13 +297,13 @@ mod tests {
 
     const GRAINS_MAX: usize = 512;
 
-    fn asks(room: &mut Room, grains: usize, or_turn: bool) -> bool {
+    fn asks(room: &mut ReservedRoom, grains: usize, or_turn: bool) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         room.reserve(&mut cx, grains * GRAIN_BYTES, or_turn)
     }
 
-    fn budget() -> Arc<Budget> {
-        Budget::new((GRAINS_MAX * GRAIN_BYTES) as u64)
+    fn budget() -> Arc<MemoryBudget> {
+        MemoryBudget::new((GRAINS_MAX * GRAIN_BYTES) as u64)
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         stranger: Stranger,
     ) {
-        let connection = Connection {
+        let connection = CountedConnection {
             shared: self.shared.clone(),
             _permit: permit,
         };
@@ -123,12 +123,12 @@ impl Listener {
 }
 
 /// A connection that counts, until it is dropped.
-struct Connection {
+struct CountedConnection {
     shared: Arc<ServerShared>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Connection {
+impl CountedConnection {
     async fn run(
         self,
         stream: TcpStream,
@@ -160,7 +160,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.shared.metrics.connection_closed();
     }

@@ -21,7 +21,7 @@ const CHECKED_LANES_MAX: usize = 64;
 
 /// What a request touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Touch {
+pub(crate) enum ClaimTouch {
     /// Nothing that has an order.
     Nothing,
     /// The instance with this hash.
@@ -46,26 +46,26 @@ pub(crate) enum Access {
 /// What a request touches, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
-    pub(crate) touch: Touch,
+    pub(crate) touch: ClaimTouch,
     pub(crate) access: Access,
 }
 
 impl Claim {
     /// For requests that have no order.
     pub(crate) const FREE: Claim = Claim {
-        touch: Touch::Nothing,
+        touch: ClaimTouch::Nothing,
         access: Access::Read,
     };
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Unfinished {
+struct UnfinishedRequests {
     reads: u32,
     writes: u32,
     exclusive: u32,
 }
 
-impl Unfinished {
+impl UnfinishedRequests {
     fn slot(&mut self, access: Access) -> &mut u32 {
         match access {
             Access::Read => &mut self.reads,
@@ -89,8 +89,8 @@ impl Unfinished {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-struct Lane {
-    held: Unfinished,
+struct OrderLane {
+    held: UnfinishedRequests,
     waiting: u32,
 }
 
@@ -120,11 +120,11 @@ type ByHash = BuildHasherDefault<AsItIs>;
 /// The unfinished and the waiting requests of one connection; `T` is what waits.
 #[derive(Debug)]
 pub(crate) struct Order<T> {
-    lanes: HashMap<u64, Lane, ByHash>,
+    lanes: HashMap<u64, OrderLane, ByHash>,
     /// Requests that touch everything.
-    everything: Lane,
+    everything: OrderLane,
     /// All unfinished requests that touch anything.
-    total: Unfinished,
+    total: UnfinishedRequests,
     waiting: VecDeque<(Claim, T)>,
 }
 
@@ -132,8 +132,8 @@ impl<T> Default for Order<T> {
     fn default() -> Self {
         Self {
             lanes: HashMap::default(),
-            everything: Lane::default(),
-            total: Unfinished::default(),
+            everything: OrderLane::default(),
+            total: UnfinishedRequests::default(),
             waiting: VecDeque::new(),
         }
     }
@@ -143,13 +143,15 @@ impl<T> Order<T> {
     /// Whether a request that has just arrived may begin.
     pub(crate) fn allows(&self, claim: &Claim) -> bool {
         let nothing_waits = match &claim.touch {
-            Touch::Nothing => true,
-            Touch::Instance(hash) => self.everything.waiting == 0 && self.lane(*hash).waiting == 0,
-            Touch::Instances(hashes) => {
+            ClaimTouch::Nothing => true,
+            ClaimTouch::Instance(hash) => {
+                self.everything.waiting == 0 && self.lane(*hash).waiting == 0
+            }
+            ClaimTouch::Instances(hashes) => {
                 self.everything.waiting == 0
                     && hashes.iter().all(|hash| self.lane(*hash).waiting == 0)
             }
-            Touch::Everything => self.waiting.is_empty(),
+            ClaimTouch::Everything => self.waiting.is_empty(),
         };
         nothing_waits && self.fits(claim)
     }
@@ -180,21 +182,21 @@ impl<T> Order<T> {
         let position = self.waiting.iter().position(|(claim, _)| {
             let blocked = everything_ahead
                 || match &claim.touch {
-                    Touch::Nothing => false,
-                    Touch::Instance(hash) => ahead.contains(hash),
-                    Touch::Instances(hashes) => hashes.iter().any(|hash| ahead.contains(hash)),
-                    Touch::Everything => !ahead.is_empty(),
+                    ClaimTouch::Nothing => false,
+                    ClaimTouch::Instance(hash) => ahead.contains(hash),
+                    ClaimTouch::Instances(hashes) => hashes.iter().any(|hash| ahead.contains(hash)),
+                    ClaimTouch::Everything => !ahead.is_empty(),
                 };
             if !blocked && self.fits(claim) {
                 return true;
             }
             match &claim.touch {
-                Touch::Nothing => {}
-                Touch::Instance(hash) => {
+                ClaimTouch::Nothing => {}
+                ClaimTouch::Instance(hash) => {
                     ahead.insert(*hash);
                 }
-                Touch::Instances(hashes) => ahead.extend(hashes.iter().copied()),
-                Touch::Everything => everything_ahead = true,
+                ClaimTouch::Instances(hashes) => ahead.extend(hashes.iter().copied()),
+                ClaimTouch::Everything => everything_ahead = true,
             }
             false
         })?;
@@ -241,7 +243,10 @@ impl<T> Order<T> {
             "an instance has an entry that no request touches"
         );
         for (all, of) in [
-            (total.reads, (|held| held.reads) as fn(&Unfinished) -> u32),
+            (
+                total.reads,
+                (|held| held.reads) as fn(&UnfinishedRequests) -> u32,
+            ),
             (total.writes, |held| held.writes),
             (total.exclusive, |held| held.exclusive),
         ] {
@@ -261,24 +266,26 @@ impl<T> Order<T> {
         );
     }
 
-    fn lane(&self, hash: u64) -> Lane {
+    fn lane(&self, hash: u64) -> OrderLane {
         self.lanes.get(&hash).copied().unwrap_or_default()
     }
 
     fn fits(&self, claim: &Claim) -> bool {
         let fits_lane = |hash: &u64| self.lane(*hash).held.allows(claim.access);
         match &claim.touch {
-            Touch::Nothing => true,
-            Touch::Instance(hash) => self.everything.held.allows(claim.access) && fits_lane(hash),
-            Touch::Instances(hashes) => {
+            ClaimTouch::Nothing => true,
+            ClaimTouch::Instance(hash) => {
+                self.everything.held.allows(claim.access) && fits_lane(hash)
+            }
+            ClaimTouch::Instances(hashes) => {
                 self.everything.held.allows(claim.access) && hashes.iter().all(fits_lane)
             }
-            Touch::Everything => self.total.allows(claim.access),
+            ClaimTouch::Everything => self.total.allows(claim.access),
         }
     }
 
-    fn count(&mut self, claim: &Claim, change: impl Fn(&mut Unfinished, Access)) {
-        if claim.touch == Touch::Nothing {
+    fn count(&mut self, claim: &Claim, change: impl Fn(&mut UnfinishedRequests, Access)) {
+        if claim.touch == ClaimTouch::Nothing {
             return;
         }
         change(&mut self.total, claim.access);
@@ -289,12 +296,12 @@ impl<T> Order<T> {
         self.each_lane(claim, |lane| change(&mut lane.waiting));
     }
 
-    fn each_lane(&mut self, claim: &Claim, mut change: impl FnMut(&mut Lane)) {
+    fn each_lane(&mut self, claim: &Claim, mut change: impl FnMut(&mut OrderLane)) {
         let hashes = match &claim.touch {
-            Touch::Nothing => return,
-            Touch::Instance(hash) => std::slice::from_ref(hash),
-            Touch::Instances(hashes) => hashes,
-            Touch::Everything => return change(&mut self.everything),
+            ClaimTouch::Nothing => return,
+            ClaimTouch::Instance(hash) => std::slice::from_ref(hash),
+            ClaimTouch::Instances(hashes) => hashes,
+            ClaimTouch::Everything => return change(&mut self.everything),
         };
         for hash in hashes {
             let lane = self.lanes.entry(*hash).or_default();
@@ -313,14 +320,14 @@ mod tests {
 
     fn claim(hash: u64, access: Access) -> Claim {
         Claim {
-            touch: Touch::Instance(hash),
+            touch: ClaimTouch::Instance(hash),
             access,
         }
     }
 
     fn all(access: Access) -> Claim {
         Claim {
-            touch: Touch::Everything,
+            touch: ClaimTouch::Everything,
             access,
         }
     }
@@ -391,7 +398,7 @@ mod tests {
     fn an_exclusive_batch_waits_for_both_and_is_waited_for_by_both() {
         let mut order = Order::default();
         let batch = Claim {
-            touch: Touch::Instances(Box::new([1, 2])),
+            touch: ClaimTouch::Instances(Box::new([1, 2])),
             access: Access::Exclusive,
         };
         assert!(arrive(&mut order, claim(1, Access::Write), "w1"));

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use super::auth::Tokens;
-use super::budget::Budget;
+use super::budget::MemoryBudget;
 use super::guesses::Guesses;
 use super::snapshot_cursors::SnapshotCursors;
 use crate::server::config::{self, Config};
@@ -36,7 +36,7 @@ pub(crate) struct ServerShared {
     /// Recent wrong tokens.
     pub(crate) guesses: Guesses,
     /// What all connections may hold in memory.
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: Arc<MemoryBudget>,
     /// Encryption for clients that connect from now on; none where it is off.
     pub(crate) tls: RwLock<Option<TlsAcceptor>>,
     /// The certificates that are in use.
@@ -71,7 +71,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    fn new(network: &config::Network) -> Self {
+    fn new(network: &config::NetworkConfig) -> Self {
         let times = Self {
             request_ms: AtomicU64::new(0),
             idle_ms: AtomicU64::new(0),
@@ -83,7 +83,7 @@ impl Times {
 
     /// Brings other times into force: for requests that begin, connections that fall silent, and connections that are
     /// accepted from now on.
-    pub(crate) fn set(&self, network: &config::Network) {
+    pub(crate) fn set(&self, network: &config::NetworkConfig) {
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let set = |to: &AtomicU64, time| to.store(millis(time), Ordering::Relaxed);
         set(&self.request_ms, network.request_timeout);
@@ -126,7 +126,7 @@ impl ServerShared {
             replica,
             tokens: Tokens::new(&config.auth),
             guesses: Guesses::new(),
-            budget: Budget::new(config.network.buffers_bytes_max),
+            budget: MemoryBudget::new(config.network.buffers_bytes_max),
             tls: RwLock::new(tls),
             certificates: RwLock::default(),
             peers,

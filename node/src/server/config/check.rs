@@ -8,7 +8,7 @@ use super::address;
 use super::error::Error;
 use super::file::read_text;
 use super::hash::parse_hash;
-use super::{Auth, Cluster, Config, paths};
+use super::{AuthConfig, ClusterConfig, Config, paths};
 
 /// Refuses what cannot work, and reads the files with secrets.
 pub(super) fn check(config: &mut Config) -> Result<(), Error> {
@@ -34,7 +34,7 @@ fn check_auth(config: &mut Config) -> Result<(), Error> {
 }
 
 /// `auth.token_hashes` and what `auth.secrets_file` holds now.
-pub(super) fn token_hashes(auth: &Auth) -> Result<Vec<[u8; 32]>, Error> {
+pub(super) fn token_hashes(auth: &AuthConfig) -> Result<Vec<[u8; 32]>, Error> {
     let mut hashes = auth.listed_hashes.clone();
     if let Some(path) = &auth.secrets_file {
         hashes.extend(read_secrets(path)?);
@@ -146,7 +146,7 @@ fn check_archive(config: &Config) -> Result<(), Error> {
     }
 }
 
-fn check_cluster(cluster: &Cluster) -> Result<(), Error> {
+fn check_cluster(cluster: &ClusterConfig) -> Result<(), Error> {
     if cluster.election_timeout_min <= cluster.heartbeat * 2 {
         return conflict(
             "cluster.election_timeout_ms",
@@ -223,7 +223,7 @@ pub(super) fn must_be_closed(config: &Config) -> Result<(), Error> {
 }
 
 /// A node that is to find others must know which of them it is.
-fn check_members(cluster: &Cluster) -> Result<(), Error> {
+fn check_members(cluster: &ClusterConfig) -> Result<(), Error> {
     if let [_, _, ..] = cluster.peers.as_slice()
         && cluster.node_id.is_none()
     {

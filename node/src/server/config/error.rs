@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// It is not set.
     Default,
     /// The configuration file, at this line (counted from 1).
@@ -32,7 +32,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => write!(f, "default"),
@@ -71,7 +71,7 @@ pub enum Error {
         /// The whole key.
         key: String,
         /// Where it stands.
-        origin: Origin,
+        origin: ValueOrigin,
         /// The keys of the same section.
         known: String,
     },
@@ -83,7 +83,7 @@ pub enum Error {
         /// The value as it was written (secrets only by their length).
         value: String,
         /// Where it was written.
-        origin: Origin,
+        origin: ValueOrigin,
         /// What would be right.
         expects: String,
     },

@@ -3,15 +3,17 @@
 use std::io;
 use std::path::Path;
 
-use super::error::{Error, Origin};
-use super::keys::{KEYS, Key};
-use super::value::Value;
+use super::error::{Error, ValueOrigin};
+use super::keys::{ConfigKey, KEYS};
+use super::value::ConfigValue;
 
 /// The largest file of tokens, keys or certificates: a quarter of a million tokens.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Reads the file and returns what it sets, each with the line it stands on.
-pub(super) fn read(path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
+pub(super) fn read(
+    path: &Path,
+) -> Result<Vec<(&'static ConfigKey, ConfigValue, ValueOrigin)>, Error> {
     // May come from a pipe at the start.
     let bytes = std::fs::read(path).map_err(|error| error.to_string());
     let text = bytes.and_then(|bytes| text_of(&bytes));
@@ -67,18 +69,21 @@ fn text_of(bytes: &[u8]) -> Result<String, String> {
 }
 
 /// As [`read`], from text; `path` is for the messages.
-pub(super) fn parse(text: &str, path: &Path) -> Result<Vec<(&'static Key, Value, Origin)>, Error> {
+pub(super) fn parse(
+    text: &str,
+    path: &Path,
+) -> Result<Vec<(&'static ConfigKey, ConfigValue, ValueOrigin)>, Error> {
     let syntax = |reason: String| Error::Syntax {
         path: path.to_owned(),
         reason,
     };
-    let root: Option<Value> =
+    let root: Option<ConfigValue> =
         serde_saphyr::from_str(text).map_err(|error| syntax(plain(&error.to_string())))?;
     let mut found = Vec::new();
-    match root.unwrap_or(Value::Null) {
-        Value::Null => {}
-        Value::Map(entries) => flatten("", entries, path, &mut found)?,
-        Value::Text(_) | Value::List(_) => {
+    match root.unwrap_or(ConfigValue::Null) {
+        ConfigValue::Null => {}
+        ConfigValue::Map(entries) => flatten("", entries, path, &mut found)?,
+        ConfigValue::Text(_) | ConfigValue::List(_) => {
             return Err(syntax("expected sections such as `network:`".to_owned()));
         }
     }
@@ -121,9 +126,9 @@ fn plain(said: &str) -> String {
 
 fn flatten(
     section: &str,
-    entries: Vec<(String, u64, Value)>,
+    entries: Vec<(String, u64, ConfigValue)>,
     path: &Path,
-    found: &mut Vec<(&'static Key, Value, Origin)>,
+    found: &mut Vec<(&'static ConfigKey, ConfigValue, ValueOrigin)>,
 ) -> Result<(), Error> {
     for (name, line, value) in entries {
         let full = if section.is_empty() {
@@ -131,7 +136,7 @@ fn flatten(
         } else {
             format!("{section}.{name}")
         };
-        let origin = Origin::File {
+        let origin = ValueOrigin::File {
             path: path.to_owned(),
             line,
         };
@@ -140,9 +145,9 @@ fn flatten(
             continue;
         }
         match value {
-            Value::Map(entries) if is_section(&full) => flatten(&full, entries, path, found)?,
+            ConfigValue::Map(entries) if is_section(&full) => flatten(&full, entries, path, found)?,
             // A section whose keys are all commented out.
-            Value::Null if is_section(&full) => {}
+            ConfigValue::Null if is_section(&full) => {}
             _ => {
                 return Err(Error::UnknownKey {
                     known: known_in(section),

@@ -7,7 +7,7 @@ use rstmdb_objects::{BucketOptions, Location};
 
 /// Snapshots and how long history is kept.
 #[derive(Debug, Clone, Default)]
-pub struct Compaction {
+pub struct CompactionConfig {
     /// `compaction.enabled`
     pub enabled: bool,
     /// `compaction.events_threshold`
@@ -28,7 +28,7 @@ pub struct Compaction {
 
 /// Where history goes that is no longer kept here.
 #[derive(Debug, Clone, Default)]
-pub struct Archive {
+pub struct ArchiveConfig {
     /// `archive.url`
     pub location: Option<Location>,
     /// `archive.cache_mb`, in bytes
@@ -39,7 +39,7 @@ pub struct Archive {
     pub bucket: BucketOptions,
 }
 
-impl Archive {
+impl ArchiveConfig {
     /// The folder, where it is one.
     pub(super) fn folder(&self) -> Option<&Path> {
         match &self.location {

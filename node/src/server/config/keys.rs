@@ -10,11 +10,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::address;
 use super::hash::parse_hash;
-use super::value::Value;
+use super::value::ConfigValue;
 use super::{Config, ListedNode, LogFormat};
 
 /// One key.
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     /// The path in the YAML file.
     pub(super) name: &'static str,
     /// The environment variable; empty where there is none.
@@ -24,17 +24,17 @@ pub(super) struct Key {
     /// What a right value is, for the message.
     pub(super) expects: &'static str,
     /// Puts the value in its place; `None` when it does not fit.
-    pub(super) set: fn(&mut Config, &Value) -> Option<()>,
+    pub(super) set: fn(&mut Config, &ConfigValue) -> Option<()>,
 }
 
-impl Key {
+impl ConfigKey {
     /// The value for messages: a token that was written instead of its hash must not get into a log.
-    pub(super) fn shown(&self, value: &Value) -> String {
+    pub(super) fn shown(&self, value: &ConfigValue) -> String {
         if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
             return match value {
-                Value::List(items) => format!("a list of {}", items.len()),
-                Value::Text(text) => format!("a text of {} characters", text.chars().count()),
-                Value::Null | Value::Map(_) => value.to_string(),
+                ConfigValue::List(items) => format!("a list of {}", items.len()),
+                ConfigValue::Text(text) => format!("a text of {} characters", text.chars().count()),
+                ConfigValue::Null | ConfigValue::Map(_) => value.to_string(),
             };
         }
         value.to_string()
@@ -51,7 +51,7 @@ const SECS_MAX: u64 = 10 * 366 * 86_400;
 macro_rules! key {
     ($name:literal, $variable:literal, $default:literal, $expects:literal,
      |$config:ident, $value:ident| $place:expr, $parsed:expr) => {
-        Key {
+        ConfigKey {
             name: $name,
             variable: $variable,
             default: $default,
@@ -66,7 +66,7 @@ macro_rules! key {
 
 /// All keys, in the order they are documented and shown.
 #[rustfmt::skip]
-pub(super) static KEYS: &[Key] = &[
+pub(super) static KEYS: &[ConfigKey] = &[
     key!("network.bind_addr", "RSTMDB_BIND", "127.0.0.1:7401", "host:port",
         |c, v| c.network.bind_addr, v.address()?),
     key!("network.idle_timeout_secs", "RSTMDB_IDLE_TIMEOUT", "300", "seconds, a whole number; 0 for never",
@@ -96,7 +96,7 @@ pub(super) static KEYS: &[Key] = &[
     key!("storage.encryption_key_file", "RSTMDB_ENCRYPTION_KEY_FILE", "", "a file with a key on each line: its id and 64 hexadecimal digits",
         |c, v| c.storage.encryption_key_file, v.path_or_none()?),
     key!("storage.encryption_keys", "RSTMDB_ENCRYPTION_KEYS", "", "keys, each its id, a space and 64 hexadecimal digits, separated by commas",
-        |c, v| c.storage.keys, match v { Value::Null => Keyring::default(), v => Keyring::parse(v.text()?).ok()? }),
+        |c, v| c.storage.keys, match v { ConfigValue::Null => Keyring::default(), v => Keyring::parse(v.text()?).ok()? }),
     key!("storage.min_free_mb", "RSTMDB_MIN_FREE_MB", "512", "MiB, a whole number; 0 for no limit",
         |c, v| c.storage.free_bytes_min, v.number(MB)? * MIB),
     key!("auth.required", "RSTMDB_AUTH_REQUIRED", "false", "true or false",
@@ -199,8 +199,8 @@ pub(super) static KEYS: &[Key] = &[
         |c, v| c.cluster.tls_allowed_names, allowed_names(v)?),
 ];
 
-fn fsync_policy(value: &Value) -> Option<FsyncPolicy> {
-    let number = |text: &str| Value::Text(text.to_owned()).number(1..=u64::MAX >> 1);
+fn fsync_policy(value: &ConfigValue) -> Option<FsyncPolicy> {
+    let number = |text: &str| ConfigValue::Text(text.to_owned()).number(1..=u64::MAX >> 1);
     let (name, count) = match value.single_entry() {
         Some((name, count)) => (name, Some(count.number(1..=u64::MAX >> 1)?)),
         None => match value.text()?.split_once(':') {
@@ -217,7 +217,7 @@ fn fsync_policy(value: &Value) -> Option<FsyncPolicy> {
     }
 }
 
-fn log_filter(value: &Value) -> Option<String> {
+fn log_filter(value: &ConfigValue) -> Option<String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     let text = value.text()?;
     // A word that is no level would count as a target, and would silence everything else.
@@ -228,9 +228,9 @@ fn log_filter(value: &Value) -> Option<String> {
     EnvFilter::try_new(text).ok().map(|_| text.to_owned())
 }
 
-fn log_format(value: &Value) -> Option<Option<LogFormat>> {
+fn log_format(value: &ConfigValue) -> Option<Option<LogFormat>> {
     match value {
-        Value::Null => Some(None),
+        ConfigValue::Null => Some(None),
         _ => match value.text()? {
             "pretty" => Some(Some(LogFormat::Pretty)),
             "json" => Some(Some(LogFormat::Json)),
@@ -239,20 +239,20 @@ fn log_format(value: &Value) -> Option<Option<LogFormat>> {
     }
 }
 
-fn addresses(value: &Value) -> Option<Vec<String>> {
+fn addresses(value: &ConfigValue) -> Option<Vec<String>> {
     value
         .texts()?
         .into_iter()
         .flat_map(|text| text.split(','))
-        .map(|text| dialable(&Value::Text(text.to_owned())))
+        .map(|text| dialable(&ConfigValue::Text(text.to_owned())))
         .collect()
 }
 
-fn dialable(value: &Value) -> Option<String> {
+fn dialable(value: &ConfigValue) -> Option<String> {
     value.address().filter(|addr| address::is_dialable(addr))
 }
 
-fn allowed_names(value: &Value) -> Option<Vec<String>> {
+fn allowed_names(value: &ConfigValue) -> Option<Vec<String>> {
     let fits = |text: &str| match text.strip_prefix("sha256:") {
         Some(digits) => parse_hash(&digits.replace(':', "")).is_some(),
         None => !text.contains(char::is_whitespace),
@@ -262,12 +262,12 @@ fn allowed_names(value: &Value) -> Option<Vec<String>> {
     fit.then(|| names.into_iter().map(str::to_owned).collect())
 }
 
-fn peers(value: &Value) -> Option<Vec<ListedNode>> {
+fn peers(value: &ConfigValue) -> Option<Vec<ListedNode>> {
     let peers: Vec<ListedNode> = match value {
-        Value::Null => Vec::new(),
-        Value::List(items) => items.iter().map(peer_of_map).collect::<Option<_>>()?,
-        Value::Text(text) => text.split(',').map(peer_of_text).collect::<Option<_>>()?,
-        Value::Map(_) => return None,
+        ConfigValue::Null => Vec::new(),
+        ConfigValue::List(items) => items.iter().map(peer_of_map).collect::<Option<_>>()?,
+        ConfigValue::Text(text) => text.split(',').map(peer_of_text).collect::<Option<_>>()?,
+        ConfigValue::Map(_) => return None,
     };
     let repeated = peers
         .iter()
@@ -276,7 +276,7 @@ fn peers(value: &Value) -> Option<Vec<ListedNode>> {
     (!repeated).then_some(peers)
 }
 
-fn peer_of_map(value: &Value) -> Option<ListedNode> {
+fn peer_of_map(value: &ConfigValue) -> Option<ListedNode> {
     let [id, peer_addr, rcp_addr] = value.fields(["id", "peer_addr", "rcp_addr"])?;
     Some(ListedNode {
         id: id.number(1..=u64::MAX >> 1)?,
@@ -288,7 +288,7 @@ fn peer_of_map(value: &Value) -> Option<ListedNode> {
 fn peer_of_text(text: &str) -> Option<ListedNode> {
     let (id, addresses) = text.split_once('=')?;
     let (peer_addr, rcp_addr) = addresses.split_once('/')?;
-    let value = |text: &str| Value::Text(text.to_owned());
+    let value = |text: &str| ConfigValue::Text(text.to_owned());
     Some(ListedNode {
         id: value(id).number(1..=u64::MAX >> 1)?,
         peer_addr: dialable(&value(peer_addr))?,
@@ -296,8 +296,8 @@ fn peer_of_text(text: &str) -> Option<ListedNode> {
     })
 }
 
-fn election_timeout(value: &Value) -> Option<(Duration, Duration)> {
-    let number = |text: &str| Value::Text(text.to_owned()).number(1..=600_000);
+fn election_timeout(value: &ConfigValue) -> Option<(Duration, Duration)> {
+    let number = |text: &str| ConfigValue::Text(text.to_owned()).number(1..=600_000);
     let text = value.text()?;
     let (min, max) = match text.split_once('-') {
         Some((min, max)) => (number(min)?, number(max)?),
@@ -307,22 +307,22 @@ fn election_timeout(value: &Value) -> Option<(Duration, Duration)> {
 }
 
 /// An empty text names none.
-fn location(value: &Value) -> Option<Option<Location>> {
+fn location(value: &ConfigValue) -> Option<Option<Location>> {
     match word_or_none(value)? {
         None => Some(None),
         Some(text) => Location::parse(&text).ok().map(Some),
     }
 }
 
-fn url_or_none(value: &Value) -> Option<Option<String>> {
+fn url_or_none(value: &ConfigValue) -> Option<Option<String>> {
     let url = word_or_none(value)?;
     let fits = |url: &String| url.starts_with("https://") || url.starts_with("http://");
     url.as_ref().is_none_or(fits).then_some(url)
 }
 
-fn word_or_none(value: &Value) -> Option<Option<String>> {
+fn word_or_none(value: &ConfigValue) -> Option<Option<String>> {
     match value {
-        Value::Null => Some(None),
+        ConfigValue::Null => Some(None),
         value => match value.text()? {
             "" => Some(None),
             text if text.contains(char::is_whitespace) => None,

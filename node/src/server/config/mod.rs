@@ -34,36 +34,36 @@ use std::time::Duration;
 use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
 pub(super) use check::read_keys;
-pub use error::{Error, Origin};
-pub use history::{Archive, Compaction};
-use keys::{KEYS, Key};
-pub use network::Network;
-use value::Value;
+pub use error::{Error, ValueOrigin};
+pub use history::{ArchiveConfig, CompactionConfig};
+use keys::{ConfigKey, KEYS};
+pub use network::NetworkConfig;
+use value::ConfigValue;
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Config {
     /// The RCP listener.
-    pub network: Network,
+    pub network: NetworkConfig,
     /// The data folder and the rules of what may be stored.
     pub storage: Storage,
     /// Who may use the server.
-    pub auth: Auth,
+    pub auth: AuthConfig,
     /// Encryption between client and server.
     pub tls: Tls,
     /// Snapshots and how long history is kept.
-    pub compaction: Compaction,
+    pub compaction: CompactionConfig,
     /// Where history goes that is no longer kept here.
-    pub archive: Archive,
+    pub archive: ArchiveConfig,
     /// The admin HTTP listener.
-    pub metrics: Metrics,
+    pub metrics: AdminConfig,
     /// What is logged, and how.
     pub logging: Logging,
     /// How long and how many idempotency keys are remembered.
     pub idempotency: Idempotency,
     /// The cluster this node belongs to.
-    pub cluster: Cluster,
+    pub cluster: ClusterConfig,
     /// The clock stands still until a client advances it; no key sets it.
     pub clock_is_manual: bool,
     /// Each key with its value as written and where it was written, in the table's order.
@@ -116,7 +116,7 @@ impl Default for Storage {
 
 /// Who may use the server.
 #[derive(Debug, Clone, Default)]
-pub struct Auth {
+pub struct AuthConfig {
     /// `auth.required`
     pub required: bool,
     /// `auth.token_hashes` and the lines of `auth.secrets_file`: SHA-256 of each token
@@ -144,7 +144,7 @@ pub struct Tls {
 
 /// The admin HTTP listener.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics {
+pub struct AdminConfig {
     /// `metrics.enabled`
     pub enabled: bool,
     /// `metrics.bind_addr`
@@ -182,7 +182,7 @@ pub struct Idempotency {
 
 /// The cluster this node belongs to.
 #[derive(Debug, Clone, Default)]
-pub struct Cluster {
+pub struct ClusterConfig {
     /// `cluster.node_id`; none lets the node take 1, or what its data folder says
     pub node_id: Option<u64>,
     /// `cluster.name`
@@ -253,7 +253,7 @@ pub struct Setting {
     /// The value as written.
     pub value: String,
     /// Where it was written.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
 }
 
 impl Config {
@@ -277,7 +277,11 @@ impl Config {
             let Some(text) = environment(key.variable).filter(|text| !text.is_empty()) else {
                 continue;
             };
-            config.set(key, &Value::Text(text), Origin::Variable(key.variable))?;
+            config.set(
+                key,
+                &ConfigValue::Text(text),
+                ValueOrigin::Variable(key.variable),
+            )?;
         }
         check::check(&mut config)?;
         Ok(config)
@@ -314,7 +318,7 @@ impl Config {
         self.note(
             "storage.data_dir",
             format!("{:?}", dir.display()),
-            Origin::CommandLine(option),
+            ValueOrigin::CommandLine(option),
         );
     }
 
@@ -331,7 +335,7 @@ impl Config {
         let named = !cluster.peers.is_empty() || !cluster.join.is_empty();
         named
             || self.settings.iter().any(|setting| {
-                setting.key == "cluster.bind_addr" && setting.origin != Origin::Default
+                setting.key == "cluster.bind_addr" && setting.origin != ValueOrigin::Default
             })
     }
 
@@ -358,16 +362,21 @@ impl Config {
         let mut config = Self::default();
         for key in KEYS {
             let value = if key.default.is_empty() {
-                Value::Null
+                ConfigValue::Null
             } else {
-                Value::Text(key.default.to_owned())
+                ConfigValue::Text(key.default.to_owned())
             };
-            config.set(key, &value, Origin::Default)?;
+            config.set(key, &value, ValueOrigin::Default)?;
         }
         Ok(config)
     }
 
-    fn set(&mut self, key: &'static Key, value: &Value, origin: Origin) -> Result<(), Error> {
+    fn set(
+        &mut self,
+        key: &'static ConfigKey,
+        value: &ConfigValue,
+        origin: ValueOrigin,
+    ) -> Result<(), Error> {
         let shown = key.shown(value);
         if (key.set)(self, value).is_none() {
             return Err(Error::BadValue {
@@ -381,7 +390,7 @@ impl Config {
         Ok(())
     }
 
-    fn note(&mut self, key: &'static str, value: String, origin: Origin) {
+    fn note(&mut self, key: &'static str, value: String, origin: ValueOrigin) {
         let setting = Setting { key, value, origin };
         match self.settings.iter_mut().find(|old| old.key == key) {
             Some(old) => *old = setting,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The RCP listener.
 #[derive(Debug, Clone, Default)]
-pub struct Network {
+pub struct NetworkConfig {
     /// `network.bind_addr`
     pub bind_addr: String,
     /// `network.idle_timeout_secs`; none when 0

@@ -126,7 +126,7 @@ fn every_key_can_be_set_by_file_and_by_variable_and_refuses_what_cannot_be() {
             };
             assert_eq!((at, expects.as_str()), (name, key.expects));
             assert!(
-                matches!(origin, Origin::File { line, .. } if *line as usize == name.split('.').count()),
+                matches!(origin, ValueOrigin::File { line, .. } if *line as usize == name.split('.').count()),
                 "{error}"
             );
             if !is_structure {

@@ -12,18 +12,18 @@ use serde_saphyr::Spanned;
 
 /// A value as written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(super) enum ConfigValue {
     /// Written, but empty.
     Null,
     /// Any scalar, as text.
     Text(String),
     /// A sequence.
-    List(Vec<Value>),
+    List(Vec<ConfigValue>),
     /// A mapping, in its written order; each key with its line.
-    Map(Vec<(String, u64, Value)>),
+    Map(Vec<(String, u64, ConfigValue)>),
 }
 
-impl Value {
+impl ConfigValue {
     /// The scalar, without surrounding space.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
@@ -47,7 +47,7 @@ impl Value {
         range.contains(&number).then_some(number)
     }
 
-    /// As [`Value::number`], where `none` is allowed.
+    /// As [`ConfigValue::number`], where `none` is allowed.
     pub(super) fn number_or_none(&self, range: RangeInclusive<u64>) -> Option<Option<u64>> {
         if self.is_none() {
             return Some(None);
@@ -69,7 +69,7 @@ impl Value {
         self.text().map(PathBuf::from)
     }
 
-    /// As [`Value::path`], where `none` is allowed.
+    /// As [`ConfigValue::path`], where `none` is allowed.
     pub(super) fn path_or_none(&self) -> Option<Option<PathBuf>> {
         if self.is_none() {
             return Some(None);
@@ -103,7 +103,7 @@ impl Value {
     }
 
     /// The only entry of a mapping of one.
-    pub(super) fn single_entry(&self) -> Option<(&str, &Value)> {
+    pub(super) fn single_entry(&self) -> Option<(&str, &ConfigValue)> {
         match self {
             Self::Map(entries) if entries.len() == 1 => Some((&entries[0].0, &entries[0].2)),
             _ => None,
@@ -111,7 +111,7 @@ impl Value {
     }
 
     /// The entries of a mapping that has exactly `names`, in that order.
-    pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> Option<[&Value; N]> {
+    pub(super) fn fields<const N: usize>(&self, names: [&str; N]) -> Option<[&ConfigValue; N]> {
         let Self::Map(entries) = self else {
             return None;
         };
@@ -126,7 +126,7 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for ConfigValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => write!(f, "(empty)"),
@@ -149,7 +149,7 @@ impl fmt::Display for Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for ConfigValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ValueVisitor)
     }
@@ -158,66 +158,66 @@ impl<'de> Deserialize<'de> for Value {
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
+    type Value = ConfigValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Text(value.to_string()))
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_string()))
     }
 
-    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Text(value.to_owned()))
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Text(value.to_owned()))
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E: de::Error>(self) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Null)
     }
 
-    fn visit_none<E: de::Error>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_none<E: de::Error>(self) -> Result<ConfigValue, E> {
+        Ok(ConfigValue::Null)
     }
 
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        Value::deserialize(deserializer)
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<ConfigValue, D::Error> {
+        ConfigValue::deserialize(deserializer)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ConfigValue, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
             items.push(item);
         }
-        Ok(Value::List(items))
+        Ok(ConfigValue::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ConfigValue, A::Error> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key::<Spanned<String>>()? {
             let line = key.referenced.line();
             entries.push((key.value, line, map.next_value()?));
         }
-        Ok(Value::Map(entries))
+        Ok(ConfigValue::Map(entries))
     }
 }

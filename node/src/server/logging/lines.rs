@@ -15,13 +15,13 @@ const QUEUE_BYTES_MAX: usize = 1 << 20;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A bounded queue of log lines, which a thread of its own writes to standard error. There is one: the process has one standard error.
-pub(super) struct Lines {
-    queue: Mutex<Queue>,
+pub(super) struct LogLines {
+    queue: Mutex<LineQueue>,
     changed: Condvar,
     dropped: AtomicU64,
 }
 
-struct Queue {
+struct LineQueue {
     lines: VecDeque<Box<[u8]>>,
     bytes: usize,
     /// Whether the thread writes a line that is no longer in the queue.
@@ -30,8 +30,8 @@ struct Queue {
     started: bool,
 }
 
-static LINES: Lines = Lines {
-    queue: Mutex::new(Queue {
+static LINES: LogLines = LogLines {
+    queue: Mutex::new(LineQueue {
         lines: VecDeque::new(),
         bytes: 0,
         writing: false,
@@ -46,7 +46,7 @@ pub(super) struct LineWriter;
 
 impl io::Write for LineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        Lines::push(line);
+        LogLines::push(line);
         Ok(line.len())
     }
 
@@ -55,7 +55,7 @@ impl io::Write for LineWriter {
     }
 }
 
-impl Lines {
+impl LogLines {
     /// For the subscriber, which writes each line in one call.
     pub(super) fn writer() -> LineWriter {
         LineWriter

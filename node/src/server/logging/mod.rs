@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::reload::Handle;
 
 use crate::server::config::{LogFormat, Logging};
-use lines::Lines;
+use lines::LogLines;
 
 /// At its end the process waits this long for its last lines.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ pub fn init(logging: &Logging) {
     } else {
         LogFormat::Json
     });
-    let builder = tracing_subscriber::fmt().with_writer(Lines::writer);
+    let builder = tracing_subscriber::fmt().with_writer(LogLines::writer);
     let filter = filter(&logging.level);
     let (started, refilter) = match format {
         LogFormat::Pretty => {
@@ -82,7 +82,7 @@ pub fn init(logging: &Logging) {
         Ok(()) => {
             // Set once: a second `init` fails above.
             let _ = REFILTER.set(refilter);
-            Lines::start();
+            LogLines::start();
             log_panics();
         }
         Err(_) => tracing::debug!("logging was started before"),
@@ -102,17 +102,17 @@ fn log_panics() {
 
 /// Waits until all lines were written, for half a second at most.
 pub fn flush() {
-    Lines::flush(FLUSH_TIMEOUT);
+    LogLines::flush(FLUSH_TIMEOUT);
 }
 
 /// Lines that were not written since the start, because standard error took none.
 pub(crate) fn lines_dropped() -> u64 {
-    Lines::dropped()
+    LogLines::dropped()
 }
 
 /// Prints a line for people on standard error, behind what is logged. One that cannot be printed is dropped.
 pub(crate) fn say(text: &dyn Display) {
-    Lines::push(format!("{text}\n").as_bytes());
+    LogLines::push(format!("{text}\n").as_bytes());
     flush();
 }
 

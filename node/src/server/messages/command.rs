@@ -126,7 +126,7 @@ impl NewIds {
 
 /// A command, and what the client says about it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Asked {
+pub(crate) struct AskedCommand {
     /// The command.
     pub(crate) command: Command,
     /// What the client says.
@@ -138,7 +138,7 @@ pub(crate) fn command(
     op: Op,
     params: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Option<Result<Asked, ErrorBody>> {
+) -> Option<Result<AskedCommand, ErrorBody>> {
     match op {
         Op::Batch => Some(whole_batch(params, ids)),
         Op::FlushAll => Some(flush_all(params)),
@@ -148,12 +148,12 @@ pub(crate) fn command(
     }
 }
 
-fn asked_or_done(dry_run: bool, command: Command, meta: Option<Box<Meta>>) -> Asked {
+fn asked_or_done(dry_run: bool, command: Command, meta: Option<Box<Meta>>) -> AskedCommand {
     let command = match dry_run {
         true => Command::DryRun(Box::new(DryRun::Whole(command))),
         false => command,
     };
-    Asked { command, meta }
+    AskedCommand { command, meta }
 }
 
 /// The command of one instance or machine. `params` lies in `text`.
@@ -162,7 +162,7 @@ fn single(
     params: &RawValue,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Option<Result<Asked, ErrorBody>> {
+) -> Option<Result<AskedCommand, ErrorBody>> {
     Some(match op {
         Op::PutMachine => put_machine(params),
         Op::CreateInstance => create_instance(params, text, ids),
@@ -174,7 +174,7 @@ fn single(
 }
 
 /// `None` where the request only asks for the state of automation.
-fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
+fn set_automation(params: &RawValue) -> Result<Option<AskedCommand>, ErrorBody> {
     let params: Automation<'_> = read(params)?;
     let Some(set) = params.set else {
         return Ok(None);
@@ -194,16 +194,16 @@ fn set_automation(params: &RawValue) -> Result<Option<Asked>, ErrorBody> {
         true => None,
         false => meta::of_params(params.meta),
     };
-    Ok(Some(Asked { command, meta }))
+    Ok(Some(AskedCommand { command, meta }))
 }
 
-fn flush_all(params: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
+fn flush_all(params: &ParamsText<'_>) -> Result<AskedCommand, ErrorBody> {
     let params: storage::FlushAll<'_> = params.read()?;
     let meta = meta::of_params(params.meta);
     Ok(asked_or_done(params.dry_run, Command::FlushAll, meta))
 }
 
-fn put_machine(params: &RawValue) -> Result<Asked, ErrorBody> {
+fn put_machine(params: &RawValue) -> Result<AskedCommand, ErrorBody> {
     let params: machine::PutMachine<'_> = read(params)?;
     // The state keeps the definition for ever, so it gets memory of its own.
     let definition = ParamsText::in_buffer(params.definition);
@@ -221,7 +221,7 @@ fn create_instance(
     params: &RawValue,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Result<Asked, ErrorBody> {
+) -> Result<AskedCommand, ErrorBody> {
     let params: instance::CreateInstance<'_> = read(params)?;
     let initial_ctx = params
         .initial_ctx
@@ -238,7 +238,7 @@ fn create_instance(
     Ok(asked_or_done(dry_run, command, meta))
 }
 
-fn delete_instance(params: &RawValue) -> Result<Asked, ErrorBody> {
+fn delete_instance(params: &RawValue) -> Result<AskedCommand, ErrorBody> {
     let params: instance::DeleteInstance<'_> = read(params)?;
     let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::DeleteInstance(DeleteInstance {
@@ -248,7 +248,7 @@ fn delete_instance(params: &RawValue) -> Result<Asked, ErrorBody> {
     Ok(asked_or_done(dry_run, command, meta))
 }
 
-fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
+fn apply_event(params: &RawValue, text: &ParamsText<'_>) -> Result<AskedCommand, ErrorBody> {
     let params: instance::ApplyEvent<'_> = read(params)?;
     let payload = params
         .payload
@@ -273,7 +273,7 @@ fn timers(timers: Option<&RawValue>, text: &ParamsText<'_>) -> Result<Option<Byt
     timers.transpose()
 }
 
-fn timer_set(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBody> {
+fn timer_set(params: &RawValue, text: &ParamsText<'_>) -> Result<AskedCommand, ErrorBody> {
     let params: TimerSet<'_> = read(params)?;
     let command = Command::SetTimers(SetTimers {
         timers: timers(params.timers, text)?,
@@ -287,9 +287,9 @@ fn timer_set(params: &RawValue, text: &ParamsText<'_>) -> Result<Asked, ErrorBod
 }
 
 /// One operation of a batch.
-pub(crate) enum Step {
+pub(crate) enum BatchedOp {
     /// It may be submitted.
-    Write(Op, Asked),
+    Write(Op, AskedCommand),
     /// It looks something up.
     Read(Query, ReadOptions),
 }
@@ -300,7 +300,7 @@ pub(crate) fn step(
     params: &RawValue,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Result<Step, ErrorBody> {
+) -> Result<BatchedOp, ErrorBody> {
     let forbidden = || {
         let problem = format!("{name} is not allowed inside a batch");
         ErrorBody::new(Code::BadRequest, problem)
@@ -313,7 +313,7 @@ pub(crate) fn step(
                 "params.dry_run",
                 "it holds for the whole batch, not for one operation: set it beside ops",
             )),
-            _ => Ok(Step::Write(op, asked)),
+            _ => Ok(BatchedOp::Write(op, asked)),
         };
     }
     let look_up = query(op, params).ok_or_else(forbidden)??;
@@ -322,7 +322,7 @@ pub(crate) fn step(
             "metadata is read from the log, which no batch does: ask for it outside of the batch";
         return Err(failure::bad_request("params.include", problem));
     }
-    Ok(Step::Read(look_up.query, look_up.options))
+    Ok(BatchedOp::Read(look_up.query, look_up.options))
 }
 
 /// The operations of an atomic batch.
@@ -333,11 +333,11 @@ pub(crate) fn atomic(
 ) -> Result<Vec<BatchOp>, ErrorBody> {
     let steps = batch.ops.iter().enumerate();
     let ops = steps.map(|(index, op)| match step(&op.op, op.params, text, ids) {
-        Ok(Step::Write(_, asked)) => match asked.meta {
+        Ok(BatchedOp::Write(_, asked)) => match asked.meta {
             Some(own) => Err(failure::in_atomic_batch(meta::refuse_own(&own), index)),
             None => Ok(BatchOp::Write(asked.command)),
         },
-        Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
+        Ok(BatchedOp::Read(query, _)) => Ok(BatchOp::Read(query)),
         Err(error) => Err(failure::in_atomic_batch(error, index)),
     });
     ops.collect()
@@ -348,37 +348,37 @@ pub(crate) fn dry_run(
     batch: &Batch<'_>,
     text: &ParamsText<'_>,
     ids: &mut NewIds,
-) -> Result<Asked, ErrorBody> {
+) -> Result<AskedCommand, ErrorBody> {
     let asked = match batch.mode {
         BatchMode::Atomic => DryRun::Whole(Command::Batch(atomic(batch, text, ids)?)),
         BatchMode::BestEffort => {
             let ops = batch.ops.iter();
             let ops = ops.map(|op| match step(&op.op, op.params, text, ids) {
-                Ok(Step::Write(_, asked)) => match asked.meta {
+                Ok(BatchedOp::Write(_, asked)) => match asked.meta {
                     Some(own) if own.fence.is_some() => {
                         Err(failure::refusal_of(&meta::refuse_fence_of_trial()))
                     }
                     _ => Ok(BatchOp::Write(asked.command)),
                 },
-                Ok(Step::Read(query, _)) => Ok(BatchOp::Read(query)),
+                Ok(BatchedOp::Read(query, _)) => Ok(BatchOp::Read(query)),
                 Err(error) => Err(failure::refusal_of(&error)),
             });
             DryRun::EachAlone(ops.collect())
         }
     };
-    Ok(Asked {
+    Ok(AskedCommand {
         command: Command::DryRun(Box::new(asked)),
         meta: meta::of_params(batch.meta.clone()),
     })
 }
 
-fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<Asked, ErrorBody> {
+fn whole_batch(params: &ParamsText<'_>, ids: &mut NewIds) -> Result<AskedCommand, ErrorBody> {
     let batch: Batch<'_> = params.read()?;
     if batch.dry_run {
         return dry_run(&batch, params, ids);
     }
     match batch.mode {
-        BatchMode::Atomic => Ok(Asked {
+        BatchMode::Atomic => Ok(AskedCommand {
             command: Command::Batch(atomic(&batch, params, ids)?),
             meta: meta::of_params(batch.meta),
         }),
@@ -394,7 +394,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn understood(op: Op, text: &Bytes, ids: &mut NewIds) -> Asked {
+    fn understood(op: Op, text: &Bytes, ids: &mut NewIds) -> AskedCommand {
         let params = ParamsText::owned(text).unwrap();
         command(op, &params, ids).unwrap().unwrap()
     }

@@ -16,7 +16,7 @@ use crate::replica;
 
 /// What a request may have changed when no answer is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(crate) enum PossibleEffect {
     /// It changes nothing, or nothing yet: the replica has not got it.
     None,
     /// It maintains the node's own files, and may be requested again at any time.
@@ -26,7 +26,7 @@ pub(crate) enum Effect {
 }
 
 /// The one mapping from an error of the replica to the error that the client gets.
-pub(crate) fn of_replica(error: &replica::Error, effect: Effect) -> ErrorBody {
+pub(crate) fn of_replica(error: &replica::Error, effect: PossibleEffect) -> ErrorBody {
     use replica::Error;
     let code = match error {
         Error::Refused(refusal) => return of_refusal(refusal),
@@ -149,17 +149,19 @@ fn rename_field(body: &mut ErrorBody, field: &str, path: String) {
 }
 
 /// The request's deadline has passed.
-pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody {
+pub(crate) fn timeout(effect: PossibleEffect, timeout: std::time::Duration) -> ErrorBody {
     let waited = format!("no answer within {} ms", timeout.as_millis());
     match effect {
-        Effect::None => ErrorBody::new(Code::Timeout, format!("{waited}; nothing was changed"))
-            .with_details(json!({ "outcome": "not_applied" })),
-        Effect::Upkeep => ErrorBody::new(
+        PossibleEffect::None => {
+            ErrorBody::new(Code::Timeout, format!("{waited}; nothing was changed"))
+                .with_details(json!({ "outcome": "not_applied" }))
+        }
+        PossibleEffect::Upkeep => ErrorBody::new(
             Code::Timeout,
             format!("{waited}; the node may still finish what it has begun"),
         )
         .with_details(json!({ "outcome": "unknown" })),
-        Effect::Write { .. } => unknown_outcome(
+        PossibleEffect::Write { .. } => unknown_outcome(
             ErrorBody::new(
                 Code::Timeout,
                 format!("{waited}; the write may or may not take effect"),
@@ -170,23 +172,23 @@ pub(crate) fn timeout(effect: Effect, timeout: std::time::Duration) -> ErrorBody
 }
 
 /// The connection belongs to another client, or to none, since the request was sent.
-pub(crate) fn other_bearer(effect: Effect) -> ErrorBody {
+pub(crate) fn other_bearer(effect: PossibleEffect) -> ErrorBody {
     let message =
         "the authentication of this connection has changed or ended since the request was sent";
     let body = ErrorBody::new(Code::Unauthorized, message);
     match effect {
-        Effect::None => body.with_details(json!({ "outcome": "not_applied" })),
+        PossibleEffect::None => body.with_details(json!({ "outcome": "not_applied" })),
         effect => unknown_outcome(body, effect),
     }
 }
 
-fn unknown_outcome(body: ErrorBody, effect: Effect) -> ErrorBody {
+fn unknown_outcome(body: ErrorBody, effect: PossibleEffect) -> ErrorBody {
     match effect {
-        Effect::Write { keyed: false } => body.with_unknown_outcome(),
-        Effect::Upkeep | Effect::Write { keyed: true } => {
+        PossibleEffect::Write { keyed: false } => body.with_unknown_outcome(),
+        PossibleEffect::Upkeep | PossibleEffect::Write { keyed: true } => {
             body.with_details(json!({ "outcome": "unknown" }))
         }
-        Effect::None => body,
+        PossibleEffect::None => body,
     }
 }
 
@@ -218,8 +220,8 @@ mod tests {
     #[test]
     fn an_unknown_outcome_is_retryable_only_with_a_key() {
         for (effect, retryable) in [
-            (Effect::Write { keyed: true }, true),
-            (Effect::Write { keyed: false }, false),
+            (PossibleEffect::Write { keyed: true }, true),
+            (PossibleEffect::Write { keyed: false }, false),
         ] {
             for body in [
                 of_replica(&replica::Error::OutcomeUnknown, effect),
@@ -229,9 +231,9 @@ mod tests {
                 assert!(body.outcome_unknown());
             }
         }
-        let read = timeout(Effect::None, Duration::from_secs(5));
+        let read = timeout(PossibleEffect::None, Duration::from_secs(5));
         assert!(read.retryable && !read.outcome_unknown());
-        let upkeep = timeout(Effect::Upkeep, Duration::from_secs(600));
+        let upkeep = timeout(PossibleEffect::Upkeep, Duration::from_secs(600));
         assert!(upkeep.retryable && upkeep.outcome_unknown());
         assert!(
             upkeep.message.contains("600000 ms") && upkeep.message.contains("may still finish")
@@ -316,28 +318,31 @@ mod tests {
             ),
         ];
         for (error, code) in table {
-            assert_eq!(of_replica(&error, Effect::None).code.as_str(), code);
+            assert_eq!(of_replica(&error, PossibleEffect::None).code.as_str(), code);
         }
         let full = replica::Error::ReadOnly {
             reason: "disk full".into(),
         };
-        let body = of_replica(&full, Effect::Write { keyed: false });
+        let body = of_replica(&full, PossibleEffect::Write { keyed: false });
         assert!(body.retryable, "nothing was changed");
         assert_eq!(body.details.unwrap()["outcome"], "not_applied");
         let failed = of_replica(
             &replica::Error::DecisionFailed,
-            Effect::Write { keyed: true },
+            PossibleEffect::Write { keyed: true },
         );
         assert!(failed.code == Code::InternalError && !failed.retryable);
         assert_eq!(failed.details.unwrap(), json!({ "outcome": "not_applied" }));
-        let lost = of_replica(&replica::Error::LostTwice, Effect::Write { keyed: true });
+        let lost = of_replica(
+            &replica::Error::LostTwice,
+            PossibleEffect::Write { keyed: true },
+        );
         assert!(lost.retryable && lost.outcome_unknown());
         assert_eq!(lost.details.unwrap()[LEADERS_LOST], 2);
         let compacted = replica::Error::OffsetCompacted {
             wanted: 1,
             earliest: 9,
         };
-        let body = of_replica(&compacted, Effect::None);
+        let body = of_replica(&compacted, PossibleEffect::None);
         assert_eq!(body.details.unwrap()["earliest_offset"], 9);
     }
 }

@@ -6,13 +6,13 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-/// An object being written. It is whole only after [`Object::end`].
-pub(crate) struct Object<'a> {
+/// An object being written. It is whole only after [`ObjectWriter::end`].
+pub(crate) struct ObjectWriter<'a> {
     out: &'a mut BytesMut,
     empty: bool,
 }
 
-impl<'a> Object<'a> {
+impl<'a> ObjectWriter<'a> {
     /// Begins an object.
     pub(crate) fn begin(out: &'a mut BytesMut) -> Self {
         out.put_u8(b'{');
@@ -78,8 +78,8 @@ impl<'a> Object<'a> {
     }
 
     /// An object inside this one.
-    pub(crate) fn object(&mut self, name: &'static str) -> Object<'_> {
-        Object::begin(self.key(name))
+    pub(crate) fn object(&mut self, name: &'static str) -> ObjectWriter<'_> {
+        ObjectWriter::begin(self.key(name))
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn objects_nest_and_strings_are_escaped() {
         let mut out = BytesMut::new();
-        let mut object = Object::begin(&mut out);
+        let mut object = ObjectWriter::begin(&mut out);
         object
             .str("a", "x\"\n\\ü")
             .int("b", u64::MAX)

@@ -5,7 +5,7 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::meta::{Headers, Meta};
 
 use super::failure;
-use super::json::{self, Object};
+use super::json::{self, ObjectWriter};
 
 /// As it goes into the log.
 pub(crate) fn of_params(meta: Meta<'_>) -> Option<Box<fact::Meta>> {
@@ -62,7 +62,7 @@ pub(crate) fn refuse_fence_of_trial() -> ErrorBody {
 }
 
 /// Writes what is known about the write of an entry.
-pub(crate) fn write(mut out: Object<'_>, entry: &Entry) {
+pub(crate) fn write(mut out: ObjectWriter<'_>, entry: &Entry) {
     if !entry.actor.is_empty() {
         out.str("actor", &entry.actor);
     }
@@ -74,7 +74,7 @@ pub(crate) fn write(mut out: Object<'_>, entry: &Entry) {
 }
 
 /// Writes headers as a field of an object, if there are any.
-pub(crate) fn write_headers(out: &mut Object<'_>, headers: &[Header]) {
+pub(crate) fn write_headers(out: &mut ObjectWriter<'_>, headers: &[Header]) {
     if !headers.is_empty() {
         let headers = headers.iter();
         json::map(
@@ -85,7 +85,7 @@ pub(crate) fn write_headers(out: &mut Object<'_>, headers: &[Header]) {
 }
 
 /// Writes the metadata that a client gave, as fields of an object.
-pub(crate) fn write_said(out: &mut Object<'_>, meta: &fact::Meta) {
+pub(crate) fn write_said(out: &mut ObjectWriter<'_>, meta: &fact::Meta) {
     write_headers(out, &meta.headers);
     if let Some(reason) = &meta.reason {
         out.str("reason", reason);

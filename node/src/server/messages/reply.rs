@@ -18,8 +18,8 @@ use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 
 use super::failure;
-use super::json::{self, Object};
-use crate::replica::{Mark, MarkedPart, Relayed, ReplayedContext, Replied};
+use super::json::{self, ObjectWriter};
+use crate::replica::{MarkedPart, Relayed, ReplayedContext, Replied, ReplyMark};
 
 /// Writes a result. Stops early when the text is already longer than a frame may be.
 pub(crate) fn write(out: &mut BytesMut, replied: &Replied) {
@@ -55,7 +55,7 @@ fn drop_warnings(reply: &mut Reply) {
 
 /// Writes the results of a batch into its object.
 pub(crate) fn write_results<T>(
-    object: &mut Object<'_>,
+    object: &mut ObjectWriter<'_>,
     items: impl IntoIterator<Item = T>,
     item: impl FnMut(&mut BytesMut, T),
 ) {
@@ -65,14 +65,14 @@ pub(crate) fn write_results<T>(
 }
 
 /// Writes a reply. A mark is placed by the bytes that the buffer has.
-fn write_reply(out: &mut BytesMut, reply: &Reply, marks: &mut Vec<Mark>) {
-    let mut object = Object::begin(out);
+fn write_reply(out: &mut BytesMut, reply: &Reply, marks: &mut Vec<ReplyMark>) {
+    let mut object = ObjectWriter::begin(out);
     write_fields(&mut object, reply, marks);
     object.end();
 }
 
 /// What the cluster has agreed on besides its contents.
-fn write_agreed(object: &mut Object<'_>, reply: &Reply) {
+fn write_agreed(object: &mut ObjectWriter<'_>, reply: &Reply) {
     match reply {
         Reply::Automation {
             paused,
@@ -101,7 +101,7 @@ fn write_agreed(object: &mut Object<'_>, reply: &Reply) {
 }
 
 /// The only place that lists all replies: each has one arm.
-fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
+fn write_fields(object: &mut ObjectWriter<'_>, reply: &Reply, marks: &mut Vec<ReplyMark>) {
     match reply {
         Reply::PutMachine {
             machine,
@@ -162,7 +162,7 @@ fn write_fields(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
     }
 }
 
-fn write_asked(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
+fn write_asked(object: &mut ObjectWriter<'_>, reply: &Reply, marks: &mut Vec<ReplyMark>) {
     match reply {
         Reply::AllowedEvents(allowed) => asked::write_allowed(object, allowed),
         Reply::DryRun(trial) => write_trial(object, trial, marks),
@@ -171,7 +171,7 @@ fn write_asked(object: &mut Object<'_>, reply: &Reply, marks: &mut Vec<Mark>) {
     }
 }
 
-fn write_trial(object: &mut Object<'_>, trial: &Trial, marks: &mut Vec<Mark>) {
+fn write_trial(object: &mut ObjectWriter<'_>, trial: &Trial, marks: &mut Vec<ReplyMark>) {
     match &trial.reply {
         Reply::Created {
             state, wal_offset, ..
@@ -181,10 +181,10 @@ fn write_trial(object: &mut Object<'_>, trial: &Trial, marks: &mut Vec<Mark>) {
     asked::write_trial(object, trial);
 }
 
-fn write_batch(object: &mut Object<'_>, replies: &[Reply], marks: &mut Vec<Mark>) {
+fn write_batch(object: &mut ObjectWriter<'_>, replies: &[Reply], marks: &mut Vec<ReplyMark>) {
     let indexed = replies.iter().enumerate();
     write_results(object, indexed, |out, (index, reply)| {
-        let mut item = Object::begin(out);
+        let mut item = ObjectWriter::begin(out);
         match reply {
             Reply::Refused(refusal) => {
                 let error = failure::in_batch(failure::of_refusal(refusal), index);
@@ -197,13 +197,13 @@ fn write_batch(object: &mut Object<'_>, replies: &[Reply], marks: &mut Vec<Mark>
 }
 
 fn write_stored(
-    object: &mut Object<'_>,
+    object: &mut ObjectWriter<'_>,
     machine: &str,
     version: u32,
     checksum: &str,
     created: bool,
     warnings: &[Warning],
-    marks: &mut Vec<Mark>,
+    marks: &mut Vec<ReplyMark>,
 ) {
     object
         .str("machine", machine)
@@ -214,23 +214,23 @@ fn write_stored(
 }
 
 /// The field is there only where there are any, and only for clients that have offered `cluster`.
-fn write_warnings(object: &mut Object<'_>, warnings: &[Warning], marks: &mut Vec<Mark>) {
+fn write_warnings(object: &mut ObjectWriter<'_>, warnings: &[Warning], marks: &mut Vec<ReplyMark>) {
     if warnings.is_empty() {
         return;
     }
     let at = object.written();
     write_warning_list(object, warnings);
-    marks.push(Mark {
+    marks.push(ReplyMark {
         at,
         bytes: object.written() - at,
         part: MarkedPart::Extension { shown: true },
     });
 }
 
-fn write_warning_list(object: &mut Object<'_>, warnings: &[Warning]) {
+fn write_warning_list(object: &mut ObjectWriter<'_>, warnings: &[Warning]) {
     let out = object.key("warnings");
     json::array(out, warnings, usize::MAX, |out, warning| {
-        let mut object = Object::begin(out);
+        let mut object = ObjectWriter::begin(out);
         object
             .str("place", &warning.place)
             .str("text", &warning.text);
@@ -239,21 +239,26 @@ fn write_warning_list(object: &mut Object<'_>, warnings: &[Warning]) {
 }
 
 /// Format 1 is not named, as it was before there was another format.
-fn write_format(object: &mut Object<'_>, format: u32) {
+fn write_format(object: &mut ObjectWriter<'_>, format: u32) {
     if format > 1 {
         object.int("format", u64::from(format));
     }
 }
 
 /// `null` if there is none: nothing has been written.
-fn write_offset(object: &mut Object<'_>, name: &'static str, offset: u64) {
+fn write_offset(object: &mut ObjectWriter<'_>, name: &'static str, offset: u64) {
     match offset {
         NO_OFFSET => object.raw(name, b"null"),
         offset => object.int(name, offset),
     };
 }
 
-fn write_created(object: &mut Object<'_>, instance_id: Option<&str>, state: &str, wal_offset: u64) {
+fn write_created(
+    object: &mut ObjectWriter<'_>,
+    instance_id: Option<&str>,
+    state: &str,
+    wal_offset: u64,
+) {
     match instance_id {
         Some(id) => object.str("instance_id", id),
         None => object.raw("instance_id", b"null"),
@@ -263,7 +268,7 @@ fn write_created(object: &mut Object<'_>, instance_id: Option<&str>, state: &str
 
 /// The reply of APPLY_EVENT. Returns where the context is.
 fn write_event(
-    object: &mut Object<'_>,
+    object: &mut ObjectWriter<'_>,
     (from_state, to_state): (&str, &str),
     ctx: &[u8],
     applied: bool,
@@ -286,8 +291,8 @@ fn write_event(
 /// finds the field.
 const NO_CTX: &[u8] = b"null";
 
-fn no_ctx(at: usize, instance_id: &str, key: &str, wal_offset: u64) -> Mark {
-    Mark {
+fn no_ctx(at: usize, instance_id: &str, key: &str, wal_offset: u64) -> ReplyMark {
+    ReplyMark {
         at,
         bytes: NO_CTX.len(),
         part: MarkedPart::Context(ReplayedContext {
@@ -299,12 +304,12 @@ fn no_ctx(at: usize, instance_id: &str, key: &str, wal_offset: u64) -> Mark {
     }
 }
 
-fn write_deleted(object: &mut Object<'_>, instance_id: &str, wal_offset: u64) {
+fn write_deleted(object: &mut ObjectWriter<'_>, instance_id: &str, wal_offset: u64) {
     object.str("instance_id", instance_id).flag("deleted", true);
     write_offset(object, "wal_offset", wal_offset);
 }
 
-fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_removed: u64) {
+fn write_flushed(object: &mut ObjectWriter<'_>, instances_removed: u64, machines_removed: u64) {
     object
         .flag("flushed", true)
         .int("instances_removed", instances_removed)
@@ -312,7 +317,7 @@ fn write_flushed(object: &mut Object<'_>, instances_removed: u64, machines_remov
 }
 
 /// Writes an instance's fields.
-pub(crate) fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
+pub(crate) fn write_instance(object: &mut ObjectWriter<'_>, instance: &InstanceView) {
     object
         .str("machine", &instance.machine)
         .int("version", u64::from(instance.version))
@@ -325,9 +330,14 @@ pub(crate) fn write_instance(object: &mut Object<'_>, instance: &InstanceView) {
     timers::write_armed(object, instance);
 }
 
-fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u64, has_more: bool) {
+fn write_instances(
+    object: &mut ObjectWriter<'_>,
+    items: &[InstanceSummary],
+    total: u64,
+    has_more: bool,
+) {
     json::array(object.key("instances"), items, usize::MAX, |out, item| {
-        let mut object = Object::begin(out);
+        let mut object = ObjectWriter::begin(out);
         object
             .str("id", &item.id)
             .str("machine", &item.machine)
@@ -341,7 +351,7 @@ fn write_instances(object: &mut Object<'_>, items: &[InstanceSummary], total: u6
     object.int("total", total).flag("has_more", has_more);
 }
 
-fn write_machine(object: &mut Object<'_>, reply: &Reply) {
+fn write_machine(object: &mut ObjectWriter<'_>, reply: &Reply) {
     let Reply::Machine {
         machine: _,
         version,
@@ -363,9 +373,9 @@ fn write_machine(object: &mut Object<'_>, reply: &Reply) {
     }
 }
 
-fn write_machines(object: &mut Object<'_>, items: &[MachineSummary]) {
+fn write_machines(object: &mut ObjectWriter<'_>, items: &[MachineSummary]) {
     json::array(object.key("items"), items, usize::MAX, |out, item| {
-        let mut object = Object::begin(out);
+        let mut object = ObjectWriter::begin(out);
         object
             .str("machine", &item.machine)
             .value("versions", &item.versions);

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{BatchOp, Command, DryRun, ListTimers, LockCommand, Query};
 
-use super::json::{self, Object};
+use super::json::{self, ObjectWriter};
 use super::meta;
 use super::op::Op;
 pub use super::told::told;
@@ -36,19 +36,19 @@ impl From<(Command, Option<Meta>)> for Submission {
     }
 }
 
-fn optional_str(object: &mut Object<'_>, name: &'static str, value: Option<&str>) {
+fn optional_str(object: &mut ObjectWriter<'_>, name: &'static str, value: Option<&str>) {
     if let Some(value) = value {
         object.str(name, value);
     }
 }
 
-fn optional_int(object: &mut Object<'_>, name: &'static str, value: Option<u64>) {
+fn optional_int(object: &mut ObjectWriter<'_>, name: &'static str, value: Option<u64>) {
     if let Some(value) = value {
         object.int(name, value);
     }
 }
 
-fn optional_raw(object: &mut Object<'_>, name: &'static str, value: Option<&Bytes>) {
+fn optional_raw(object: &mut ObjectWriter<'_>, name: &'static str, value: Option<&Bytes>) {
     if let Some(value) = value {
         object.raw(name, value);
     }
@@ -61,7 +61,7 @@ fn write_command(
     meta: Option<&Meta>,
     new_ids: &mut Vec<String>,
 ) -> Op {
-    let mut params = Object::begin(out);
+    let mut params = ObjectWriter::begin(out);
     let op = write_params(&mut params, command, new_ids);
     if let Some(meta) = meta {
         meta::write_said(&mut params, meta);
@@ -70,7 +70,7 @@ fn write_command(
     op
 }
 
-fn write_automation(params: &mut Object<'_>, set: &rstmdb_engine::SetAutomation) {
+fn write_automation(params: &mut ObjectWriter<'_>, set: &rstmdb_engine::SetAutomation) {
     params.str("set", if set.paused { "paused" } else { "running" });
     optional_str(params, "reason", set.reason.as_deref());
     for (name, is_set) in [
@@ -83,7 +83,7 @@ fn write_automation(params: &mut Object<'_>, set: &rstmdb_engine::SetAutomation)
     }
 }
 
-fn write_timers(params: &mut Object<'_>, set: &rstmdb_engine::SetTimers) -> Op {
+fn write_timers(params: &mut ObjectWriter<'_>, set: &rstmdb_engine::SetTimers) -> Op {
     params.str("instance_id", &set.instance_id);
     optional_raw(params, "timers", set.timers.as_ref());
     if set.resume {
@@ -94,7 +94,7 @@ fn write_timers(params: &mut Object<'_>, set: &rstmdb_engine::SetTimers) -> Op {
     Op::TimerSet
 }
 
-fn write_lock(params: &mut Object<'_>, lock: &LockCommand) -> Op {
+fn write_lock(params: &mut ObjectWriter<'_>, lock: &LockCommand) -> Op {
     params.str("name", lock.name());
     match lock {
         LockCommand::Acquire(acquire) => {
@@ -117,7 +117,7 @@ fn write_lock(params: &mut Object<'_>, lock: &LockCommand) -> Op {
     }
 }
 
-fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
+fn write_params(params: &mut ObjectWriter<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
     match command {
         Command::PutMachine(put) => {
             params
@@ -179,7 +179,7 @@ fn write_params(params: &mut Object<'_>, command: &Command, new_ids: &mut Vec<St
 }
 
 /// Writes the parameters of a dry run: those of the command, with one more.
-fn write_dry_run(params: &mut Object<'_>, asked: &DryRun, new_ids: &mut Vec<String>) -> Op {
+fn write_dry_run(params: &mut ObjectWriter<'_>, asked: &DryRun, new_ids: &mut Vec<String>) -> Op {
     params.flag("dry_run", true);
     match asked {
         DryRun::Whole(command) => write_params(params, command, new_ids),
@@ -198,12 +198,12 @@ fn write_step(out: &mut BytesMut, step: &BatchOp, new_ids: &mut Vec<String>) {
         BatchOp::Write(command) => write_command(&mut params, command, None, new_ids),
         BatchOp::Read(query) => write_query(&mut params, query),
     };
-    let mut object = Object::begin(out);
+    let mut object = ObjectWriter::begin(out);
     object.str("op", op.name()).key("params").put_slice(&params);
     object.end();
 }
 
-fn write_timer_list(params: &mut Object<'_>, list: &ListTimers) -> Op {
+fn write_timer_list(params: &mut ObjectWriter<'_>, list: &ListTimers) -> Op {
     optional_str(params, "machine", list.machine.as_deref());
     optional_int(params, "due_before", list.due_before_ms);
     if list.suspended {
@@ -223,7 +223,7 @@ fn write_timer_list(params: &mut Object<'_>, list: &ListTimers) -> Op {
 
 /// Writes the parameters of a query.
 pub(super) fn write_query(out: &mut BytesMut, query: &Query) -> Op {
-    let mut params = Object::begin(out);
+    let mut params = ObjectWriter::begin(out);
     let op = match query {
         Query::GetInstance { instance_id } => {
             params.str("instance_id", instance_id);

@@ -9,24 +9,28 @@ use rstmdb_rcp::message::ErrorBody;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::failure::Effect;
+use super::failure::PossibleEffect;
 use crate::replica::Replied;
 
 /// What became of one request, or of one operation of a best-effort batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum RequestFate {
     /// It only reads, or only tries.
     NoWrite,
     /// It is a write that took effect, now or when its idempotency key was first seen; with its offset, if it has one.
     Applied(Option<u64>),
 }
 
-impl Fate {
+impl RequestFate {
     /// Of a request whose effect is known; `offset` is where it took effect.
-    pub(crate) fn new(effect: Effect, replied: Option<&Replied>, offset: Option<u64>) -> Self {
+    pub(crate) fn new(
+        effect: PossibleEffect,
+        replied: Option<&Replied>,
+        offset: Option<u64>,
+    ) -> Self {
         match effect {
-            Effect::None => Self::NoWrite,
-            Effect::Upkeep | Effect::Write { .. } => {
+            PossibleEffect::None => Self::NoWrite,
+            PossibleEffect::Upkeep | PossibleEffect::Write { .. } => {
                 Self::Applied(offset.or_else(|| replied.and_then(offset_of)))
             }
         }
@@ -86,27 +90,27 @@ impl Fate {
 /// Where a reply says that it took effect.
 fn offset_of(replied: &Replied) -> Option<u64> {
     #[derive(Deserialize)]
-    struct Told {
+    struct ReplyOffset {
         wal_offset: Option<u64>,
     }
     match replied {
-        Replied::Here(reply) => match Fate::of_reply(reply, None) {
-            Fate::Applied(offset) => offset,
-            Fate::NoWrite => None,
+        Replied::Here(reply) => match RequestFate::of_reply(reply, None) {
+            RequestFate::Applied(offset) => offset,
+            RequestFate::NoWrite => None,
         },
         Replied::ByLeader(relayed) => {
-            let told: Told = serde_json::from_slice(relayed.text()).ok()?;
+            let told: ReplyOffset = serde_json::from_slice(relayed.text()).ok()?;
             told.wal_offset
         }
     }
 }
 
 /// What the client of such a request is told.
-pub(crate) fn error(why: &dyn Display, fate: Fate) -> ErrorBody {
+pub(crate) fn error(why: &dyn Display, fate: RequestFate) -> ErrorBody {
     match fate {
-        Fate::NoWrite => body(why),
-        Fate::Applied(None) => body(why).with_details(json!({ "outcome": "applied" })),
-        Fate::Applied(Some(offset)) => {
+        RequestFate::NoWrite => body(why),
+        RequestFate::Applied(None) => body(why).with_details(json!({ "outcome": "applied" })),
+        RequestFate::Applied(Some(offset)) => {
             body(why).with_details(json!({ "outcome": "applied", "wal_offset": offset }))
         }
     }
@@ -116,7 +120,7 @@ pub(crate) fn error(why: &dyn Display, fate: Fate) -> ErrorBody {
 /// so the answer is short, and the client knows which of its writes it must not send again.
 pub(crate) fn error_of_items<'a>(
     why: &dyn Display,
-    items: impl Iterator<Item = Result<Fate, &'a ErrorBody>> + Clone,
+    items: impl Iterator<Item = Result<RequestFate, &'a ErrorBody>> + Clone,
     writes: bool,
 ) -> ErrorBody {
     if !writes {
@@ -128,20 +132,20 @@ pub(crate) fn error_of_items<'a>(
         Err(error) => error.outcome_unknown(),
     });
     let results: Vec<Value> = items.map(result).collect();
-    let mut details = match done.fold(Fate::NoWrite, Fate::later) {
-        Fate::Applied(Some(offset)) => json!({ "outcome": "applied", "wal_offset": offset }),
-        Fate::Applied(None) => json!({ "outcome": "applied" }),
-        Fate::NoWrite if unsure => json!({ "outcome": "unknown" }),
-        Fate::NoWrite => json!({ "outcome": "not_applied" }),
+    let mut details = match done.fold(RequestFate::NoWrite, RequestFate::later) {
+        RequestFate::Applied(Some(offset)) => json!({ "outcome": "applied", "wal_offset": offset }),
+        RequestFate::Applied(None) => json!({ "outcome": "applied" }),
+        RequestFate::NoWrite if unsure => json!({ "outcome": "unknown" }),
+        RequestFate::NoWrite => json!({ "outcome": "not_applied" }),
     };
     details["results"] = Value::Array(results);
     body(why).with_details(details)
 }
 
-fn result(item: Result<Fate, &ErrorBody>) -> Value {
+fn result(item: Result<RequestFate, &ErrorBody>) -> Value {
     match item {
-        Ok(Fate::Applied(Some(offset))) => json!({ "status": "ok", "wal_offset": offset }),
-        Ok(Fate::Applied(None) | Fate::NoWrite) => json!({ "status": "ok" }),
+        Ok(RequestFate::Applied(Some(offset))) => json!({ "status": "ok", "wal_offset": offset }),
+        Ok(RequestFate::Applied(None) | RequestFate::NoWrite) => json!({ "status": "ok" }),
         Err(error) => {
             let mut told = json!({
                 "status": "error",
@@ -181,29 +185,36 @@ mod tests {
     fn the_fate_of_a_batch_is_that_of_its_last_write() {
         let reads = Reply::Machines { items: Vec::new() };
         let batch = |replies: &[&Reply]| Reply::Batch(replies.iter().map(|&r| r.clone()).collect());
-        let fate = |reply: &Reply| Fate::of_reply(reply, None);
-        assert_eq!(fate(&batch(&[&reads, &reads])), Fate::NoWrite);
+        let fate = |reply: &Reply| RequestFate::of_reply(reply, None);
+        assert_eq!(fate(&batch(&[&reads, &reads])), RequestFate::NoWrite);
         let mixed = batch(&[&created(9), &reads, &created(4)]);
-        assert_eq!(fate(&mixed), Fate::Applied(Some(9)));
-        assert_eq!(Fate::of_reply(&mixed, Some(12)), Fate::Applied(Some(12)));
+        assert_eq!(fate(&mixed), RequestFate::Applied(Some(9)));
+        assert_eq!(
+            RequestFate::of_reply(&mixed, Some(12)),
+            RequestFate::Applied(Some(12))
+        );
         let flushed = Reply::Flushed {
             instances_removed: 1,
             machines_removed: 1,
         };
-        assert_eq!(fate(&flushed), Fate::Applied(None));
+        assert_eq!(fate(&flushed), RequestFate::Applied(None));
     }
 
     #[test]
     fn a_batch_that_stands_alone_tells_the_fate_of_each_operation() {
         let refused = ErrorBody::new(Code::GuardFailed, "no");
         let lost = ErrorBody::new(Code::InternalError, "?").with_unknown_outcome();
-        let told = |items: &[Result<Fate, &ErrorBody>]| {
+        let told = |items: &[Result<RequestFate, &ErrorBody>]| {
             error_of_items(&"long", items.iter().copied(), true)
                 .details
                 .unwrap()
         };
         assert_eq!(
-            told(&[Ok(Fate::NoWrite), Ok(Fate::Applied(Some(7))), Err(&lost)]),
+            told(&[
+                Ok(RequestFate::NoWrite),
+                Ok(RequestFate::Applied(Some(7))),
+                Err(&lost)
+            ]),
             json!({ "outcome": "applied", "wal_offset": 7, "results": [
                 { "status": "ok" },
                 { "status": "ok", "wal_offset": 7 },
@@ -211,9 +222,9 @@ mod tests {
             ] })
         );
         assert_eq!(told(&[Err(&refused), Err(&lost)])["outcome"], "unknown");
-        let nothing = told(&[Ok(Fate::NoWrite), Err(&refused)]);
+        let nothing = told(&[Ok(RequestFate::NoWrite), Err(&refused)]);
         assert_eq!(nothing["outcome"], "not_applied");
-        let reads = error_of_items(&"long", [Ok(Fate::NoWrite)].into_iter(), false);
+        let reads = error_of_items(&"long", [Ok(RequestFate::NoWrite)].into_iter(), false);
         assert_eq!(reads.details, None);
     }
 }

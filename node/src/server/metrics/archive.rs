@@ -7,7 +7,7 @@ use super::scraped::counter;
 use crate::replica::Counters;
 
 /// The metrics of the archive.
-pub(super) struct Archive {
+pub(super) struct ArchiveMetrics {
     uploaded: IntCounter,
     uploaded_bytes: IntCounter,
     fetched: IntCounter,
@@ -20,7 +20,7 @@ pub(super) struct Archive {
     pending_secs: Gauge,
 }
 
-impl Archive {
+impl ArchiveMetrics {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             uploaded: make.counter(

@@ -36,11 +36,11 @@ use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;
 use agreed::Agreed;
-use archive::Archive;
+use archive::ArchiveMetrics;
 use guards::Guards;
 use locks::LockMetrics;
 use scraped::Scraped;
-use timers::Timers;
+use timers::TimersMetrics;
 
 /// The metrics of one server.
 pub struct Metrics {
@@ -57,11 +57,11 @@ pub struct Metrics {
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
     agreed: Agreed,
-    timers: Mutex<Timers>,
+    timers: Mutex<TimersMetrics>,
     locks: Mutex<LockMetrics>,
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
-    archive: Mutex<Archive>,
+    archive: Mutex<ArchiveMetrics>,
 }
 
 /// What is read when the metrics are asked for.
@@ -144,11 +144,11 @@ impl Metrics {
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             agreed: Agreed::new(&make)?,
-            timers: Mutex::new(Timers::new(&make)?),
+            timers: Mutex::new(TimersMetrics::new(&make)?),
             locks: Mutex::new(LockMetrics::new(&make)?),
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
-            archive: Mutex::new(Archive::new(&make)?),
+            archive: Mutex::new(ArchiveMetrics::new(&make)?),
             registry: registry.clone(),
         };
         Ok(metrics)

@@ -31,7 +31,7 @@ pub(super) struct Scraped {
     digest_mismatches: IntCounter,
     diverged: IntGauge,
     snapshots: Snapshots,
-    clocks: Clocks,
+    clocks: ClockMetrics,
     slow: Slow,
     wal: Wal,
     raft: Raft,
@@ -44,7 +44,7 @@ struct Snapshots {
     last_secs: Gauge,
 }
 
-struct Clocks {
+struct ClockMetrics {
     skew: GaugeVec,
     log_ahead: Gauge,
     steps: IntCounter,
@@ -133,7 +133,7 @@ impl Scraped {
                 "1 once this node's state is known to be wrong.",
             )?,
             snapshots: Snapshots::new(make)?,
-            clocks: Clocks::new(make)?,
+            clocks: ClockMetrics::new(make)?,
             slow: Slow::new(make)?,
             wal: Wal::new(make)?,
             raft: Raft::new(make)?,
@@ -247,7 +247,7 @@ impl Snapshots {
     }
 }
 
-impl Clocks {
+impl ClockMetrics {
     fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             skew: make.register(GaugeVec::new(

@@ -6,7 +6,7 @@ use super::scraped::counter;
 use super::{Maker, Scrape};
 
 /// See the module documentation.
-pub(super) struct Timers {
+pub(super) struct TimersMetrics {
     armed: IntGauge,
     overdue: IntGauge,
     lag: Gauge,
@@ -15,7 +15,7 @@ pub(super) struct Timers {
     spent: IntCounter,
 }
 
-impl Timers {
+impl TimersMetrics {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             armed: make.gauge("rstmdb_timers_armed", "Timers that are armed.")?,

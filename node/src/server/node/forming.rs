@@ -19,7 +19,7 @@ use futures_util::future::join_all;
 use uuid::Uuid;
 
 use crate::replica::PeerError;
-use crate::server::config::{Cluster, ListedNode};
+use crate::server::config::{ClusterConfig, ListedNode};
 use crate::server::peer::{Connections, HelloAnswer, Local};
 
 /// Interval between questions to the other nodes.
@@ -139,7 +139,7 @@ pub enum Error {
 /// When a node that answers has another cluster name, another list, or a cluster without this node; or when two answers
 /// name different clusters.
 pub(crate) async fn find_cluster(
-    config: &Cluster,
+    config: &ClusterConfig,
     local: &Local,
     connections: &Connections,
 ) -> Result<Option<(u128, bool)>, Error> {
@@ -151,9 +151,9 @@ pub(crate) async fn find_cluster(
             ask_joined(config, local, connections).await?
         };
         match found {
-            Found::Cluster { id, formed } => return Ok(Some((id, formed))),
-            Found::Ours => return Ok(None),
-            Found::Waiting(silent) => {
+            FoundCluster::Cluster { id, formed } => return Ok(Some((id, formed))),
+            FoundCluster::Ours => return Ok(None),
+            FoundCluster::Waiting(silent) => {
                 if said.elapsed() >= SAY_INTERVAL {
                     said = Instant::now();
                     tracing::info!(waiting_for = silent.join(", "), "not in a cluster yet");
@@ -165,7 +165,7 @@ pub(crate) async fn find_cluster(
 }
 
 /// What one round of questions has shown.
-enum Found {
+enum FoundCluster {
     /// The others' cluster; `formed`: it is there already, and this node's Raft waits for its log.
     Cluster { id: u128, formed: bool },
     /// No node has one, and this node is to make it.
@@ -187,10 +187,10 @@ fn must_be_member(local: &Local, addr: &str, answer: &HelloAnswer) -> Result<(),
 }
 
 async fn ask_listed(
-    config: &Cluster,
+    config: &ClusterConfig,
     local: &Local,
     connections: &Connections,
-) -> Result<Found, Error> {
+) -> Result<FoundCluster, Error> {
     let others: Vec<&ListedNode> = config
         .peers
         .iter()
@@ -237,18 +237,18 @@ async fn ask_listed(
     }
     let lowest = others.iter().all(|peer| local.node_id < peer.id);
     Ok(match known {
-        _ if !silent.is_empty() => Found::Waiting(silent),
-        Some(id) => Found::Cluster { id, formed },
-        None if lowest => Found::Ours,
-        None => Found::Waiting(vec!["the node with the lowest id".to_owned()]),
+        _ if !silent.is_empty() => FoundCluster::Waiting(silent),
+        Some(id) => FoundCluster::Cluster { id, formed },
+        None if lowest => FoundCluster::Ours,
+        None => FoundCluster::Waiting(vec!["the node with the lowest id".to_owned()]),
     })
 }
 
 async fn ask_joined(
-    config: &Cluster,
+    config: &ClusterConfig,
     local: &Local,
     connections: &Connections,
-) -> Result<Found, Error> {
+) -> Result<FoundCluster, Error> {
     let questions = config.join.iter().map(|addr| connections.hello(addr));
     let mut silent = Vec::new();
     let mut known = None;
@@ -267,8 +267,8 @@ async fn ask_joined(
         known = one_cluster(known, addr, &answer)?;
     }
     Ok(match known {
-        Some(id) => Found::Cluster { id, formed: true },
-        None => Found::Waiting(silent),
+        Some(id) => FoundCluster::Cluster { id, formed: true },
+        None => FoundCluster::Waiting(silent),
     })
 }
 
@@ -330,7 +330,7 @@ fn one_cluster(
 ///
 /// When a node that answers belongs to another cluster, or is not the node that the list says.
 pub(crate) async fn check_cluster(
-    config: &Cluster,
+    config: &ClusterConfig,
     local: &Local,
     cluster_id: u128,
     connections: &Connections,

@@ -30,4 +30,4 @@ mod start;
 pub use error::{Error, ServeError};
 pub use listeners::{BindError, Listeners};
 pub use run::run;
-pub use start::{Node, run_until};
+pub use start::{StartedNode, run_until};

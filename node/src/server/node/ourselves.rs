@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rstmdb_raft_store::NodeInfo;
 
-use crate::replica::Change;
-use crate::server::config::Cluster;
+use crate::replica::LeaderChange;
+use crate::server::config::ClusterConfig;
 use crate::server::product::Replica;
 use crate::server::transport::places;
 
@@ -26,7 +26,7 @@ const SETTLE_TIME: Duration = Duration::from_secs(30);
 
 /// Announces this node's addresses where they have changed, and logs in one line how the configuration and the
 /// membership differ after that. From then on it announces them whenever the membership says something else.
-pub(crate) async fn compare(cluster: Cluster, replica: Replica) {
+pub(crate) async fn compare(cluster: ClusterConfig, replica: Replica) {
     let (node_id, _) = replica.node();
     // A node that joins first reads memberships from before it was added.
     loop {
@@ -72,7 +72,7 @@ async fn announce(replica: &Replica) -> bool {
             }
             return said.is_some();
         }
-        let change = Change::SetAddress {
+        let change = LeaderChange::SetAddress {
             node_id,
             node: configured.clone(),
             by_itself: true,
@@ -106,7 +106,7 @@ async fn announce(replica: &Replica) -> bool {
     }
 }
 
-fn differences(node_id: u64, cluster: &Cluster, members: &[(u64, NodeInfo)]) -> Vec<String> {
+fn differences(node_id: u64, cluster: &ClusterConfig, members: &[(u64, NodeInfo)]) -> Vec<String> {
     let of = |id: u64| members.iter().find(|(other, _)| *other == id);
     let mut found = Vec::new();
     for peer in cluster.peers.iter().filter(|peer| peer.id != node_id) {
@@ -158,15 +158,15 @@ mod tests {
         }
     }
 
-    fn listed(nodes: &[(u64, &str)]) -> Cluster {
+    fn listed(nodes: &[(u64, &str)]) -> ClusterConfig {
         let peer = |(id, host): &(u64, &str)| ListedNode {
             id: *id,
             peer_addr: format!("{host}:7402"),
             rcp_addr: format!("{host}:7401"),
         };
-        Cluster {
+        ClusterConfig {
             peers: nodes.iter().map(peer).collect(),
-            ..Cluster::default()
+            ..ClusterConfig::default()
         }
     }
 

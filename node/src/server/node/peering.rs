@@ -11,21 +11,21 @@ use uuid::Uuid;
 use super::error::Error;
 use crate::replica::Levels;
 use crate::server::config::file::read_bytes;
-use crate::server::config::{Cluster, Config, ListedNode};
+use crate::server::config::{ClusterConfig, Config, ListedNode};
 use crate::server::peer::{self, Credentials, Local, Members, Secret};
 
-fn named_id(cluster: &Cluster) -> Option<u64> {
+fn named_id(cluster: &ClusterConfig) -> Option<u64> {
     let first = cluster.peers.first().map(|peer| peer.id);
     cluster.node_id.or(first)
 }
 
 /// The id that the configuration gives a node whose folder has none.
-pub(crate) fn configured_id(cluster: &Cluster) -> u64 {
+pub(crate) fn configured_id(cluster: &ClusterConfig) -> u64 {
     named_id(cluster).unwrap_or(1)
 }
 
 /// Whether the configuration names no other node.
-pub(crate) fn is_alone(cluster: &Cluster) -> bool {
+pub(crate) fn is_alone(cluster: &ClusterConfig) -> bool {
     cluster.peers.len() < 2 && cluster.join.is_empty()
 }
 
@@ -87,7 +87,7 @@ fn listed(peers: &[ListedNode]) -> String {
 }
 
 /// What this node shows to other nodes, and demands from them, by the present contents of the files.
-pub(crate) fn proofs(cluster: &Cluster) -> Result<peer::Proofs, Error> {
+pub(crate) fn proofs(cluster: &ClusterConfig) -> Result<peer::Proofs, Error> {
     let content = |key: &'static str, path: &PathBuf| {
         read_bytes(path).map_err(|reason| Error::Unreadable {
             key,

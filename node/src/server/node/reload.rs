@@ -90,7 +90,7 @@ impl Fresh {
     ///
     /// # Errors
     /// The reason why a value or a file cannot be used.
-    fn reload(&mut self, by: &str) -> Result<ReloadResult, Failure> {
+    fn reload(&mut self, by: &str) -> Result<ReloadResult, ReloadFailure> {
         tracing::info!(by, "reading the configuration and its files again");
         self.faults.clear();
         let again = self.config.load_again();
@@ -98,7 +98,7 @@ impl Fresh {
             Ok(checked) => checked,
             Err(error) => {
                 tracing::error!(%error, "the configuration cannot be used; the node keeps the one it has");
-                return Err(Failure::of_config(&error));
+                return Err(ReloadFailure::of_config(&error));
             }
         };
         if let Err(fault) = self.usable(&runs) {
@@ -107,7 +107,7 @@ impl Fresh {
                 reason = fault,
                 "the configuration or its files cannot be used"
             );
-            return Err(Failure::of_files(fault, &[]));
+            return Err(ReloadFailure::of_files(fault, &[]));
         }
         let mut result = ReloadResult {
             applied: keys::come_into_force(&self.last, &read),
@@ -129,7 +129,7 @@ impl Fresh {
             let keys = result.needs_restart.join(", ");
             tracing::warn!(keys, "these keys have changed and need a restart");
         }
-        result.files = looked.map_err(|fault| Failure::of_files(fault, &result.applied))?;
+        result.files = looked.map_err(|fault| ReloadFailure::of_files(fault, &result.applied))?;
         Ok(result)
     }
 
@@ -265,12 +265,12 @@ impl Fresh {
 }
 
 /// Why a reload did not do all that was asked.
-struct Failure {
+struct ReloadFailure {
     why: String,
     details: Value,
 }
 
-impl Failure {
+impl ReloadFailure {
     /// Nothing has come into force.
     fn of_config(error: &config::Error) -> Self {
         Self {
@@ -296,6 +296,6 @@ impl Failure {
     }
 }
 
-fn refused(failure: Failure) -> ErrorBody {
+fn refused(failure: ReloadFailure) -> ErrorBody {
     ErrorBody::new(Code::Conflict, failure.why).with_details(failure.details)
 }

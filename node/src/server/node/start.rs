@@ -30,7 +30,7 @@ use crate::server::transport::sockets::Sockets;
 const PEERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node that was started and serves no client yet.
-pub struct Node {
+pub struct StartedNode {
     replica: Replica,
     writer: JoinHandle<()>,
     peers: PeerServer,
@@ -39,7 +39,7 @@ pub struct Node {
     stop_serving: DropGuard,
 }
 
-impl Node {
+impl StartedNode {
     /// Opens the data folder, recovers what is in it, finds the cluster it belongs to, and starts
     /// the replica. Other nodes are served from the beginning: a cluster forms by asking around.
     ///
@@ -153,7 +153,7 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
     let start = async move {
         // Bound before the data folder is touched: a taken port is the commonest mistake.
         let mut listeners = Listeners::bind(&to_start).await?;
-        let node = Node::start(&to_start, listeners.peers.take()).await?;
+        let node = StartedNode::start(&to_start, listeners.peers.take()).await?;
         Ok::<_, Error>((node, listeners))
     };
     let Some(started) = start_unless(shutdown.as_mut(), start).await else {
@@ -227,7 +227,7 @@ async fn find_cluster(
 
 /// Until `ended`, learns who belongs to the cluster, and compares the membership with the configuration.
 fn watch_membership(
-    cluster: &config::Cluster,
+    cluster: &config::ClusterConfig,
     connections: Connections,
     replica: &Replica,
     ended: &CancellationToken,

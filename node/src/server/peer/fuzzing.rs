@@ -12,10 +12,10 @@ use rstmdb_raft_store::SnapshotMeta;
 
 use super::asking::hello::HelloAnswer;
 use super::codec::{self, id_from};
-use super::sane::Bounds;
-use super::serving::pieces::Pieces;
+use super::sane::TermBounds;
+use super::serving::pieces::EntryPieces;
 use super::wire;
-use crate::replica::{Change, ChangeError, Error, Report};
+use crate::replica::{ChangeError, Error, LeaderChange, NodeReport};
 use crate::server::product::Product;
 
 /// The term of the node that judges.
@@ -53,7 +53,7 @@ fn first_exchange(data: &[u8]) {
 }
 
 fn requests_of_raft(data: &[u8]) {
-    let bounds = Bounds::beyond(TERM);
+    let bounds = TermBounds::beyond(TERM);
     if let Some(vote) = converted::<wire::VoteRequest, VoteRequest<Product>>(data) {
         let _ = bounds.vote_request(&vote);
         let _ = wire::VoteRequest::from(vote);
@@ -96,7 +96,7 @@ fn stream_of_appends(data: &[u8]) {
     };
     match part {
         Part::Piece(piece) => {
-            let pieces = Pieces::<Product>::default();
+            let pieces = EntryPieces::<Product>::default();
             let (ticket, _) = pieces.enter(SENDER);
             let _ = pieces.add(ticket, &piece, true);
             if let Some(entry) = piece.entry {
@@ -105,7 +105,7 @@ fn stream_of_appends(data: &[u8]) {
         }
         Part::Append(append) => {
             if let Ok(append) = AppendEntriesRequest::<Product>::try_from(append) {
-                let _ = Bounds::beyond(TERM).append(&append);
+                let _ = TermBounds::beyond(TERM).append(&append);
                 let bytes = append.entries.iter().map(codec::append_cut::size);
                 let _ = bytes.sum::<usize>();
             }
@@ -132,8 +132,8 @@ fn commands(data: &[u8]) {
 }
 
 fn membership(data: &[u8]) {
-    let _ = converted::<wire::ReportReply, Report>(data);
-    let _ = converted::<wire::ChangeRequest, Change>(data);
+    let _ = converted::<wire::ReportReply, NodeReport>(data);
+    let _ = converted::<wire::ChangeRequest, LeaderChange>(data);
     if let Some(error) = decoded::<wire::ChangeReply>(data).and_then(|reply| reply.error) {
         let _ = ChangeError::from(error);
     }

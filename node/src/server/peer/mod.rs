@@ -68,7 +68,7 @@ pub use connecting::dial::Open;
 pub use handshake::credentials::{Credentials, Proofs};
 pub use handshake::secret::Secret;
 pub use identity::gate::Refusals;
-pub use identity::members::{Members, Membership};
+pub use identity::members::{KnownMembership, Members};
 pub use serving::server::PeerServer;
 
 /// The largest message that is sent or taken: four entries of the largest size there may be.

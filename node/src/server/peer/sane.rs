@@ -22,7 +22,7 @@ const INDEX_MAX: u64 = 1 << 56;
 
 /// The highest term that is believed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
+pub(crate) struct TermBounds {
     term_max: u64,
 }
 
@@ -42,7 +42,7 @@ impl From<Insane> for Status {
     }
 }
 
-impl Bounds {
+impl TermBounds {
     /// What this node believes now.
     pub(crate) fn of<T: Types>(replica: &Replica<T>) -> Self {
         let metrics = replica.raft().metrics();
@@ -164,7 +164,7 @@ mod tests {
             (0, (1 << 40) + 1, false),
             (u64::MAX - 5, u64::MAX, false),
         ] {
-            let believed = Bounds::beyond(ours).vote(&vote(theirs));
+            let believed = TermBounds::beyond(ours).vote(&vote(theirs));
             assert_eq!(believed.is_ok(), fine, "{ours} {theirs}: {believed:?}");
         }
     }
@@ -181,7 +181,7 @@ mod tests {
             entries,
             leader_commit: Some(log_id(2, 4)),
         };
-        let bounds = Bounds::beyond(3);
+        let bounds = TermBounds::beyond(3);
         let fine = [
             append(None, vec![]),
             append(None, vec![entry(1, 0), entry(1, 1)]),

@@ -27,15 +27,15 @@ pub struct Args {
         requires = "dev",
         value_name = "CLOCK"
     )]
-    pub clock: Clock,
+    pub clock: DevClock,
     /// What to do instead of starting a node.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<ProgramCommand>,
 }
 
 /// What the time of the log goes by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Clock {
+pub enum DevClock {
     /// The clocks of the machines.
     #[default]
     System,
@@ -45,7 +45,7 @@ pub enum Clock {
 
 /// What to do instead of starting a node.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum ProgramCommand {
     /// Read the configuration, say what is in force or what is wrong, and start nothing.
     CheckConfig,
     /// Read everything in a data folder and check it; changes nothing.

@@ -15,9 +15,9 @@ use rstmdb_engine::StateLoader;
 use rstmdb_engine::chain::{EntryHash, Head};
 use rstmdb_engine::fact::level::Feature;
 use rstmdb_engine::fact::{self, Body, Message};
-use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::replay::{self, RecordVisitor};
 use rstmdb_raft_store::{
-    self as raft_store, Entry, Keyring, Position, RealFs, Record, SegmentHeader,
+    self as raft_store, Entry, Keyring, LogPosition, LogRecord, RealFs, SegmentHeader,
 };
 
 use crate::replica::entry_hash;
@@ -49,7 +49,7 @@ impl FromStr for KeptHead {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub(super) struct CheckedChain {
     /// What is wrong.
     pub(super) faults: Vec<String>,
     /// Which kept heads were not compared, and why.
@@ -59,7 +59,7 @@ pub(super) struct Checked {
 }
 
 /// A head, and where it comes from.
-struct Known {
+struct KnownHead {
     head: Head,
     source: String,
 }
@@ -74,8 +74,8 @@ pub(super) fn check(
     keys: &Keyring,
     kept: &[KeptHead],
     older: Older<'_>,
-) -> Result<Checked, raft_store::Error> {
-    let mut checked = Checked::default();
+) -> Result<CheckedChain, raft_store::Error> {
+    let mut checked = CheckedChain::default();
     let mut known = BTreeMap::new();
     for KeptHead { offset, head } in kept {
         let source = "the one that you kept".to_owned();
@@ -128,7 +128,7 @@ pub(super) fn check(
 /// they cannot be had.
 fn reach_back(
     hashes: &mut Hashes,
-    known: &BTreeMap<u64, Known>,
+    known: &BTreeMap<u64, KnownHead>,
     kept: &[KeptHead],
     older: Older<'_>,
 ) -> Result<(), String> {
@@ -150,7 +150,7 @@ fn reach_back(
 
 /// Notes a head. Two heads at one offset must be the same.
 fn learn(
-    known: &mut BTreeMap<u64, Known>,
+    known: &mut BTreeMap<u64, KnownHead>,
     offset: u64,
     head: Head,
     source: String,
@@ -163,7 +163,7 @@ fn learn(
         )),
         Some(_) => {}
         None => {
-            known.insert(offset, Known { head, source });
+            known.insert(offset, KnownHead { head, source });
         }
     }
 }
@@ -171,7 +171,7 @@ fn learn(
 fn learn_snapshots(
     dir: &Path,
     keys: &Keyring,
-    known: &mut BTreeMap<u64, Known>,
+    known: &mut BTreeMap<u64, KnownHead>,
     faults: &mut Vec<String>,
 ) -> Result<(), raft_store::Error> {
     for file in raft_store::snapshot_files(&RealFs, dir)? {
@@ -198,7 +198,7 @@ fn learn_snapshots(
 }
 
 /// Follows the entries from the first known head on. Says whether there was another one to compare with.
-fn follow(hashes: &Hashes, known: &BTreeMap<u64, Known>, checked: &mut Checked) -> bool {
+fn follow(hashes: &Hashes, known: &BTreeMap<u64, KnownHead>, checked: &mut CheckedChain) -> bool {
     let mut usable = known.range(hashes.first.saturating_sub(1)..=hashes.end());
     let Some((begin, first)) = usable.next() else {
         checked.note = match known.is_empty() {
@@ -310,14 +310,14 @@ fn begins_chain(entry: &Entry, index: u64) -> bool {
     entry.index == index && entry.facts.iter().any(raises)
 }
 
-impl Visitor for Hashes {
+impl RecordVisitor for Hashes {
     fn segment(&mut self, _: &SegmentHeader, _: &Path) -> Result<(), String> {
         Ok(())
     }
 
-    fn record(&mut self, _: Position, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, _: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(record) => {
+            LogRecord::Entry(record) => {
                 let entry = record.to_entry()?;
                 let index = record.log_id.index;
                 self.take(index, entry_hash(&entry));
@@ -325,7 +325,7 @@ impl Visitor for Hashes {
                     self.begins = Some(index);
                 }
             }
-            Record::Truncate(keep) => {
+            LogRecord::Truncate(keep) => {
                 let end = keep.map_or(0, |keep| keep.index + 1);
                 self.cut(end.saturating_sub(self.first));
             }

@@ -29,8 +29,8 @@ fn log(first: u64, last: u64) -> (Hashes, Vec<(u64, Head)>) {
     (hashes, heads)
 }
 
-fn followed(hashes: &Hashes, heads: &[(u64, Head)]) -> Checked {
-    let mut checked = Checked::default();
+fn followed(hashes: &Hashes, heads: &[(u64, Head)]) -> CheckedChain {
+    let mut checked = CheckedChain::default();
     let mut known = BTreeMap::new();
     for (offset, head) in heads {
         let source = "snapshot s".to_owned();
@@ -60,7 +60,7 @@ fn a_log_that_leads_from_head_to_head_is_sound() {
 #[test]
 fn a_head_that_is_compared_with_nothing_proves_nothing() {
     let (hashes, heads) = log(5, 40);
-    let mut checked = Checked::default();
+    let mut checked = CheckedChain::default();
     let mut known = BTreeMap::new();
     learn(
         &mut known,
@@ -186,7 +186,7 @@ async fn folder(entries: &[Entry], chained: &[Entry]) -> TempDir {
     dir
 }
 
-fn checked(dir: &TempDir, kept: &[KeptHead]) -> Checked {
+fn checked(dir: &TempDir, kept: &[KeptHead]) -> CheckedChain {
     let none = |_, _| Err("there is no archive".to_owned());
     check(dir.path(), &Keyring::default(), kept, &none).unwrap()
 }
@@ -289,7 +289,7 @@ fn a_head_from_before_the_log_is_compared_by_what_the_archive_has() {
     };
     let compared = |kept: KeptHead, marks: &[(u64, Head)], older: Older<'_>| {
         let mut hashes = later(30);
-        let mut checked = Checked::default();
+        let mut checked = CheckedChain::default();
         let mut known = BTreeMap::new();
         for (offset, head) in marks {
             let source = "snapshot s".to_owned();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rstmdb_raft_store::{self as raft_store, RealFs};
 
-use super::args::{Args, Clock, Command};
+use super::args::{Args, DevClock, ProgramCommand};
 use super::signals;
 use crate::server::config::{self, Config};
 use crate::server::node::{self, peering};
@@ -52,23 +52,23 @@ enum Error {
 pub fn execute(args: &Args) -> ExitCode {
     let done = match &args.command {
         None => serve(args),
-        Some(Command::CheckConfig) => check_config(args),
-        Some(Command::Verify { data, head }) => verify::verify(args, data.as_deref(), head),
-        Some(Command::Rejoin { data, yes }) => rejoin(data, *yes),
-        Some(Command::Restore {
+        Some(ProgramCommand::CheckConfig) => check_config(args),
+        Some(ProgramCommand::Verify { data, head }) => verify::verify(args, data.as_deref(), head),
+        Some(ProgramCommand::Rejoin { data, yes }) => rejoin(data, *yes),
+        Some(ProgramCommand::Restore {
             from,
             data,
             to_offset,
             to_time,
         }) => {
             let target = match (to_offset, to_time) {
-                (Some(offset), _) => restore::Target::Offset(*offset),
-                (None, Some(time)) => restore::Target::Time(*time),
-                (None, None) => restore::Target::End,
+                (Some(offset), _) => restore::RestoreTarget::Offset(*offset),
+                (None, Some(time)) => restore::RestoreTarget::Time(*time),
+                (None, None) => restore::RestoreTarget::End,
             };
             restore(args, from, data.as_deref(), target)
         }
-        Some(Command::Version) => {
+        Some(ProgramCommand::Version) => {
             let version = env!("CARGO_PKG_VERSION");
             logging::print(&format_args!("rstmdb {version}")).map_err(Error::Output)
         }
@@ -113,7 +113,7 @@ fn serve(args: &Args) -> Result<(), Error> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if args.clock == Clock::Manual {
+    if args.clock == DevClock::Manual {
         stop_clock(&mut config)?;
     }
     // Dropped, and with it removed, when this function returns.
@@ -259,7 +259,7 @@ fn restore(
     args: &Args,
     from: &Path,
     data: Option<&Path>,
-    target: restore::Target,
+    target: restore::RestoreTarget,
 ) -> Result<(), Error> {
     let mut config = load(args)?;
     if let Some(dir) = data {

@@ -8,23 +8,23 @@ use std::path::Path;
 
 use bytes::Bytes;
 use openraft::EntryPayload;
-use rstmdb_backup::stream::Kind;
+use rstmdb_backup::stream::EntryKind;
 use rstmdb_backup::writer::FileWriter;
-use rstmdb_backup::{FileInfo, LogEntry, LogFile, Manifest, Run, folder};
+use rstmdb_backup::{BackupRun, FileInfo, LogEntry, LogFile, Manifest, folder};
 use rstmdb_engine::fact::{Entry as Facts, Message};
 use rstmdb_raft_store::{Entry, encode_membership};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::choose::{self, millis};
-use super::{Error, Target};
+use super::{Error, RestoreTarget};
 use crate::server::config::Config;
 use crate::server::node::archive::reader::{ArchiveReader, ReadError};
 
 /// A run that reaches the wanted state, and the folder of its files.
 pub(super) struct Completed {
     pub(super) work: TempDir,
-    pub(super) run: Run,
+    pub(super) run: BackupRun,
 }
 
 /// Completes a backup, in `from`, that does not have the wanted state. `None` if no archive is configured, or if the end of
@@ -33,9 +33,9 @@ pub(super) async fn complete(
     config: &Config,
     from: &Path,
     manifest: &Manifest,
-    target: Target,
+    target: RestoreTarget,
 ) -> Result<Option<Completed>, Error> {
-    if target == Target::End {
+    if target == RestoreTarget::End {
         return Ok(None);
     }
     let failed = |reason: ReadError| Error::Archive {
@@ -60,7 +60,7 @@ pub(super) async fn complete(
     let mut run = begin(from, work.path(), choose::run_before(manifest, target))?;
     loop {
         let next = run.last_offset() + 1;
-        if matches!(target, Target::Offset(offset) if next > offset) {
+        if matches!(target, RestoreTarget::Offset(offset) if next > offset) {
             break;
         }
         let found = archive.object_with(next).await.map_err(&failed)?;
@@ -82,13 +82,13 @@ pub(super) async fn complete(
 }
 
 /// The run that is to be completed: one of the backup, or an empty one from the first offset of all.
-fn begin(from: &Path, work: &Path, run: Option<&Run>) -> Result<Run, Error> {
+fn begin(from: &Path, work: &Path, run: Option<&BackupRun>) -> Result<BackupRun, Error> {
     match run {
         Some(run) => {
             link(from, work, run)?;
             Ok(run.clone())
         }
-        None => Ok(Run {
+        None => Ok(BackupRun {
             first_offset: 1,
             snapshot: None,
             log: Vec::new(),
@@ -99,7 +99,7 @@ fn begin(from: &Path, work: &Path, run: Option<&Run>) -> Result<Run, Error> {
 }
 
 /// Makes the files of a run readable in `work`.
-fn link(from: &Path, work: &Path, run: &Run) -> Result<(), Error> {
+fn link(from: &Path, work: &Path, run: &BackupRun) -> Result<(), Error> {
     let from = from.canonicalize()?;
     let snapshot = run.snapshot.iter().map(|snapshot| &snapshot.info);
     for FileInfo { file, .. } in snapshot.chain(run.log.iter().map(|file| &file.info)) {
@@ -113,11 +113,11 @@ fn write(
     dir: &Path,
     entries: Vec<Entry>,
     next: u64,
-    target: Target,
+    target: RestoreTarget,
 ) -> Result<(LogFile, bool), Error> {
     let last_wanted = match target {
-        Target::Offset(offset) => offset,
-        Target::End | Target::Time(_) => u64::MAX,
+        RestoreTarget::Offset(offset) => offset,
+        RestoreTarget::End | RestoreTarget::Time(_) => u64::MAX,
     };
     let mut writer = FileWriter::create(dir)?;
     writer.write(folder::LOG_MAGIC)?;
@@ -152,8 +152,8 @@ fn write(
     }
     file.info = writer.publish(&folder::log_name(file.first_offset, file.last_offset))?;
     let is_beyond = match target {
-        Target::Time(_) => file.last_time_ms.is_some_and(|last| last > millis(target)),
-        Target::Offset(_) | Target::End => false,
+        RestoreTarget::Time(_) => file.last_time_ms.is_some_and(|last| last > millis(target)),
+        RestoreTarget::Offset(_) | RestoreTarget::End => false,
     };
     Ok((file, is_beyond))
 }
@@ -161,14 +161,14 @@ fn write(
 /// An entry as a backup holds it.
 fn to_backup(entry: Entry) -> LogEntry {
     let (kind, time_ms, payload) = match entry.payload {
-        EntryPayload::Blank => (Kind::Blank, 0, Bytes::new()),
+        EntryPayload::Blank => (EntryKind::Blank, 0, Bytes::new()),
         EntryPayload::Membership(members) => {
-            (Kind::Membership, 0, encode_membership(&members).into())
+            (EntryKind::Membership, 0, encode_membership(&members).into())
         }
         EntryPayload::Normal(data) => {
             // The replay says so if it cannot be decoded.
             let facts = Facts::decode(data.0.clone()).unwrap_or_default();
-            (Kind::Normal, facts.time_ms, data.0)
+            (EntryKind::Normal, facts.time_ms, data.0)
         }
     };
     LogEntry {

@@ -207,7 +207,7 @@ fn write_history(
         return Ok(());
     }
     let mut receiver = store.receive_history(first, last)?;
-    let mut portion = Portion::default();
+    let mut portion = EntriesPortion::default();
     for entry in folder::log_entries(dir, file)? {
         let entry = entry?;
         if !(first..=last).contains(&entry.offset) {
@@ -226,12 +226,12 @@ fn write_history(
 
 /// Entries that wait to be written together.
 #[derive(Default)]
-struct Portion {
+struct EntriesPortion {
     entries: Vec<Entry>,
     bytes: usize,
 }
 
-impl Portion {
+impl EntriesPortion {
     fn push(
         &mut self,
         receiver: &mut HistoryReceiver<RealFs>,

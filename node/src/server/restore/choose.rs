@@ -1,21 +1,21 @@
 //! Which part of a backup is needed for a state.
 
-use rstmdb_backup::{LogFile, Manifest, Run};
+use rstmdb_backup::{BackupRun, LogFile, Manifest};
 
-use super::{Error, Target, shown};
+use super::{Error, RestoreTarget, shown};
 
 /// The run that has the state.
-pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
+pub(super) fn run(manifest: &Manifest, target: RestoreTarget) -> Result<&BackupRun, Error> {
     let found = match target {
-        Target::End => manifest.restorable().last(),
-        Target::Offset(offset) => manifest.restorable().find(|run| {
+        RestoreTarget::End => manifest.restorable().last(),
+        RestoreTarget::Offset(offset) => manifest.restorable().find(|run| {
             let range = run.restorable();
             range.is_some_and(|(first, last)| (first..=last).contains(&offset))
         }),
         // The last of the runs that begin before it; the run may end before it.
-        Target::Time(_) => {
+        RestoreTarget::Time(_) => {
             let time_ms = millis(target);
-            let begun = |run: &&Run| run.times().is_some_and(|(first, _)| first <= time_ms);
+            let begun = |run: &&BackupRun| run.times().is_some_and(|(first, _)| first <= time_ms);
             manifest
                 .restorable()
                 .filter(begun)
@@ -27,11 +27,11 @@ pub(super) fn run(manifest: &Manifest, target: Target) -> Result<&Run, Error> {
 }
 
 /// The run that comes nearest to a state which no run has; `None` if all begin later.
-pub(super) fn run_before(manifest: &Manifest, target: Target) -> Option<&Run> {
-    let begins_before = |run: &&Run| match target {
-        Target::End => false,
-        Target::Offset(offset) => run.restorable().is_some_and(|(first, _)| first <= offset),
-        Target::Time(_) => run
+pub(super) fn run_before(manifest: &Manifest, target: RestoreTarget) -> Option<&BackupRun> {
+    let begins_before = |run: &&BackupRun| match target {
+        RestoreTarget::End => false,
+        RestoreTarget::Offset(offset) => run.restorable().is_some_and(|(first, _)| first <= offset),
+        RestoreTarget::Time(_) => run
             .times()
             .is_some_and(|(first, _)| first <= millis(target)),
     };
@@ -39,51 +39,53 @@ pub(super) fn run_before(manifest: &Manifest, target: Target) -> Option<&Run> {
 }
 
 /// The files of a run that may be needed.
-pub(super) fn files(run: &Run, target: Target) -> &[LogFile] {
+pub(super) fn files(run: &BackupRun, target: RestoreTarget) -> &[LogFile] {
     let needed = match target {
-        Target::Offset(offset) => run.log.partition_point(|file| file.first_offset <= offset),
+        RestoreTarget::Offset(offset) => {
+            run.log.partition_point(|file| file.first_offset <= offset)
+        }
         // Times of entries may go back a little, so every file has to be checked.
-        Target::End | Target::Time(_) => run.log.len(),
+        RestoreTarget::End | RestoreTarget::Time(_) => run.log.len(),
     };
     &run.log[..needed]
 }
 
 /// The time up to which the backup knows what happened.
-fn end_ms(run: &Run) -> u64 {
+fn end_ms(run: &BackupRun) -> u64 {
     let last = run.times().map_or(0, |(_, last)| last);
     run.until_ms.max(last)
 }
 
 /// The wanted time; 0 if no time is wanted, and for times before 1970.
-pub(super) fn millis(target: Target) -> u64 {
+pub(super) fn millis(target: RestoreTarget) -> u64 {
     match target {
-        Target::Time(time) => u64::try_from(time.as_millisecond()).unwrap_or(0),
-        Target::End | Target::Offset(_) => 0,
+        RestoreTarget::Time(time) => u64::try_from(time.as_millisecond()).unwrap_or(0),
+        RestoreTarget::End | RestoreTarget::Offset(_) => 0,
     }
 }
 
 /// The state that is wanted, in words.
-pub(super) fn wanted(target: Target) -> String {
+pub(super) fn wanted(target: RestoreTarget) -> String {
     match target {
-        Target::End => "the end".to_owned(),
-        Target::Offset(offset) => format!("offset {offset}"),
-        Target::Time(time) => format!("the state of {time}"),
+        RestoreTarget::End => "the end".to_owned(),
+        RestoreTarget::Offset(offset) => format!("offset {offset}"),
+        RestoreTarget::Time(time) => format!("the state of {time}"),
     }
 }
 
-fn not_there(manifest: &Manifest, target: Target) -> Error {
+fn not_there(manifest: &Manifest, target: RestoreTarget) -> Error {
     let (first, last) = match target {
-        Target::End => (false, false),
-        Target::Offset(offset) => {
-            let mut ranges = manifest.restorable().filter_map(Run::restorable);
+        RestoreTarget::End => (false, false),
+        RestoreTarget::Offset(offset) => {
+            let mut ranges = manifest.restorable().filter_map(BackupRun::restorable);
             let first = ranges.next().is_some_and(|(from, _)| offset < from);
-            let last = manifest.runs.last().map_or(0, Run::last_offset);
+            let last = manifest.runs.last().map_or(0, BackupRun::last_offset);
             let last = offset > last;
             (first, last)
         }
-        Target::Time(_) => {
+        RestoreTarget::Time(_) => {
             let time_ms = millis(target);
-            let mut times = manifest.restorable().filter_map(Run::times);
+            let mut times = manifest.restorable().filter_map(BackupRun::times);
             let first = times.next().is_some_and(|(from, _)| time_ms < from);
             let last = manifest.restorable().last();
             let last = last.is_some_and(|run| time_ms > end_ms(run));

@@ -9,7 +9,7 @@ use rstmdb_backup::{FileInfo, Manifest, writer};
 use rstmdb_objects::{Bucket, BucketLocation, Error as ObjectError};
 use tempfile::TempDir;
 
-use super::{Error, Target, choose};
+use super::{Error, RestoreTarget, choose};
 use crate::server::config::Config;
 
 /// A manifest has a few hundred bytes for each file.
@@ -19,7 +19,7 @@ const MANIFEST_BYTES_MAX: u64 = 256 << 20;
 pub(super) async fn fetch(
     config: &Config,
     location: &BucketLocation,
-    target: Target,
+    target: RestoreTarget,
 ) -> Result<TempDir, Error> {
     let failed = |reason: ObjectError| Error::Bucket {
         location: location.to_string(),

@@ -28,7 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rstmdb_backup::{self as backup, Manifest, Run, folder};
+use rstmdb_backup::{self as backup, BackupRun, Manifest, folder};
 use rstmdb_engine as engine;
 use rstmdb_engine::chain::Head;
 use rstmdb_engine::fact::level::CURRENT;
@@ -43,7 +43,7 @@ use crate::server::node::archive::reader::ReadError;
 
 /// Which state is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
+pub enum RestoreTarget {
     /// The last one.
     End,
     /// The one at this offset.
@@ -236,7 +236,11 @@ impl fmt::Display for Restored {
 /// # Errors
 /// When the backup is damaged or does not reach the target, when the data folder is not empty, or when it cannot be
 /// written.
-pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
+pub async fn restore(
+    config: &Config,
+    from: &Path,
+    target: RestoreTarget,
+) -> Result<Restored, Error> {
     let bucket = from.to_str().filter(|text| Location::is_bucket(text));
     match bucket.map(Location::parse) {
         Some(Ok(Location::Bucket(location))) => {
@@ -250,7 +254,11 @@ pub async fn restore(config: &Config, from: &Path, target: Target) -> Result<Res
     }
 }
 
-async fn restore_folder(config: &Config, from: &Path, target: Target) -> Result<Restored, Error> {
+async fn restore_folder(
+    config: &Config,
+    from: &Path,
+    target: RestoreTarget,
+) -> Result<Restored, Error> {
     let manifest = Manifest::read(from)?.ok_or_else(|| Error::NoBackup {
         dir: from.to_owned(),
     })?;
@@ -270,8 +278,8 @@ async fn restore_folder(config: &Config, from: &Path, target: Target) -> Result<
 async fn restore_run(
     config: &Config,
     from: &Path,
-    run: &Run,
-    target: Target,
+    run: &BackupRun,
+    target: RestoreTarget,
 ) -> Result<Restored, Error> {
     let log = choose::files(run, target);
     if let Some(snapshot) = &run.snapshot {

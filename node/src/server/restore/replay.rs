@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use rstmdb_backup::stream::Kind;
-use rstmdb_backup::{self as backup, LogEntry, LogFile, Run, folder};
+use rstmdb_backup::stream::EntryKind;
+use rstmdb_backup::{self as backup, BackupRun, LogEntry, LogFile, folder};
 use rstmdb_engine::State;
 use rstmdb_engine::chain::{self, Logged};
-use rstmdb_engine::replay::{Beginning, Replay, Step, Until};
+use rstmdb_engine::replay::{Replay, ReplayedEntry, SnapshotBeginning, Until};
 use rstmdb_raft_store::{LogId, log_id};
 
-use super::{Error, Target, choose};
+use super::{Error, RestoreTarget, choose};
 
 /// A state, and the entry that made it.
 pub(super) struct Replayed {
@@ -22,14 +22,14 @@ pub(super) struct Replayed {
 /// Applies the log of a run up to the target.
 pub(super) fn replay(
     dir: &Path,
-    run: &Run,
+    run: &BackupRun,
     log: &[LogFile],
-    target: Target,
+    target: RestoreTarget,
 ) -> Result<Replayed, Error> {
     let until = match target {
-        Target::End => Until::End,
-        Target::Offset(offset) => Until::Offset(offset),
-        Target::Time(_) => Until::TimeMs(choose::millis(target)),
+        RestoreTarget::End => Until::End,
+        RestoreTarget::Offset(offset) => Until::Offset(offset),
+        RestoreTarget::Time(_) => Until::TimeMs(choose::millis(target)),
     };
     let (mut replay, mut last) = begin(dir, run, until)?;
     let history_from = run.first_offset.max(replay.state().stale_known_from());
@@ -39,9 +39,9 @@ pub(super) fn replay(
             let entry = entry?;
             match replay.entry(&logged(&entry)).map_err(wrong)? {
                 // The file is there only to be read.
-                Step::Covered => {}
-                Step::Applied => last = log_id(entry.term, entry.offset),
-                Step::Beyond => return Ok(finish(replay, last, history_from)),
+                ReplayedEntry::Covered => {}
+                ReplayedEntry::Applied => last = log_id(entry.term, entry.offset),
+                ReplayedEntry::Beyond => return Ok(finish(replay, last, history_from)),
             }
         }
         let (digest, head) = (file.digest.as_deref(), file.chain_head.as_deref());
@@ -58,20 +58,20 @@ fn logged(entry: &LogEntry) -> Logged<'_> {
         term: entry.term,
         offset: entry.offset,
         kind: match entry.kind {
-            Kind::Blank => chain::Kind::Blank,
-            Kind::Normal => chain::Kind::Normal,
-            Kind::Membership => chain::Kind::Membership,
+            EntryKind::Blank => chain::EntryKind::Blank,
+            EntryKind::Normal => chain::EntryKind::Normal,
+            EntryKind::Membership => chain::EntryKind::Membership,
         },
         payload: &entry.payload,
     }
 }
 
-fn begin(dir: &Path, run: &Run, until: Until) -> Result<(Replay, LogId), Error> {
+fn begin(dir: &Path, run: &BackupRun, until: Until) -> Result<(Replay, LogId), Error> {
     let Some(snapshot) = &run.snapshot else {
         return Ok((Replay::new(until), log_id(0, 0)));
     };
     let wrong = |reason| Error::replay(&snapshot.info.file, reason);
-    let mut beginning = Beginning::new(snapshot.offset, &snapshot.digest);
+    let mut beginning = SnapshotBeginning::new(snapshot.offset, &snapshot.digest);
     for record in folder::snapshot_records(dir, snapshot)? {
         beginning.push(record?).map_err(wrong)?;
     }
@@ -94,9 +94,9 @@ pub(super) fn to_log(entry: LogEntry) -> Result<rstmdb_raft_store::Entry, String
     use openraft::entry::RaftEntry;
     use rstmdb_raft_store::{Data, Payload, decode_membership};
     let payload = match entry.kind {
-        Kind::Blank => Payload::Blank,
-        Kind::Normal => Payload::Normal(Data(entry.payload)),
-        Kind::Membership => Payload::Membership(decode_membership(&entry.payload)?),
+        EntryKind::Blank => Payload::Blank,
+        EntryKind::Normal => Payload::Normal(Data(entry.payload)),
+        EntryKind::Membership => Payload::Membership(decode_membership(&entry.payload)?),
     };
     let id = log_id(entry.term, entry.offset);
     Ok(rstmdb_raft_store::Entry::new(id, payload))

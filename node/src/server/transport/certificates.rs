@@ -22,14 +22,14 @@ const FINGERPRINT: &str = "sha256:";
 
 /// The names that a certificate is for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct CertificateNames {
     dns: Vec<String>,
     ips: Vec<IpAddr>,
     /// SHA-256 of the certificate, 64 hexadecimal digits.
     fingerprint: String,
 }
 
-impl Names {
+impl CertificateNames {
     /// Whether the certificate is for this host; the subject's common name does not count.
     #[must_use]
     pub fn cover(&self, host: &str) -> bool {
@@ -68,7 +68,7 @@ fn covers(name: &str, host: &str) -> bool {
     }
 }
 
-impl fmt::Display for Names {
+impl fmt::Display for CertificateNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ips = self.ips.iter().map(IpAddr::to_string);
         let names: Vec<String> = self.dns.iter().cloned().chain(ips).collect();
@@ -86,7 +86,7 @@ pub struct Certificate {
     pub(crate) subject: String,
     pub(crate) not_before: i64,
     pub(crate) not_after: i64,
-    pub(crate) names: Names,
+    pub(crate) names: CertificateNames,
 }
 
 impl Certificate {
@@ -97,9 +97,9 @@ impl Certificate {
     pub fn parse(der: &[u8]) -> Result<Self, String> {
         let (_, parsed) = X509Certificate::from_der(der).map_err(|error| error.to_string())?;
         let fingerprint = Sha256::digest(der);
-        let mut names = Names {
+        let mut names = CertificateNames {
             fingerprint: fingerprint.iter().map(|b| format!("{b:02x}")).collect(),
-            ..Names::default()
+            ..CertificateNames::default()
         };
         let alternatives = parsed
             .subject_alternative_name()

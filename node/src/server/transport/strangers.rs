@@ -22,10 +22,10 @@ pub(crate) struct Strangers {
 struct Inside {
     next: u64,
     /// The oldest first.
-    waiting: BTreeMap<u64, Waiting>,
+    waiting: BTreeMap<u64, WaitingStranger>,
 }
 
-struct Waiting {
+struct WaitingStranger {
     since: Instant,
     leave: CancellationToken,
 }
@@ -78,7 +78,7 @@ impl Strangers {
         let number = inside.next;
         inside.next += 1;
         let leave = CancellationToken::new();
-        let waiting = Waiting {
+        let waiting = WaitingStranger {
             since: now,
             leave: leave.clone(),
         };

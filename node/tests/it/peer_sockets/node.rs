@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rstmdb::replica::{self, Change, CompactionOptions, Formation};
+use rstmdb::replica::{self, CompactionOptions, Formation, LeaderChange};
 use rstmdb::server::peer::{self, Connections, Credentials, Local, Members, PeerServer, Proofs};
 use rstmdb::server::product::{Replica, TokioHost};
 use rstmdb_engine::Limits;
@@ -99,7 +99,7 @@ async fn obey(id: u64, replica: Replica, orders: Arc<Mutex<Option<u64>>>) {
         if orders.lock().take_if(|to| *to == id).is_some() {
             // The request may be refused or lost: the load goes on either way.
             let _ = replica
-                .change(&Change::TransferLeader { to: Some(id) })
+                .change(&LeaderChange::TransferLeader { to: Some(id) })
                 .await;
         }
     }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rstmdb::server::restore::{self, Target, restore};
+use rstmdb::server::restore::{self, RestoreTarget, restore};
 use rstmdb_backup::manifest::FORMAT_VERSION;
 use rstmdb_backup::writer::FileWriter;
-use rstmdb_backup::{LogFile, Manifest, Run, folder};
+use rstmdb_backup::{BackupRun, LogFile, Manifest, folder};
 use rstmdb_objects::double::{ACCESS_KEY, BUCKET, Double, SECRET_KEY};
 use rstmdb_rcp::message::storage::backup::BackupLogResult;
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ async fn backup_of(conn: &mut Conn, dir: &Path, to: u64) -> u64 {
         file.write(folder::LOG_MAGIC).unwrap();
         file.write(&piece.data.0).unwrap();
         let info = file.publish(&folder::log_name(1, next - 1)).unwrap();
-        manifest.runs.push(Run {
+        manifest.runs.push(BackupRun {
             first_offset: 1,
             snapshot: None,
             log: vec![LogFile {
@@ -260,12 +260,17 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     for backup in [&short, &empty] {
         let data = tempfile::tempdir().unwrap();
         let config = config_on(data.path(), &variables);
-        let beyond = restore(&config, backup.path(), Target::Offset(here + 1_000_000)).await;
+        let beyond = restore(
+            &config,
+            backup.path(),
+            RestoreTarget::Offset(here + 1_000_000),
+        )
+        .await;
         let Err(restore::Error::NotArchived { missing, .. }) = &beyond else {
             panic!("{beyond:?}");
         };
         assert!(*missing >= here, "{missing}");
-        let restored = restore(&config, backup.path(), Target::Offset(here - 1))
+        let restored = restore(&config, backup.path(), RestoreTarget::Offset(here - 1))
             .await
             .unwrap();
         assert_eq!((restored.offset, restored.first_offset), (here - 1, 1));
@@ -282,7 +287,7 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     // Without the archive's place nothing is known of it.
     let data = tempfile::tempdir().unwrap();
     let config = config_on(data.path(), &[]);
-    let refused = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    let refused = restore(&config, short.path(), RestoreTarget::Offset(here - 1)).await;
     assert!(
         matches!(refused, Err(restore::Error::NotThere { .. })),
         "{refused:?}"
@@ -304,7 +309,7 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     let extra = cluster.join(&longer);
     std::fs::write(&extra, "not an object").unwrap();
     let config = config_on(data.path(), &variables);
-    let restored = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    let restored = restore(&config, short.path(), RestoreTarget::Offset(here - 1)).await;
     assert_eq!(restored.unwrap().offset, here - 1);
     std::fs::remove_file(&extra).unwrap();
     let data = tempfile::tempdir().unwrap();
@@ -313,7 +318,7 @@ async fn what_a_backup_lacks_of_a_state_is_restored_from_the_archive() {
     bytes[middle] ^= 1;
     std::fs::write(object, bytes).unwrap();
     let config = config_on(data.path(), &variables);
-    let damaged = restore(&config, short.path(), Target::Offset(here - 1)).await;
+    let damaged = restore(&config, short.path(), RestoreTarget::Offset(here - 1)).await;
     let said = damaged.unwrap_err().to_string();
     assert!(
         said.contains(object.file_name().unwrap().to_str().unwrap()),

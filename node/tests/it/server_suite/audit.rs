@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rstmdb_engine::chain::{EntryHash, HASH_BYTES, Head, Kind, Logged};
+use rstmdb_engine::chain::{EntryHash, EntryKind, HASH_BYTES, Head, Logged};
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_rcp::message::storage::audit::AuditReadResult;
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ async fn walk(conn: &mut Conn, limit: u64) -> (u64, Head, Vec<(u64, Entry)>) {
             let logged = Logged {
                 term: entry.term,
                 offset: entry.offset,
-                kind: Kind::Normal,
+                kind: EntryKind::Normal,
                 payload: &entry.data.0,
             };
             let place = (entry.offset - page.first_offset) as usize;

@@ -1,7 +1,7 @@
 //! BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG.
 
 use bytes::BytesMut;
-use rstmdb_backup::stream::{self, Kind, LogEntry};
+use rstmdb_backup::stream::{self, EntryKind, LogEntry};
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_engine::{State, StateLoader};
 use rstmdb_rcp::message::storage::backup::{
@@ -122,12 +122,12 @@ async fn the_log_replays_to_what_was_described() {
             let entry = LogEntry::decode(body).unwrap();
             assert_eq!(entry.offset, state.last_applied() + 1);
             match entry.kind {
-                Kind::Normal => {
+                EntryKind::Normal => {
                     let facts = Entry::decode(entry.payload).unwrap();
                     assert_eq!(entry.time_ms, facts.time_ms);
                     state.apply(&facts, entry.offset).unwrap();
                 }
-                Kind::Blank | Kind::Membership => state.skip(entry.offset),
+                EntryKind::Blank | EntryKind::Membership => state.skip(entry.offset),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rstmdb::server::node::Node;
+use rstmdb::server::node::StartedNode;
 use rstmdb::server::{Config, Listeners};
 use tempfile::TempDir;
 
@@ -48,9 +48,9 @@ impl Prepared {
         config_on(self.dir.path(), &variables)
     }
 
-    async fn start(&mut self, peers: &str) -> Result<Node, String> {
+    async fn start(&mut self, peers: &str) -> Result<StartedNode, String> {
         let config = self.config(peers);
-        let started = Node::start(&config, self.listeners.peers.take());
+        let started = StartedNode::start(&config, self.listeners.peers.take());
         match tokio::time::timeout(WAITED_FOR, started).await {
             Ok(started) => started.map_err(|error| error.to_string()),
             Err(_) => Err("waits for the others".to_owned()),

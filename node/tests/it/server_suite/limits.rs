@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rstmdb::server::node::Node;
+use rstmdb::server::node::StartedNode;
 use rstmdb_rcp::frame::{self, Flags};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,7 +83,11 @@ async fn a_read_that_cannot_be_served_in_time_says_so() {
 async fn a_taken_port_and_a_taken_folder_are_refused_by_name() {
     let node = TestNode::start(&[]).await;
     let folder = config_on(node.data(), &[]);
-    let refused = Node::start(&folder, None).await.err().unwrap().to_string();
+    let refused = StartedNode::start(&folder, None)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         refused.contains("in use by another process") && refused.contains("LOCK"),
         "{refused}"
@@ -110,7 +114,11 @@ async fn a_folder_of_another_node_is_refused_and_left_alone() {
     let log = dir.path().join("wal/0000000000000001.wal");
     let before = std::fs::read(&log).unwrap();
     let config = config_on(dir.path(), &[("RSTMDB_NODE_ID", "2")]);
-    let refused = Node::start(&config, None).await.err().unwrap().to_string();
+    let refused = StartedNode::start(&config, None)
+        .await
+        .err()
+        .unwrap()
+        .to_string();
     assert!(
         refused.contains("cluster.node_id: 2") && refused.contains("belongs to node 1"),
         "{refused}"

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use rstmdb_backup::stream::{self, Kind, LogEntry};
+use rstmdb_backup::stream::{self, EntryKind, LogEntry};
 use rstmdb_engine::Entry;
 use rstmdb_engine::fact::level::{CURRENT, FIRST};
 use rstmdb_engine::fact::{Message, NO_OFFSET};
@@ -175,7 +175,7 @@ impl Player {
         self.requests += 1;
         let after = self.engine.end() + 1;
         for entry in self.read_log(after, last).await {
-            if entry.kind == Kind::Normal {
+            if entry.kind == EntryKind::Normal {
                 self.engine.place(entry.offset, entry.time_ms);
             }
         }
@@ -231,7 +231,7 @@ impl Player {
         let conn = &mut self.serving.as_mut().unwrap().conns[0];
         let last = all_applied(conn, level).await;
         for entry in self.read_log(1, last).await {
-            if entry.kind == Kind::Normal {
+            if entry.kind == EntryKind::Normal {
                 let entry = Entry::decode(entry.payload).unwrap();
                 self.engine.install(&entry);
             }
@@ -373,7 +373,7 @@ impl Player {
         let from = self.engine.end() + 1;
         let entries = self.read_log(from, offset).await;
         for entry in &entries {
-            assert_eq!(entry.kind == Kind::Normal, entry.offset == offset);
+            assert_eq!(entry.kind == EntryKind::Normal, entry.offset == offset);
         }
         Entry::decode(entries.last().unwrap().payload.clone()).unwrap()
     }

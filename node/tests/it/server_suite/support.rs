@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rstmdb::server::node::Node;
+use rstmdb::server::node::StartedNode;
 use rstmdb::server::product::Replica;
 use rstmdb::server::{Config, Listeners};
-use rstmdb_rcp::frame::{self, Flags, Limits};
+use rstmdb_rcp::frame::{self, Flags, FrameLimits};
 use rstmdb_rcp::wire::{Decoder, WireMode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,7 +41,7 @@ struct Served {
 }
 
 impl Served {
-    fn begin(node: Node, config: Config, listeners: Listeners) -> Self {
+    fn begin(node: StartedNode, config: Config, listeners: Listeners) -> Self {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move {
             let shutdown = async move {
@@ -81,7 +81,9 @@ impl TestNode {
         let mut listeners = Listeners::bind(&config).await.unwrap();
         let addr = listeners.rcp.local_addr().unwrap();
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
-        let node = Node::start(&config, listeners.peers.take()).await.unwrap();
+        let node = StartedNode::start(&config, listeners.peers.take())
+            .await
+            .unwrap();
         Self {
             addr,
             admin,
@@ -113,7 +115,7 @@ impl TestNode {
         let starts = ids.iter().zip(bound).map(|(id, mut listeners)| {
             let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &peers));
             async move {
-                let started = Node::start(&config, listeners.peers.take()).await;
+                let started = StartedNode::start(&config, listeners.peers.take()).await;
                 (started.unwrap(), config, listeners)
             }
         });
@@ -260,7 +262,7 @@ impl Conn {
         Self {
             stream: Box::new(stream),
             received: BytesMut::new(),
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
             mode: WireMode::Binary,
             next_id: 0,
             message_bytes: 0,

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rstmdb_rcp::frame::{self, Flags, Limits};
+use rstmdb_rcp::frame::{self, Flags, FrameLimits};
 use rstmdb_rcp::wire::{Decoder, WireMode};
 use serde_json::{Value, json};
 
@@ -43,7 +43,7 @@ impl Client {
         let mut client = Self {
             stream,
             received: BytesMut::new(),
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
         };
         let hello = json!({ "protocol_version": 1, "features": ["batch", "wal_read"] });
         client.ok(&request("HELLO", &hello));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::disk::{DataChange, Disk, Inode, Names, write};
+use super::disk::{DataChange, DiskNames, Inode, MemDisk, write};
 
 /// The unit in which a real disk tears a write.
 const SECTOR_BYTES: usize = 512;
@@ -32,7 +32,7 @@ impl Random {
 
 /// What a power cut does to one unsynced change of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
+enum ChangeFate {
     Lost,
     Kept,
     /// Of a write, these of the sectors that it touches.
@@ -43,19 +43,19 @@ enum Fate {
     From(usize),
 }
 
-impl Fate {
+impl ChangeFate {
     fn apply(&self, change: &DataChange, content: &mut Vec<u8>) {
         match (change, self) {
-            (_, Fate::Lost) => {}
+            (_, ChangeFate::Lost) => {}
             (DataChange::SetLen(len), _) => content.resize(*len, 0),
-            (DataChange::Write { at, data }, Fate::Kept) => write(content, *at, data),
-            (DataChange::Write { at, data }, Fate::Before(end)) => {
+            (DataChange::Write { at, data }, ChangeFate::Kept) => write(content, *at, data),
+            (DataChange::Write { at, data }, ChangeFate::Before(end)) => {
                 write(content, *at, &data[..*end])
             }
-            (DataChange::Write { at, data }, Fate::From(start)) => {
+            (DataChange::Write { at, data }, ChangeFate::From(start)) => {
                 write(content, at + start, &data[*start..]);
             }
-            (DataChange::Write { at, data }, Fate::Sectors(kept)) => {
+            (DataChange::Write { at, data }, ChangeFate::Sectors(kept)) => {
                 for ((start, end), kept) in sectors(*at, data.len()).zip(kept) {
                     if *kept {
                         write(content, at + start, &data[start..end]);
@@ -67,40 +67,40 @@ impl Fate {
 
     fn draw(change: &DataChange, random: &mut Random) -> Self {
         match (change, random.below(4)) {
-            (_, 0) => Fate::Lost,
+            (_, 0) => ChangeFate::Lost,
             (DataChange::Write { at, data }, 1) => {
                 let sectors = sectors(*at, data.len());
-                Fate::Sectors(sectors.map(|_| random.below(2) == 0).collect())
+                ChangeFate::Sectors(sectors.map(|_| random.below(2) == 0).collect())
             }
             (DataChange::Write { data, .. }, 2) => match random.below(2) {
-                0 => Fate::Before(random.below(data.len() + 1)),
-                _ => Fate::From(random.below(data.len() + 1)),
+                0 => ChangeFate::Before(random.below(data.len() + 1)),
+                _ => ChangeFate::From(random.below(data.len() + 1)),
             },
-            _ => Fate::Kept,
+            _ => ChangeFate::Kept,
         }
     }
 
     /// Every possible fate of `change`: lost, kept, then torn in every way that makes a difference.
     fn all(inode: &Inode, change: &DataChange) -> Vec<Self> {
-        let mut fates = vec![Fate::Lost, Fate::Kept];
+        let mut fates = vec![ChangeFate::Lost, ChangeFate::Kept];
         let DataChange::Write { at, data } = change else {
             return fates;
         };
         // Two tears have the same result if the disk already holds the bytes between them.
         let shows = |n: &usize| inode.durable.get(at + n) != Some(&data[*n]);
         let inner = 0..data.len().saturating_sub(1);
-        fates.extend(inner.filter(shows).map(|n| Fate::Before(n + 1)));
-        fates.extend((1..data.len()).filter(shows).map(Fate::From));
+        fates.extend(inner.filter(shows).map(|n| ChangeFate::Before(n + 1)));
+        fates.extend((1..data.len()).filter(shows).map(ChangeFate::From));
         let count = sectors(*at, data.len()).count();
         if (3..=SECTORS_COMBINED_MAX).contains(&count) {
             let masks = 1..(1_u32 << count) - 1;
             let kept = |mask| (0..count).map(|n| mask >> n & 1 == 1).collect();
-            fates.extend(masks.map(|mask| Fate::Sectors(kept(mask))));
+            fates.extend(masks.map(|mask| ChangeFate::Sectors(kept(mask))));
         } else if count > SECTORS_COMBINED_MAX {
             for chosen in 0..count {
                 for keep in [true, false] {
                     let kept = (0..count).map(|n| (n == chosen) == keep);
-                    fates.push(Fate::Sectors(kept.collect()));
+                    fates.push(ChangeFate::Sectors(kept.collect()));
                 }
             }
         }
@@ -108,14 +108,14 @@ impl Fate {
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for ChangeFate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fate::Lost => f.write_str("lost"),
-            Fate::Kept => f.write_str("kept"),
-            Fate::Before(end) => write!(f, "only the bytes before {end} kept"),
-            Fate::From(start) => write!(f, "only the bytes from {start} on kept"),
-            Fate::Sectors(kept) => write!(f, "of its sectors kept: {kept:?}"),
+            ChangeFate::Lost => f.write_str("lost"),
+            ChangeFate::Kept => f.write_str("kept"),
+            ChangeFate::Before(end) => write!(f, "only the bytes before {end} kept"),
+            ChangeFate::From(start) => write!(f, "only the bytes from {start} on kept"),
+            ChangeFate::Sectors(kept) => write!(f, "of its sectors kept: {kept:?}"),
         }
     }
 }
@@ -138,12 +138,12 @@ pub struct Cut {
     /// How many changes of names survive, by folder.
     names: Vec<usize>,
     /// What becomes of each change of a file whose name survives.
-    fates: Vec<Fate>,
+    fates: Vec<ChangeFate>,
 }
 
 impl Cut {
     /// One outcome, drawn by the seed.
-    pub(super) fn draw(disk: &Disk, random: &mut Random) -> Self {
+    pub(super) fn draw(disk: &MemDisk, random: &mut Random) -> Self {
         let unsynced = disk.unsynced_names();
         let names: Vec<_> = unsynced
             .values()
@@ -151,7 +151,9 @@ impl Cut {
             .collect();
         let survivors = disk.surviving_names(&names);
         let fates = unsynced_data(disk, &survivors);
-        let fates = fates.iter().map(|(_, change)| Fate::draw(change, random));
+        let fates = fates
+            .iter()
+            .map(|(_, change)| ChangeFate::draw(change, random));
         Cut {
             fates: fates.collect(),
             names,
@@ -161,7 +163,7 @@ impl Cut {
     /// Every outcome, if those of the files are at most `exhaustive_max` for each outcome of the names. If they are more:
     /// all changes lost, all kept, each outcome of one change with all others lost and with all others kept (at most
     /// `exhaustive_max` of the torn ones), and as many again drawn by `seed`.
-    pub(super) fn all(disk: &Disk, exhaustive_max: usize, seed: u64) -> Vec<Self> {
+    pub(super) fn all(disk: &MemDisk, exhaustive_max: usize, seed: u64) -> Vec<Self> {
         let mut random = Random(seed);
         let unsynced = disk.unsynced_names();
         let lengths: Vec<_> = unsynced.values().map(|changes| changes.len() + 1).collect();
@@ -170,7 +172,7 @@ impl Cut {
             let survivors = disk.surviving_names(&names);
             let fates: Vec<_> = unsynced_data(disk, &survivors)
                 .iter()
-                .map(|(inode, change)| Fate::all(inode, change))
+                .map(|(inode, change)| ChangeFate::all(inode, change))
                 .collect();
             let combined = combine(&fates, exhaustive_max, &mut random);
             cuts.extend(combined.into_iter().map(|fates| Cut {
@@ -182,7 +184,7 @@ impl Cut {
     }
 
     /// What is on the disk when the power is back.
-    pub(super) fn apply(&self, disk: &Disk) -> Disk {
+    pub(super) fn apply(&self, disk: &MemDisk) -> MemDisk {
         let names = disk.surviving_names(&self.names);
         let mut contents = BTreeMap::new();
         let mut fates = self.fates.iter();
@@ -197,7 +199,7 @@ impl Cut {
     }
 
     /// The outcome in words, for the person who must find out why the store does not survive it.
-    pub(super) fn describe(&self, disk: &Disk) -> String {
+    pub(super) fn describe(&self, disk: &MemDisk) -> String {
         let mut text = String::new();
         for ((folder, changes), kept) in disk.unsynced_names().iter().zip(&self.names) {
             let (count, folder) = (changes.len(), folder.display());
@@ -221,7 +223,7 @@ impl Cut {
 }
 
 /// The files that have a name, by number.
-fn named<'a>(disk: &'a Disk, names: &Names) -> BTreeMap<u64, &'a Inode> {
+fn named<'a>(disk: &'a MemDisk, names: &DiskNames) -> BTreeMap<u64, &'a Inode> {
     let numbers: BTreeSet<_> = names.files.values().copied().collect();
     let found = numbers
         .into_iter()
@@ -229,7 +231,7 @@ fn named<'a>(disk: &'a Disk, names: &Names) -> BTreeMap<u64, &'a Inode> {
     found.collect()
 }
 
-fn unsynced_data<'a>(disk: &'a Disk, names: &Names) -> Vec<(&'a Inode, &'a DataChange)> {
+fn unsynced_data<'a>(disk: &'a MemDisk, names: &DiskNames) -> Vec<(&'a Inode, &'a DataChange)> {
     let changes_of = |inode: &'a Inode| inode.unsynced.iter().map(move |change| (inode, change));
     named(disk, names)
         .into_values()
@@ -249,11 +251,15 @@ fn combinations(bounds: &[usize]) -> Vec<Vec<usize>> {
     found
 }
 
-fn combine(fates: &[Vec<Fate>], exhaustive_max: usize, random: &mut Random) -> Vec<Vec<Fate>> {
+fn combine(
+    fates: &[Vec<ChangeFate>],
+    exhaustive_max: usize,
+    random: &mut Random,
+) -> Vec<Vec<ChangeFate>> {
     let product = fates
         .iter()
         .try_fold(1_usize, |product, fates| product.checked_mul(fates.len()));
-    let choose = |chosen: Vec<usize>| -> Vec<Fate> {
+    let choose = |chosen: Vec<usize>| -> Vec<ChangeFate> {
         let choices = fates.iter().zip(chosen);
         choices.map(|(fates, n)| fates[n].clone()).collect()
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Something that changes the disk.
 #[derive(Clone, Debug)]
-pub(super) enum Operation {
+pub(super) enum DiskOperation {
     /// A file's content or length.
     Data(u64, DataChange),
     /// Makes a file's changes durable.
@@ -96,12 +96,12 @@ pub(super) fn write(content: &mut Vec<u8>, at: usize, data: &[u8]) {
 
 /// Files by path. Folders count only where they were created: all others were always there.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(super) struct DiskNames {
     pub(super) files: BTreeMap<PathBuf, u64>,
     folders: BTreeSet<PathBuf>,
 }
 
-impl Names {
+impl DiskNames {
     pub(super) fn apply(&mut self, change: &NameChange) {
         match change {
             NameChange::Folder(path) => {
@@ -131,31 +131,31 @@ impl Names {
     }
 }
 
-/// The disk. Every change goes through [`Disk::perform`], so that a recording misses none.
+/// The disk. Every change goes through [`MemDisk::perform`], so that a recording misses none.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk {
+pub(super) struct MemDisk {
     inodes: BTreeMap<u64, Inode>,
-    names: Names,
-    durable_names: Names,
+    names: DiskNames,
+    durable_names: DiskNames,
     unsynced_names: Vec<NameChange>,
     inode_next: u64,
-    recorded: Option<Vec<Operation>>,
+    recorded: Option<Vec<DiskOperation>>,
 }
 
-impl Disk {
-    pub(super) fn perform(&mut self, operation: Operation) {
+impl MemDisk {
+    pub(super) fn perform(&mut self, operation: DiskOperation) {
         match &operation {
-            Operation::Data(inode, change) => {
+            DiskOperation::Data(inode, change) => {
                 if let Some(inode) = self.inodes.get_mut(inode) {
                     inode.change(change);
                 }
             }
-            Operation::Sync(inode) => {
+            DiskOperation::Sync(inode) => {
                 if let Some(inode) = self.inodes.get_mut(inode) {
                     inode.sync();
                 }
             }
-            Operation::Name(change) => {
+            DiskOperation::Name(change) => {
                 if let NameChange::File(_, inode) = change {
                     self.inodes.insert(*inode, Inode::default());
                     self.inode_next = inode + 1;
@@ -163,7 +163,7 @@ impl Disk {
                 self.names.apply(change);
                 self.unsynced_names.push(change.clone());
             }
-            Operation::SyncDir(dir) => self.sync_dir(dir),
+            DiskOperation::SyncDir(dir) => self.sync_dir(dir),
         }
         if let Some(recorded) = &mut self.recorded {
             recorded.push(operation);
@@ -266,7 +266,7 @@ impl Disk {
         self.recorded = Some(Vec::new());
     }
 
-    pub(super) fn recorded(&self) -> &[Operation] {
+    pub(super) fn recorded(&self) -> &[DiskOperation] {
         self.recorded.as_deref().unwrap_or_default()
     }
 
@@ -282,7 +282,7 @@ impl Disk {
 
     /// The names that survive if the first unsynced changes of each folder do; `kept` says how many. If a folder is
     /// lost, everything in it is lost, durable or not.
-    pub(super) fn surviving_names(&self, kept: &[usize]) -> Names {
+    pub(super) fn surviving_names(&self, kept: &[usize]) -> DiskNames {
         let mut names = self.durable_names.clone();
         for (changes, kept) in self.unsynced_names().values().zip(kept) {
             changes[..*kept]
@@ -297,9 +297,9 @@ impl Disk {
     }
 
     /// A disk with these names and, of what was on this one, these contents; all of it durable.
-    pub(super) fn with(&self, names: Names, contents: BTreeMap<u64, Vec<u8>>) -> Disk {
+    pub(super) fn with(&self, names: DiskNames, contents: BTreeMap<u64, Vec<u8>>) -> MemDisk {
         let inodes = contents.into_iter();
-        Disk {
+        MemDisk {
             inodes: inodes.map(|(n, bytes)| (n, Inode::of(bytes))).collect(),
             names: names.clone(),
             durable_names: names,
@@ -310,6 +310,6 @@ impl Disk {
     }
 
     fn name(&mut self, change: NameChange) {
-        self.perform(Operation::Name(change));
+        self.perform(DiskOperation::Name(change));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::disk::{DataChange, Operation};
-use super::{FaultOp, File, MemFs, State};
+use super::disk::{DataChange, DiskOperation};
+use super::{FaultOp, File, MemFs, MemState};
 
 /// A file of a [`MemFs`].
 #[derive(Debug)]
@@ -17,16 +17,16 @@ impl MemFile {
     fn operate<T>(
         &self,
         op: FaultOp,
-        run: impl FnOnce(&mut State) -> io::Result<T>,
+        run: impl FnOnce(&mut MemState) -> io::Result<T>,
     ) -> io::Result<T> {
         self.fs.operate(op, Some(self.generation), run)
     }
 
-    fn resize(state: &mut State, inode: u64, len: u64) -> io::Result<()> {
+    fn resize(state: &mut MemState, inode: u64, len: u64) -> io::Result<()> {
         let old = state.disk.inode(inode)?.content.len() as u64;
         state.reserve(len.saturating_sub(old))?;
         let change = DataChange::SetLen(len as usize);
-        state.disk.perform(Operation::Data(inode, change));
+        state.disk.perform(DiskOperation::Data(inode, change));
         Ok(())
     }
 }
@@ -51,7 +51,7 @@ impl File for MemFile {
                 at: offset as usize,
                 data: data.into(),
             };
-            state.disk.perform(Operation::Data(self.inode, change));
+            state.disk.perform(DiskOperation::Data(self.inode, change));
             Ok(())
         })
     }
@@ -77,7 +77,7 @@ impl File for MemFile {
 
     fn sync(&self) -> io::Result<()> {
         self.operate(FaultOp::Sync, |state| {
-            state.disk.perform(Operation::Sync(self.inode));
+            state.disk.perform(DiskOperation::Sync(self.inode));
             Ok(())
         })
     }

@@ -15,13 +15,13 @@ use parking_lot::Mutex;
 
 use crate::fs::{File, FileSystem};
 use cut::Random;
-use disk::{Disk, Operation};
+use disk::{DiskOperation, MemDisk};
 
 pub use cut::Cut;
 pub use file::MemFile;
 pub use record::{Moment, Recording};
 
-/// An operation a [`Fault`] can hit.
+/// An operation a [`DiskFault`] can hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultOp {
     /// Creating or opening a file.
@@ -40,7 +40,7 @@ pub enum FaultOp {
 
 /// A scripted failure: the `nth` next operation of a kind (1 = the next one) fails with `error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct DiskFault {
     /// Which kind of operation.
     pub op: FaultOp,
     /// Which one of them, counted from when the fault was set.
@@ -52,12 +52,12 @@ pub struct Fault {
 }
 
 #[derive(Debug)]
-struct State {
-    disk: Disk,
+struct MemState {
+    disk: MemDisk,
     /// The disk when the recording began.
-    recorded_from: Arc<Disk>,
+    recorded_from: Arc<MemDisk>,
     random: Random,
-    faults: Vec<Fault>,
+    faults: Vec<DiskFault>,
     locks: BTreeSet<PathBuf>,
     capacity_bytes: u64,
     /// Handles of an earlier generation belong to a machine that has lost power.
@@ -69,7 +69,7 @@ struct State {
 
 /// The file system in memory. Clones share the same disk.
 #[derive(Clone, Debug)]
-pub struct MemFs(Arc<Mutex<State>>);
+pub struct MemFs(Arc<Mutex<MemState>>);
 
 /// A lock of a [`MemFs`].
 #[derive(Debug)]
@@ -82,16 +82,16 @@ pub struct MemLock {
 impl MemFs {
     /// An empty disk whose crashes are decided by `seed`.
     pub fn new(seed: u64) -> Self {
-        Self::on(Disk::default(), seed)
+        Self::on(MemDisk::default(), seed)
     }
 
     /// A machine with this disk.
-    fn with(disk: Disk) -> Self {
+    fn with(disk: MemDisk) -> Self {
         Self::on(disk, 0)
     }
 
-    fn on(disk: Disk, seed: u64) -> Self {
-        MemFs(Arc::new(Mutex::new(State {
+    fn on(disk: MemDisk, seed: u64) -> Self {
+        MemFs(Arc::new(Mutex::new(MemState {
             disk,
             recorded_from: Arc::default(),
             random: Random(seed),
@@ -159,7 +159,7 @@ impl MemFs {
     }
 
     /// Schedules a failure.
-    pub fn inject(&self, fault: Fault) {
+    pub fn inject(&self, fault: DiskFault) {
         self.0.lock().faults.push(fault);
     }
 
@@ -192,7 +192,7 @@ impl MemFs {
         &self,
         op: FaultOp,
         generation: Option<u64>,
-        run: impl FnOnce(&mut State) -> io::Result<T>,
+        run: impl FnOnce(&mut MemState) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = self.0.lock();
         if generation.is_some_and(|generation| generation != state.generation) {
@@ -217,7 +217,7 @@ impl MemFs {
     }
 }
 
-impl State {
+impl MemState {
     /// A new process uses the disk: all handles and locks of the earlier process are gone.
     fn restart(&mut self) {
         self.faults.clear();
@@ -309,7 +309,7 @@ impl FileSystem for MemFs {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.operate(FaultOp::SyncDir, None, |state| {
-            state.disk.perform(Operation::SyncDir(dir.to_owned()));
+            state.disk.perform(DiskOperation::SyncDir(dir.to_owned()));
             Ok(())
         })
     }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use super::MemFs;
 use super::cut::Cut;
-use super::disk::{DataChange, Disk, Operation};
+use super::disk::{DataChange, DiskOperation, MemDisk};
 
 /// The operations that changed a [`MemFs`] since [`MemFs::record`], in order.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    base: Arc<Disk>,
-    operations: Vec<Operation>,
+    base: Arc<MemDisk>,
+    operations: Vec<DiskOperation>,
 }
 
 impl Recording {
-    pub(super) fn new(base: Arc<Disk>, operations: &[Operation]) -> Self {
+    pub(super) fn new(base: Arc<MemDisk>, operations: &[DiskOperation]) -> Self {
         Recording {
             base,
             operations: operations.to_vec(),
@@ -46,7 +46,7 @@ impl Recording {
 /// A moment at which the power may be cut.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    disk: Disk,
+    disk: MemDisk,
     operations: usize,
     last: String,
 }
@@ -86,9 +86,9 @@ impl Moment {
     }
 }
 
-fn describe(operation: &Operation) -> String {
+fn describe(operation: &DiskOperation) -> String {
     match operation {
-        Operation::Data(file, change) => match change {
+        DiskOperation::Data(file, change) => match change {
             DataChange::Write { at, data } => {
                 format!("{} bytes written at {at} of file {file}", data.len())
             }
@@ -96,8 +96,8 @@ fn describe(operation: &Operation) -> String {
                 format!("file {file} made {len} bytes long")
             }
         },
-        Operation::Sync(file) => format!("file {file} synced"),
-        Operation::Name(change) => format!("{change:?}"),
-        Operation::SyncDir(dir) => format!("{} synced", dir.display()),
+        DiskOperation::Sync(file) => format!("file {file} synced"),
+        DiskOperation::Name(change) => format!("{change:?}"),
+        DiskOperation::SyncDir(dir) => format!("{} synced", dir.display()),
     }
 }

@@ -5,11 +5,11 @@ use crate::error::{Error, IoContext};
 use crate::folder::FsyncPolicy;
 use crate::format::{Encoder, Mark, RecordType};
 use crate::fs::{File, FileSystem};
-use crate::log::batch::Progress;
+use crate::log::batch::WriteProgress;
 use crate::types::next_index;
 
 impl<F: FileSystem> Writer<F> {
-    pub(super) fn must_sync(&self, progress: &Progress) -> bool {
+    pub(super) fn must_sync(&self, progress: &WriteProgress) -> bool {
         if progress.sync {
             return true;
         }
@@ -41,7 +41,7 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    pub(super) fn publish(&self, progress: &Progress) {
+    pub(super) fn publish(&self, progress: &WriteProgress) {
         let mut tail = self.shared.tail.write();
         tail.purged_durable = self.purged_durable;
         if let Some(epoch) = progress.epoch {
@@ -66,7 +66,7 @@ impl<F: FileSystem> Writer<F> {
         }
         self.flush_buffer()?;
         self.sync()?;
-        self.publish(&Progress::default());
+        self.publish(&WriteProgress::default());
         self.marked = true;
         Ok(())
     }

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use crate::error::{Error, IoContext};
 use crate::folder::FsyncPolicy;
-use crate::format::{Encoder, HardState, Mark, Position, RecordType};
+use crate::format::{Encoder, HardState, LogPosition, Mark, RecordType};
 use crate::fs::{File, FileSystem};
-use crate::log::batch::{self, Batch, Change, Progress};
+use crate::log::batch::{self, TableChange, WriteBatch, WriteProgress};
 use crate::log::planted;
-use crate::log::shared::{Request, SharedLog, Wake};
-use crate::segment::Active;
+use crate::log::shared::{SharedLog, Wake, WriterRequest};
+use crate::segment::ActiveSegment;
 use crate::types::LogId;
 
 /// About how many bytes of entries one batch holds at most (one request may exceed it). Large enough to hide
@@ -31,14 +31,14 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Writes the log. There is one per [`Store`](crate::Store); it owns the right to write.
 pub struct Writer<F: FileSystem> {
     shared: Arc<SharedLog<F>>,
-    active: Active<F>,
+    active: ActiveSegment<F>,
     /// The file of the next segment, once it is needed.
     blank: Option<F::File>,
     /// Whether the queued requests wait because that file cannot be created.
     waits: bool,
-    batch: Batch,
+    batch: WriteBatch,
     /// Everything before this is on disk.
-    durable: Position,
+    durable: LogPosition,
     /// Whether the last mark covers everything written.
     marked: bool,
     unsynced_entries: u64,
@@ -51,8 +51,12 @@ pub struct Writer<F: FileSystem> {
 }
 
 impl<F: FileSystem> Writer<F> {
-    pub(crate) fn new(shared: Arc<SharedLog<F>>, active: Active<F>, state: HardState) -> Self {
-        let durable = Position {
+    pub(crate) fn new(
+        shared: Arc<SharedLog<F>>,
+        active: ActiveSegment<F>,
+        state: HardState,
+    ) -> Self {
+        let durable = LogPosition {
             segment: active.number,
             offset: active.offset,
         };
@@ -61,7 +65,7 @@ impl<F: FileSystem> Writer<F> {
             active,
             blank: None,
             waits: false,
-            batch: Batch::default(),
+            batch: WriteBatch::default(),
             durable,
             marked: false,
             unsynced_entries: 0,
@@ -127,12 +131,12 @@ impl<F: FileSystem> Writer<F> {
                 self.check_invariants();
                 requests
                     .drain(..)
-                    .filter_map(Request::into_done)
+                    .filter_map(WriterRequest::into_done)
                     .for_each(|done| done(Ok(())));
             }
             Err(error) => {
                 let first = self.fail(error);
-                let told = requests.drain(..).filter_map(Request::into_done);
+                let told = requests.drain(..).filter_map(WriterRequest::into_done);
                 told.for_each(|done| done(Err(first.clone())));
             }
         }
@@ -215,19 +219,19 @@ impl<F: FileSystem> Writer<F> {
         first
     }
 
-    fn position(&self) -> Position {
-        Position {
+    fn position(&self) -> LogPosition {
+        LogPosition {
             segment: self.active.number,
             offset: self.active.offset,
         }
     }
 
-    fn write(&mut self, requests: &[Request]) -> Result<(), Error> {
+    fn write(&mut self, requests: &[WriterRequest]) -> Result<(), Error> {
         self.roll_if_reserved()?;
         self.encode(requests)?;
         self.flush_buffer()?;
         self.marked = false;
-        let progress = Progress::of(requests);
+        let progress = WriteProgress::of(requests);
         self.unsynced_entries += progress.entries;
         if self.must_sync(&progress) {
             self.sync()?;
@@ -236,7 +240,7 @@ impl<F: FileSystem> Writer<F> {
         Ok(())
     }
 
-    fn encode(&mut self, requests: &[Request]) -> Result<(), Error> {
+    fn encode(&mut self, requests: &[WriterRequest]) -> Result<(), Error> {
         let time_ms = self.shared.options.now_ms();
         let base = self.position();
         self.batch.buf.bytes.clear();
@@ -287,9 +291,9 @@ impl<F: FileSystem> Writer<F> {
         let mut table = self.shared.table.write();
         for change in self.batch.changes.drain(..) {
             match change {
-                Change::Entry { index, offset } => table.entry(index, offset),
-                Change::Truncate { from } => table.truncate(from),
-                Change::Gap { to } => {
+                TableChange::Entry { index, offset } => table.entry(index, offset),
+                TableChange::Truncate { from } => table.truncate(from),
+                TableChange::Gap { to } => {
                     table.gap(to);
                     gaps.push(to);
                 }

@@ -6,21 +6,21 @@ use super::Writer;
 use crate::error::{Error, IoContext};
 use crate::format::{Encoder, RecordType, SEGMENT_HEADER_BYTES};
 use crate::fs::{File, FileSystem};
-use crate::log::shared::{Request, SharedLog};
+use crate::log::shared::{SharedLog, WriterRequest};
 use crate::segment::create::{begin_segment, blank_segment, trim};
 
 impl<F: FileSystem> Writer<F> {
-    fn must_roll(&self, requests: &[Request]) -> bool {
+    fn must_roll(&self, requests: &[WriterRequest]) -> bool {
         let options = &self.shared.options;
         let header = SEGMENT_HEADER_BYTES as u64;
-        let more: u64 = requests.iter().map(Request::estimate_bytes).sum();
+        let more: u64 = requests.iter().map(WriterRequest::estimate_bytes).sum();
         let is_full = self.active.offset + more > options.segment_bytes;
         let has_other_key = self.active.key_id != options.keys.current();
         (is_full && self.active.offset > header) || has_other_key
     }
 
     /// Reserves the next segment if these requests need it. Nothing was written for them yet.
-    pub(super) fn reserve_if_due(&mut self, requests: &[Request]) -> Result<(), Error> {
+    pub(super) fn reserve_if_due(&mut self, requests: &[WriterRequest]) -> Result<(), Error> {
         if self.blank.is_none() && self.must_roll(requests) {
             let SharedLog {
                 fs,

@@ -13,10 +13,10 @@ use futures_util::task::noop_waker;
 use openraft::RaftTypeConfig;
 use openraft::async_runtime::{AsyncRuntime, Oneshot};
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
-use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_raft_store::replay::{self, RecordVisitor};
 use rstmdb_raft_store::{
-    Entry, Error, LogId, LogStore, MemFs, Options, Position, Record, Report, Store, Vote, Writer,
-    verify,
+    Entry, Error, LogId, LogPosition, LogRecord, LogStore, MemFs, Options, Store, VerifyReport,
+    Vote, Writer, verify,
 };
 
 use super::{OnTokio, entry};
@@ -125,7 +125,7 @@ impl Log {
         saving.now_or_never().expect("the step completes the vote")
     }
 
-    pub fn verify(&self) -> Report {
+    pub fn verify(&self) -> VerifyReport {
         verify(&self.fs, &self.options.dir, &self.options.keys, false)
     }
 
@@ -146,7 +146,7 @@ impl Log {
     }
 
     /// Where each record starts, and the index of those that are entries, by replay.
-    pub fn records(&self) -> Vec<(Position, Option<u64>)> {
+    pub fn records(&self) -> Vec<(LogPosition, Option<u64>)> {
         let mut seen = Records::default();
         replay::visit(&self.fs, &self.options.dir, &self.options.keys, &mut seen).unwrap();
         seen.0
@@ -161,12 +161,12 @@ pub fn outcome(completion: Completion) -> Option<io::Result<()>> {
 }
 
 #[derive(Default)]
-struct Records(Vec<(Position, Option<u64>)>);
+struct Records(Vec<(LogPosition, Option<u64>)>);
 
-impl Visitor for Records {
-    fn record(&mut self, at: Position, record: &Record<'_>) -> Result<(), String> {
+impl RecordVisitor for Records {
+    fn record(&mut self, at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         let index = match record {
-            Record::Entry(entry) => Some(entry.log_id.index),
+            LogRecord::Entry(entry) => Some(entry.log_id.index),
             _ => None,
         };
         self.0.push((at, index));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
+use super::ConnectionShared;
 use crate::client::Error;
 use crate::frame::Flags;
 use crate::message::{op, request};
@@ -19,7 +19,7 @@ const ASKABLE_BEHIND_MAX: u64 = 1000;
 const LOOKS: u32 = 10;
 
 /// Returns when the server counts as gone; never without a patience.
-pub(super) async fn noticed(shared: &Shared, patience: Option<Duration>) -> Error {
+pub(super) async fn noticed(shared: &ConnectionShared, patience: Option<Duration>) -> Error {
     let Some(patience) = patience else {
         return std::future::pending().await;
     };
@@ -45,7 +45,7 @@ pub(super) async fn noticed(shared: &Shared, patience: Option<Duration>) -> Erro
 }
 
 /// Waits for anything from the server; false when nothing comes for `patience` after the PING left.
-async fn is_alive(shared: &Shared, heard: u64, ping: u64, patience: Duration) -> bool {
+async fn is_alive(shared: &ConnectionShared, heard: u64, ping: u64, patience: Duration) -> bool {
     let mut before = shared.written(ping);
     let mut since = Instant::now();
     while since.elapsed() < patience {
@@ -64,7 +64,7 @@ async fn is_alive(shared: &Shared, heard: u64, ping: u64, patience: Duration) ->
     false
 }
 
-impl Shared {
+impl ConnectionShared {
     /// How many reads brought data; `None` if no call waits.
     fn heard_while_busy(&self) -> Option<u64> {
         let state = self.lock();
@@ -105,9 +105,9 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::client::connection::{Connection, Pending};
-    use crate::client::dial::Link;
-    use crate::frame::Limits;
+    use crate::client::connection::{Connection, PendingCall};
+    use crate::client::dial::DialedLink;
+    use crate::frame::FrameLimits;
     use crate::message::{RequestHead, response};
     use crate::wire::{Decoder, WireMode};
 
@@ -117,11 +117,11 @@ mod tests {
     fn connect() -> (Arc<Connection>, DuplexStream) {
         let (client, server) = tokio::io::duplex(PIPE_BYTES);
         let (read, write) = tokio::io::split(client);
-        let link = Link::new(Box::new(read), Box::new(write), 0, "here".to_owned());
+        let link = DialedLink::new(Box::new(read), Box::new(write), 0, "here".to_owned());
         (Connection::start(link, Some(PATIENCE)), server)
     }
 
-    fn call(connection: &Arc<Connection>, params: &str) -> Pending {
+    fn call(connection: &Arc<Connection>, params: &str) -> PendingCall {
         let params = RawValue::from_string(params.to_owned()).unwrap();
         let queued = connection.enqueue(op::INFO, &params);
         queued.map_err(|lost| lost.error).unwrap()
@@ -129,7 +129,7 @@ mod tests {
 
     /// Reads requests and answers each PING, and nothing else.
     async fn answer_pings(mut server: DuplexStream) {
-        let mut decoder = Decoder::new(WireMode::Binary, Limits::default());
+        let mut decoder = Decoder::new(WireMode::Binary, FrameLimits::default());
         let mut buf = bytes::BytesMut::new();
         while server.read_buf(&mut buf).await.is_ok_and(|count| count > 0) {
             while let Some(message) = decoder.take(&mut buf).unwrap() {
@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn behind_more_requests_than_the_server_reads_a_ping_proves_nothing() {
         let (connection, server) = connect();
-        let _calls: Vec<Pending> = (0..=ASKABLE_BEHIND_MAX)
+        let _calls: Vec<PendingCall> = (0..=ASKABLE_BEHIND_MAX)
             .map(|_| call(&connection, "{}"))
             .collect();
         sleep(PATIENCE * 10).await;

@@ -7,16 +7,16 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::millis;
-use crate::client::dial::{Dialer, Link, parse_incoming};
+use crate::client::dial::{DialedLink, Dialer, parse_incoming};
 use crate::client::retry::Backoff;
-use crate::client::session::Session;
+use crate::client::session::ClientSession;
 use crate::client::{ClientOptions, Error, parse};
 use crate::message::locks::{LockAcquire, LockHeld};
 use crate::message::{Incoming, op};
 
 /// Acquires the lock, and says when the request was sent that got it.
 pub(super) async fn wait(
-    session: &Session,
+    session: &ClientSession,
     mut params: LockAcquire<'_>,
     wait: Duration,
 ) -> Result<(LockHeld<'static>, Instant), Error> {
@@ -56,7 +56,7 @@ pub(super) async fn wait(
     }
 }
 
-async fn dial(dialer: &Dialer, first: usize, by: Instant) -> Result<Link, Error> {
+async fn dial(dialer: &Dialer, first: usize, by: Instant) -> Result<DialedLink, Error> {
     let order = dialer.order_from(first);
     timeout_at(by, dialer.dial(&order))
         .await
@@ -79,7 +79,7 @@ async fn pause(error: Error, backoff: &mut Backoff, by: Instant) -> Result<(), E
 
 /// Sends the request, and waits for its answer for as long as the server gives a sign of life.
 async fn ask(
-    link: &mut Link,
+    link: &mut DialedLink,
     options: &ClientOptions,
     params: &LockAcquire<'_>,
 ) -> Result<Bytes, Error> {

@@ -7,23 +7,23 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::Code;
-use crate::client::dial::{Dialer, Link};
-use crate::client::position::{Begun, Position};
+use crate::client::dial::{DialedLink, Dialer};
+use crate::client::position::{BegunWatch, WatchPosition};
 use crate::client::retry::Backoff;
 use crate::client::{Error, parse};
 use crate::message::ErrorBody;
 
 /// The request to a node.
-pub(super) struct Question<'a> {
+pub(super) struct SearchQuestion<'a> {
     pub(super) op: &'static str,
     pub(super) params: &'a Map<String, Value>,
     /// For a watch of one instance that was begun before.
-    pub(super) seen: Option<Seen<'a>>,
+    pub(super) seen: Option<InstanceEvents<'a>>,
 }
 
 /// What a watch has seen of its instance.
-pub(super) struct Seen<'a> {
-    pub(super) position: &'a Position,
+pub(super) struct InstanceEvents<'a> {
+    pub(super) position: &'a WatchPosition,
     /// The state the last event left it in.
     pub(super) last_state: Option<&'a str>,
 }
@@ -60,9 +60,9 @@ impl<'a> Search<'a> {
     /// what it answered.
     pub(super) async fn find(
         mut self,
-        question: &Question<'_>,
+        question: &SearchQuestion<'_>,
         deadline: Instant,
-    ) -> Result<(Link, Bytes), Error> {
+    ) -> Result<(DialedLink, Bytes), Error> {
         let options = &self.dialer.options;
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         let began = Instant::now();
@@ -88,7 +88,10 @@ impl<'a> Search<'a> {
         }
     }
 
-    async fn ask_next(&mut self, question: &Question<'_>) -> Result<(Link, Bytes), Error> {
+    async fn ask_next(
+        &mut self,
+        question: &SearchQuestion<'_>,
+    ) -> Result<(DialedLink, Bytes), Error> {
         let mut link = self.dialer.dial(&self.order).await?;
         match question.ask(&mut link, self.answer_timeout()).await {
             Ok(begun) => Ok((link, begun)),
@@ -120,8 +123,8 @@ fn is_lacking(error: &ErrorBody) -> bool {
     matches!(error.code, Code::OffsetCompacted | Code::OffsetAhead)
 }
 
-impl Question<'_> {
-    async fn ask(&self, link: &mut Link, limit: Duration) -> Result<Bytes, Error> {
+impl SearchQuestion<'_> {
+    async fn ask(&self, link: &mut DialedLink, limit: Duration) -> Result<Bytes, Error> {
         let asked = timeout(limit, link.request(self.op, self.params)).await;
         match (
             asked.unwrap_or_else(|_| Err(unanswered(self.op, limit))),
@@ -138,8 +141,8 @@ impl Question<'_> {
     /// state that the watch has seen, the watch has missed nothing and continues from now.
     async fn ask_about_rest(
         &self,
-        seen: &Seen<'_>,
-        link: &mut Link,
+        seen: &InstanceEvents<'_>,
+        link: &mut DialedLink,
         limit: Duration,
         compacted: ErrorBody,
     ) -> Result<Bytes, Error> {
@@ -147,7 +150,7 @@ impl Question<'_> {
         params.remove("from_offset");
         let asked = timeout(limit, link.request(self.op, &params)).await;
         let answer = asked.unwrap_or_else(|_| Err(unanswered(self.op, limit)))?;
-        let begun: Begun = parse(self.op, &answer)?;
+        let begun: BegunWatch = parse(self.op, &answer)?;
         let unmoved = begun
             .current_wal_offset
             .is_some_and(|offset| seen.position.covers(offset));

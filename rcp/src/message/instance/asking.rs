@@ -67,7 +67,7 @@ pub struct AllowedEvent<'a> {
     /// The event.
     pub event: Cow<'a, str>,
     /// Whether it would be taken.
-    pub outcome: Outcome,
+    pub outcome: EventOutcome,
     /// Where it would lead, if it would be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_state: Option<Cow<'a, str>>,
@@ -105,7 +105,7 @@ pub struct AlwaysTried<'a> {
 /// What would become of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum EventOutcome {
     /// It would be taken.
     Taken,
     /// It would be refused.

@@ -53,8 +53,8 @@ pub struct AncestorsResult<E> {
     /// `include_meta`: the facts of an atomic batch stand together, in their order.
     pub facts: Vec<WalRecord<E>>,
     /// Why there are no more.
-    pub ended: Ended,
-    /// With [`Ended::Limit`]: the write to go on with.
+    pub ended: AncestorsEnd,
+    /// With [`AncestorsEnd::Limit`]: the write to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
@@ -62,7 +62,7 @@ pub struct AncestorsResult<E> {
 /// Why a line of causes ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub enum AncestorsEnd {
     /// The last write names no cause.
     Root,
     /// The last write names a cause that is no earlier write of this log.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_rcp::client::ClientOptions;
-use rstmdb_rcp::frame::{Flags, Limits};
+use rstmdb_rcp::frame::{Flags, FrameLimits};
 use rstmdb_rcp::message::{ErrorBody, RequestHead, response};
 use rstmdb_rcp::wire::{self, Decoder, WireMode};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ impl Conn {
     pub fn new(socket: impl Socket + 'static) -> Self {
         Self {
             socket: Box::new(socket),
-            decoder: Decoder::new(WireMode::Binary, Limits::default()),
+            decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
             buf: BytesMut::new(),
         }
     }

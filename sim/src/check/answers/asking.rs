@@ -4,15 +4,20 @@ use rstmdb_engine::Reply;
 use rstmdb_engine::fact::NO_OFFSET;
 use rstmdb_engine::reply::{Trial, Would};
 
-use super::{Intent, Part, Span};
-use crate::check::chain::Wrong;
-use crate::check::facts::{Facts, Stand, object};
+use super::{ChainSpan, Intent, WritePart};
+use crate::check::chain::ChainViolation;
+use crate::check::facts::{Facts, InstanceStand, object};
 
 /// Compares what a client was told with the versions of the instance.
 ///
 /// # Errors
 /// When no version gives this answer, or a write was answered.
-pub(super) fn told(parts: &[Part], trial: &Trial, span: Span, facts: &Facts) -> Result<(), Wrong> {
+pub(super) fn told(
+    parts: &[WritePart],
+    trial: &Trial,
+    span: ChainSpan,
+    facts: &Facts,
+) -> Result<(), ChainViolation> {
     const TRUE: &str = "dry runs are explained by the state";
     let Some(part) = parts.first() else {
         return Ok(());
@@ -45,7 +50,7 @@ fn offset(reply: &Reply) -> Option<u64> {
     }
 }
 
-fn explains(part: &Part, trial: &Trial, stand: Option<&Stand>) -> bool {
+fn explains(part: &WritePart, trial: &Trial, stand: Option<&InstanceStand>) -> bool {
     match (&part.intent, &trial.reply, stand) {
         (Intent::Create, Reply::Created { .. }, None) => true,
         (Intent::Delete, Reply::Deleted { .. }, Some(_)) => true,
@@ -73,7 +78,7 @@ fn explains(part: &Part, trial: &Trial, stand: Option<&Stand>) -> bool {
 fn changes(
     ctx: &serde_json::Map<String, serde_json::Value>,
     would: Option<&Would>,
-    stand: &Stand,
+    stand: &InstanceStand,
 ) -> bool {
     let set = would.map_or(&[][..], |would| &would.set);
     let kept = stand.ctx.keys().all(|name| ctx.contains_key(name));

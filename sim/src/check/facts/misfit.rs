@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rstmdb_engine::fact::{Body, Entry, Fired, Key, Timers};
 
-use super::{Facts, Wrong};
+use super::{EntryFault, Facts};
 
 /// What a fact expects of its instance.
 struct ExpectedStand<'a> {
@@ -20,7 +20,7 @@ struct ExpectedStand<'a> {
 
 impl Facts {
     /// Why an entry must not take effect, if it must not.
-    pub(super) fn misfit(&self, entry: &Entry, offset: u64) -> Option<Wrong> {
+    pub(super) fn misfit(&self, entry: &Entry, offset: u64) -> Option<EntryFault> {
         if entry.index != offset {
             return Some(format!("it was decided for {}", entry.index));
         }
@@ -60,7 +60,7 @@ impl Facts {
         None
     }
 
-    fn contradicts(&self, expected: &ExpectedStand<'_>, last: (u64, bool)) -> Option<Wrong> {
+    fn contradicts(&self, expected: &ExpectedStand<'_>, last: (u64, bool)) -> Option<EntryFault> {
         let id = expected.id;
         let before = Some(last.0).filter(|_| last.1);
         if before != expected.before {

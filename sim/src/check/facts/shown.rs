@@ -4,7 +4,7 @@ use rstmdb_engine::fact::Meta;
 
 /// What kind of thing a watch shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ShownKind {
     /// An event.
     Event,
     /// A creation, to watches that include them.
@@ -17,9 +17,9 @@ pub enum Kind {
 
 /// What watches show.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub struct ShownEvent {
     /// What it is.
-    pub kind: Kind,
+    pub kind: ShownKind,
     /// Where it took effect.
     pub offset: u64,
     /// Whose.

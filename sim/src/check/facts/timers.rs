@@ -3,9 +3,9 @@
 use rstmdb_engine::fact::{self, Key};
 use serde_json::{Map, Value};
 
-use super::{Event, Facts, Kind, Wrong};
-use crate::check::timers::{Armed, Change, WantedTimers};
-use crate::machines::Machine;
+use super::{EntryFault, Facts, ShownEvent, ShownKind};
+use crate::check::timers::{Armed, TimersFact, WantedTimers};
+use crate::machines::TestMachine;
 
 /// Where a payload says what its client wants of the timers. So the log has it.
 pub const MOVES: &str = "moves";
@@ -26,10 +26,10 @@ impl Facts {
     pub(super) fn arm(
         &mut self,
         create: &fact::CreateInstance,
-        machine: Machine,
+        machine: TestMachine,
         offset: u64,
-    ) -> Result<(), Wrong> {
-        self.timers.take(Change {
+    ) -> Result<(), EntryFault> {
+        self.timers.take(TimersFact {
             id: &create.instance_id,
             machine,
             entered: Some(&create.state),
@@ -45,12 +45,12 @@ impl Facts {
     pub(super) fn fire(
         &mut self,
         apply: &fact::ApplyEvent,
-        machine: Machine,
+        machine: TestMachine,
         payload: Option<&Map<String, Value>>,
         offset: u64,
-    ) -> Result<String, Wrong> {
+    ) -> Result<String, EntryFault> {
         let entered = apply.to_state != apply.from_state || machine.reenters(&apply.event);
-        self.timers.take(Change {
+        self.timers.take(TimersFact {
             id: &apply.instance_id,
             machine,
             entered: entered.then_some(&*apply.to_state),
@@ -67,13 +67,17 @@ impl Facts {
     }
 
     /// Takes timers that a client has moved without an event. The reason of the write says what it wants.
-    pub(super) fn move_timers(&mut self, set: &fact::SetTimers, offset: u64) -> Result<(), Wrong> {
+    pub(super) fn move_timers(
+        &mut self,
+        set: &fact::SetTimers,
+        offset: u64,
+    ) -> Result<(), EntryFault> {
         let id = &set.instance_id;
         let stand = self.stand(id)?;
         let wanted = self.reason.as_deref().unwrap_or_default();
         let wanted = rstmdb_rcp::json::value(wanted);
         let wanted = wanted.map_err(|_| "its client says nothing of timers")?;
-        self.timers.take(Change {
+        self.timers.take(TimersFact {
             id,
             machine: stand.machine,
             entered: None,
@@ -91,7 +95,11 @@ impl Facts {
     }
 
     /// Takes a timer that had no effect.
-    pub(super) fn spend(&mut self, spent: &fact::TimerSpent, offset: u64) -> Result<(), Wrong> {
+    pub(super) fn spend(
+        &mut self,
+        spent: &fact::TimerSpent,
+        offset: u64,
+    ) -> Result<(), EntryFault> {
         let id = &spent.instance_id;
         let stand = self.stand(id)?;
         if spent.state != stand.state {
@@ -109,8 +117,8 @@ impl Facts {
         let fired = spent.fired.as_ref().ok_or("it names no timer")?;
         let tag = name_of(id, fired);
         self.name(&tag, offset)?;
-        self.events.push(Event {
-            kind: Kind::Spent,
+        self.events.push(ShownEvent {
+            kind: ShownKind::Spent,
             offset,
             instance: id.clone(),
             tag,
@@ -123,7 +131,7 @@ impl Facts {
     }
 
     /// How an instance stands that must be there.
-    fn stand(&self, id: &str) -> Result<super::Stand, Wrong> {
+    fn stand(&self, id: &str) -> Result<super::InstanceStand, EntryFault> {
         let before = self.versions.get(id).and_then(|versions| versions.last());
         let stand = before.and_then(|version| version.stand.clone());
         stand.ok_or_else(|| "the instance is not there".to_owned())
@@ -140,9 +148,9 @@ pub fn name_of(id: &str, fired: &fact::Fired) -> String {
 }
 
 /// What a creation is called. Fuses are created again and again, each time with another key.
-pub(super) fn name_of_creation(machine: Machine, id: &str, key: Option<&Key>) -> String {
+pub(super) fn name_of_creation(machine: TestMachine, id: &str, key: Option<&Key>) -> String {
     match key {
-        Some(key) if machine == Machine::Fuse => key.key.clone(),
+        Some(key) if machine == TestMachine::Fuse => key.key.clone(),
         _ => id.to_owned(),
     }
 }

@@ -37,9 +37,9 @@ fn fired(name: &str, due_ms: u64) -> Fired {
     }
 }
 
-const NOTHING: Change<'_> = Change {
+const NOTHING: TimersFact<'_> = TimersFact {
     id: "g",
-    machine: Machine::Gate,
+    machine: TestMachine::Gate,
     entered: None,
     fired: None,
     moves: NO_MOVES,
@@ -51,7 +51,7 @@ const NOTHING: Change<'_> = Change {
 /// A gate that was opened at 10,000 ms, at offset 5.
 fn open() -> Armed {
     let mut armed = Armed::default();
-    let entered = Change {
+    let entered = TimersFact {
         entered: Some("open"),
         timers: Some(&timers(0, 10_000, &["CLOSE", "JAM", "NUDGE"])),
         offset: 5,
@@ -61,8 +61,8 @@ fn open() -> Armed {
     armed
 }
 
-fn nudge(armed: &mut Armed) -> Result<(), Wrong> {
-    armed.take(Change {
+fn nudge(armed: &mut Armed) -> Result<(), TimersFault> {
+    armed.take(TimersFact {
         fired: Some(&fired("NUDGE", 11_000)),
         timers: Some(&after_one(11_000, &["CLOSE", "JAM"])),
         time_ms: 11_000,
@@ -92,7 +92,7 @@ fn firing_early_twice_or_after_a_move_is_found() {
         ("NUDGE", 10_900, 11_000),
         ("OPEN", 11_000, 11_000),
     ] {
-        let change = Change {
+        let change = TimersFact {
             fired: Some(&fired(name, due_ms)),
             timers: Some(&after_one(time_ms, &["CLOSE", "JAM"])),
             time_ms,
@@ -107,18 +107,18 @@ fn firing_early_twice_or_after_a_move_is_found() {
 
 #[test]
 fn arming_again_without_an_entry_and_losing_a_timer_are_found() {
-    let again = Change {
+    let again = TimersFact {
         timers: Some(&timers(0, 10_500, &["CLOSE", "JAM", "NUDGE"])),
         ..NOTHING
     };
     open().take(again).unwrap_err();
-    let lost = Change {
+    let lost = TimersFact {
         timers: Some(&timers(5, 10_000, &["CLOSE", "NUDGE"])),
         ..NOTHING
     };
     open().take(lost).unwrap_err();
     // The state is left, and its timers stay.
-    let kept = Change {
+    let kept = TimersFact {
         entered: Some("closed"),
         ..NOTHING
     };
@@ -141,7 +141,7 @@ fn a_move_is_what_the_client_has_asked_for() {
             armed: vec![due("CLOSE", close_ms), due("NUDGE", nudge_ms)],
             ..Timers::default()
         };
-        open().take(Change {
+        open().take(TimersFact {
             moves: &moves,
             timers: Some(&after),
             ..NOTHING
@@ -163,7 +163,7 @@ fn a_timer_that_is_spent_for_no_reason_is_found() {
             timers: Some(after_one(time_ms, &["CLOSE", "NUDGE"])),
             ..TimerSpent::default()
         };
-        open().take_spent(&spent, Machine::Gate, refused, 6, time_ms)
+        open().take_spent(&spent, TestMachine::Gate, refused, 6, time_ms)
     };
     let refused = Some("GUARD_FAILED");
     spent("GUARD_FAILED", refused, 12_000).unwrap();
@@ -197,7 +197,7 @@ fn nothing_fires_while_automation_is_paused_and_a_shift_moves_all() {
 
 #[test]
 fn a_loop_stops_and_only_its_timer_deletes_an_instance() {
-    let mut instance = Instance::default();
+    let mut instance = TimedInstance::default();
     for firing in 0..100 {
         instance.count(10_000 + firing);
     }
@@ -207,7 +207,7 @@ fn a_loop_stops_and_only_its_timer_deletes_an_instance() {
     let mut armed = open();
     let nudge = fired("NUDGE", 11_000);
     armed
-        .delete("g", Machine::Gate, Some(&nudge), 11_000)
+        .delete("g", TestMachine::Gate, Some(&nudge), 11_000)
         .unwrap_err();
-    open().delete("g", Machine::Gate, None, 11_000).unwrap();
+    open().delete("g", TestMachine::Gate, None, 11_000).unwrap();
 }

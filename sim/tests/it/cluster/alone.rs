@@ -1,6 +1,6 @@
 //! The only voter reads without a round, and no longer when another node may lead.
 
-use rstmdb::replica::{Change, Consistency, Formation, Replica};
+use rstmdb::replica::{Consistency, Formation, LeaderChange, Replica};
 use rstmdb_engine::{Query, Reply};
 
 use rstmdb_sim::settings::node_info;
@@ -52,22 +52,22 @@ fn a_voter_among_others_needs_a_round() {
             .introduce(&node_info(2).peer_addr)
             .await
             .unwrap();
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: joining.id,
             node: joining.node,
         };
         cluster.node(1).change(&add).await.unwrap();
         assert!(at_once(cluster.node(1)), "a learner has no vote");
-        let promote = Change::Promote { node_id: 2 };
+        let promote = LeaderChange::Promote { node_id: 2 };
         cluster.node(1).change(&promote).await.unwrap();
         cluster.node(1).barrier(strict, None).await.unwrap();
         assert!(!at_once(cluster.node(1)));
-        let transfer = Change::TransferLeader { to: Some(2) };
+        let transfer = LeaderChange::TransferLeader { to: Some(2) };
         cluster.node(1).change(&transfer).await.unwrap();
         assert_eq!(cluster.leader().await, 2);
         cluster.node(2).barrier(strict, None).await.unwrap();
         assert!(!at_once(cluster.node(2)));
-        let remove = Change::Remove { node_id: 1 };
+        let remove = LeaderChange::Remove { node_id: 1 };
         cluster.node(2).change(&remove).await.unwrap();
         cluster.node(2).barrier(strict, None).await.unwrap();
         assert!(at_once(cluster.node(2)));

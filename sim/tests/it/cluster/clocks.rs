@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::Change;
+use rstmdb::replica::LeaderChange;
 use rstmdb_sim::Sim;
 use rstmdb_sim::world::right_ms;
 
@@ -62,7 +62,7 @@ fn a_clock_that_jumps_by_a_year_forgets_no_key_on_the_leader_or_on_the_next() {
         // The next leader's clock is the wrong one from the beginning.
         let next = 1 + leader % 3;
         cluster.set_clock(next, YEAR_MS);
-        let change = Change::TransferLeader { to: Some(next) };
+        let change = LeaderChange::TransferLeader { to: Some(next) };
         cluster.node(leader).change(&change).await.unwrap();
         assert_eq!(cluster.leader().await, next);
         cluster.repeat(next, new, first).await;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Role, WatchFilter};
+use rstmdb::replica::{
+    ChangeError, Consistency, Error, Formation, LeaderChange, Role, WatchFilter,
+};
 use rstmdb_raft_store::FileSystem;
 use rstmdb_sim::Sim;
 use rstmdb_sim::settings::{DATA_DIR, RESERVE_BYTES, node_info};
@@ -86,19 +88,19 @@ fn a_leader_without_room_hands_over_and_is_not_made_leader_again() {
         let leader = cluster.leader().await;
         assert_ne!(leader, full);
         cluster.write_through(&[1, 2, 3], 10).await;
-        let change = Change::TransferLeader { to: Some(full) };
+        let change = LeaderChange::TransferLeader { to: Some(full) };
         let refused = cluster.node(1).change(&change).await.unwrap_err();
         assert!(matches!(refused, ChangeError::Refused { .. }), "{refused}");
         assert!(refused.to_string().contains("has no room"), "{refused}");
         // Nor by chance: to whom it goes is for the node to choose.
         for _ in 0..3 {
-            let change = Change::TransferLeader { to: None };
+            let change = LeaderChange::TransferLeader { to: None };
             cluster.node(1).change(&change).await.unwrap();
             assert_ne!(cluster.leader().await, full);
         }
         cluster.make_room(full);
         cluster.converge().await;
-        let change = Change::TransferLeader { to: Some(full) };
+        let change = LeaderChange::TransferLeader { to: Some(full) };
         cluster.node(1).change(&change).await.unwrap();
         assert_eq!(cluster.leader().await, full);
     });
@@ -189,11 +191,11 @@ fn a_node_without_room_is_not_added_nor_given_a_vote() {
             .introduce(&node_info(4).peer_addr)
             .await
             .unwrap();
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: 4,
             node: joining.node,
         };
-        let promote = Change::Promote { node_id: 4 };
+        let promote = LeaderChange::Promote { node_id: 4 };
         cluster.fill(4);
         Sim::sleep(NOTICE).await;
         let refused = cluster.node(leader).change(&add).await.unwrap_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use openraft::type_config::TypeConfigExt;
 use parking_lot::Mutex;
-use rstmdb::replica::{Change, Error, Replica};
+use rstmdb::replica::{Error, LeaderChange, Replica};
 use rstmdb_sim::Sim;
 use rstmdb_sim::rng::Rng;
 
@@ -54,7 +54,7 @@ async fn cause_trouble(cluster: &Cluster, random: &mut Rng) {
         Sim::sleep(Duration::from_millis(200 + random.below(1500))).await;
         let victim = 1 + random.below(3);
         if random.below(4) == 0 {
-            let change = Change::TransferLeader { to: Some(victim) };
+            let change = LeaderChange::TransferLeader { to: Some(victim) };
             // The request may be refused or lost: the load goes on either way.
             let _ = cluster.node(victim).change(&change).await;
         } else {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Change, ChangeError, Formation};
+use rstmdb::replica::{ChangeError, Formation, LeaderChange};
 use rstmdb_engine::fact::level::{CURRENT, FIRST};
 use rstmdb_sim::Sim;
 use rstmdb_sim::settings::{Settings, node_info};
@@ -83,7 +83,7 @@ fn a_rolling_upgrade_raises_the_level_only_once_it_is_asked_and_every_node_is_ne
             let asked = cluster.leader().await;
             if id > 1 {
                 let via = cluster.node(asked);
-                let held = via.change(&Change::RaiseLevel).await;
+                let held = via.change(&LeaderChange::RaiseLevel).await;
                 // A leader of the old program knows no higher level, so it raises nothing.
                 let understands = via.status().understands;
                 match held {
@@ -105,7 +105,11 @@ fn a_rolling_upgrade_raises_the_level_only_once_it_is_asked_and_every_node_is_ne
         assert_eq!(cluster.levels(), [FIRST; 3], "nobody has asked for more");
         for id in 1..=3 {
             // Any node may be asked, and again.
-            cluster.node(id).change(&Change::RaiseLevel).await.unwrap();
+            cluster
+                .node(id)
+                .change(&LeaderChange::RaiseLevel)
+                .await
+                .unwrap();
         }
         cluster.reached(CURRENT).await;
         cluster.converge().await;
@@ -146,7 +150,7 @@ fn a_node_of_the_program_before_does_not_come_into_a_cluster_of_a_higher_level()
         cluster.world.install(4, FIRST);
         cluster.world.boot(4);
         Sim::sleep(PAUSE).await;
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: 4,
             node: node_info(4),
         };
@@ -173,7 +177,7 @@ fn the_level_does_not_rise_while_a_learner_does_not_understand_it() {
         cluster.world.place(4, Formation::Join);
         cluster.world.install(4, FIRST);
         cluster.start(4).await;
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: 4,
             node: node_info(4),
         };
@@ -186,7 +190,7 @@ fn the_level_does_not_rise_while_a_learner_does_not_understand_it() {
         Sim::sleep(Duration::from_secs(30)).await;
         assert_eq!(cluster.levels(), [FIRST; 4]);
         let leader = cluster.leader().await;
-        let held = cluster.node(leader).change(&Change::RaiseLevel).await;
+        let held = cluster.node(leader).change(&LeaderChange::RaiseLevel).await;
         match held.unwrap_err() {
             ChangeError::HeldBack { held_back_by, .. } => assert_eq!(held_back_by, [4]),
             error => panic!("{error}"),

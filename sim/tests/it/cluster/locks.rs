@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Done, Error, LockRequest, Replied, Submission};
+use rstmdb::replica::{Done, Error, LockAttempt, Replied, Submission};
 use rstmdb::server::testing::told;
 use rstmdb_engine::{AcquireLock, Command, LockCommand, LockReply, LockView, ReleaseLock, Reply};
 use rstmdb_sim::Sim;
@@ -36,7 +36,7 @@ async fn wait_for(
 ) -> Result<Done, Error> {
     let command = |wait_ms| Command::Lock(LockCommand::Acquire(acquire(&owner, wait_ms)));
     let again = owner.clone();
-    let request = LockRequest {
+    let request = LockAttempt {
         acquire: acquire(&owner, wait_ms),
         meta: None,
         sent: Box::new(move |left_ms| {

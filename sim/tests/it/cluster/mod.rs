@@ -30,7 +30,7 @@ use rstmdb::server::testing::told;
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{ApplyEvent, Command, CreateInstance, PutMachine};
 use rstmdb_raft_store::{MemFs, Store};
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 use rstmdb_sim::network::Network;
 use rstmdb_sim::runtime::tasks;
 use rstmdb_sim::settings::Settings;
@@ -224,11 +224,11 @@ pub async fn submit(
 
 /// The machine that the instances are of: takes SET, always.
 pub fn machine() -> Command {
-    define(Machine::Counter)
+    define(TestMachine::Counter)
 }
 
 /// Puts a machine that the simulator's model of the log knows.
-pub fn define(machine: Machine) -> Command {
+pub fn define(machine: TestMachine) -> Command {
     Command::PutMachine(PutMachine {
         machine: machine.name().into(),
         version: 1,

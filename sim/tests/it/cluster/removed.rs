@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
-use rstmdb::replica::{Change, ChangeError, Consistency, Error};
+use rstmdb::replica::{ChangeError, Consistency, Error, LeaderChange};
 use rstmdb_sim::Sim;
 
 use super::{Cluster, in_simulation, machine, submit};
@@ -30,7 +30,7 @@ fn a_node_that_is_removed_while_it_is_away_learns_it_from_the_members_that_refus
         let leader = cluster.leader().await;
         let away = 1 + leader % 4;
         cluster.network.isolate(away);
-        let remove = Change::Remove { node_id: away };
+        let remove = LeaderChange::Remove { node_id: away };
         cluster.node(leader).change(&remove).await.unwrap();
         // As long as it reaches no member, it knows only that it has no leader.
         Sim::sleep(LEARN_TIMEOUT).await;
@@ -43,7 +43,7 @@ fn a_node_that_is_removed_while_it_is_away_learns_it_from_the_members_that_refus
         assert!(matches!(denied, Error::Removed(_)), "{denied}");
         node.barrier(Consistency::Local, None).await.unwrap();
         node.change(&remove).await.unwrap();
-        let denied = node.change(&Change::Promote { node_id: away }).await;
+        let denied = node.change(&LeaderChange::Promote { node_id: away }).await;
         assert!(matches!(denied, Err(ChangeError::Removed(_))), "{denied:?}");
         for (id, node) in cluster.nodes.iter().filter(|(id, _)| **id != away) {
             assert_eq!(node.status().removed, None, "node {id}");
@@ -58,7 +58,7 @@ fn a_node_takes_its_own_removal_and_takes_it_again() {
         let leader = cluster.leader().await;
         // A follower, and then the leader.
         for goes in [1 + leader % 5, leader] {
-            let remove = Change::Remove { node_id: goes };
+            let remove = LeaderChange::Remove { node_id: goes };
             for _ in 0..2 {
                 cluster.node(goes).change(&remove).await.unwrap();
             }

@@ -13,7 +13,9 @@ use openraft::raft::AppendEntriesRequest;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, Membership};
-use rstmdb::replica::{Change, ChangeError, Consistency, Error, Formation, Replica, WatchFilter};
+use rstmdb::replica::{
+    ChangeError, Consistency, Error, Formation, LeaderChange, Replica, WatchFilter,
+};
 use rstmdb_raft_store::FileSystem;
 use rstmdb_sim::Sim;
 use rstmdb_sim::settings::node_info;
@@ -322,7 +324,7 @@ fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays()
         let goes = 1 + leader % 5;
         begin_to_remove(cluster.node(leader), goes).await;
         assert_eq!(voters(cluster.node(leader)).len(), 2);
-        let remove = Change::Remove { node_id: goes };
+        let remove = LeaderChange::Remove { node_id: goes };
         cluster.node(leader).change(&remove).await.unwrap();
         let unknown = cluster.node(leader).change(&remove).await.unwrap_err();
         assert_eq!(unknown, ChangeError::UnknownNode { node_id: goes });
@@ -332,7 +334,7 @@ fn a_change_that_was_half_done_is_ended_by_the_next_and_by_a_leader_that_stays()
         let leader = cluster.leader().await;
         begin_to_remove(cluster.node(leader), leader).await;
         cluster.boot(6, Formation::Join).await;
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: 6,
             node: node_info(6),
         };
@@ -357,7 +359,7 @@ fn a_removal_whose_answer_is_lost_is_done() {
         let goes = 1 + asked % 5;
         let asks = cluster.node(asked).clone();
         let removed = Sim::spawn(async move {
-            let remove = Change::Remove { node_id: goes };
+            let remove = LeaderChange::Remove { node_id: goes };
             asks.change(&remove).await
         });
         let is_member = || {
@@ -388,21 +390,21 @@ fn nodes_come_and_go_but_never_the_majority() {
             .introduce(&node_info(4).peer_addr)
             .await
             .unwrap();
-        let add = Change::AddLearner {
+        let add = LeaderChange::AddLearner {
             node_id: joining.id,
             node: joining.node,
         };
         // Through a follower, and again: repeating a change is no error.
         cluster.node(asked).change(&add).await.unwrap();
         cluster.node(asked).change(&add).await.unwrap();
-        let promote = Change::Promote { node_id: 4 };
+        let promote = LeaderChange::Promote { node_id: 4 };
         let promoted = cluster.node(4).change(&promote);
         promoted.await.unwrap();
         let voters = cluster.node(leader).status().members;
         assert_eq!(voters.iter().filter(|member| member.voter).count(), 4);
 
         // The leader removes itself by handing over.
-        let remove = Change::Remove { node_id: leader };
+        let remove = LeaderChange::Remove { node_id: leader };
         cluster.node(asked).change(&remove).await.unwrap();
         cluster.nodes.remove(&leader);
         let leads = cluster.leader().await;
@@ -419,7 +421,7 @@ fn nodes_come_and_go_but_never_the_majority() {
             .unwrap();
         cluster.network.isolate(silent);
         Sim::sleep(Duration::from_secs(5)).await;
-        let remove = Change::Remove { node_id: answers };
+        let remove = LeaderChange::Remove { node_id: answers };
         let refused = cluster.node(leads).change(&remove).await.unwrap_err();
         assert!(matches!(refused, ChangeError::Refused { .. }), "{refused}");
         assert!(
@@ -427,7 +429,7 @@ fn nodes_come_and_go_but_never_the_majority() {
             "{refused}"
         );
         // The silent one can go.
-        let remove = Change::Remove { node_id: silent };
+        let remove = LeaderChange::Remove { node_id: silent };
         cluster.node(leads).change(&remove).await.unwrap();
         let unknown = cluster.node(leads).change(&remove).await.unwrap_err();
         assert_eq!(unknown, ChangeError::UnknownNode { node_id: silent });

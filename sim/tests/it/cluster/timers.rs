@@ -10,7 +10,7 @@ use rstmdb_engine::command::SetAutomation;
 use rstmdb_engine::fact::Body;
 use rstmdb_engine::{Command, CreateInstance};
 use rstmdb_sim::Sim;
-use rstmdb_sim::machines::Machine;
+use rstmdb_sim::machines::TestMachine;
 
 use super::{Cluster, define, in_simulation, submit};
 
@@ -30,7 +30,7 @@ fn gate(id: &str) -> Command {
 async fn begun(seed: u64) -> Cluster {
     let cluster = Cluster::form(seed, 3).await;
     cluster.leader().await;
-    submit(cluster.node(1), define(Machine::Gate))
+    submit(cluster.node(1), define(TestMachine::Gate))
         .await
         .unwrap();
     for id in IDS {

@@ -14,14 +14,14 @@ use tokio::time::timeout;
 
 use crate::Error;
 use crate::args::LockRun;
-use crate::demo::guard::Guard;
-use crate::session::{Session, from_client};
+use crate::demo::guard::DemoGuard;
+use crate::session::{CliSession, from_client};
 
 /// How a shell says that there is no such command, and that a command cannot be started.
 const NO_COMMAND: u8 = 127;
 const NOT_STARTED: u8 = 126;
 
-pub(super) async fn run(session: &Session, args: LockRun) -> Result<(), Error> {
+pub(super) async fn run(session: &CliSession, args: LockRun) -> Result<(), Error> {
     let client = session.client().await?;
     let mut asked = client
         .lock(args.how.name)
@@ -86,7 +86,7 @@ struct LockedCommand {
     interrupt: Signals,
     terminate: Signals,
     /// Kills it if this process is killed: no one would renew the lock.
-    guard: Guard,
+    guard: DemoGuard,
 }
 
 impl LockedCommand {
@@ -97,7 +97,7 @@ impl LockedCommand {
             signal(kind).map_err(|error| Error::Failed(format!("cannot wait for signals: {error}")))
         };
         let (interrupt, terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
-        let mut guard = Guard::start()?;
+        let mut guard = DemoGuard::start()?;
         let (program, arguments) = words
             .split_first()
             .ok_or_else(|| Error::Usage("no command is given".to_owned()))?;

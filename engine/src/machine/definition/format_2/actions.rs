@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Input;
-use super::fields::{Fields, below, text, texts};
-use crate::json::{Node, Tree};
+use super::fields::{DefinitionFields, below, text, texts};
+use crate::json::{JsonNode, JsonTree};
 use crate::limits::{
     CHANGES_MAX, EMITS_MAX, EXPRESSION_STEPS_MAX, EXPRESSIONS_BYTES_MAX, PATH_NAMES_MAX,
     PATTERNS_MAX, name_fault,
 };
 use crate::machine::definition::chart::{Actions, Assignment, Merge};
-use crate::machine::expression::{Expression, Warning as Finding};
+use crate::machine::expression::{ExprWarning as Finding, Expression};
 use crate::machine::nearest::did_you_mean;
 
 /// An expression that may take more steps than this whatever it reads counts in the estimate of a decision's cost.
@@ -19,7 +19,7 @@ const FIXED_STEPS_MIN: u64 = 200;
 
 impl Input<'_> {
     /// An expression in a string.
-    pub(super) fn expression(&mut self, tree: &Tree<'_>, place: &str) -> Option<Expression> {
+    pub(super) fn expression(&mut self, tree: &JsonTree<'_>, place: &str) -> Option<Expression> {
         let Some(text) = tree.string() else {
             let kind = tree.kind();
             let hint = format!("expected an expression as a string, not {kind}");
@@ -71,7 +71,11 @@ impl Input<'_> {
     }
 
     /// The expression of `guard`, where there is one.
-    pub(super) fn guard(&mut self, fields: &Fields<'_>, place: &str) -> Option<Box<Expression>> {
+    pub(super) fn guard(
+        &mut self,
+        fields: &DefinitionFields<'_>,
+        place: &str,
+    ) -> Option<Box<Expression>> {
         let tree = fields.get("guard")?;
         let place = below(place, "guard");
         let expression = self.expression(tree, &place)?;
@@ -83,7 +87,7 @@ impl Input<'_> {
         Some(Box::new(expression))
     }
 
-    pub(super) fn actions(&mut self, fields: &Fields<'_>, place: &str) -> Actions {
+    pub(super) fn actions(&mut self, fields: &DefinitionFields<'_>, place: &str) -> Actions {
         let merge = fields
             .get("merge")
             .and_then(|tree| self.merge(tree, &below(place, "merge")));
@@ -103,11 +107,11 @@ impl Input<'_> {
         actions
     }
 
-    pub(super) fn merge(&mut self, tree: &Tree<'_>, place: &str) -> Option<Merge> {
+    pub(super) fn merge(&mut self, tree: &JsonTree<'_>, place: &str) -> Option<Merge> {
         match &tree.node {
-            Node::Bool(true) => Some(Merge::Fields),
-            Node::Bool(false) => Some(Merge::Nothing),
-            Node::String(text) if text == "deep" => {
+            JsonNode::Bool(true) => Some(Merge::Fields),
+            JsonNode::Bool(false) => Some(Merge::Nothing),
+            JsonNode::String(text) if text == "deep" => {
                 self.growth.deep = true;
                 Some(Merge::Deep)
             }
@@ -118,7 +122,7 @@ impl Input<'_> {
         }
     }
 
-    fn set(&mut self, tree: &Tree<'_>, place: &str) -> Box<[Assignment]> {
+    fn set(&mut self, tree: &JsonTree<'_>, place: &str) -> Box<[Assignment]> {
         let Some(fields) = tree.fields() else {
             let kind = tree.kind();
             let hint = format!("expected an object of paths and expressions, not {kind}");
@@ -140,7 +144,7 @@ impl Input<'_> {
         all.into()
     }
 
-    fn unset(&mut self, tree: &Tree<'_>, place: &str) -> Box<[Box<str>]> {
+    fn unset(&mut self, tree: &JsonTree<'_>, place: &str) -> Box<[Box<str>]> {
         let all = texts(tree, place, &mut self.faults);
         let all = all.into_iter();
         all.filter(|(place, path)| self.is_path(path, place))
@@ -199,7 +203,7 @@ impl Input<'_> {
         }
     }
 
-    pub(super) fn emit(&mut self, fields: &Fields<'_>, place: &str) -> Box<[Arc<str>]> {
+    pub(super) fn emit(&mut self, fields: &DefinitionFields<'_>, place: &str) -> Box<[Arc<str>]> {
         let Some(tree) = fields.get("emit") else {
             return Box::default();
         };
@@ -224,7 +228,7 @@ impl Input<'_> {
     }
 
     /// The number of a state that must exist.
-    pub(super) fn state(&mut self, tree: Option<&Tree<'_>>, place: &str) -> Option<u16> {
+    pub(super) fn state(&mut self, tree: Option<&JsonTree<'_>>, place: &str) -> Option<u16> {
         let name = text(tree?, place, &mut self.faults)?;
         self.state_of(name, place)
     }

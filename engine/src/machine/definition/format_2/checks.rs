@@ -1,7 +1,7 @@
 //! Rules about several parts of a definition together.
 
 use crate::hash::Map;
-use crate::machine::definition::chart::Chart;
+use crate::machine::definition::chart::ChartSettings;
 use crate::machine::definition::fault::Faults;
 use crate::machine::definition::{Definition, Transition};
 
@@ -20,7 +20,7 @@ pub(super) fn check(definition: &Definition, put: bool, faults: &mut Faults) {
     }
 }
 
-fn final_states(definition: &Definition, chart: &Chart, faults: &mut Faults) {
+fn final_states(definition: &Definition, chart: &ChartSettings, faults: &mut Faults) {
     for (position, transition) in definition.transitions.iter().enumerate() {
         let is_final = |state: &&u16| chart.states[usize::from(**state)].is_final;
         if let Some(state) = transition.from.iter().find(is_final) {
@@ -32,7 +32,7 @@ fn final_states(definition: &Definition, chart: &Chart, faults: &mut Faults) {
 }
 
 /// States whose first `always` has no guard lead on for sure. A circle of them never ends.
-fn endless(definition: &Definition, chart: &Chart, faults: &mut Faults) {
+fn endless(definition: &Definition, chart: &ChartSettings, faults: &mut Faults) {
     let next = |state: usize| {
         let first = chart.states[state].always.first()?;
         first.guard.is_none().then_some(usize::from(first.to))
@@ -59,7 +59,7 @@ fn endless(definition: &Definition, chart: &Chart, faults: &mut Faults) {
 }
 
 /// Finds transitions that can never be taken, because one without a guard comes first.
-fn shadowed(definition: &Definition, chart: &Chart, faults: &mut Faults) {
+fn shadowed(definition: &Definition, chart: &ChartSettings, faults: &mut Faults) {
     let transition = |number: u32| &definition.transitions[number as usize];
     for pair in definition.exits.windows(2) {
         let same = (pair[0].state, pair[0].event) == (pair[1].state, pair[1].event);
@@ -105,7 +105,7 @@ fn shadowed(definition: &Definition, chart: &Chart, faults: &mut Faults) {
 }
 
 /// Finds timers whose event no transition of their state takes: each firing would be refused.
-fn unhandled(definition: &Definition, chart: &Chart, faults: &mut Faults) {
+fn unhandled(definition: &Definition, chart: &ChartSettings, faults: &mut Faults) {
     let names = definition.events.iter().map(String::as_str).zip(0_u32..);
     let numbers: Map<&str, u32> = names.collect();
     let is_taken = |state: u16, event: u32| {

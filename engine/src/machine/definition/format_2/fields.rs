@@ -1,6 +1,6 @@
 //! Objects whose keys are all known.
 
-use crate::json::Tree;
+use crate::json::JsonTree;
 use crate::machine::definition::fault::Faults;
 use crate::machine::definition::unknown::is_a_guard;
 use crate::machine::nearest::nearest;
@@ -15,14 +15,14 @@ const LATER: [&str; 12] = [
 const KEY_CHARS_SHOWN: usize = 64;
 
 /// The known fields of an object.
-pub(super) struct Fields<'t> {
-    found: Vec<(&'static str, &'t Tree<'t>)>,
+pub(super) struct DefinitionFields<'t> {
+    found: Vec<(&'static str, &'t JsonTree<'t>)>,
 }
 
-impl<'t> Fields<'t> {
+impl<'t> DefinitionFields<'t> {
     /// Reads an object. Every other key, and a key that is there twice, is a fault. `None`: it is not an object.
     pub(super) fn of(
-        tree: &'t Tree<'t>,
+        tree: &'t JsonTree<'t>,
         place: &str,
         known: &[&'static str],
         faults: &mut Faults,
@@ -31,7 +31,7 @@ impl<'t> Fields<'t> {
             faults.add(place, format!("expected an object, not {}", tree.kind()));
             return None;
         };
-        let mut found: Vec<(&'static str, &'t Tree<'t>)> = Vec::new();
+        let mut found: Vec<(&'static str, &'t JsonTree<'t>)> = Vec::new();
         for (key, value) in fields {
             let Some(known_key) = known.iter().find(|known| *known == key) else {
                 faults.add(below(place, key), unknown(key, known));
@@ -46,7 +46,7 @@ impl<'t> Fields<'t> {
         Some(Self { found })
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'t Tree<'t>> {
+    pub(super) fn get(&self, key: &str) -> Option<&'t JsonTree<'t>> {
         let mut found = self.found.iter();
         found
             .find(|(other, _)| *other == key)
@@ -59,7 +59,7 @@ impl<'t> Fields<'t> {
         key: &str,
         place: &str,
         faults: &mut Faults,
-    ) -> Option<&'t Tree<'t>> {
+    ) -> Option<&'t JsonTree<'t>> {
         let found = self.get(key);
         if found.is_none() {
             faults.add(below(place, key), "is missing");
@@ -110,7 +110,11 @@ pub(super) fn below(place: &str, key: &str) -> String {
 }
 
 /// A string.
-pub(super) fn text<'t>(tree: &'t Tree<'t>, place: &str, faults: &mut Faults) -> Option<&'t str> {
+pub(super) fn text<'t>(
+    tree: &'t JsonTree<'t>,
+    place: &str,
+    faults: &mut Faults,
+) -> Option<&'t str> {
     let found = tree.string();
     if found.is_none() {
         faults.add(place, format!("expected a string, not {}", tree.kind()));
@@ -120,7 +124,7 @@ pub(super) fn text<'t>(tree: &'t Tree<'t>, place: &str, faults: &mut Faults) -> 
 
 /// One string, or a list of strings, each with its place.
 pub(super) fn texts<'t>(
-    tree: &'t Tree<'t>,
+    tree: &'t JsonTree<'t>,
     place: &str,
     faults: &mut Faults,
 ) -> Vec<(String, &'t str)> {

@@ -1,6 +1,6 @@
 //! Warnings for its author: states that nothing enters, or that nothing leaves.
 
-use crate::machine::definition::chart::{Chart, StateParts};
+use crate::machine::definition::chart::{ChartSettings, StateParts};
 use crate::machine::definition::{Definition, Warning};
 
 pub(super) fn warnings(definition: &Definition) -> Vec<Warning> {
@@ -48,7 +48,7 @@ fn exits_of(definition: &Definition, state: u16) -> impl Iterator<Item = u32> {
         .map(|exit| exit.transition)
 }
 
-fn is_left(definition: &Definition, chart: &Chart, state: u16) -> bool {
+fn is_left(definition: &Definition, chart: &ChartSettings, state: u16) -> bool {
     let leads_on = |number: u32| definition.transitions[number as usize].to != state;
     // Few of the transitions from every state leave this state out, because each of those names it.
     let mut every = chart.everywhere.iter().filter(|it| {
@@ -59,7 +59,7 @@ fn is_left(definition: &Definition, chart: &Chart, state: u16) -> bool {
 }
 
 /// Which states an instance can come to be in, guards aside.
-fn reached(definition: &Definition, chart: &Chart) -> Vec<bool> {
+fn reached(definition: &Definition, chart: &ChartSettings) -> Vec<bool> {
     let mut reached = vec![false; definition.states.len()];
     let mut next = vec![definition.initial];
     let mut every: Vec<u32> = chart.everywhere.iter().map(|it| it.transition).collect();

@@ -1,8 +1,8 @@
 //! The states: their names first, because everything else names them.
 
 use super::Input;
-use super::fields::{Fields, below, text};
-use crate::json::Tree;
+use super::fields::{DefinitionFields, below, text};
+use crate::json::JsonTree;
 use crate::limits::{ALWAYS_MAX, STATES_MAX, name_fault};
 use crate::machine::definition::chart::{Always, StateParts};
 
@@ -18,14 +18,14 @@ const STATE_KEYS: [&str; 7] = [
 const ALWAYS_KEYS: [&str; 6] = ["to", "guard", "set", "unset", "emit", "meta"];
 
 /// A state as it is written.
-pub(super) enum Written<'t> {
+pub(super) enum WrittenState<'t> {
     Name,
-    Object(Fields<'t>),
+    Object(DefinitionFields<'t>),
 }
 
 impl<'t> Input<'t> {
     /// The names of the states, each with the rest of its text.
-    pub(super) fn states(&mut self, tree: &'t Tree<'t>) -> Vec<Written<'t>> {
+    pub(super) fn states(&mut self, tree: &'t JsonTree<'t>) -> Vec<WrittenState<'t>> {
         let Some(items) = tree.items() else {
             let kind = tree.kind();
             self.faults
@@ -41,19 +41,19 @@ impl<'t> Input<'t> {
         for (position, item) in items.iter().enumerate() {
             let place = format!("states[{position}]");
             let (name, written) = match item.string() {
-                Some(name) => (Some(name), Written::Name),
+                Some(name) => (Some(name), WrittenState::Name),
                 None if item.fields().is_none() => {
                     let kind = item.kind();
                     let hint = format!("expected a name or an object with one, not {kind}");
                     self.faults.add(&place, hint);
-                    (None, Written::Name)
+                    (None, WrittenState::Name)
                 }
-                None => match Fields::of(item, &place, &STATE_KEYS, &mut self.faults) {
+                None => match DefinitionFields::of(item, &place, &STATE_KEYS, &mut self.faults) {
                     Some(fields) => {
                         let name = fields.text("name", &place, &mut self.faults);
-                        (name, Written::Object(fields))
+                        (name, WrittenState::Object(fields))
                     }
-                    None => (None, Written::Name),
+                    None => (None, WrittenState::Name),
                 },
             };
             self.name_state(name.unwrap_or_default(), name.is_some(), &place);
@@ -82,8 +82,12 @@ impl<'t> Input<'t> {
     }
 
     /// What a state is beside its name.
-    pub(super) fn state_parts(&mut self, position: usize, written: &Written<'t>) -> StateParts {
-        let Written::Object(fields) = written else {
+    pub(super) fn state_parts(
+        &mut self,
+        position: usize,
+        written: &WrittenState<'t>,
+    ) -> StateParts {
+        let WrittenState::Object(fields) = written else {
             return StateParts::default();
         };
         let place = format!("states[{position}]");
@@ -103,7 +107,12 @@ impl<'t> Input<'t> {
         parts
     }
 
-    fn always(&mut self, position: usize, fields: &Fields<'t>, place: &str) -> Box<[Always]> {
+    fn always(
+        &mut self,
+        position: usize,
+        fields: &DefinitionFields<'t>,
+        place: &str,
+    ) -> Box<[Always]> {
         let Some(tree) = fields.get("always") else {
             return Box::default();
         };
@@ -126,7 +135,8 @@ impl<'t> Input<'t> {
         let mut all: Vec<Always> = Vec::with_capacity(items.len());
         for (number, item) in items.iter().enumerate() {
             let place = format!("{place}[{number}]");
-            let Some(fields) = Fields::of(item, &place, &ALWAYS_KEYS, &mut self.faults) else {
+            let Some(fields) = DefinitionFields::of(item, &place, &ALWAYS_KEYS, &mut self.faults)
+            else {
                 continue;
             };
             let to = fields.required("to", &place, &mut self.faults);
@@ -153,7 +163,7 @@ impl<'t> Input<'t> {
     }
 
     /// The initial state.
-    pub(super) fn initial(&mut self, tree: Option<&'t Tree<'t>>) -> u16 {
+    pub(super) fn initial(&mut self, tree: Option<&'t JsonTree<'t>>) -> u16 {
         let Some(tree) = tree else {
             return 0;
         };

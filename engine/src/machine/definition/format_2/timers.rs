@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Input;
-use super::fields::{Fields, below, text};
-use crate::json::{Node, Object, Tree, compact};
+use super::fields::{DefinitionFields, below, text};
+use crate::json::{JsonNode, JsonObject, JsonTree, compact};
 use crate::limits::{TIMER_PAYLOAD_BYTES_MAX, TIMER_RETRIES_MAX, TIMERS_MAX, name_fault};
-use crate::machine::definition::timer::{DELETE_AFTER, Retry, Timer, When};
+use crate::machine::definition::timer::{DELETE_AFTER, Retry, TimerDefinition, TimerWhen};
 use crate::machine::expression::time_of_text;
 use crate::machine::span::{self, EXPECTED};
 
@@ -25,11 +25,11 @@ impl<'t> Input<'t> {
     /// `timers` and `delete_after` of a state.
     pub(super) fn timers(
         &mut self,
-        fields: &Fields<'t>,
+        fields: &DefinitionFields<'t>,
         place: &str,
         is_final: bool,
-    ) -> Box<[Timer]> {
-        let mut all: Vec<Timer> = Vec::new();
+    ) -> Box<[TimerDefinition]> {
+        let mut all: Vec<TimerDefinition> = Vec::new();
         if let Some(tree) = fields.get("timers") {
             let place = below(place, "timers");
             let items = match (tree.items(), tree.fields()) {
@@ -77,8 +77,8 @@ impl<'t> Input<'t> {
         all.into()
     }
 
-    fn deletion(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<Timer> {
-        Some(Timer {
+    fn deletion(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<TimerDefinition> {
+        Some(TimerDefinition {
             name: Arc::from(DELETE_AFTER),
             event: None,
             when: self.after(tree, place)?,
@@ -90,8 +90,8 @@ impl<'t> Input<'t> {
         })
     }
 
-    fn timer(&mut self, item: &'t Tree<'t>, place: &str) -> Option<Timer> {
-        let fields = Fields::of(item, place, &TIMER_KEYS, &mut self.faults)?;
+    fn timer(&mut self, item: &'t JsonTree<'t>, place: &str) -> Option<TimerDefinition> {
+        let fields = DefinitionFields::of(item, place, &TIMER_KEYS, &mut self.faults)?;
         let event = fields.text("event", place, &mut self.faults);
         if let Some(wrong) = event.and_then(name_fault) {
             let place = below(place, "event");
@@ -115,7 +115,7 @@ impl<'t> Input<'t> {
         let retry = fields.get("retry");
         let retry = retry.and_then(|tree| self.retry(tree, &below(place, "retry")));
         let optional = fields.flag("optional", place, &mut self.faults);
-        Some(Timer {
+        Some(TimerDefinition {
             name: Arc::from(name?),
             event: Some(Arc::from(event?)),
             when: when?,
@@ -127,7 +127,7 @@ impl<'t> Input<'t> {
         })
     }
 
-    fn when(&mut self, fields: &Fields<'t>, place: &str) -> Option<When> {
+    fn when(&mut self, fields: &DefinitionFields<'t>, place: &str) -> Option<TimerWhen> {
         match (fields.get("after"), fields.get("at")) {
             (Some(after), None) => self.after(after, &below(place, "after")),
             (None, Some(at)) => self.at(at, &below(place, "at")),
@@ -144,24 +144,24 @@ impl<'t> Input<'t> {
     }
 
     /// A duration, or an expression that gives one.
-    fn after(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<When> {
+    fn after(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<TimerWhen> {
         if let Some(ms) = tree.string().and_then(span::parse) {
-            return Some(When::After(ms));
+            return Some(TimerWhen::After(ms));
         }
         let value = self.expression(tree, place)?;
-        Some(When::AfterValue(Box::new(value)))
+        Some(TimerWhen::AfterValue(Box::new(value)))
     }
 
     /// A time, or an expression that gives one.
-    fn at(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<When> {
+    fn at(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<TimerWhen> {
         if let Some(ms) = tree.string().and_then(time_of_text) {
-            return Some(When::At(ms));
+            return Some(TimerWhen::At(ms));
         }
         let value = self.expression(tree, place)?;
-        Some(When::AtValue(Box::new(value)))
+        Some(TimerWhen::AtValue(Box::new(value)))
     }
 
-    fn span(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<u64> {
+    fn span(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<u64> {
         let found = tree.string().and_then(span::parse);
         if found.is_none() {
             self.faults.add(place, format!("expected {EXPECTED}"));
@@ -169,14 +169,14 @@ impl<'t> Input<'t> {
         found
     }
 
-    fn timer_payload(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<Bytes> {
-        if !matches!(tree.node, Node::Object(_)) {
+    fn timer_payload(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<Bytes> {
+        if !matches!(tree.node, JsonNode::Object(_)) {
             let hint = format!("expected an object, not {}", tree.kind());
             self.faults.add(place, hint);
             return None;
         }
         // The definition was read whole, so the text is an object.
-        let object = Object::parse(tree.text.as_bytes()).ok()?;
+        let object = JsonObject::parse(tree.text.as_bytes()).ok()?;
         let text = compact(&object);
         if text.len() > TIMER_PAYLOAD_BYTES_MAX {
             let text = format!(
@@ -190,7 +190,7 @@ impl<'t> Input<'t> {
     }
 
     /// How late it may be; `None`: as late as it gets.
-    fn late(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<u64> {
+    fn late(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<u64> {
         match tree.string() {
             Some("fire") => return None,
             Some("skip") => return Some(LATE_MS),
@@ -201,18 +201,18 @@ impl<'t> Input<'t> {
             self.faults.add(place, text);
             return None;
         }
-        let fields = Fields::of(tree, place, &LATE_KEYS, &mut self.faults)?;
+        let fields = DefinitionFields::of(tree, place, &LATE_KEYS, &mut self.faults)?;
         let within = fields.required("within", place, &mut self.faults)?;
         self.span(within, &below(place, "within"))
     }
 
-    fn retry(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<Retry> {
-        let fields = Fields::of(tree, place, &RETRY_KEYS, &mut self.faults)?;
+    fn retry(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<Retry> {
+        let fields = DefinitionFields::of(tree, place, &RETRY_KEYS, &mut self.faults)?;
         let after = fields.required("after", place, &mut self.faults);
         let after_ms = after.and_then(|tree| self.span(tree, &below(place, "after")));
         let times = fields.required("times", place, &mut self.faults)?;
         let number = match &times.node {
-            Node::Number(text) => text.parse::<u32>().ok(),
+            JsonNode::Number(text) => text.parse::<u32>().ok(),
             _ => None,
         };
         let number = number.filter(|times| (1..=TIMER_RETRIES_MAX).contains(times));

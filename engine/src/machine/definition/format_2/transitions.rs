@@ -1,10 +1,10 @@
 //! The transitions, and the schemas of their events' payloads.
 
 use super::Input;
-use super::fields::{Fields, below, texts};
-use crate::json::Tree;
+use super::fields::{DefinitionFields, below, texts};
+use crate::json::JsonTree;
 use crate::limits::{TRANSITIONS_MAX, name_fault};
-use crate::machine::definition::chart::{Actions, Condition, Growth};
+use crate::machine::definition::chart::{Actions, Condition, CostGrowth};
 use crate::machine::definition::{Every, Transition};
 use crate::machine::schema::Schema;
 
@@ -14,7 +14,7 @@ const TRANSITION_KEYS: [&str; 11] = [
 const EVENT_KEYS: [&str; 2] = ["schema", "meta"];
 
 impl<'t> Input<'t> {
-    pub(super) fn transitions(&mut self, tree: &'t Tree<'t>) -> Vec<Transition> {
+    pub(super) fn transitions(&mut self, tree: &'t JsonTree<'t>) -> Vec<Transition> {
         let Some(items) = tree.items() else {
             let kind = tree.kind();
             self.faults
@@ -31,9 +31,9 @@ impl<'t> Input<'t> {
             .collect()
     }
 
-    fn transition(&mut self, position: usize, item: &'t Tree<'t>) -> Option<Transition> {
+    fn transition(&mut self, position: usize, item: &'t JsonTree<'t>) -> Option<Transition> {
         let place = format!("transitions[{position}]");
-        let fields = Fields::of(item, &place, &TRANSITION_KEYS, &mut self.faults)?;
+        let fields = DefinitionFields::of(item, &place, &TRANSITION_KEYS, &mut self.faults)?;
         let from = fields.required("from", &place, &mut self.faults);
         let (from, every) = match from {
             Some(tree) => self.from(tree, &fields, &place),
@@ -61,8 +61,8 @@ impl<'t> Input<'t> {
 
     fn from(
         &mut self,
-        tree: &'t Tree<'t>,
-        fields: &Fields<'t>,
+        tree: &'t JsonTree<'t>,
+        fields: &DefinitionFields<'t>,
         place: &str,
     ) -> (Vec<u16>, Option<Every>) {
         let except = fields.get("except");
@@ -90,7 +90,7 @@ impl<'t> Input<'t> {
     }
 
     /// Numbers of states, each once.
-    fn named(&mut self, tree: &'t Tree<'t>, place: &str) -> Vec<u16> {
+    fn named(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Vec<u16> {
         let mut all = Vec::new();
         let mut seen = crate::hash::Map::<u16, ()>::default();
         for (place, name) in texts(tree, place, &mut self.faults) {
@@ -111,7 +111,7 @@ impl<'t> Input<'t> {
     }
 
     /// `events`: what payloads must be. Gives the schemas by the events' numbers.
-    pub(super) fn payloads(&mut self, tree: &'t Tree<'t>) -> Vec<Option<Schema>> {
+    pub(super) fn payloads(&mut self, tree: &'t JsonTree<'t>) -> Vec<Option<Schema>> {
         let mut schemas = Vec::new();
         let Some(fields) = tree.fields() else {
             let kind = tree.kind();
@@ -134,7 +134,8 @@ impl<'t> Input<'t> {
                 self.warn(&place, "no transition handles this event".to_owned());
             }
             let number = self.events.number(name) as usize;
-            let Some(fields) = Fields::of(value, &place, &EVENT_KEYS, &mut self.faults) else {
+            let Some(fields) = DefinitionFields::of(value, &place, &EVENT_KEYS, &mut self.faults)
+            else {
                 continue;
             };
             if let Some(tree) = fields.get("schema") {
@@ -146,12 +147,12 @@ impl<'t> Input<'t> {
         schemas
     }
 
-    pub(super) fn schema(&mut self, tree: &'t Tree<'t>, place: &str) -> Option<Schema> {
+    pub(super) fn schema(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<Schema> {
         let before = self.patterns;
         match Schema::compile(tree, &mut self.patterns) {
             Ok(schema) => {
                 if self.patterns > before {
-                    self.growth.pattern = self.growth.pattern.max(Growth::SCHEMA_PATTERN);
+                    self.growth.pattern = self.growth.pattern.max(CostGrowth::SCHEMA_PATTERN);
                 }
                 self.growth.schemas = true;
                 self.growth.branches = self.growth.branches.max(schema.branches());

@@ -1,7 +1,7 @@
 //! The most steps that an evaluation can take, computed before it begins.
 
 use crate::machine::expression::functions::Function;
-use crate::machine::expression::syntax::{Expr, Node};
+use crate::machine::expression::syntax::{Expr, ExprNode};
 use crate::machine::pattern::COMPILE_STEPS;
 
 /// The steps that one evaluation takes at most, if its documents have so many bytes together and no text is copied
@@ -23,7 +23,7 @@ struct Cost {
 impl Cost {
     /// Recurses as deep as the tree, which the parser bounds.
     fn of(&self, expr: &Expr) -> u64 {
-        if let Node::Loop(_, parts) = &expr.node {
+        if let ExprNode::Loop(_, parts) = &expr.node {
             let turns = self.items(&parts.range);
             let inside = parts.condition.iter().chain(&parts.result);
             let turn = inside.fold(1, |sum: u64, part| sum.saturating_add(self.of(part)));
@@ -39,15 +39,17 @@ impl Cost {
     }
 
     /// What a part costs without those below it.
-    fn own(&self, node: &Node) -> u64 {
+    fn own(&self, node: &ExprNode) -> u64 {
         match node {
-            Node::Path(_) | Node::HasPath(_) | Node::Select(..) | Node::Has(..) => self.read,
-            Node::Index(_) | Node::Binary(..) => self.read,
-            Node::Matches(_, pattern) => {
+            ExprNode::Path(_) | ExprNode::HasPath(_) | ExprNode::Select(..) | ExprNode::Has(..) => {
+                self.read
+            }
+            ExprNode::Index(_) | ExprNode::Binary(..) => self.read,
+            ExprNode::Matches(_, pattern) => {
                 pattern.steps(usize::try_from(self.bytes).unwrap_or(usize::MAX))
             }
-            Node::Call(Function::Matches, _) => self.bytes.saturating_mul(64) + COMPILE_STEPS,
-            Node::Call(..) => self.read,
+            ExprNode::Call(Function::Matches, _) => self.bytes.saturating_mul(64) + COMPILE_STEPS,
+            ExprNode::Call(..) => self.read,
             _ => 1,
         }
     }
@@ -55,8 +57,8 @@ impl Cost {
     /// How many items a list can have: two bytes each, if it comes out of a document.
     fn items(&self, range: &Expr) -> u64 {
         match &range.node {
-            Node::List(items) => items.len() as u64,
-            Node::Map(entries) => entries.len() as u64,
+            ExprNode::List(items) => items.len() as u64,
+            ExprNode::Map(entries) => entries.len() as u64,
             _ => self.bytes / 2,
         }
     }

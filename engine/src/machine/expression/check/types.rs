@@ -1,11 +1,11 @@
 //! The types that operators give.
 
 use crate::machine::expression::syntax::Operator;
-use crate::machine::expression::value::Type;
+use crate::machine::expression::value::ExprType;
 
 /// The type of a sum, product or the like; `None` if there is none of such operands.
-pub(super) fn arithmetic(operator: Operator, one: Type, two: Type) -> Option<Type> {
-    use Type::{Bytes, Decimal, Double, Duration, Int, List, String, Timestamp, Uint};
+pub(super) fn arithmetic(operator: Operator, one: ExprType, two: ExprType) -> Option<ExprType> {
+    use ExprType::{Bytes, Decimal, Double, Duration, Int, List, String, Timestamp, Uint};
     Some(match (operator, one, two) {
         (_, Int, Int) => Int,
         (_, Uint, Uint) => Uint,

@@ -4,22 +4,22 @@
 //! double. Otherwise it is an int if it is written as one.
 
 use crate::machine::expression::error::Why;
-use crate::machine::expression::source::{Steps, items};
+use crate::machine::expression::source::{EvalSteps, items};
 use crate::machine::expression::syntax::Operator;
 use crate::machine::expression::value::decimal::Decimal;
-use crate::machine::expression::value::{Type, Value};
+use crate::machine::expression::value::{ExprType, ExprValue};
 
-type Result<'a> = std::result::Result<Value<'a>, Why>;
+type Result<'a> = std::result::Result<ExprValue<'a>, Why>;
 
-pub(super) fn negate(value: Value<'_>) -> Result<'_> {
+pub(super) fn negate(value: ExprValue<'_>) -> Result<'_> {
     match value.plain() {
-        Value::Int(value) => match value.checked_neg() {
-            Some(value) => Ok(Value::Int(value)),
+        ExprValue::Int(value) => match value.checked_neg() {
+            Some(value) => Ok(ExprValue::Int(value)),
             None => Err(Why::Range(format!("-({value})"))),
         },
-        Value::Double(value) => Ok(Value::Double(-value)),
-        Value::Decimal(value) => match value.negate() {
-            Some(value) => Ok(Value::Decimal(value)),
+        ExprValue::Double(value) => Ok(ExprValue::Double(-value)),
+        ExprValue::Decimal(value) => match value.negate() {
+            Some(value) => Ok(ExprValue::Decimal(value)),
             None => Err(Why::Range(format!("-({value})"))),
         },
         other => Err(Why::overload(format!("-{}", other.kind().name()))),
@@ -28,74 +28,80 @@ pub(super) fn negate(value: Value<'_>) -> Result<'_> {
 
 pub(super) fn binary<'a>(
     operator: Operator,
-    left: Value<'a>,
-    right: Value<'a>,
-    steps: &mut Steps,
+    left: ExprValue<'a>,
+    right: ExprValue<'a>,
+    steps: &mut EvalSteps,
 ) -> Result<'a> {
     let (left, right) = matched(left, right);
     let made = match (&left, &right) {
-        (Value::Int(left), Value::Int(right)) => ints(operator, *left, *right)?.map(Value::Int),
-        (Value::Uint(left), Value::Uint(right)) => uints(operator, *left, *right)?.map(Value::Uint),
-        (Value::Double(left), Value::Double(right)) => Some(Value::Double(match operator {
-            Operator::Add => left + right,
-            Operator::Subtract => left - right,
-            Operator::Multiply => left * right,
-            Operator::Divide => left / right,
-            _ => {
-                return Err(overload(
-                    operator,
-                    &Value::Double(*left),
-                    &Value::Double(*right),
-                ));
-            }
-        })),
-        (Value::Decimal(left), Value::Decimal(right)) => {
-            decimals(operator, *left, *right)?.map(Value::Decimal)
+        (ExprValue::Int(left), ExprValue::Int(right)) => {
+            ints(operator, *left, *right)?.map(ExprValue::Int)
+        }
+        (ExprValue::Uint(left), ExprValue::Uint(right)) => {
+            uints(operator, *left, *right)?.map(ExprValue::Uint)
+        }
+        (ExprValue::Double(left), ExprValue::Double(right)) => {
+            Some(ExprValue::Double(match operator {
+                Operator::Add => left + right,
+                Operator::Subtract => left - right,
+                Operator::Multiply => left * right,
+                Operator::Divide => left / right,
+                _ => {
+                    return Err(overload(
+                        operator,
+                        &ExprValue::Double(*left),
+                        &ExprValue::Double(*right),
+                    ));
+                }
+            }))
+        }
+        (ExprValue::Decimal(left), ExprValue::Decimal(right)) => {
+            decimals(operator, *left, *right)?.map(ExprValue::Decimal)
         }
         _ if operator == Operator::Add => return joined(&left, &right, steps),
         _ => return times(operator, &left, &right),
     };
     made.ok_or_else(|| match operator {
-        Operator::Remainder if matches!(left, Value::Decimal(_)) => {
+        Operator::Remainder if matches!(left, ExprValue::Decimal(_)) => {
             overload(operator, &left, &right)
         }
         _ => Why::Range(format!("{left} {} {right}", operator.text())),
     })
 }
 
-fn overload(operator: Operator, left: &Value<'_>, right: &Value<'_>) -> Why {
+fn overload(operator: Operator, left: &ExprValue<'_>, right: &ExprValue<'_>) -> Why {
     let (left, right) = (left.kind().name(), right.kind().name());
     Why::overload(format!("{left} {} {right}", operator.text()))
 }
 
 /// Gives numbers from JSON the type that they have beside the other operand.
-fn matched<'a>(left: Value<'a>, right: Value<'a>) -> (Value<'a>, Value<'a>) {
-    let is_json = |value: &Value<'_>| matches!(value, Value::Number(_));
-    if matches!(left, Value::Decimal(_)) || matches!(right, Value::Decimal(_)) {
+fn matched<'a>(left: ExprValue<'a>, right: ExprValue<'a>) -> (ExprValue<'a>, ExprValue<'a>) {
+    let is_json = |value: &ExprValue<'_>| matches!(value, ExprValue::Number(_));
+    if matches!(left, ExprValue::Decimal(_)) || matches!(right, ExprValue::Decimal(_)) {
         return (as_decimal(left), as_decimal(right));
     }
     let json = [is_json(&left), is_json(&right)];
     let (left, right) = (left.plain(), right.plain());
     match (json, left.kind(), right.kind()) {
-        ([true, _], Type::Int, Type::Double) => (as_double(left), right),
-        ([_, true], Type::Double, Type::Int) => (left, as_double(right)),
+        ([true, _], ExprType::Int, ExprType::Double) => (as_double(left), right),
+        ([_, true], ExprType::Double, ExprType::Int) => (left, as_double(right)),
         _ => (left, right),
     }
 }
 
-fn as_double(value: Value<'_>) -> Value<'_> {
+fn as_double(value: ExprValue<'_>) -> ExprValue<'_> {
     match value {
-        Value::Int(value) => Value::Double(value as f64),
+        ExprValue::Int(value) => ExprValue::Double(value as f64),
         other => other,
     }
 }
 
-fn as_decimal(value: Value<'_>) -> Value<'_> {
+fn as_decimal(value: ExprValue<'_>) -> ExprValue<'_> {
     match value {
-        Value::Int(whole) => Value::Decimal(Decimal::from_integer(i128::from(whole))),
-        Value::Uint(whole) => Value::Decimal(Decimal::from_integer(i128::from(whole))),
-        Value::Number(text) => match Decimal::parse(text) {
-            Some(number) => Value::Decimal(number),
+        ExprValue::Int(whole) => ExprValue::Decimal(Decimal::from_integer(i128::from(whole))),
+        ExprValue::Uint(whole) => ExprValue::Decimal(Decimal::from_integer(i128::from(whole))),
+        ExprValue::Number(text) => match Decimal::parse(text) {
+            Some(number) => ExprValue::Decimal(number),
             None => value,
         },
         other => other,
@@ -141,43 +147,46 @@ fn decimals(
 }
 
 /// What `+` joins: strings, bytes, lists; and times with spans.
-fn joined<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<'a> {
+fn joined<'a>(left: &ExprValue<'a>, right: &ExprValue<'a>, steps: &mut EvalSteps) -> Result<'a> {
     match (left, right) {
-        (Value::String(first), Value::String(second)) => {
+        (ExprValue::String(first), ExprValue::String(second)) => {
             steps.bytes(first.len() + second.len())?;
-            Ok(Value::string([&**first, &**second].concat()))
+            Ok(ExprValue::string([&**first, &**second].concat()))
         }
-        (Value::Bytes(first), Value::Bytes(second)) => {
+        (ExprValue::Bytes(first), ExprValue::Bytes(second)) => {
             steps.bytes(first.len() + second.len())?;
-            Ok(Value::Bytes([&**first, &**second].concat().into()))
+            Ok(ExprValue::Bytes([&**first, &**second].concat().into()))
         }
-        (Value::List(_) | Value::JsonList(_), Value::List(_) | Value::JsonList(_)) => {
+        (
+            ExprValue::List(_) | ExprValue::JsonList(_),
+            ExprValue::List(_) | ExprValue::JsonList(_),
+        ) => {
             let (first, second) = (items(left, steps)?, items(right, steps)?);
             steps.spend((first.len() + second.len()) as u64)?;
-            Ok(Value::List([&*first, &*second].concat().into()))
+            Ok(ExprValue::List([&*first, &*second].concat().into()))
         }
         _ => times(Operator::Add, left, right),
     }
 }
 
 /// Times and spans.
-fn times<'a>(operator: Operator, left: &Value<'a>, right: &Value<'a>) -> Result<'a> {
+fn times<'a>(operator: Operator, left: &ExprValue<'a>, right: &ExprValue<'a>) -> Result<'a> {
     let made = match (operator, left, right) {
-        (Operator::Add, Value::Timestamp(time), Value::Duration(span))
-        | (Operator::Add, Value::Duration(span), Value::Timestamp(time)) => {
-            time.add(*span).map(Value::Timestamp)
+        (Operator::Add, ExprValue::Timestamp(time), ExprValue::Duration(span))
+        | (Operator::Add, ExprValue::Duration(span), ExprValue::Timestamp(time)) => {
+            time.add(*span).map(ExprValue::Timestamp)
         }
-        (Operator::Subtract, Value::Timestamp(time), Value::Duration(span)) => {
-            time.subtract(*span).map(Value::Timestamp)
+        (Operator::Subtract, ExprValue::Timestamp(time), ExprValue::Duration(span)) => {
+            time.subtract(*span).map(ExprValue::Timestamp)
         }
-        (Operator::Subtract, Value::Timestamp(time), Value::Timestamp(other)) => {
-            time.since(*other).map(Value::Duration)
+        (Operator::Subtract, ExprValue::Timestamp(time), ExprValue::Timestamp(other)) => {
+            time.since(*other).map(ExprValue::Duration)
         }
-        (Operator::Add, Value::Duration(first), Value::Duration(second)) => {
-            first.add(*second).map(Value::Duration)
+        (Operator::Add, ExprValue::Duration(first), ExprValue::Duration(second)) => {
+            first.add(*second).map(ExprValue::Duration)
         }
-        (Operator::Subtract, Value::Duration(first), Value::Duration(second)) => {
-            first.subtract(*second).map(Value::Duration)
+        (Operator::Subtract, ExprValue::Duration(first), ExprValue::Duration(second)) => {
+            first.subtract(*second).map(ExprValue::Duration)
         }
         _ => return Err(overload(operator, left, right)),
     };

@@ -7,42 +7,47 @@ use std::cmp::Ordering;
 
 use crate::json;
 use crate::machine::expression::error::Why;
-use crate::machine::expression::source::{self, Steps};
+use crate::machine::expression::source::{self, EvalSteps};
 use crate::machine::expression::value::decimal::Decimal;
-use crate::machine::expression::value::{Value, compare_plain, double_text, key_equal};
+use crate::machine::expression::value::{ExprValue, compare_plain, double_text, key_equal};
 
 /// Whether two values are equal. Recurses as deep as values are nested, which the parser and the JSON reader bound.
 pub(super) fn equal<'a>(
-    left: &Value<'a>,
-    right: &Value<'a>,
-    steps: &mut Steps,
+    left: &ExprValue<'a>,
+    right: &ExprValue<'a>,
+    steps: &mut EvalSteps,
 ) -> Result<bool, Why> {
     steps.spend(1)?;
     Ok(match (left, right) {
-        (Value::Null, Value::Null) => true,
-        (Value::Bool(left), Value::Bool(right)) => left == right,
-        (Value::String(left), Value::String(right)) => {
+        (ExprValue::Null, ExprValue::Null) => true,
+        (ExprValue::Bool(left), ExprValue::Bool(right)) => left == right,
+        (ExprValue::String(left), ExprValue::String(right)) => {
             steps.bytes(left.len().min(right.len()))?;
             **left == **right
         }
-        (Value::Bytes(left), Value::Bytes(right)) => {
+        (ExprValue::Bytes(left), ExprValue::Bytes(right)) => {
             steps.bytes(left.len().min(right.len()))?;
             left == right
         }
-        (Value::Timestamp(left), Value::Timestamp(right)) => left == right,
-        (Value::Duration(left), Value::Duration(right)) => left == right,
-        (Value::Type(left), Value::Type(right)) => left == right,
-        (Value::List(_) | Value::JsonList(_), Value::List(_) | Value::JsonList(_)) => {
-            lists(left, right, steps)?
-        }
-        (Value::Map(_) | Value::JsonMap(_), Value::Map(_) | Value::JsonMap(_)) => {
+        (ExprValue::Timestamp(left), ExprValue::Timestamp(right)) => left == right,
+        (ExprValue::Duration(left), ExprValue::Duration(right)) => left == right,
+        (ExprValue::Type(left), ExprValue::Type(right)) => left == right,
+        (
+            ExprValue::List(_) | ExprValue::JsonList(_),
+            ExprValue::List(_) | ExprValue::JsonList(_),
+        ) => lists(left, right, steps)?,
+        (ExprValue::Map(_) | ExprValue::JsonMap(_), ExprValue::Map(_) | ExprValue::JsonMap(_)) => {
             maps(left, right, steps)?
         }
         _ => numbers(left, right, steps)? == Some(Ordering::Equal),
     })
 }
 
-fn lists<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<bool, Why> {
+fn lists<'a>(
+    left: &ExprValue<'a>,
+    right: &ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<bool, Why> {
     let (left, right) = (source::items(left, steps)?, source::items(right, steps)?);
     if left.len() != right.len() {
         return Ok(false);
@@ -55,7 +60,11 @@ fn lists<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<b
     Ok(true)
 }
 
-fn maps<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<bool, Why> {
+fn maps<'a>(
+    left: &ExprValue<'a>,
+    right: &ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<bool, Why> {
     let (left, right) = (
         source::entries(left, steps)?,
         source::entries(right, steps)?,
@@ -63,7 +72,7 @@ fn maps<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<bo
     if left.len() != right.len() {
         return Ok(false);
     }
-    let sorted = |entries: &[(Value<'a>, Value<'a>)]| {
+    let sorted = |entries: &[(ExprValue<'a>, ExprValue<'a>)]| {
         let mut entries = entries.to_vec();
         entries.sort_by(|left, right| key_order(&left.0, &right.0));
         entries
@@ -78,38 +87,38 @@ fn maps<'a>(left: &Value<'a>, right: &Value<'a>, steps: &mut Steps) -> Result<bo
 }
 
 /// An order of keys in which equal keys are neighbours; no other property of it is used.
-fn key_order(left: &Value<'_>, right: &Value<'_>) -> Ordering {
-    let rank = |key: &Value<'_>| match key {
-        Value::Bool(value) => (0, i128::from(*value)),
-        Value::Int(value) => (1, i128::from(*value)),
-        Value::Uint(value) => (1, i128::from(*value)),
+fn key_order(left: &ExprValue<'_>, right: &ExprValue<'_>) -> Ordering {
+    let rank = |key: &ExprValue<'_>| match key {
+        ExprValue::Bool(value) => (0, i128::from(*value)),
+        ExprValue::Int(value) => (1, i128::from(*value)),
+        ExprValue::Uint(value) => (1, i128::from(*value)),
         _ => (2, 0),
     };
     match (left, right) {
-        (Value::String(left), Value::String(right)) => left.cmp(right),
+        (ExprValue::String(left), ExprValue::String(right)) => left.cmp(right),
         _ => rank(left).cmp(&rank(right)),
     }
 }
 
 /// The order of two values. The outer `None`: their types have none; the inner: one of them is not a number.
 pub(super) fn order(
-    left: &Value<'_>,
-    right: &Value<'_>,
-    steps: &mut Steps,
+    left: &ExprValue<'_>,
+    right: &ExprValue<'_>,
+    steps: &mut EvalSteps,
 ) -> Result<Option<Option<Ordering>>, Why> {
     Ok(Some(Some(match (left, right) {
-        (Value::Bool(left), Value::Bool(right)) => left.cmp(right),
-        (Value::String(left), Value::String(right)) => {
+        (ExprValue::Bool(left), ExprValue::Bool(right)) => left.cmp(right),
+        (ExprValue::String(left), ExprValue::String(right)) => {
             steps.bytes(left.len().min(right.len()))?;
             // Bytes of UTF-8 have the order of their code points.
             left.cmp(right)
         }
-        (Value::Bytes(left), Value::Bytes(right)) => {
+        (ExprValue::Bytes(left), ExprValue::Bytes(right)) => {
             steps.bytes(left.len().min(right.len()))?;
             left.cmp(right)
         }
-        (Value::Timestamp(left), Value::Timestamp(right)) => left.cmp(right),
-        (Value::Duration(left), Value::Duration(right)) => left.cmp(right),
+        (ExprValue::Timestamp(left), ExprValue::Timestamp(right)) => left.cmp(right),
+        (ExprValue::Duration(left), ExprValue::Duration(right)) => left.cmp(right),
         _ if left.kind().is_number() && right.kind().is_number() => {
             return Ok(Some(numbers(left, right, steps)?));
         }
@@ -118,35 +127,35 @@ pub(super) fn order(
 }
 
 fn numbers(
-    left: &Value<'_>,
-    right: &Value<'_>,
-    steps: &mut Steps,
+    left: &ExprValue<'_>,
+    right: &ExprValue<'_>,
+    steps: &mut EvalSteps,
 ) -> Result<Option<Ordering>, Why> {
     for value in [left, right] {
-        if let Value::Number(text) = value {
+        if let ExprValue::Number(text) = value {
             steps.bytes(text.len())?;
         }
     }
     Ok(match (left, right) {
-        (Value::Decimal(left), _) => compare_decimal(left, right),
-        (_, Value::Decimal(right)) => compare_decimal(right, left).map(Ordering::reverse),
+        (ExprValue::Decimal(left), _) => compare_decimal(left, right),
+        (_, ExprValue::Decimal(right)) => compare_decimal(right, left).map(Ordering::reverse),
         _ => compare_plain(&left.clone().plain(), &right.clone().plain()),
     })
 }
 
 /// A number from JSON by its digits as written; a double by the shortest digits that read back as this double.
-fn compare_decimal(left: &Decimal, right: &Value<'_>) -> Option<Ordering> {
+fn compare_decimal(left: &Decimal, right: &ExprValue<'_>) -> Option<Ordering> {
     let right = match right {
-        Value::Number(text) => (*text).to_owned(),
-        Value::Int(value) => value.to_string(),
-        Value::Uint(value) => value.to_string(),
-        Value::Decimal(value) => value.to_string(),
-        Value::Double(value) if value.is_finite() => double_text(*value),
-        Value::Double(value) if value.is_nan() => return None,
-        Value::Double(value) if *value > 0.0 => return Some(Ordering::Less),
-        Value::Double(_) => return Some(Ordering::Greater),
+        ExprValue::Number(text) => (*text).to_owned(),
+        ExprValue::Int(value) => value.to_string(),
+        ExprValue::Uint(value) => value.to_string(),
+        ExprValue::Decimal(value) => value.to_string(),
+        ExprValue::Double(value) if value.is_finite() => double_text(*value),
+        ExprValue::Double(value) if value.is_nan() => return None,
+        ExprValue::Double(value) if *value > 0.0 => return Some(Ordering::Less),
+        ExprValue::Double(_) => return Some(Ordering::Greater),
         _ => return None,
     };
     let left = left.to_string();
-    Some(json::Decimal::new(&left).cmp(&json::Decimal::new(&right)))
+    Some(json::JsonDecimal::new(&left).cmp(&json::JsonDecimal::new(&right)))
 }

@@ -2,21 +2,21 @@
 
 use super::compare::equal;
 use crate::machine::expression::error::Why;
-use crate::machine::expression::source::{self, Steps};
-use crate::machine::expression::value::Value;
+use crate::machine::expression::source::{self, EvalSteps};
+use crate::machine::expression::value::ExprValue;
 
 pub(super) fn index_of<'a>(
-    value: &Value<'a>,
-    index: Value<'a>,
-    steps: &mut Steps,
-) -> Result<Value<'a>, Why> {
+    value: &ExprValue<'a>,
+    index: ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<ExprValue<'a>, Why> {
     let index = index.plain();
     match (value, &index) {
         (
-            Value::List(_) | Value::JsonList(_),
-            Value::Int(_) | Value::Uint(_) | Value::Double(_),
+            ExprValue::List(_) | ExprValue::JsonList(_),
+            ExprValue::Int(_) | ExprValue::Uint(_) | ExprValue::Double(_),
         ) => item_of(value, &index, steps),
-        (Value::Map(_) | Value::JsonMap(_), _) if is_key(&index) => {
+        (ExprValue::Map(_) | ExprValue::JsonMap(_), _) if is_key(&index) => {
             match source::lookup(value, &index, steps)? {
                 Some(found) => Ok(found),
                 None => Err(Why::NoSuchKey(index.to_string())),
@@ -29,15 +29,19 @@ pub(super) fn index_of<'a>(
     }
 }
 
-fn item_of<'a>(list: &Value<'a>, index: &Value<'a>, steps: &mut Steps) -> Result<Value<'a>, Why> {
+fn item_of<'a>(
+    list: &ExprValue<'a>,
+    index: &ExprValue<'a>,
+    steps: &mut EvalSteps,
+) -> Result<ExprValue<'a>, Why> {
     let position = match index {
-        Value::Int(index) => u64::try_from(*index).ok(),
-        Value::Uint(index) => Some(*index),
+        ExprValue::Int(index) => u64::try_from(*index).ok(),
+        ExprValue::Uint(index) => Some(*index),
         // A double is an index where it is a whole number.
-        Value::Double(index) if index.fract() == 0.0 && (0.0..9e15).contains(index) => {
+        ExprValue::Double(index) if index.fract() == 0.0 && (0.0..9e15).contains(index) => {
             Some(*index as u64)
         }
-        Value::Double(_) => return Err(Why::overload("list[double]")),
+        ExprValue::Double(_) => return Err(Why::overload("list[double]")),
         _ => None,
     };
     let outside = |size| Why::OutOfRange {
@@ -48,11 +52,11 @@ fn item_of<'a>(list: &Value<'a>, index: &Value<'a>, steps: &mut Steps) -> Result
         return Err(outside(source::size(list, steps)?.unwrap_or_default()));
     };
     match list {
-        Value::JsonList(text) => match source::item(text, position, steps)? {
+        ExprValue::JsonList(text) => match source::item(text, position, steps)? {
             Ok(text) => source::value(text, steps),
             Err(size) => Err(outside(size)),
         },
-        Value::List(items) => {
+        ExprValue::List(items) => {
             let item = usize::try_from(position).ok().and_then(|at| items.get(at));
             item.cloned().ok_or_else(|| outside(items.len()))
         }
@@ -60,16 +64,24 @@ fn item_of<'a>(list: &Value<'a>, index: &Value<'a>, steps: &mut Steps) -> Result
     }
 }
 
-fn is_key(value: &Value<'_>) -> bool {
+fn is_key(value: &ExprValue<'_>) -> bool {
     matches!(
         value,
-        Value::String(_) | Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_)
+        ExprValue::String(_)
+            | ExprValue::Bool(_)
+            | ExprValue::Int(_)
+            | ExprValue::Uint(_)
+            | ExprValue::Double(_)
     )
 }
 
-pub(super) fn is_in(left: &Value<'_>, right: &Value<'_>, steps: &mut Steps) -> Result<bool, Why> {
+pub(super) fn is_in(
+    left: &ExprValue<'_>,
+    right: &ExprValue<'_>,
+    steps: &mut EvalSteps,
+) -> Result<bool, Why> {
     match right {
-        Value::List(_) | Value::JsonList(_) => {
+        ExprValue::List(_) | ExprValue::JsonList(_) => {
             for item in source::items(right, steps)?.iter() {
                 if equal(left, item, steps)? {
                     return Ok(true);
@@ -77,7 +89,7 @@ pub(super) fn is_in(left: &Value<'_>, right: &Value<'_>, steps: &mut Steps) -> R
             }
             Ok(false)
         }
-        Value::Map(_) | Value::JsonMap(_) => {
+        ExprValue::Map(_) | ExprValue::JsonMap(_) => {
             let key = left.clone().plain();
             if !is_key(&key) {
                 return Err(Why::overload(format!("{} in map", key.kind().name())));

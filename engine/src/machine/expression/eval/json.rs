@@ -1,32 +1,34 @@
 //! Values as JSON text.
 
 use crate::machine::expression::error::Why;
-use crate::machine::expression::source::Steps;
-use crate::machine::expression::value::Value;
+use crate::machine::expression::source::EvalSteps;
+use crate::machine::expression::value::ExprValue;
 
 /// Adds a value to a text. What came from JSON is as it was written there.
 pub(in crate::machine::expression) fn to_json(
-    value: &Value<'_>,
+    value: &ExprValue<'_>,
     out: &mut String,
-    steps: &mut Steps,
+    steps: &mut EvalSteps,
 ) -> Result<(), Why> {
     steps.spend(1)?;
     let before = out.len();
     match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Int(value) => out.push_str(&value.to_string()),
-        Value::Uint(value) => out.push_str(&value.to_string()),
-        Value::Double(value) if value.is_finite() => out.push_str(&format!("{value:?}")),
-        Value::Double(_) => return Err(Why::NotJson("double that is no number")),
-        Value::Decimal(value) => out.push_str(&value.to_string()),
-        Value::String(text) => string(text, out)?,
-        Value::Timestamp(time) => string(&time.to_string(), out)?,
-        Value::Duration(span) => string(&span.to_string(), out)?,
-        Value::Number(text) | Value::JsonList(text) | Value::JsonMap(text) => out.push_str(text),
-        Value::Bytes(_) => return Err(Why::NotJson("value of type bytes")),
-        Value::Type(_) => return Err(Why::NotJson("type")),
-        Value::List(items) => {
+        ExprValue::Null => out.push_str("null"),
+        ExprValue::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        ExprValue::Int(value) => out.push_str(&value.to_string()),
+        ExprValue::Uint(value) => out.push_str(&value.to_string()),
+        ExprValue::Double(value) if value.is_finite() => out.push_str(&format!("{value:?}")),
+        ExprValue::Double(_) => return Err(Why::NotJson("double that is no number")),
+        ExprValue::Decimal(value) => out.push_str(&value.to_string()),
+        ExprValue::String(text) => string(text, out)?,
+        ExprValue::Timestamp(time) => string(&time.to_string(), out)?,
+        ExprValue::Duration(span) => string(&span.to_string(), out)?,
+        ExprValue::Number(text) | ExprValue::JsonList(text) | ExprValue::JsonMap(text) => {
+            out.push_str(text)
+        }
+        ExprValue::Bytes(_) => return Err(Why::NotJson("value of type bytes")),
+        ExprValue::Type(_) => return Err(Why::NotJson("type")),
+        ExprValue::List(items) => {
             out.push('[');
             for (position, item) in items.iter().enumerate() {
                 if position > 0 {
@@ -36,13 +38,13 @@ pub(in crate::machine::expression) fn to_json(
             }
             out.push(']');
         }
-        Value::Map(entries) => {
+        ExprValue::Map(entries) => {
             out.push('{');
             for (position, (key, value)) in entries.iter().enumerate() {
                 if position > 0 {
                     out.push(',');
                 }
-                let Value::String(key) = key else {
+                let ExprValue::String(key) = key else {
                     return Err(Why::NotJson("map with a key that is no string"));
                 };
                 string(key, out)?;

@@ -2,18 +2,20 @@
 
 use std::rc::Rc;
 
-use super::{At, Eval, Result};
+use super::{At, ExprEval, Result};
 use crate::machine::expression::error::Why;
 use crate::machine::expression::source;
 use crate::machine::expression::syntax::{Expr, Loop, Macro};
-use crate::machine::expression::value::Value;
+use crate::machine::expression::value::ExprValue;
 
-impl<'a> Eval<'a, '_> {
+impl<'a> ExprEval<'a, '_> {
     pub(super) fn looped(&mut self, expr: &'a Expr, kind: Macro, parts: &'a Loop) -> Result<'a> {
         let range = self.eval(&parts.range)?;
-        let items: Rc<[Value<'a>]> = match &range {
-            Value::List(_) | Value::JsonList(_) => source::items(&range, self.steps).at(expr)?,
-            Value::Map(_) | Value::JsonMap(_) => {
+        let items: Rc<[ExprValue<'a>]> = match &range {
+            ExprValue::List(_) | ExprValue::JsonList(_) => {
+                source::items(&range, self.steps).at(expr)?
+            }
+            ExprValue::Map(_) | ExprValue::JsonMap(_) => {
                 let entries = source::entries(&range, self.steps).at(expr)?;
                 entries.iter().map(|(key, _)| key.clone()).collect()
             }
@@ -23,13 +25,13 @@ impl<'a> Eval<'a, '_> {
             }
         };
         // The variables of the enclosing macros come first, then this one.
-        self.variables.push(Value::Null);
+        self.variables.push(ExprValue::Null);
         let result = self.turns(kind, parts, &items);
         self.variables.pop();
         result
     }
 
-    fn turns(&mut self, kind: Macro, parts: &'a Loop, items: &[Value<'a>]) -> Result<'a> {
+    fn turns(&mut self, kind: Macro, parts: &'a Loop, items: &[ExprValue<'a>]) -> Result<'a> {
         let (mut failed, mut count, mut made) = (None, 0, Vec::new());
         for item in items {
             if let Some(variable) = self.variables.last_mut() {
@@ -43,8 +45,8 @@ impl<'a> Eval<'a, '_> {
                 (_, Err(fail)) if fail.is_final() => return Err(fail),
                 (Macro::All | Macro::Exists, Err(fail)) => failed = failed.or(Some(fail)),
                 (_, Err(fail)) => return Err(fail),
-                (Macro::All, Ok(false)) => return Ok(Value::Bool(false)),
-                (Macro::Exists, Ok(true)) => return Ok(Value::Bool(true)),
+                (Macro::All, Ok(false)) => return Ok(ExprValue::Bool(false)),
+                (Macro::Exists, Ok(true)) => return Ok(ExprValue::Bool(true)),
                 (Macro::ExistsOne, Ok(true)) => count += 1,
                 (Macro::Filter, Ok(true)) => made.push(item.clone()),
                 (Macro::Map, Ok(true)) => {
@@ -59,10 +61,10 @@ impl<'a> Eval<'a, '_> {
             return Err(fail);
         }
         Ok(match kind {
-            Macro::All => Value::Bool(true),
-            Macro::Exists => Value::Bool(false),
-            Macro::ExistsOne => Value::Bool(count == 1),
-            Macro::Filter | Macro::Map => Value::List(made.into()),
+            Macro::All => ExprValue::Bool(true),
+            Macro::Exists => ExprValue::Bool(false),
+            Macro::ExistsOne => ExprValue::Bool(count == 1),
+            Macro::Filter | Macro::Map => ExprValue::List(made.into()),
         })
     }
 }

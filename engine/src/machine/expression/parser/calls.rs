@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::super::functions::{self, Form, Function};
-use super::super::syntax::{Expr, Literal, Loop, Macro, Node, Path, Step};
-use super::{Error, Parser, Token};
+use super::super::syntax::{DocumentPath, Expr, ExprNode, Literal, Loop, Macro, PathStep};
+use super::{Error, ExprParser, ExprToken};
 use crate::machine::pattern::Pattern;
 
-impl<'a> Parser<'a> {
+impl<'a> ExprParser<'a> {
     /// `f(…)`, from its parenthesis on.
     pub(super) fn call(&mut self, name: &'a str, at: usize) -> Result<Expr, Error> {
         if name == "has" {
@@ -88,16 +88,16 @@ impl<'a> Parser<'a> {
 
     fn called(&self, function: Function, arguments: Vec<Expr>, at: usize) -> Result<Expr, Error> {
         if let (Function::Matches, [text, pattern]) = (function, arguments.as_slice())
-            && let Node::Literal(Literal::String(pattern)) = &pattern.node
+            && let ExprNode::Literal(Literal::String(pattern)) = &pattern.node
         {
             let pattern = Pattern::new(pattern).map_err(|why| Error::Pattern {
                 column: self.column(at),
                 why,
             })?;
             let text = Box::new(text.clone());
-            return self.make(at, Node::Matches(text, Arc::new(pattern)));
+            return self.make(at, ExprNode::Matches(text, Arc::new(pattern)));
         }
-        self.make(at, Node::Call(function, arguments.into()))
+        self.make(at, ExprNode::Call(function, arguments.into()))
     }
 
     /// `has(x.f)`.
@@ -106,13 +106,14 @@ impl<'a> Parser<'a> {
         let mut arguments = self.arguments()?;
         let argument = arguments.pop().filter(|_| arguments.is_empty());
         // The last token before the parenthesis that closes: an index is no field.
-        let ends_in_field = self.at >= before + 4 && self.tokens[self.at - 2].token == Token::Word;
+        let ends_in_field =
+            self.at >= before + 4 && self.tokens[self.at - 2].token == ExprToken::Word;
         let takes = "a field, such as `ctx.total`";
         let node = match argument.map(|it| it.node) {
-            Some(Node::Path(path)) if ends_in_field && self.ends_in_field(path) => {
-                Node::HasPath(path)
+            Some(ExprNode::Path(path)) if ends_in_field && self.ends_in_field(path) => {
+                ExprNode::HasPath(path)
             }
-            Some(Node::Select(inner, name)) if ends_in_field => Node::Has(inner, name),
+            Some(ExprNode::Select(inner, name)) if ends_in_field => ExprNode::Has(inner, name),
             _ => {
                 let found = "something else".to_owned();
                 return Err(self.arguments_error("has", at, takes, found));
@@ -122,15 +123,15 @@ impl<'a> Parser<'a> {
     }
 
     fn ends_in_field(&self, path: u16) -> bool {
-        let path: &Path = &self.paths[usize::from(path)];
-        matches!(path.steps.last(), Some(Step::Field(_)))
+        let path: &DocumentPath = &self.paths[usize::from(path)];
+        matches!(path.steps.last(), Some(PathStep::Field(_)))
     }
 
     /// `x.all(name, condition)` and the others, from the parenthesis on.
     fn looped(&mut self, kind: Macro, range: Expr, at: usize) -> Result<Expr, Error> {
         self.expect("(", "`(`")?;
         let name = self.here().text;
-        let is_name = *self.token() == Token::Word && !super::primary::is_taken(name);
+        let is_name = *self.token() == ExprToken::Word && !super::primary::is_taken(name);
         if !is_name {
             return Err(self.unexpected("the name of a variable"));
         }
@@ -154,6 +155,6 @@ impl<'a> Parser<'a> {
             condition,
             result,
         };
-        self.make(at, Node::Loop(kind, Box::new(parts)))
+        self.make(at, ExprNode::Loop(kind, Box::new(parts)))
     }
 }

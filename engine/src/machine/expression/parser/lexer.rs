@@ -5,7 +5,7 @@ mod strings;
 use super::Error;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum ExprToken {
     Word,
     Int(u64),
     /// One more than the largest int: only a minus before it makes it one.
@@ -19,8 +19,8 @@ pub(super) enum Token {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Spanned<'a> {
-    pub(super) token: Token,
+pub(super) struct SpannedExprToken<'a> {
+    pub(super) token: ExprToken,
     pub(super) text: &'a str,
     /// In bytes.
     pub(super) at: usize,
@@ -38,15 +38,15 @@ pub(crate) fn column(text: &str, at: usize) -> usize {
     before.chars().count() + 1
 }
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
-    let mut lexer = Lexer { text, at: 0 };
+pub(super) fn tokens(text: &str) -> Result<Vec<SpannedExprToken<'_>>, Error> {
+    let mut lexer = ExprLexer { text, at: 0 };
     let mut all = Vec::new();
     loop {
         lexer.spaces();
         let at = lexer.at;
         let token = lexer.token()?;
-        let done = token == Token::End;
-        all.push(Spanned {
+        let done = token == ExprToken::End;
+        all.push(SpannedExprToken {
             token,
             text: &text[at..lexer.at],
             at,
@@ -57,12 +57,12 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<'_>>, Error> {
     }
 }
 
-struct Lexer<'a> {
+struct ExprLexer<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Lexer<'a> {
+impl<'a> ExprLexer<'a> {
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -107,9 +107,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn token(&mut self) -> Result<Token, Error> {
+    fn token(&mut self) -> Result<ExprToken, Error> {
         let Some(first) = self.peek() else {
-            return Ok(Token::End);
+            return Ok(ExprToken::End);
         };
         if first.is_ascii_digit()
             || first == '.' && self.second().is_some_and(|c| c.is_ascii_digit())
@@ -121,10 +121,10 @@ impl<'a> Lexer<'a> {
         }
         if first.is_ascii_alphabetic() || first == '_' {
             self.eat_while(|c| c.is_ascii_alphanumeric() || c == '_');
-            return Ok(Token::Word);
+            return Ok(ExprToken::Word);
         }
         match SIGNS.iter().find(|sign| self.eat(sign)) {
-            Some(sign) => Ok(Token::Sign(sign)),
+            Some(sign) => Ok(ExprToken::Sign(sign)),
             None => Err(Error::Unexpected {
                 column: column(self.text, self.at),
                 expected: "a name, a literal or an operator",
@@ -133,7 +133,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number(&mut self) -> Result<Token, Error> {
+    fn number(&mut self) -> Result<ExprToken, Error> {
         let start = self.at;
         if self.eat("0x") || self.eat("0X") {
             let digits = self.eat_while(|c| c.is_ascii_hexdigit());
@@ -158,12 +158,12 @@ impl<'a> Lexer<'a> {
         }
         self.ends(start)?;
         match self.text[start..self.at].parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Token::Double(value)),
+            Ok(value) if value.is_finite() => Ok(ExprToken::Double(value)),
             _ => Err(self.literal(start, "the number is out of the range of a double")),
         }
     }
 
-    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> Result<Token, Error> {
+    fn integer(&mut self, start: usize, digits: &str, radix: u32) -> Result<ExprToken, Error> {
         let unsigned = self.eat("u") || self.eat("U");
         self.ends(start)?;
         let value = match u64::from_str_radix(digits, radix) {
@@ -172,9 +172,9 @@ impl<'a> Lexer<'a> {
             Err(_) => return Err(self.literal(start, "the number is out of the range of 64 bits")),
         };
         match (unsigned, value) {
-            (true, _) => Ok(Token::Uint(value)),
-            (false, 0..=0x7fff_ffff_ffff_ffff) => Ok(Token::Int(value)),
-            (false, 0x8000_0000_0000_0000) => Ok(Token::IntMin),
+            (true, _) => Ok(ExprToken::Uint(value)),
+            (false, 0..=0x7fff_ffff_ffff_ffff) => Ok(ExprToken::Int(value)),
+            (false, 0x8000_0000_0000_0000) => Ok(ExprToken::IntMin),
             _ => Err(self.literal(start, "the number is out of the range of an int")),
         }
     }

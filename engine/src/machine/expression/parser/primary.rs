@@ -1,8 +1,8 @@
 //! Names, literals, lists, maps, and what follows a value: fields, indexes and methods.
 
-use super::super::syntax::{Document, Expr, Literal, Name, Node, Path, Step};
-use super::super::value::Type;
-use super::{Error, Parser, Token};
+use super::super::syntax::{Document, DocumentPath, Expr, ExprNode, Literal, PathStep, ScopeName};
+use super::super::value::ExprType;
+use super::{Error, ExprParser, ExprToken};
 use crate::machine::nearest::nearest;
 
 const OPERAND: &str = "a name, a literal, `!`, `-`, `(`, `[` or `{`";
@@ -44,48 +44,48 @@ pub(super) fn is_taken(word: &str) -> bool {
     KEYWORDS.contains(&word) || RESERVED.contains(&word)
 }
 
-impl<'a> Parser<'a> {
+impl<'a> ExprParser<'a> {
     pub(super) fn primary(&mut self) -> Result<Expr, Error> {
         let at = self.here().at;
         let literal = match self.token() {
-            Token::Int(value) => Literal::Int(*value as i64),
-            Token::Uint(value) => Literal::Uint(*value),
-            Token::Double(value) => Literal::Double(*value),
-            Token::String(text) => Literal::String(text.as_str().into()),
-            Token::Bytes(bytes) => Literal::Bytes(bytes.as_slice().into()),
-            Token::IntMin => {
+            ExprToken::Int(value) => Literal::Int(*value as i64),
+            ExprToken::Uint(value) => Literal::Uint(*value),
+            ExprToken::Double(value) => Literal::Double(*value),
+            ExprToken::String(text) => Literal::String(text.as_str().into()),
+            ExprToken::Bytes(bytes) => Literal::Bytes(bytes.as_slice().into()),
+            ExprToken::IntMin => {
                 return Err(Error::Literal {
                     column: self.column(at),
                     why: "the number is out of the range of an int".to_owned(),
                 });
             }
-            Token::Word => return self.word(),
-            Token::Sign("(") => {
+            ExprToken::Word => return self.word(),
+            ExprToken::Sign("(") => {
                 self.advance();
                 let inner = self.expr()?;
                 self.expect(")", "`)` or an operator")?;
                 return Ok(inner);
             }
-            Token::Sign("[") => return self.list(),
-            Token::Sign("{") => return self.map(),
-            Token::Sign(".") => {
+            ExprToken::Sign("[") => return self.list(),
+            ExprToken::Sign("{") => return self.map(),
+            ExprToken::Sign(".") => {
                 self.advance();
                 return match self.token() {
-                    Token::Word => self.word(),
+                    ExprToken::Word => self.word(),
                     _ => Err(self.unexpected("a name")),
                 };
             }
             _ => return Err(self.unexpected(OPERAND)),
         };
         self.advance();
-        self.make(at, Node::Literal(literal))
+        self.make(at, ExprNode::Literal(literal))
     }
 
     fn list(&mut self) -> Result<Expr, Error> {
         let at = self.here().at;
         self.advance();
         let items = self.until("]", "`,` or `]`", Self::expr)?;
-        self.make(at, Node::List(items.into()))
+        self.make(at, ExprNode::List(items.into()))
     }
 
     fn map(&mut self) -> Result<Expr, Error> {
@@ -96,7 +96,7 @@ impl<'a> Parser<'a> {
             parser.expect(":", "`:`")?;
             Ok([key, parser.expr()?])
         })?;
-        self.make(at, Node::Map(entries.into()))
+        self.make(at, ExprNode::Map(entries.into()))
     }
 
     /// Items with commas between them, and perhaps one behind the last.
@@ -130,7 +130,7 @@ impl<'a> Parser<'a> {
             _ => return self.name(name, at),
         };
         self.advance();
-        self.make(at, Node::Literal(literal))
+        self.make(at, ExprNode::Literal(literal))
     }
 
     fn name(&mut self, name: &'a str, at: usize) -> Result<Expr, Error> {
@@ -140,7 +140,7 @@ impl<'a> Parser<'a> {
         }
         // The variable of the inner macro hides others of its name.
         if let Some(variable) = self.variables.iter().rposition(|other| *other == name) {
-            return self.make(at, Node::Variable(variable as u16));
+            return self.make(at, ExprNode::Variable(variable as u16));
         }
         let document = match name {
             "ctx" => Document::Ctx,
@@ -151,27 +151,27 @@ impl<'a> Parser<'a> {
                 return self.make(at, node);
             }
         };
-        let path = Path {
+        let path = DocumentPath {
             document,
             steps: Vec::new(),
         };
         let number = self.path(path);
-        self.make(at, Node::Path(number))
+        self.make(at, ExprNode::Path(number))
     }
 
-    fn other_name(&self, name: &str, at: usize) -> Result<Node, Error> {
+    fn other_name(&self, name: &str, at: usize) -> Result<ExprNode, Error> {
         let name = match name {
-            "now" => Name::Now,
-            "state" => Name::State,
-            "instance_id" => Name::InstanceId,
-            "machine" => Name::Machine,
-            "actor" => Name::Actor,
-            _ => match Type::named(name) {
-                Some(kind) => return Ok(Node::Literal(Literal::Type(kind))),
+            "now" => ScopeName::Now,
+            "state" => ScopeName::State,
+            "instance_id" => ScopeName::InstanceId,
+            "machine" => ScopeName::Machine,
+            "actor" => ScopeName::Actor,
+            _ => match ExprType::named(name) {
+                Some(kind) => return Ok(ExprNode::Literal(Literal::Type(kind))),
                 None => return Err(self.unknown("name", name, at)),
             },
         };
-        Ok(Node::Name(name))
+        Ok(ExprNode::Name(name))
     }
 
     pub(super) fn unknown(&self, what: &'static str, name: &str, at: usize) -> Error {
@@ -202,7 +202,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The number of a path; the same path has the same.
-    pub(super) fn path(&mut self, path: Path) -> u16 {
+    pub(super) fn path(&mut self, path: DocumentPath) -> u16 {
         let number = self.paths.iter().position(|other| *other == path);
         let number = number.unwrap_or_else(|| {
             self.paths.push(path);
@@ -211,7 +211,7 @@ impl<'a> Parser<'a> {
         number as u16
     }
 
-    fn longer(&mut self, path: u16, step: Step) -> u16 {
+    fn longer(&mut self, path: u16, step: PathStep) -> u16 {
         let mut path = self.paths[usize::from(path)].clone();
         path.steps.push(step);
         self.path(path)
@@ -223,7 +223,7 @@ impl<'a> Parser<'a> {
             let at = self.here().at;
             if self.take(".") {
                 let (name, name_at) = (self.here().text, self.here().at);
-                if *self.token() != Token::Word || KEYWORDS.contains(&name) {
+                if *self.token() != ExprToken::Word || KEYWORDS.contains(&name) {
                     return Err(self.unexpected("the name of a field or method"));
                 }
                 self.advance();
@@ -246,29 +246,31 @@ impl<'a> Parser<'a> {
     /// Steps that are known ahead make a path longer, of at most as many steps as a tree is deep.
     fn select(&mut self, value: Expr, name: &str, at: usize) -> Result<Expr, Error> {
         match value.node {
-            Node::Path(path) => self.step(value.at, path, Step::Field(name.into())),
-            _ => self.make(at, Node::Select(Box::new(value), name.into())),
+            ExprNode::Path(path) => self.step(value.at, path, PathStep::Field(name.into())),
+            _ => self.make(at, ExprNode::Select(Box::new(value), name.into())),
         }
     }
 
     fn index(&mut self, value: Expr, index: Expr, at: usize) -> Result<Expr, Error> {
         let step = match &index.node {
-            Node::Literal(Literal::String(name)) => Some(Step::Field(name.clone())),
-            Node::Literal(Literal::Int(index)) => u64::try_from(*index).ok().map(Step::Item),
+            ExprNode::Literal(Literal::String(name)) => Some(PathStep::Field(name.clone())),
+            ExprNode::Literal(Literal::Int(index)) => {
+                u64::try_from(*index).ok().map(PathStep::Item)
+            }
             _ => None,
         };
         match (&value.node, step) {
-            (Node::Path(path), Some(step)) => self.step(value.at, *path, step),
-            _ => self.make(at, Node::Index(Box::new([value, index]))),
+            (ExprNode::Path(path), Some(step)) => self.step(value.at, *path, step),
+            _ => self.make(at, ExprNode::Index(Box::new([value, index]))),
         }
     }
 
-    fn step(&mut self, at: u16, path: u16, step: Step) -> Result<Expr, Error> {
+    fn step(&mut self, at: u16, path: u16, step: PathStep) -> Result<Expr, Error> {
         let at = usize::from(at);
         if self.paths[usize::from(path)].steps.len() >= usize::from(super::EXPRESSION_DEPTH_MAX) {
             return Err(self.too_deep(at));
         }
         let longer = self.longer(path, step);
-        self.make(at, Node::Path(longer))
+        self.make(at, ExprNode::Path(longer))
     }
 }

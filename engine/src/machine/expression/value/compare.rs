@@ -2,32 +2,38 @@
 
 use std::cmp::Ordering;
 
-use super::Value;
+use super::ExprValue;
 
 /// Whether two keys of maps are the same: numbers by value.
-pub(in crate::machine::expression) fn key_equal(left: &Value<'_>, right: &Value<'_>) -> bool {
+pub(in crate::machine::expression) fn key_equal(
+    left: &ExprValue<'_>,
+    right: &ExprValue<'_>,
+) -> bool {
     match (left, right) {
-        (Value::String(left), Value::String(right)) => **left == **right,
-        (Value::Bool(left), Value::Bool(right)) => left == right,
-        (Value::String(_) | Value::Bool(_), _) | (_, Value::String(_) | Value::Bool(_)) => false,
+        (ExprValue::String(left), ExprValue::String(right)) => **left == **right,
+        (ExprValue::Bool(left), ExprValue::Bool(right)) => left == right,
+        (ExprValue::String(_) | ExprValue::Bool(_), _)
+        | (_, ExprValue::String(_) | ExprValue::Bool(_)) => false,
         _ => compare_plain(left, right) == Some(Ordering::Equal),
     }
 }
 
 /// The order of two numbers that are neither decimals nor JSON text.
 pub(in crate::machine::expression) fn compare_plain(
-    left: &Value<'_>,
-    right: &Value<'_>,
+    left: &ExprValue<'_>,
+    right: &ExprValue<'_>,
 ) -> Option<Ordering> {
-    let whole = |value: &Value<'_>| match value {
-        Value::Int(value) => Some(i128::from(*value)),
-        Value::Uint(value) => Some(i128::from(*value)),
+    let whole = |value: &ExprValue<'_>| match value {
+        ExprValue::Int(value) => Some(i128::from(*value)),
+        ExprValue::Uint(value) => Some(i128::from(*value)),
         _ => None,
     };
     match (left, right) {
-        (Value::Double(left), Value::Double(right)) => left.partial_cmp(right),
-        (Value::Double(left), _) => compare_double(*left, whole(right)?),
-        (_, Value::Double(right)) => compare_double(*right, whole(left)?).map(Ordering::reverse),
+        (ExprValue::Double(left), ExprValue::Double(right)) => left.partial_cmp(right),
+        (ExprValue::Double(left), _) => compare_double(*left, whole(right)?),
+        (_, ExprValue::Double(right)) => {
+            compare_double(*right, whole(left)?).map(Ordering::reverse)
+        }
         _ => Some(whole(left)?.cmp(&whole(right)?)),
     }
 }

@@ -2,35 +2,35 @@
 
 use std::borrow::Cow;
 
-use super::{Check, Result, spend};
+use super::{Result, SchemaCheck, spend};
 use crate::hash::Map;
-use crate::json::{Node, Tree};
-use crate::machine::schema::{Part, Properties, Rule};
+use crate::json::{JsonNode, JsonTree};
+use crate::machine::schema::{Properties, SchemaRule, Subschema};
 
-impl Check<'_> {
+impl SchemaCheck<'_> {
     pub(super) fn object(
         &mut self,
-        rule: &Rule,
-        value: &Tree<'_>,
-        fields: &[(Cow<'_, str>, Tree<'_>)],
+        rule: &SchemaRule,
+        value: &JsonTree<'_>,
+        fields: &[(Cow<'_, str>, JsonTree<'_>)],
     ) -> Result {
         self.spend(fields.len())?;
-        let last: Map<&str, &Tree<'_>> = fields
+        let last: Map<&str, &JsonTree<'_>> = fields
             .iter()
             .map(|(name, value)| (&**name, value))
             .collect();
         let count = last.len() as u64;
         match rule {
-            Rule::MaxProperties(max) if count > *max => self.broken(
+            SchemaRule::MaxProperties(max) if count > *max => self.broken(
                 "maxProperties",
                 format_args!("it has {count} fields; {max} are allowed"),
             ),
-            Rule::MinProperties(min) if count < *min => self.broken(
+            SchemaRule::MinProperties(min) if count < *min => self.broken(
                 "minProperties",
                 format_args!("it has {count} fields; {min} are needed"),
             ),
-            Rule::Required(names) => self.required("required", names, &last),
-            Rule::DependentRequired(all) => {
+            SchemaRule::Required(names) => self.required("required", names, &last),
+            SchemaRule::DependentRequired(all) => {
                 for (name, names) in all {
                     self.spend(1)?;
                     if last.contains_key(&**name) {
@@ -46,13 +46,13 @@ impl Check<'_> {
     /// The rules that look into the fields.
     fn fields(
         &mut self,
-        rule: &Rule,
-        value: &Tree<'_>,
-        fields: &[(Cow<'_, str>, Tree<'_>)],
-        last: &Map<&str, &Tree<'_>>,
+        rule: &SchemaRule,
+        value: &JsonTree<'_>,
+        fields: &[(Cow<'_, str>, JsonTree<'_>)],
+        last: &Map<&str, &JsonTree<'_>>,
     ) -> Result {
         match rule {
-            Rule::DependentSchemas(all) => {
+            SchemaRule::DependentSchemas(all) => {
                 for (name, part) in all {
                     self.spend(1)?;
                     if last.contains_key(&**name) {
@@ -61,18 +61,18 @@ impl Check<'_> {
                 }
                 Ok(())
             }
-            Rule::PropertyNames(part) => {
+            SchemaRule::PropertyNames(part) => {
                 for (name, _) in fields {
                     let text = serde_json::Value::from(&**name).to_string();
-                    let name_value = Tree {
+                    let name_value = JsonTree {
                         text: &text,
-                        node: Node::String(Cow::Borrowed(name)),
+                        node: JsonNode::String(Cow::Borrowed(name)),
                     };
                     self.inside(name.to_string(), *part, &name_value)?;
                 }
                 Ok(())
             }
-            Rule::Properties(rules) => {
+            SchemaRule::Properties(rules) => {
                 // In the order written, so that the first fault is the same whatever the hashes are.
                 for (name, value) in fields {
                     let counts = last.get(&**name).is_some_and(|it| std::ptr::eq(*it, value));
@@ -86,7 +86,12 @@ impl Check<'_> {
         }
     }
 
-    fn required(&mut self, rule: &str, names: &[Box<str>], last: &Map<&str, &Tree<'_>>) -> Result {
+    fn required(
+        &mut self,
+        rule: &str,
+        names: &[Box<str>],
+        last: &Map<&str, &JsonTree<'_>>,
+    ) -> Result {
         self.spend(names.len())?;
         match names.iter().find(|name| !last.contains_key(&***name)) {
             None => Ok(()),
@@ -94,7 +99,7 @@ impl Check<'_> {
         }
     }
 
-    fn property(&mut self, rules: &Properties, name: &str, value: &Tree<'_>) -> Result {
+    fn property(&mut self, rules: &Properties, name: &str, value: &JsonTree<'_>) -> Result {
         let mut is_known = false;
         if let Some(part) = rules.named.get(name) {
             is_known = true;
@@ -109,7 +114,7 @@ impl Check<'_> {
         }
         match rules.additional {
             Some(part) if !is_known => match self.parts[part as usize] {
-                Part::Nothing => {
+                Subschema::Nothing => {
                     self.path.push(name.to_owned());
                     self.broken(
                         "additionalProperties",

@@ -1,11 +1,15 @@
 //! The keywords of one subschema.
 
+mod numbers;
+
 use std::borrow::Cow;
 
 use super::Compiler;
-use crate::json::{Decimal, Node, Tree};
+use crate::json::{JsonDecimal, JsonNode, JsonTree};
 use crate::machine::pattern::Pattern;
-use crate::machine::schema::{Named, Number, Properties, Rule, TYPES, Texts, Type};
+use crate::machine::schema::{
+    JsonType, NamedNumbers, Number, Properties, SchemaRule, TYPES, Texts,
+};
 
 /// Keywords that say nothing about which documents fit.
 const NOTES: [&str; 18] = [
@@ -38,22 +42,22 @@ const PARTS: [&str; 5] = [
 ];
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-type Fields<'t> = [(Cow<'t, str>, Tree<'t>)];
+type KeywordFields<'t> = [(Cow<'t, str>, JsonTree<'t>)];
 
 /// A subschema's keywords, and where it is.
 struct Keywords<'c, 't> {
     compiler: &'c mut Compiler<'t>,
-    tree: &'t Tree<'t>,
+    tree: &'t JsonTree<'t>,
     place: &'c str,
-    rules: Vec<Rule>,
+    rules: Vec<SchemaRule>,
 }
 
 pub(super) fn rules<'t>(
     compiler: &mut Compiler<'t>,
-    tree: &'t Tree<'t>,
-    fields: &'t Fields<'t>,
+    tree: &'t JsonTree<'t>,
+    fields: &'t KeywordFields<'t>,
     place: &str,
-) -> Vec<Rule> {
+) -> Vec<SchemaRule> {
     let mut keywords = Keywords {
         compiler,
         tree,
@@ -75,37 +79,37 @@ pub(super) fn rules<'t>(
 }
 
 impl<'t> Keywords<'_, 't> {
-    fn keyword(&mut self, name: &str, value: &'t Tree<'t>, place: &str) {
+    fn keyword(&mut self, name: &str, value: &'t JsonTree<'t>, place: &str) {
         let rule = match name {
-            "type" => self.types(value, place).map(Rule::Type),
+            "type" => self.types(value, place).map(SchemaRule::Type),
             "enum" => self.list(value, place).map(|items| {
                 let texts = items.iter().map(|item| Box::from(item.text));
-                Rule::Enum(texts.collect())
+                SchemaRule::Enum(texts.collect())
             }),
-            "const" => Some(Rule::Const(Box::from(value.text))),
+            "const" => Some(SchemaRule::Const(Box::from(value.text))),
             "multipleOf" => self.multiple_of(value, place),
-            "maximum" => self.number(value, place).map(|it| Rule::Maximum(it, true)),
-            "exclusiveMaximum" => self.number(value, place).map(|it| Rule::Maximum(it, false)),
-            "minimum" => self.number(value, place).map(|it| Rule::Minimum(it, true)),
-            "exclusiveMinimum" => self.number(value, place).map(|it| Rule::Minimum(it, false)),
-            "maxLength" => self.count(value, place).map(Rule::MaxLength),
-            "minLength" => self.count(value, place).map(Rule::MinLength),
-            "maxItems" => self.count(value, place).map(Rule::MaxItems),
-            "minItems" => self.count(value, place).map(Rule::MinItems),
-            "maxProperties" => self.count(value, place).map(Rule::MaxProperties),
-            "minProperties" => self.count(value, place).map(Rule::MinProperties),
+            "maximum" => self.bound(value, place, |it| SchemaRule::Maximum(it, true)),
+            "exclusiveMaximum" => self.bound(value, place, |it| SchemaRule::Maximum(it, false)),
+            "minimum" => self.bound(value, place, |it| SchemaRule::Minimum(it, true)),
+            "exclusiveMinimum" => self.bound(value, place, |it| SchemaRule::Minimum(it, false)),
+            "maxLength" => self.count(value, place).map(SchemaRule::MaxLength),
+            "minLength" => self.count(value, place).map(SchemaRule::MinLength),
+            "maxItems" => self.count(value, place).map(SchemaRule::MaxItems),
+            "minItems" => self.count(value, place).map(SchemaRule::MinItems),
+            "maxProperties" => self.count(value, place).map(SchemaRule::MaxProperties),
+            "minProperties" => self.count(value, place).map(SchemaRule::MinProperties),
             "pattern" => self.pattern(value, place),
-            "uniqueItems" => self.flag(value, place).then_some(Rule::UniqueItems),
-            "required" => self.names(value, place).map(Rule::Required),
+            "uniqueItems" => self.flag(value, place).then_some(SchemaRule::UniqueItems),
+            "required" => self.names(value, place).map(SchemaRule::Required),
             "dependentRequired" => self.dependent_required(value, place),
-            "dependentSchemas" => self.named(value, place).map(Rule::DependentSchemas),
-            "propertyNames" => Some(Rule::PropertyNames(self.part(value, place))),
+            "dependentSchemas" => self.named(value, place).map(SchemaRule::DependentSchemas),
+            "propertyNames" => Some(SchemaRule::PropertyNames(self.part(value, place))),
             "prefixItems" | "items" => return self.items(name, value, place),
             "contains" => self.contains(value, place),
-            "allOf" => self.parts(value, place).map(Rule::AllOf),
-            "anyOf" => self.parts(value, place).map(Rule::AnyOf),
-            "oneOf" => self.parts(value, place).map(Rule::OneOf),
-            "not" => Some(Rule::Not(self.part(value, place))),
+            "allOf" => self.parts(value, place).map(SchemaRule::AllOf),
+            "anyOf" => self.parts(value, place).map(SchemaRule::AnyOf),
+            "oneOf" => self.parts(value, place).map(SchemaRule::OneOf),
+            "not" => Some(SchemaRule::Not(self.part(value, place))),
             "if" => Some(self.condition(value, place)),
             "$ref" => self.reference(value, place),
             "properties" | "patternProperties" => None,
@@ -117,7 +121,7 @@ impl<'t> Keywords<'_, 't> {
         self.rules.extend(rule);
     }
 
-    fn other(&mut self, name: &str, value: &'t Tree<'t>, place: &str) {
+    fn other(&mut self, name: &str, value: &'t JsonTree<'t>, place: &str) {
         match name {
             "$schema" if value.string().map(|it| it.trim_end_matches('#')) != Some(DIALECT) => {
                 let text = format!("only {DIALECT:?} is supported");
@@ -146,16 +150,16 @@ impl<'t> Keywords<'_, 't> {
         }
     }
 
-    fn expected(&mut self, what: &str, value: &Tree<'_>, place: &str) {
+    fn expected(&mut self, what: &str, value: &JsonTree<'_>, place: &str) {
         let text = format!("expected {what}, not {}", value.kind());
         self.compiler.fault(place, text);
     }
 
-    fn part(&mut self, value: &'t Tree<'t>, place: &str) -> Number {
+    fn part(&mut self, value: &'t JsonTree<'t>, place: &str) -> Number {
         self.compiler.part(value, place.to_owned())
     }
 
-    fn list(&mut self, value: &'t Tree<'t>, place: &str) -> Option<&'t [Tree<'t>]> {
+    fn list(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<&'t [JsonTree<'t>]> {
         let items = value.items();
         if items.is_none() {
             self.expected("a list", value, place);
@@ -163,7 +167,7 @@ impl<'t> Keywords<'_, 't> {
         items
     }
 
-    fn parts(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Box<[Number]>> {
+    fn parts(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<Box<[Number]>> {
         let items = self.list(value, place)?;
         if items.is_empty() {
             self.compiler.fault(place, "is empty");
@@ -176,7 +180,7 @@ impl<'t> Keywords<'_, 't> {
         )
     }
 
-    fn fields(&mut self, value: &'t Tree<'t>, place: &str) -> Option<&'t Fields<'t>> {
+    fn fields(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<&'t KeywordFields<'t>> {
         let fields = value.fields();
         if fields.is_none() {
             self.expected("an object", value, place);
@@ -185,9 +189,9 @@ impl<'t> Keywords<'_, 't> {
     }
 
     /// Subschemas by name; of a repeated name the last.
-    fn named(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Named> {
+    fn named(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<NamedNumbers> {
         let fields = self.fields(value, place)?;
-        let part = |(name, value): &'t (Cow<'t, str>, Tree<'t>)| {
+        let part = |(name, value): &'t (Cow<'t, str>, JsonTree<'t>)| {
             (
                 Box::from(&**name),
                 self.part(value, &format!("{place}.{name}")),
@@ -196,7 +200,7 @@ impl<'t> Keywords<'_, 't> {
         Some(fields.iter().map(part).collect())
     }
 
-    fn names(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Texts> {
+    fn names(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<Texts> {
         let items = self.list(value, place)?;
         let mut all = Vec::with_capacity(items.len());
         for item in items {
@@ -208,7 +212,7 @@ impl<'t> Keywords<'_, 't> {
         Some(all.into())
     }
 
-    fn types(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Vec<Type>> {
+    fn types(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<Vec<JsonType>> {
         let names = match value.string() {
             Some(name) => vec![Box::from(name)],
             None => self.names(value, place)?.into_vec(),
@@ -227,30 +231,9 @@ impl<'t> Keywords<'_, 't> {
         Some(all)
     }
 
-    fn number(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Box<str>> {
-        match value.node {
-            Node::Number(text) => Some(Box::from(text)),
-            _ => {
-                self.expected("a number", value, place);
-                None
-            }
-        }
-    }
-
-    fn multiple_of(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Rule> {
-        let text = self.number(value, place)?;
-        let number = Decimal::new(&text);
-        let usable = number > Decimal::new("0") && number.is_multiple_of(&number) == Some(true);
-        if !usable {
-            let text = "must be above 0 and have at most 18 digits";
-            self.compiler.fault(place, text);
-        }
-        Some(Rule::MultipleOf(text))
-    }
-
-    fn count(&mut self, value: &'t Tree<'t>, place: &str) -> Option<u64> {
+    fn count(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<u64> {
         let number = match value.node {
-            Node::Number(text) => Decimal::new(text).whole(),
+            JsonNode::Number(text) => JsonDecimal::new(text).whole(),
             _ => None,
         };
         let count = number.and_then(|number| u64::try_from(number).ok());
@@ -261,9 +244,9 @@ impl<'t> Keywords<'_, 't> {
         count
     }
 
-    fn flag(&mut self, value: &'t Tree<'t>, place: &str) -> bool {
+    fn flag(&mut self, value: &'t JsonTree<'t>, place: &str) -> bool {
         match value.node {
-            Node::Bool(flag) => flag,
+            JsonNode::Bool(flag) => flag,
             _ => {
                 self.expected("true or false", value, place);
                 false
@@ -282,28 +265,28 @@ impl<'t> Keywords<'_, 't> {
         }
     }
 
-    fn pattern(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Rule> {
+    fn pattern(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<SchemaRule> {
         let Some(text) = value.string() else {
             self.expected("a pattern as a string", value, place);
             return None;
         };
         let pattern = self.compiled(text, place)?;
-        Some(Rule::Pattern(Box::from(text), pattern))
+        Some(SchemaRule::Pattern(Box::from(text), pattern))
     }
 
-    fn dependent_required(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Rule> {
+    fn dependent_required(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<SchemaRule> {
         let fields = self.fields(value, place)?;
         let mut all = Vec::with_capacity(fields.len());
         for (name, value) in fields {
             let place = format!("{place}.{name}");
             all.push((Box::from(&**name), self.names(value, &place)?));
         }
-        Some(Rule::DependentRequired(all.into()))
+        Some(SchemaRule::DependentRequired(all.into()))
     }
 
     /// `prefixItems` and `items` are one rule, made at the first of them.
-    fn items(&mut self, name: &str, value: &'t Tree<'t>, place: &str) {
-        if name == "items" && matches!(value.node, Node::List(_)) {
+    fn items(&mut self, name: &str, value: &'t JsonTree<'t>, place: &str) {
+        if name == "items" && matches!(value.node, JsonNode::List(_)) {
             let text =
                 "is one schema for all further items; schemas of the first ones are `prefixItems`";
             self.compiler.fault(place, text);
@@ -311,12 +294,12 @@ impl<'t> Keywords<'_, 't> {
         }
         let mut found = (Box::default(), None);
         let before = self.rules.iter_mut().find_map(|rule| match rule {
-            Rule::Items { prefix, rest } => Some((std::mem::take(prefix), rest.take())),
+            SchemaRule::Items { prefix, rest } => Some((std::mem::take(prefix), rest.take())),
             _ => None,
         });
         if let Some(before) = before {
             self.rules
-                .retain(|rule| !matches!(rule, Rule::Items { .. }));
+                .retain(|rule| !matches!(rule, SchemaRule::Items { .. }));
             found = before;
         }
         let (mut prefix, mut rest) = found;
@@ -324,15 +307,15 @@ impl<'t> Keywords<'_, 't> {
             "items" => rest = Some(self.part(value, place)),
             _ => prefix = self.parts(value, place).unwrap_or_default(),
         }
-        self.rules.push(Rule::Items { prefix, rest });
+        self.rules.push(SchemaRule::Items { prefix, rest });
     }
 
-    fn beside(&self, name: &str) -> Option<(&'t Tree<'t>, String)> {
+    fn beside(&self, name: &str) -> Option<(&'t JsonTree<'t>, String)> {
         let value = self.tree.field(name)?;
         Some((value, format!("{}.{name}", self.place)))
     }
 
-    fn contains(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Rule> {
+    fn contains(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<SchemaRule> {
         let item = self.part(value, place);
         let min = match self.beside("minContains") {
             Some((value, place)) => self.count(value, &place)?,
@@ -342,10 +325,10 @@ impl<'t> Keywords<'_, 't> {
             Some((value, place)) => Some(self.count(value, &place)?),
             None => None,
         };
-        Some(Rule::Contains { item, min, max })
+        Some(SchemaRule::Contains { item, min, max })
     }
 
-    fn condition(&mut self, value: &'t Tree<'t>, place: &str) -> Rule {
+    fn condition(&mut self, value: &'t JsonTree<'t>, place: &str) -> SchemaRule {
         let condition = self.part(value, place);
         let then = self
             .beside("then")
@@ -353,21 +336,21 @@ impl<'t> Keywords<'_, 't> {
         let otherwise = self
             .beside("else")
             .map(|(value, place)| self.part(value, &place));
-        Rule::If {
+        SchemaRule::If {
             condition,
             then,
             otherwise,
         }
     }
 
-    fn reference(&mut self, value: &'t Tree<'t>, place: &str) -> Option<Rule> {
+    fn reference(&mut self, value: &'t JsonTree<'t>, place: &str) -> Option<SchemaRule> {
         let Some(reference) = value.string() else {
             self.expected("a reference as a string", value, place);
             return None;
         };
         self.compiler
             .reference(reference, place)
-            .map(Rule::Reference)
+            .map(SchemaRule::Reference)
     }
 
     fn properties(&mut self) {
@@ -394,6 +377,6 @@ impl<'t> Keywords<'_, 't> {
             }
         }
         all.additional = additional.map(|(value, place)| self.part(value, &place));
-        self.rules.push(Rule::Properties(Box::new(all)));
+        self.rules.push(SchemaRule::Properties(Box::new(all)));
     }
 }

@@ -5,14 +5,17 @@ use serde_json::Value;
 
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
 use crate::chaos::check::truth::Truth;
-use crate::chaos::history::{Entry, Workload};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(in crate::chaos::check) const NAME: &str = "automation";
 
 /// Checks every answer.
-pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let of_it = |entry: &&Entry| entry.workload == Workload::Automation;
+pub(in crate::chaos::check) fn check(
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
+    let of_it = |entry: &&HistoryEntry| entry.workload == Workload::Automation;
     let mut tally = Tally::default();
     // What was acknowledged, by when.
     let mut acknowledged: Vec<(u64, u64)> = Vec::new();
@@ -45,7 +48,7 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<Ch
 }
 
 /// What is wrong with an answer. `due`: the last change that was acknowledged before the question.
-fn problem(entry: &Entry, result: &Value, due: u64, truth: &Truth) -> Option<String> {
+fn problem(entry: &HistoryEntry, result: &Value, due: u64, truth: &Truth) -> Option<String> {
     let shows = |paused: bool, reason: &str| {
         let word = if paused { "paused" } else { "running" };
         result["automation"] == word && result["reason"].as_str().unwrap_or_default() == reason

@@ -4,14 +4,17 @@
 use crate::chaos::check::ops;
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
 use crate::chaos::check::truth::Truth;
-use crate::chaos::history::{Entry, Outcome};
+use crate::chaos::history::{HistoryEntry, RequestOutcome};
 
 /// The name of the checker.
 pub const NAME: &str = "level";
 
 /// Compares refusals with where the level was raised.
-pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let refused: Vec<&Entry> = entries.iter().filter(|entry| is_refusal(entry)).collect();
+pub(in crate::chaos::check) fn check(
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
+    let refused: Vec<&HistoryEntry> = entries.iter().filter(|entry| is_refusal(entry)).collect();
     // A new cluster begins with the level of its program, before the first write of a client.
     let first_write = truth.facts().first().map_or(u64::MAX, |fact| fact.offset);
     let raised = truth.levels.iter().map(|(offset, _)| *offset);
@@ -50,8 +53,8 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<Ch
     vec![tally.finish(NAME, "all")]
 }
 
-fn is_refusal(entry: &Entry) -> bool {
-    let Outcome::Refused { code, .. } = &entry.outcome else {
+fn is_refusal(entry: &HistoryEntry) -> bool {
+    let RequestOutcome::Refused { code, .. } = &entry.outcome else {
         return false;
     };
     code == "FEATURE_LEVEL"

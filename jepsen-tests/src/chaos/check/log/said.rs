@@ -3,17 +3,20 @@
 
 use serde_json::Value;
 
-use crate::chaos::check::ops::{self, Action, Op};
+use crate::chaos::check::ops::{self, InstanceOp, OpAction};
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
-use crate::chaos::check::truth::{Fact, FactKind, Truth};
-use crate::chaos::history::Entry;
+use crate::chaos::check::truth::{FactKind, TrueFact, Truth};
+use crate::chaos::history::HistoryEntry;
 use crate::load::said::FIELDS;
 
 /// The name of the checker.
 pub(in crate::chaos::check) const NAME: &str = "metadata";
 
 /// Compares each fact with the request that asked for it.
-pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub(in crate::chaos::check) fn check(
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
     let mut tally = Tally::default();
     let mut inherited = 0;
     for op in entries.iter().flat_map(ops::of) {
@@ -45,21 +48,26 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<Ch
 }
 
 /// What a request made, if it was the one that made it.
-fn fact_of<'a>(op: &Op<'_>, truth: &'a Truth) -> Option<&'a Fact> {
+fn fact_of<'a>(op: &InstanceOp<'_>, truth: &'a Truth) -> Option<&'a TrueFact> {
     let of_kind = |kind| {
         let mut facts = truth.of_instance(op.instance);
         facts.find(|fact| fact.kind == kind)
     };
     match op.action {
-        Action::Event { event_id, .. } => truth.of_event(event_id).next(),
+        OpAction::Event { event_id, .. } => truth.of_event(event_id).next(),
         // Only one client asks for a creation or a deletion, where it was acknowledged.
-        Action::Create { .. } => of_kind(FactKind::Create).filter(|_| op.result().is_some()),
-        Action::Delete => of_kind(FactKind::Delete).filter(|_| op.result().is_some()),
-        Action::Get => None,
+        OpAction::Create { .. } => of_kind(FactKind::Create).filter(|_| op.result().is_some()),
+        OpAction::Delete => of_kind(FactKind::Delete).filter(|_| op.result().is_some()),
+        OpAction::Get => None,
     }
 }
 
-fn problem(op: &Op<'_>, fact: &Fact, truth: &Truth, inherited: &mut usize) -> Option<String> {
+fn problem(
+    op: &InstanceOp<'_>,
+    fact: &TrueFact,
+    truth: &Truth,
+    inherited: &mut usize,
+) -> Option<String> {
     let (asked, found) = (&op.entry.params, &fact.meta);
     for field in ["headers", "reason", "causation_id"] {
         if asked[field] != found[field] {

@@ -2,8 +2,8 @@
 //! time, spent with a reason, and none forgotten. The account is the simulation's; see `rstmdb_sim::check::timers`.
 
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
-use crate::chaos::check::truth::{Fact, Truth};
-use crate::chaos::history::{Entry, Workload};
+use crate::chaos::check::truth::{TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(in crate::chaos::check) const NAME: &str = "timers";
@@ -12,7 +12,10 @@ pub(in crate::chaos::check) const NAME: &str = "timers";
 const OVERDUE_MS_MAX: u64 = 2_000;
 
 /// Gives what is wrong with the timers of the log.
-pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub(in crate::chaos::check) fn check(
+    entries: &[HistoryEntry],
+    truth: &Truth,
+) -> Vec<CheckerResult> {
     let of_it = entries
         .iter()
         .filter(|entry| entry.workload == Workload::Timer);
@@ -27,7 +30,7 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], truth: &Truth) -> Vec<Ch
         return Vec::new();
     }
     for (offset, problem) in &timers.problems {
-        let at = |fact: &&Fact| fact.offset == *offset;
+        let at = |fact: &&TrueFact| fact.offset == *offset;
         let facts = truth.facts().iter().filter(at);
         let what = format!("at {offset}: {problem}");
         tally.violation(Violation::new(what, None, [], facts));

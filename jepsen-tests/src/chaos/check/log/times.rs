@@ -9,7 +9,7 @@
 use crate::chaos::check::ops;
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
 use crate::chaos::check::truth::Truth;
-use crate::chaos::history::Entry;
+use crate::chaos::history::HistoryEntry;
 
 /// The name of the checker.
 pub(in crate::chaos::check) const NAME: &str = "log time";
@@ -21,7 +21,7 @@ pub(in crate::chaos::check) const AHEAD_MS_MAX: u64 = 10_000 + 1_000;
 /// Compares the times in the log with the answers that name its offsets; `began_ms` is when the history began, by the
 /// suite's clock, in Unix milliseconds.
 pub(in crate::chaos::check) fn check(
-    entries: &[Entry],
+    entries: &[HistoryEntry],
     truth: &Truth,
     began_ms: u64,
 ) -> CheckerResult {

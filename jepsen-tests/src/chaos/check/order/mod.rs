@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use serde_json::Value;
 
 use self::versions::Versions;
-use super::ops::{self, Action, Op, Told};
+use super::ops::{self, ClientTold, InstanceOp, OpAction};
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, Truth};
-use crate::chaos::history::{Entry, Workload};
+use super::truth::{TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(super) const NAME: &str = "order";
@@ -29,7 +29,7 @@ const MISPLACED_MAX: usize = 100;
 /// where it saw it.
 #[derive(Debug, Clone, Copy)]
 struct Placed<'a> {
-    op: Op<'a>,
+    op: InstanceOp<'a>,
     place: usize,
     begun: u64,
     ended: u64,
@@ -39,8 +39,8 @@ struct Placed<'a> {
 type Tallies = BTreeMap<Workload, Tally>;
 
 /// Checks every instance; one result for each workload whose promise is linearizability.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
-    let mut by_instance: BTreeMap<&str, Vec<Op<'_>>> = BTreeMap::new();
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
+    let mut by_instance: BTreeMap<&str, Vec<InstanceOp<'_>>> = BTreeMap::new();
     for op in entries.iter().flat_map(ops::of) {
         if op.entry.workload != Workload::Monotonic {
             by_instance.entry(op.instance).or_default().push(op);
@@ -74,7 +74,7 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
         .collect()
 }
 
-fn check_instance(id: &str, ops: &[Op<'_>], truth: &Truth, tallies: &mut Tallies) {
+fn check_instance(id: &str, ops: &[InstanceOp<'_>], truth: &Truth, tallies: &mut Tallies) {
     let versions = Versions::new(id, ops, truth);
     let owner = ops
         .iter()
@@ -105,7 +105,7 @@ fn check_instance(id: &str, ops: &[Op<'_>], truth: &Truth, tallies: &mut Tallies
                 ended: op.entry.ended,
             }),
             Ok(None) => {
-                if !op.is_local() && matches!(op.told, Told::Refused { .. }) {
+                if !op.is_local() && matches!(op.told, ClientTold::Refused { .. }) {
                     open.push(*op);
                 }
             }
@@ -120,22 +120,22 @@ fn check_instance(id: &str, ops: &[Op<'_>], truth: &Truth, tallies: &mut Tallies
     }
 }
 
-fn report(tallies: &mut Tallies, op: &Op<'_>, violation: Violation) {
+fn report(tallies: &mut Tallies, op: &InstanceOp<'_>, violation: Violation) {
     let tally = tallies.entry(op.entry.workload).or_default();
     tally.violation(violation);
 }
 
 /// The place that an answer names, once it is clear that the answer is what the log says. An
 /// acknowledgement has its place by its fact already.
-fn place(op: &Op<'_>, versions: &Versions<'_>) -> Result<Option<usize>, Violation> {
+fn place(op: &InstanceOp<'_>, versions: &Versions<'_>) -> Result<Option<usize>, Violation> {
     let placed = match op.told {
-        Told::Ok(result) if op.is_write() => acknowledged(op, result, versions),
-        Told::Ok(result) => read(op, result, versions),
-        Told::Refused {
+        ClientTold::Ok(result) if op.is_write() => acknowledged(op, result, versions),
+        ClientTold::Ok(result) => read(op, result, versions),
+        ClientTold::Refused {
             code: "CONFLICT",
             details,
         } => conflict(details, versions),
-        Told::Refused { .. } | Told::NotDone | Told::Unknown => Ok(None),
+        ClientTold::Refused { .. } | ClientTold::NotDone | ClientTold::Unknown => Ok(None),
     };
     placed.map_err(|(problem, version)| {
         let facts = version.and_then(|version| versions.fact(version));
@@ -144,9 +144,9 @@ fn place(op: &Op<'_>, versions: &Versions<'_>) -> Result<Option<usize>, Violatio
 }
 
 /// A place, or the fault and the version that shows it.
-type Place = Result<Option<usize>, (String, Option<usize>)>;
+type VersionPlace = Result<Option<usize>, (String, Option<usize>)>;
 
-fn acknowledged(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
+fn acknowledged(op: &InstanceOp<'_>, result: &Value, versions: &Versions<'_>) -> VersionPlace {
     let Some(offset) = op.offset() else {
         return Err(("acknowledged without an offset".to_owned(), None));
     };
@@ -166,7 +166,7 @@ fn acknowledged(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
     Ok(None)
 }
 
-fn read(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
+fn read(op: &InstanceOp<'_>, result: &Value, versions: &Versions<'_>) -> VersionPlace {
     let offset = op.offset().unwrap_or_default();
     let Some(version) = versions.at(offset) else {
         let problem = format!("a read of offset {offset}, which did not change the instance");
@@ -182,7 +182,7 @@ fn read(op: &Op<'_>, result: &Value, versions: &Versions<'_>) -> Place {
 }
 
 /// A conflict of offsets names the version that the node saw.
-fn conflict(details: &Value, versions: &Versions<'_>) -> Place {
+fn conflict(details: &Value, versions: &Versions<'_>) -> VersionPlace {
     let expected = details["expected_wal_offset"].as_u64();
     let (Some(expected), Some(actual)) = (expected, details["actual_wal_offset"].as_u64()) else {
         return Ok(None);
@@ -199,21 +199,21 @@ fn conflict(details: &Value, versions: &Versions<'_>) -> Place {
 }
 
 /// Whether an acknowledgement says what the log says.
-fn told_as_is(op: &Op<'_>, result: &Value, fact: &Fact) -> bool {
+fn told_as_is(op: &InstanceOp<'_>, result: &Value, fact: &TrueFact) -> bool {
     match op.action {
-        Action::Create { .. } => result["state"].as_str() == Some(&fact.to),
-        Action::Event { .. } => {
+        OpAction::Create { .. } => result["state"].as_str() == Some(&fact.to),
+        OpAction::Event { .. } => {
             result["from_state"].as_str() == Some(&fact.from)
                 && result["to_state"].as_str() == Some(&fact.to)
                 && result["ctx"] == fact.ctx
         }
-        Action::Delete => result["deleted"] == Value::Bool(true),
-        Action::Get => false,
+        OpAction::Delete => result["deleted"] == Value::Bool(true),
+        OpAction::Get => false,
     }
 }
 
 /// Whether a read shows an instance as a fact left it.
-pub(super) fn shows(result: &Value, fact: &Fact) -> bool {
+pub(super) fn shows(result: &Value, fact: &TrueFact) -> bool {
     let event_id = result.get("last_event_id").and_then(Value::as_str);
     result["state"].as_str() == Some(&fact.to)
         && result["ctx"] == fact.ctx
@@ -223,10 +223,10 @@ pub(super) fn shows(result: &Value, fact: &Fact) -> bool {
 /// Gives each refusal the first place that explains it, and reports those without such a place. A refusal
 /// changes nothing, so the lowest place never hurts another operation.
 fn place_refusals<'a>(
-    mut open: Vec<Op<'a>>,
+    mut open: Vec<InstanceOp<'a>>,
     versions: &Versions<'_>,
     placed: &mut Vec<Placed<'a>>,
-) -> Vec<(Op<'a>, Violation)> {
+) -> Vec<(InstanceOp<'a>, Violation)> {
     open.retain(|op| explains(op, versions, 0).is_some());
     open.sort_by_key(|op| op.entry.begun);
     let ends = placed.iter().map(|one| Reverse((one.ended, one.place)));
@@ -273,15 +273,15 @@ fn place_refusals<'a>(
 }
 
 /// The request that had shown the highest place before an operation began.
-fn last_before<'a>(placed: &[Placed<'a>], op: &Op<'_>) -> Option<&'a Entry> {
+fn last_before<'a>(placed: &[Placed<'a>], op: &InstanceOp<'_>) -> Option<&'a HistoryEntry> {
     let before = placed.iter().filter(|one| one.ended < op.entry.begun);
     before.max_by_key(|one| one.place).map(|one| one.op.entry)
 }
 
 /// Whether a version explains a refusal; `None` if the refusal does not depend on the instance.
-fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
+fn explains(op: &InstanceOp<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
     let version = versions.all.get(at)?;
-    let Told::Refused { code, details } = op.told else {
+    let ClientTold::Refused { code, details } = op.told else {
         return None;
     };
     match code {
@@ -289,7 +289,7 @@ fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
         // An id that was used before may be refused as well.
         "INSTANCE_EXISTS" => Some(version.fact.is_some()),
         "INVALID_TRANSITION" | "GUARD_FAILED" | "SCHEMA_FAILED" | "EXPRESSION_FAILED" => {
-            let Action::Event { params, .. } = op.action else {
+            let OpAction::Event { params, .. } = op.action else {
                 return None;
             };
             let named = details["current_state"].as_str();
@@ -306,7 +306,10 @@ fn explains(op: &Op<'_>, versions: &Versions<'_>, at: usize) -> Option<bool> {
 }
 
 /// Finds an operation that began after another had ended, and yet has an earlier version.
-fn compare<'a>(mut placed: Vec<Placed<'a>>, versions: &Versions<'_>) -> Vec<(Op<'a>, Violation)> {
+fn compare<'a>(
+    mut placed: Vec<Placed<'a>>,
+    versions: &Versions<'_>,
+) -> Vec<(InstanceOp<'a>, Violation)> {
     placed.sort_by_key(|one| Reverse(one.place));
     let mut wrong = Vec::new();
     // The earliest end among the operations with a higher place.
@@ -328,7 +331,7 @@ fn misplaced<'a>(
     late: &Placed<'a>,
     placed: &[Placed<'a>],
     versions: &Versions<'_>,
-) -> (Op<'a>, Violation) {
+) -> (InstanceOp<'a>, Violation) {
     // The nearest one in time gives the smallest window.
     let earlier = placed
         .iter()

@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::chaos::check::ops::{self, Op};
+use crate::chaos::check::ops::{self, InstanceOp};
 use crate::chaos::check::result::{CheckerResult, Tally, Violation};
 use crate::chaos::check::truth::Truth;
-use crate::chaos::history::{Entry, Workload};
+use crate::chaos::history::{HistoryEntry, Workload};
 
 /// The name of the checker.
 pub(in crate::chaos::check) const NAME: &str = "pipelined";
 
 /// Compares what was acknowledged of each pipeline, instance by instance.
-pub(in crate::chaos::check) fn check(entries: &[Entry], _truth: &Truth) -> Vec<CheckerResult> {
-    let mut by_pipeline: BTreeMap<(u64, &str), Vec<Op<'_>>> = BTreeMap::new();
+pub(in crate::chaos::check) fn check(
+    entries: &[HistoryEntry],
+    _truth: &Truth,
+) -> Vec<CheckerResult> {
+    let mut by_pipeline: BTreeMap<(u64, &str), Vec<InstanceOp<'_>>> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.pipeline != 0) {
-        for op in ops::of(entry).into_iter().filter(Op::is_write) {
+        for op in ops::of(entry).into_iter().filter(InstanceOp::is_write) {
             let sent = by_pipeline.entry((entry.pipeline, op.instance));
             sent.or_default().push(op);
         }
@@ -31,7 +34,7 @@ pub(in crate::chaos::check) fn check(entries: &[Entry], _truth: &Truth) -> Vec<C
 }
 
 /// Compares the writes of one pipeline to one instance, in the order in which they were sent.
-fn check_one(mut sent: Vec<Op<'_>>, tally: &mut Tally) {
+fn check_one(mut sent: Vec<InstanceOp<'_>>, tally: &mut Tally) {
     tally.operations += sent.len();
     // Stable: those of a pipeline began at one time, and stand in their order.
     sent.sort_by_key(|op| op.entry.begun);

@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::chaos::check::ops::{Action, Op};
+use crate::chaos::check::ops::{InstanceOp, OpAction};
 use crate::chaos::check::result::Violation;
-use crate::chaos::check::truth::{Fact, FactKind, Truth};
-use crate::chaos::history::Entry;
-use crate::load::machines::Machine;
+use crate::chaos::check::truth::{FactKind, TrueFact, Truth};
+use crate::chaos::history::HistoryEntry;
+use crate::load::machines::TestMachine;
 
 /// The state of an instance between two facts. In the first version it was not created yet.
 #[derive(Debug)]
-pub(super) struct Version<'a> {
+pub(super) struct InstanceVersion<'a> {
     /// Where it begins; 0 for the first.
     pub offset: u64,
     /// The last fact there; `None` for the first.
-    pub fact: Option<&'a Fact>,
+    pub fact: Option<&'a TrueFact>,
     /// The earliest time at which a client asked for this version or any before it.
     pub begun: u64,
 }
@@ -25,22 +25,22 @@ pub(super) struct Version<'a> {
 #[derive(Debug)]
 pub(super) struct Versions<'a> {
     pub id: &'a str,
-    pub all: Vec<Version<'a>>,
-    pub writers: Vec<Writer<'a>>,
+    pub all: Vec<InstanceVersion<'a>>,
+    pub writers: Vec<FactWriter<'a>>,
     /// The writer that a request is an attempt of, by the request's address in memory.
-    by_request: HashMap<*const Entry, usize>,
+    by_request: HashMap<*const HistoryEntry, usize>,
 }
 
 /// The requests that asked for one fact: one request, or several if a client sent it again under the same key.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
-    pub fact: &'a Fact,
-    pub attempts: Vec<Op<'a>>,
+pub(super) struct FactWriter<'a> {
+    pub fact: &'a TrueFact,
+    pub attempts: Vec<InstanceOp<'a>>,
     /// The version it made.
     pub version: usize,
 }
 
-impl Version<'_> {
+impl InstanceVersion<'_> {
     /// Whether the instance is there.
     pub fn is_live(&self) -> bool {
         self.fact.is_some_and(|fact| fact.kind != FactKind::Delete)
@@ -57,7 +57,8 @@ impl Version<'_> {
             return false;
         };
         // The machine of one state takes its event always.
-        let (Some(machine), Some(ctx)) = (Machine::from_name(&fact.machine), fact.ctx.as_object())
+        let (Some(machine), Some(ctx)) =
+            (TestMachine::from_name(&fact.machine), fact.ctx.as_object())
         else {
             return false;
         };
@@ -68,7 +69,7 @@ impl Version<'_> {
     }
 }
 
-impl Writer<'_> {
+impl FactWriter<'_> {
     /// When a client first asked for the fact. A refused request does not count.
     pub fn begun(&self) -> u64 {
         let may_be_it = self.attempts.iter().filter(|op| !op.is_refused());
@@ -82,7 +83,7 @@ impl Writer<'_> {
     }
 
     /// The attempt that says most.
-    pub fn shown(&self) -> Option<&Op<'_>> {
+    pub fn shown(&self) -> Option<&InstanceOp<'_>> {
         let done = self.attempts.iter().find(|op| op.result().is_some());
         done.or(self.attempts.first())
     }
@@ -90,10 +91,10 @@ impl Writer<'_> {
 
 impl<'a> Versions<'a> {
     /// The versions of an instance, and the writes among its operations that made them.
-    pub fn new(id: &'a str, ops: &[Op<'a>], truth: &'a Truth) -> Self {
-        let facts: Vec<&Fact> = truth.of_instance(id).collect();
+    pub fn new(id: &'a str, ops: &[InstanceOp<'a>], truth: &'a Truth) -> Self {
+        let facts: Vec<&TrueFact> = truth.of_instance(id).collect();
         let mut attempts = attempts(ops, &facts);
-        let mut all = vec![Version {
+        let mut all = vec![InstanceVersion {
             offset: 0,
             fact: None,
             begun: 0,
@@ -102,13 +103,13 @@ impl<'a> Versions<'a> {
         for (at, fact) in facts.iter().enumerate() {
             if all.last().is_none_or(|last| last.offset != fact.offset) {
                 let begun = all.last().map_or(0, |last| last.begun);
-                all.push(Version {
+                all.push(InstanceVersion {
                     offset: fact.offset,
                     fact: None,
                     begun,
                 });
             }
-            let writer = Writer {
+            let writer = FactWriter {
                 fact,
                 attempts: attempts.remove(&at).unwrap_or_default(),
                 version: all.len() - 1,
@@ -135,7 +136,7 @@ impl<'a> Versions<'a> {
     }
 
     /// The fact that a request asked for, if the log has it.
-    pub fn writer(&self, op: &Op<'_>) -> Option<&Writer<'a>> {
+    pub fn writer(&self, op: &InstanceOp<'_>) -> Option<&FactWriter<'a>> {
         let at = self.by_request.get(&std::ptr::from_ref(op.entry))?;
         self.writers.get(*at)
     }
@@ -147,15 +148,15 @@ impl<'a> Versions<'a> {
     }
 
     /// What the log says of a version, for a window.
-    pub fn fact(&self, version: usize) -> Option<&'a Fact> {
+    pub fn fact(&self, version: usize) -> Option<&'a TrueFact> {
         self.all.get(version)?.fact
     }
 
     /// Faults of the facts themselves.
     pub fn judge(&self) -> Vec<Violation> {
         let mut wrong = Vec::new();
-        let mut before: Option<&Fact> = None;
-        let mut seen: HashMap<&str, &Fact> = HashMap::new();
+        let mut before: Option<&TrueFact> = None;
+        let mut seen: HashMap<&str, &TrueFact> = HashMap::new();
         for writer in &self.writers {
             let fact = writer.fact;
             let asked = writer.attempts.iter().map(|op| op.entry);
@@ -180,7 +181,10 @@ impl<'a> Versions<'a> {
 }
 
 /// The writes of an instance, by the fact they asked for.
-fn attempts<'a>(ops: &[Op<'a>], facts: &[&Fact]) -> HashMap<usize, Vec<Op<'a>>> {
+fn attempts<'a>(
+    ops: &[InstanceOp<'a>],
+    facts: &[&TrueFact],
+) -> HashMap<usize, Vec<InstanceOp<'a>>> {
     let mut by_event: HashMap<&str, usize> = HashMap::new();
     for (at, fact) in facts.iter().enumerate() {
         if let Some(id) = &fact.event_id {
@@ -190,13 +194,13 @@ fn attempts<'a>(ops: &[Op<'a>], facts: &[&Fact]) -> HashMap<usize, Vec<Op<'a>>> 
     // Ids are not used again, so there is one creation and one deletion.
     let of_kind = |kind| facts.iter().position(|fact| fact.kind == kind);
     let (create, delete) = (of_kind(FactKind::Create), of_kind(FactKind::Delete));
-    let mut attempts: HashMap<usize, Vec<Op<'a>>> = HashMap::new();
+    let mut attempts: HashMap<usize, Vec<InstanceOp<'a>>> = HashMap::new();
     for op in ops {
         let fact = match op.action {
-            Action::Create { .. } => create,
-            Action::Event { event_id, .. } => by_event.get(event_id).copied(),
-            Action::Delete => delete,
-            Action::Get => None,
+            OpAction::Create { .. } => create,
+            OpAction::Event { event_id, .. } => by_event.get(event_id).copied(),
+            OpAction::Delete => delete,
+            OpAction::Get => None,
         };
         if let Some(fact) = fact {
             attempts.entry(fact).or_default().push(*op);
@@ -206,7 +210,7 @@ fn attempts<'a>(ops: &[Op<'a>], facts: &[&Fact]) -> HashMap<usize, Vec<Op<'a>>> 
 }
 
 /// Whether a fact may follow another, by the model and the rules of contexts.
-fn follows(before: Option<&Fact>, fact: &Fact) -> Result<(), String> {
+fn follows(before: Option<&TrueFact>, fact: &TrueFact) -> Result<(), String> {
     let live = before.filter(|before| before.kind != FactKind::Delete);
     match (fact.kind, live) {
         (FactKind::Create, None) => match before {
@@ -224,13 +228,13 @@ fn follows(before: Option<&Fact>, fact: &Fact) -> Result<(), String> {
     }
 }
 
-fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
+fn moves(before: &TrueFact, fact: &TrueFact) -> Result<(), String> {
     if fact.from != before.to {
         return Err("an event leaves a state it was not in".to_owned());
     }
     let empty = Map::new();
     let ctx = before.ctx.as_object().unwrap_or(&empty);
-    if let Some(machine) = Machine::from_name(&fact.machine) {
+    if let Some(machine) = TestMachine::from_name(&fact.machine) {
         let payload = fact.payload.as_object().cloned();
         let moved = machine.event(&before.to, &fact.event, ctx, payload);
         let moved =
@@ -261,25 +265,25 @@ fn moves(before: &Fact, fact: &Fact) -> Result<(), String> {
 }
 
 /// Whether a client asked for a fact, and for exactly this one.
-fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
-    let Writer { fact, attempts, .. } = writer;
+fn as_asked(before: Option<&TrueFact>, writer: &FactWriter<'_>) -> Result<(), String> {
+    let FactWriter { fact, attempts, .. } = writer;
     let Some(first) = attempts.first() else {
         // Instances that exist from the beginning were created before the recording began.
         let is_prepared = fact.kind == FactKind::Create;
         let problem = Err("it took effect, and no client asked for it".to_owned());
         return if is_prepared { Ok(()) } else { problem };
     };
-    if attempts.iter().all(Op::is_refused) {
+    if attempts.iter().all(InstanceOp::is_refused) {
         return Err("a refused request took effect".to_owned());
     }
     let is_same = match first.action {
-        Action::Create { params } => {
+        OpAction::Create { params } => {
             let ctx = params.get("initial_ctx");
             ctx.map_or(fact.ctx == Value::Object(Map::new()), |ctx| {
                 *ctx == fact.ctx
             }) && fact.machine == params["machine"].as_str().unwrap_or_default()
         }
-        Action::Event { params, .. } => {
+        OpAction::Event { params, .. } => {
             if let Some(expected) = params["expected_wal_offset"].as_u64()
                 && before.map(|before| before.offset) != Some(expected)
             {
@@ -295,8 +299,8 @@ fn as_asked(before: Option<&Fact>, writer: &Writer<'_>) -> Result<(), String> {
             }
             params["event"].as_str() == Some(&fact.event) && params["payload"] == fact.payload
         }
-        Action::Delete => true,
-        Action::Get => false,
+        OpAction::Delete => true,
+        OpAction::Get => false,
     };
     if is_same {
         Ok(())

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 use porcupine_rs::{CheckResult, Model, Operation, check_operations_timeout};
 use serde_json::{Map, Value};
 
-use self::models::{Held, Order, OrderOp, Register, RegisterOp};
-use super::ops::{self, Action, Op, Told};
+use self::models::{OrderHeld, OrderModel, OrderOp, RegisterModel, RegisterOp};
+use super::ops::{self, ClientTold, InstanceOp, OpAction};
 use super::result::{CheckerResult, Tally, Violation};
-use super::truth::{Fact, Truth};
-use crate::chaos::history::{Entry, Workload};
-use crate::load::machines::Refusal;
+use super::truth::{TrueFact, Truth};
+use crate::chaos::history::{HistoryEntry, Workload};
+use crate::load::machines::ModelRefusal;
 
 /// The name of the checker.
 pub(super) const NAME: &str = "search";
@@ -30,8 +30,8 @@ const TIME_EACH_MAX: Duration = Duration::from_secs(1);
 const SHOWN_BEFORE: usize = 4;
 
 /// One request of an instance in the terms of a model.
-struct Step<'a, M: Model> {
-    entry: &'a Entry,
+struct SearchStep<'a, M: Model> {
+    entry: &'a HistoryEntry,
     op: M::Op,
     ended: u64,
     /// Whether the operation changes nothing. Then the search may leave it out: that never makes a good history bad.
@@ -39,7 +39,7 @@ struct Step<'a, M: Model> {
 }
 
 /// Searches every register and every order.
-pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
+pub(super) fn check(entries: &[HistoryEntry], truth: &Truth) -> Vec<CheckerResult> {
     let mut results = Vec::new();
     let until = Instant::now() + TIME_MAX;
     let registers = [Workload::Register, Workload::Lease];
@@ -54,19 +54,19 @@ pub(super) fn check(entries: &[Entry], truth: &Truth) -> Vec<CheckerResult> {
 }
 
 /// One instance in the terms of a model: its first state, and the operations on it.
-type Steps<'a, M> = (<M as Model>::Op, Vec<Step<'a, M>>);
+type SearchedInstance<'a, M> = (<M as Model>::Op, Vec<SearchStep<'a, M>>);
 /// Makes them; the instance begins with this fact.
-type MakeSteps<M> = for<'a> fn(&[Op<'a>], &Fact, &Truth) -> Steps<'a, M>;
+type MakeSteps<M> = for<'a> fn(&[InstanceOp<'a>], &TrueFact, &Truth) -> SearchedInstance<'a, M>;
 
 fn search<M: Model + 'static>(
-    entries: &[Entry],
+    entries: &[HistoryEntry],
     truth: &Truth,
     workloads: &[Workload],
     until: Instant,
     make_steps: MakeSteps<M>,
 ) -> Option<Tally> {
-    let mut by_instance: BTreeMap<&str, Vec<Op<'_>>> = BTreeMap::new();
-    let chosen = |entry: &&Entry| workloads.contains(&entry.workload);
+    let mut by_instance: BTreeMap<&str, Vec<InstanceOp<'_>>> = BTreeMap::new();
+    let chosen = |entry: &&HistoryEntry| workloads.contains(&entry.workload);
     for op in entries.iter().filter(chosen).flat_map(ops::of) {
         by_instance.entry(op.instance).or_default().push(op);
     }
@@ -102,7 +102,7 @@ fn search<M: Model + 'static>(
     Some(tally)
 }
 
-fn decide<M: Model>(start: &M::Op, steps: &[Step<'_, M>], until: Instant) -> CheckResult {
+fn decide<M: Model>(start: &M::Op, steps: &[SearchStep<'_, M>], until: Instant) -> CheckResult {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return CheckResult::Unknown;
@@ -126,7 +126,7 @@ fn decide<M: Model>(start: &M::Op, steps: &[Step<'_, M>], until: Instant) -> Che
 }
 
 /// The first read that cannot be explained, found by bisection, and the requests shortly before it.
-fn explain<M: Model>(id: &str, start: &M::Op, steps: &[Step<'_, M>]) -> Violation {
+fn explain<M: Model>(id: &str, start: &M::Op, steps: &[SearchStep<'_, M>]) -> Violation {
     let until = Instant::now() + TIME_MAX;
     let mut ends: Vec<u64> = steps
         .iter()
@@ -136,8 +136,9 @@ fn explain<M: Model>(id: &str, start: &M::Op, steps: &[Step<'_, M>]) -> Violatio
     ends.sort_unstable();
     let is_bad = |count: usize| {
         let last = count.checked_sub(1).and_then(|at| ends.get(at));
-        let kept = |step: &&Step<'_, M>| !step.is_read || Some(&step.ended) <= last;
-        let kept: Vec<Step<'_, M>> = steps.iter().filter(kept).map(Step::copy).collect();
+        let kept = |step: &&SearchStep<'_, M>| !step.is_read || Some(&step.ended) <= last;
+        let kept: Vec<SearchStep<'_, M>> =
+            steps.iter().filter(kept).map(SearchStep::copy).collect();
         decide(start, &kept, until) == CheckResult::Illegal
     };
     let counts: Vec<usize> = (0..=ends.len()).collect();
@@ -148,7 +149,8 @@ fn explain<M: Model>(id: &str, start: &M::Op, steps: &[Step<'_, M>]) -> Violatio
         let problem = "no order of the writes alone explains their answers";
         return Violation::new(problem, Some(id), shown, []);
     };
-    let mut before: Vec<&Step<'_, M>> = steps.iter().filter(|it| it.entry.begun < at).collect();
+    let mut before: Vec<&SearchStep<'_, M>> =
+        steps.iter().filter(|it| it.entry.begun < at).collect();
     before.sort_by_key(|step| (step.ended.min(at), step.is_read));
     let shown = before
         .iter()
@@ -160,7 +162,7 @@ fn explain<M: Model>(id: &str, start: &M::Op, steps: &[Step<'_, M>]) -> Violatio
     Violation::new(problem, Some(id), shown, [])
 }
 
-impl<M: Model> Step<'_, M> {
+impl<M: Model> SearchStep<'_, M> {
     fn copy(&self) -> Self {
         Self {
             entry: self.entry,
@@ -173,15 +175,15 @@ impl<M: Model> Step<'_, M> {
 
 /// When a write without an answer took effect at the latest: when a client had received an offset at or
 /// behind the write's own. `None` if it never did.
-struct Bounds {
+struct SearchBounds {
     /// The offsets in answers, descending, with the earliest end of an answer at or after each.
     told: Vec<(u64, u64)>,
     /// Where each event took effect.
     events: HashMap<String, u64>,
 }
 
-impl Bounds {
-    fn new(ops: &[Op<'_>], id: &str, truth: &Truth) -> Self {
+impl SearchBounds {
+    fn new(ops: &[InstanceOp<'_>], id: &str, truth: &Truth) -> Self {
         let mut told: Vec<(u64, u64)> = ops
             .iter()
             .filter_map(|op| Some((named(op)?, op.entry.ended)))
@@ -211,14 +213,18 @@ impl Bounds {
 }
 
 /// The offset that an answer names.
-fn named(op: &Op<'_>) -> Option<u64> {
+fn named(op: &InstanceOp<'_>) -> Option<u64> {
     match op.told {
-        Told::Refused { details, .. } => details["actual_wal_offset"].as_u64(),
+        ClientTold::Refused { details, .. } => details["actual_wal_offset"].as_u64(),
         _ => op.offset(),
     }
 }
 
-fn register<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Register> {
+fn register<'a>(
+    ops: &[InstanceOp<'a>],
+    start: &TrueFact,
+    truth: &Truth,
+) -> SearchedInstance<'a, RegisterModel> {
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut number = |value: &Value| {
         let next = numbers.len();
@@ -233,20 +239,22 @@ fn register<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Regist
             values.insert(offset, number(&result["ctx"]["v"]));
         }
     }
-    let bounds = Bounds::new(ops, &start.instance, truth);
+    let bounds = SearchBounds::new(ops, &start.instance, truth);
     let mut steps = Vec::with_capacity(ops.len());
     for op in ops {
         let expected = op.expected().and_then(|offset| values.get(&offset));
         let mut ended = op.entry.ended;
         let step = match (op.action, op.told) {
-            (Action::Get, Told::Ok(result)) => RegisterOp::Read(number(&result["ctx"]["v"])),
-            (Action::Event { params, .. }, Told::Ok(_)) => {
+            (OpAction::Get, ClientTold::Ok(result)) => {
+                RegisterOp::Read(number(&result["ctx"]["v"]))
+            }
+            (OpAction::Event { params, .. }, ClientTold::Ok(_)) => {
                 let value = number(&params["payload"]["v"]);
                 expected.map_or(RegisterOp::Write(value), |from| {
                     RegisterOp::Cas(*from, value)
                 })
             }
-            (Action::Event { params, event_id }, Told::Unknown) => {
+            (OpAction::Event { params, event_id }, ClientTold::Unknown) => {
                 let Some(end) = bounds.end(event_id) else {
                     continue;
                 };
@@ -256,18 +264,13 @@ fn register<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Regist
                     RegisterOp::Cas(*from, value)
                 })
             }
-            (
-                Action::Event { .. },
-                Told::Refused {
-                    code: "CONFLICT", ..
-                },
-            ) => match expected {
-                Some(expected) => RegisterOp::NotEqual(*expected),
-                None => continue,
+            (OpAction::Event { .. }, ClientTold::Refused { code, .. }) => match expected {
+                Some(expected) if code == "CONFLICT" => RegisterOp::NotEqual(*expected),
+                _ => continue,
             },
             _ => continue,
         };
-        steps.push(Step {
+        steps.push(SearchStep {
             entry: op.entry,
             op: step,
             ended,
@@ -277,36 +280,40 @@ fn register<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Regist
     (start_op, steps)
 }
 
-fn order<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Order> {
-    let held = |state: &Value, ctx: &Value| Held {
+fn order<'a>(
+    ops: &[InstanceOp<'a>],
+    start: &TrueFact,
+    truth: &Truth,
+) -> SearchedInstance<'a, OrderModel> {
+    let held = |state: &Value, ctx: &Value| OrderHeld {
         state: state.as_str().unwrap_or_default().to_owned(),
         ctx: ctx.as_object().cloned().unwrap_or_else(Map::new),
     };
     let start_op = OrderOp::Start(held(&Value::String(start.to.clone()), &start.ctx));
-    let bounds = Bounds::new(ops, &start.instance, truth);
+    let bounds = SearchBounds::new(ops, &start.instance, truth);
     let mut steps = Vec::with_capacity(ops.len());
     for op in ops {
         let mut ended = op.entry.ended;
         let step = match (op.action, op.told) {
-            (Action::Get, Told::Ok(result)) => {
+            (OpAction::Get, ClientTold::Ok(result)) => {
                 OrderOp::Read(held(&result["state"], &result["ctx"]))
             }
-            (Action::Event { params, .. }, Told::Ok(result)) => {
+            (OpAction::Event { params, .. }, ClientTold::Ok(result)) => {
                 let from = result["from_state"].as_str().unwrap_or_default();
                 let to = held(&result["to_state"], &result["ctx"]);
                 moved(params, Some((from.to_owned(), to)))
             }
-            (Action::Event { params, event_id }, Told::Unknown) => {
+            (OpAction::Event { params, event_id }, ClientTold::Unknown) => {
                 let Some(end) = bounds.end(event_id) else {
                     continue;
                 };
                 ended = end;
                 moved(params, None)
             }
-            (Action::Event { params, .. }, Told::Refused { code, details }) => {
+            (OpAction::Event { params, .. }, ClientTold::Refused { code, details }) => {
                 let why = match code {
-                    "INVALID_TRANSITION" => Refusal::InvalidTransition,
-                    "GUARD_FAILED" => Refusal::GuardFailed,
+                    "INVALID_TRANSITION" => ModelRefusal::InvalidTransition,
+                    "GUARD_FAILED" => ModelRefusal::GuardFailed,
                     _ => continue,
                 };
                 let state = details["current_state"].as_str().unwrap_or_default();
@@ -318,7 +325,7 @@ fn order<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Order> {
             }
             _ => continue,
         };
-        steps.push(Step {
+        steps.push(SearchStep {
             entry: op.entry,
             is_read: matches!(step, OrderOp::Read(_) | OrderOp::Refused { .. }),
             op: step,
@@ -328,7 +335,7 @@ fn order<'a>(ops: &[Op<'a>], start: &Fact, truth: &Truth) -> Steps<'a, Order> {
     (start_op, steps)
 }
 
-fn moved(params: &Value, after: Option<(String, Held)>) -> OrderOp {
+fn moved(params: &Value, after: Option<(String, OrderHeld)>) -> OrderOp {
     OrderOp::Event {
         event: params["event"].as_str().unwrap_or_default().to_owned(),
         payload: params["payload"].clone(),

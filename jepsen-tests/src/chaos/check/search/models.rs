@@ -5,11 +5,11 @@ use std::hash::{Hash, Hasher};
 use porcupine_rs::Model;
 use serde_json::{Map, Value};
 
-use crate::load::machines::{self, Machine};
+use crate::load::machines::{self, TestMachine};
 
 /// A register; values are numbered by the caller.
 #[derive(Debug, Clone)]
-pub(super) struct Register;
+pub(super) struct RegisterModel;
 
 /// What was done to a register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) enum RegisterOp {
     Read(usize),
 }
 
-impl Model for Register {
+impl Model for RegisterModel {
     type State = Option<usize>;
     type Op = RegisterOp;
     type Metadata = ();
@@ -47,20 +47,20 @@ impl Model for Register {
     }
 }
 
-/// An order of [`Machine::Order`].
+/// An order of [`TestMachine::Order`].
 #[derive(Debug, Clone)]
-pub(super) struct Order;
+pub(super) struct OrderModel;
 
 /// An order as it is, or as it was seen.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Held {
+pub(super) struct OrderHeld {
     pub state: String,
     pub ctx: Map<String, Value>,
 }
 
-impl Eq for Held {}
+impl Eq for OrderHeld {}
 
-impl Hash for Held {
+impl Hash for OrderHeld {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // The state and the last writer tell nearly all values apart. Equality decides between the others.
         self.state.hash(state);
@@ -73,25 +73,25 @@ impl Hash for Held {
 #[derive(Debug, Clone)]
 pub(super) enum OrderOp {
     /// A client created it with this content.
-    Start(Held),
+    Start(OrderHeld),
     /// An event moved it and left this content; `None` if no answer says which.
     Event {
         event: String,
         payload: Value,
-        after: Option<(String, Held)>,
+        after: Option<(String, OrderHeld)>,
     },
     /// An event was refused, in this state.
     Refused {
         event: String,
         state: String,
-        why: machines::Refusal,
+        why: machines::ModelRefusal,
     },
     /// It was seen like this.
-    Read(Held),
+    Read(OrderHeld),
 }
 
-impl Model for Order {
-    type State = Option<Held>;
+impl Model for OrderModel {
+    type State = Option<OrderHeld>;
     type Op = OrderOp;
     type Metadata = ();
 
@@ -123,7 +123,7 @@ impl Model for Order {
                 state: told,
                 why,
             } => {
-                let next = Machine::Order.next(&now.state, event, &now.ctx);
+                let next = TestMachine::Order.next(&now.state, event, &now.ctx);
                 (*told == now.state && next == Err(*why), state.clone())
             }
             OrderOp::Read(seen) => (seen == now, state.clone()),
@@ -132,13 +132,13 @@ impl Model for Order {
     }
 }
 
-fn moved(now: &Held, event: &str, payload: &Value) -> Option<Held> {
-    let state = Machine::Order.next(&now.state, event, &now.ctx).ok()?;
+fn moved(now: &OrderHeld, event: &str, payload: &Value) -> Option<OrderHeld> {
+    let state = TestMachine::Order.next(&now.state, event, &now.ctx).ok()?;
     let mut ctx = now.ctx.clone();
     for (key, value) in payload.as_object().into_iter().flatten() {
         ctx.insert(key.clone(), value.clone());
     }
-    Some(Held {
+    Some(OrderHeld {
         state: state.to_owned(),
         ctx,
     })

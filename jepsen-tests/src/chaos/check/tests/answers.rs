@@ -6,8 +6,13 @@ use crate::chaos::history::Workload;
 
 fn judged(op: &str, params: Value, why: &str) -> CheckerResult {
     let mut history = History::of(Workload::Register);
-    history.push((1, 2), "GET_INSTANCE", json!({}), Outcome::Ok(json!({})));
-    let outcome = Outcome::Unknown {
+    history.push(
+        (1, 2),
+        "GET_INSTANCE",
+        json!({}),
+        RequestOutcome::Ok(json!({})),
+    );
+    let outcome = RequestOutcome::Unknown {
         why: why.to_owned(),
     };
     history.push((3, 4), op, params, outcome);
@@ -43,7 +48,7 @@ fn an_internal_error_is_a_violation_for_a_read_and_an_unknown_outcome_for_a_writ
         ("APPLY_EVENT", json!({})),
         ("BATCH", json!({"ops": [read, write]})),
     ] {
-        assert_eq!(judged(op, params, why).verdict, Verdict::Valid);
+        assert_eq!(judged(op, params, why).verdict, CheckVerdict::Valid);
     }
 }
 
@@ -51,6 +56,6 @@ fn an_internal_error_is_a_violation_for_a_read_and_an_unknown_outcome_for_a_writ
 fn an_answer_that_did_not_come_is_none_of_this() {
     for error in [crate::Error::Silent, crate::Error::Closed] {
         let found = judged("GET_INSTANCE", json!({}), &error.to_string());
-        assert_eq!(found.verdict, Verdict::Valid);
+        assert_eq!(found.verdict, CheckVerdict::Valid);
     }
 }

@@ -13,19 +13,19 @@ fn order() -> (Log, History) {
     let mut history = History::of(Workload::Machine);
     let pay = json!({"instance_id": ID, "event": "PAY", "event_id": "w1"});
     let done = json!({"from_state": "created", "to_state": "paid", "wal_offset": 11});
-    history.push((1, 5), "APPLY_EVENT", pay, Outcome::Ok(done));
+    history.push((1, 5), "APPLY_EVENT", pay, RequestOutcome::Ok(done));
     (log, history)
 }
 
-fn ask(history: &mut History, op: &str, event: &str, outcome: Outcome) {
+fn ask(history: &mut History, op: &str, event: &str, outcome: RequestOutcome) {
     let params = json!({"instance_id": ID, "event": event, "event_id": "a1",
         "payload": {"by": "a1"}, "dry_run": true});
     history.push((10, 15), op, params, outcome);
     history.last().workload = Workload::Asking;
 }
 
-fn told(from: &str, to: &str, ctx: &Value) -> Outcome {
-    Outcome::Ok(
+fn told(from: &str, to: &str, ctx: &Value) -> RequestOutcome {
+    RequestOutcome::Ok(
         json!({"from_state": from, "to_state": to, "ctx": ctx, "wal_offset": null,
         "dry_run": true, "would": {"emits": []}}),
     )
@@ -45,7 +45,7 @@ fn what_the_log_gives_is_valid() {
         "CANCEL",
         told("paid", "cancelled", &ctx),
     );
-    let refused = |code: &str| Outcome::Refused {
+    let refused = |code: &str| RequestOutcome::Refused {
         code: code.to_owned(),
         details: json!({"current_state": "paid"}),
     };
@@ -59,9 +59,14 @@ fn what_the_log_gives_is_valid() {
     let events = json!([{"event": "SHIP", "outcome": "refused"},
         {"event": "CANCEL", "outcome": "taken", "to_state": "cancelled"}]);
     let allowed = json!({"state": "paid", "last_wal_offset": 11, "events": events});
-    ask(&mut history, "ALLOWED_EVENTS", "", Outcome::Ok(allowed));
+    ask(
+        &mut history,
+        "ALLOWED_EVENTS",
+        "",
+        RequestOutcome::Ok(allowed),
+    );
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
 }
 
 #[test]
@@ -98,7 +103,12 @@ fn a_dry_run_of_an_old_state_is_found() {
 fn an_answer_that_names_an_offset_is_found() {
     let (log, mut history) = order();
     let done = json!({"from_state": "paid", "to_state": "cancelled", "wal_offset": 12});
-    ask(&mut history, "APPLY_EVENT", "CANCEL", Outcome::Ok(done));
+    ask(
+        &mut history,
+        "APPLY_EVENT",
+        "CANCEL",
+        RequestOutcome::Ok(done),
+    );
     assert_finds(&judge(&log, &history), "a dry run was answered as a write");
 }
 
@@ -117,7 +127,12 @@ fn allowed_events_of_an_old_or_another_state_are_found() {
     ] {
         let (log, mut history) = order();
         let allowed = json!({"state": state, "last_wal_offset": offset, "events": events});
-        ask(&mut history, "ALLOWED_EVENTS", "", Outcome::Ok(allowed));
+        ask(
+            &mut history,
+            "ALLOWED_EVENTS",
+            "",
+            RequestOutcome::Ok(allowed),
+        );
         assert_finds(&judge(&log, &history), finds);
     }
 }
@@ -129,13 +144,13 @@ fn a_conflict_is_explained_by_the_offset_also_where_the_event_is_impossible() {
         let ctx = json!({"total_cents": 5, "paid_cents": 1, "by": "a1"});
         let cancelled = told("paid", "cancelled", &ctx);
         ask(&mut history, "APPLY_EVENT", "CANCEL", cancelled);
-        let outcome = Outcome::Refused {
+        let outcome = RequestOutcome::Refused {
             code: "CONFLICT".to_owned(),
             details: json!({"expected_wal_offset": 9, "actual_wal_offset": actual}),
         };
         ask(&mut history, "APPLY_EVENT", "PAY", outcome);
         history.last().params["expected_wal_offset"] = json!(9);
         let found = judge(&log, &history);
-        assert_eq!(found.verdict == Verdict::Valid, valid, "{found}");
+        assert_eq!(found.verdict == CheckVerdict::Valid, valid, "{found}");
     }
 }

@@ -8,13 +8,13 @@ fn judge(word: &str, reason: &str, begun: u64) -> CheckerResult {
     let mut history = History::of(Workload::Automation);
     let set = json!({"set": "paused", "reason": "one"});
     let done = json!({"automation": "paused", "reason": "one", "wal_offset": 5});
-    history.push((10, 20), "AUTOMATION", set, Outcome::Ok(done));
+    history.push((10, 20), "AUTOMATION", set, RequestOutcome::Ok(done));
     let seen = json!({"automation": word, "reason": reason});
     history.push(
         (begun, begun + 5),
         "AUTOMATION",
         json!({}),
-        Outcome::Ok(seen),
+        RequestOutcome::Ok(seen),
     );
     let mut truth = Log::default().truth();
     truth.automation = vec![(5, true, "one".to_owned()), (9, false, "two".to_owned())];
@@ -30,7 +30,7 @@ fn what_the_log_gives_is_valid() {
         ("running", "two", 30),
     ] {
         let found = judge(word, reason, begun);
-        assert_eq!(found.verdict, Verdict::Valid, "{found}");
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     }
 }
 
@@ -50,7 +50,7 @@ fn an_acknowledgement_of_something_else_is_found() {
     let mut history = History::of(Workload::Automation);
     let set = json!({"set": "running", "reason": "one"});
     let done = json!({"automation": "running", "reason": "one", "wal_offset": 5});
-    history.push((10, 20), "AUTOMATION", set, Outcome::Ok(done));
+    history.push((10, 20), "AUTOMATION", set, RequestOutcome::Ok(done));
     let mut truth = Log::default().truth();
     truth.automation = vec![(5, true, "one".to_owned())];
     let found = result(&history.entries, &truth, "automation", "automation");

@@ -41,7 +41,7 @@ fn transfer(log: &mut Log, history: &mut History, offset: u64, parts: [(&str, i6
         results.push(json!({"status": "ok", "result": log.ack(id, offset)}));
     }
     let when = (offset * 10, offset * 10 + 5);
-    let done = Outcome::Ok(json!({"results": results}));
+    let done = RequestOutcome::Ok(json!({"results": results}));
     history.push(when, "BATCH", json!({"mode": "atomic", "ops": ops}), done);
 }
 
@@ -53,7 +53,7 @@ fn read(log: &Log, history: &mut History, when: (u64, u64), offsets: [u64; 3]) {
         .map(|(id, offset)| json!({"status": "ok", "result": log.read(id, offset)}))
         .collect();
     let params = json!({"mode": "atomic", "ops": ops});
-    let done = Outcome::Ok(json!({"results": results}));
+    let done = RequestOutcome::Ok(json!({"results": results}));
     history.push(when, "BATCH", params, done);
 }
 
@@ -69,7 +69,7 @@ fn reads_of_one_moment_are_valid() {
     read(&log, &mut history, (130, 135), [11, 12, 12]);
     for checker in ["bank", "order"] {
         let found = judge(&log, &history, checker);
-        assert_eq!(found.verdict, Verdict::Valid, "{found}");
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     }
 }
 
@@ -85,7 +85,7 @@ fn a_torn_read_is_found_even_if_the_sum_holds() {
             .message
             .contains("no single moment of the log")
     );
-    assert_eq!(judge(&log, &history, "order").verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history, "order").verdict, CheckVerdict::Valid);
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_refused_transfer_shows_what_its_refused_part_saw() {
         history.entries.push(again);
         let found = judge(&log, &history, "order");
         if is_right {
-            assert_eq!(found.verdict, Verdict::Valid, "{found}");
+            assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
         } else {
             assert_finds(&found, "stale: it saw offset 10");
         }
@@ -159,5 +159,5 @@ fn a_refused_transfer_shows_what_its_refused_part_saw() {
 fn transfers_without_a_read_are_no_pass() {
     let (log, history) = bank();
     let found = judge(&log, &history, "bank");
-    assert!(matches!(found.verdict, Verdict::Unknown(_)), "{found}");
+    assert!(matches!(found.verdict, CheckVerdict::Unknown(_)), "{found}");
 }

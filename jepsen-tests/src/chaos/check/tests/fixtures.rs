@@ -5,22 +5,22 @@ use super::*;
 /// A log in the making.
 #[derive(Default)]
 pub struct Log {
-    pub facts: Vec<Fact>,
+    pub facts: Vec<TrueFact>,
 }
 
 impl Log {
-    fn last(&self, id: &str) -> Option<&Fact> {
+    fn last(&self, id: &str) -> Option<&TrueFact> {
         self.facts.iter().rev().find(|fact| fact.instance == id)
     }
 
-    pub fn push(&mut self, fact: Fact) {
+    pub fn push(&mut self, fact: TrueFact) {
         self.facts.push(fact);
     }
 
     /// A fact about an instance as it is now; the caller changes what is to be otherwise.
-    pub fn fact(&self, offset: u64, kind: FactKind, id: &str) -> Fact {
+    pub fn fact(&self, offset: u64, kind: FactKind, id: &str) -> TrueFact {
         let last = self.last(id);
-        Fact {
+        TrueFact {
             offset,
             position: 0,
             kind,
@@ -40,7 +40,7 @@ impl Log {
     }
 
     pub fn create(&mut self, offset: u64, id: &str, machine: &str, state: &str, ctx: Value) {
-        let fact = Fact {
+        let fact = TrueFact {
             machine: machine.to_owned(),
             to: state.to_owned(),
             ctx,
@@ -61,7 +61,7 @@ impl Log {
         let mut ctx: Map<String, Value> = before.ctx.as_object().unwrap().clone();
         ctx.extend(payload.as_object().unwrap().clone());
         let position = self.facts.iter().filter(|fact| fact.offset == offset);
-        self.push(Fact {
+        self.push(TrueFact {
             position: position.count(),
             event: event.to_owned(),
             from: before.to.clone(),
@@ -79,7 +79,7 @@ impl Log {
     }
 
     pub fn delete(&mut self, offset: u64, id: &str) {
-        let fact = Fact {
+        let fact = TrueFact {
             machine: String::new(),
             to: String::new(),
             ctx: Value::Null,
@@ -94,7 +94,7 @@ impl Log {
         truth
     }
 
-    fn at(&self, id: &str, offset: u64) -> &Fact {
+    fn at(&self, id: &str, offset: u64) -> &TrueFact {
         let mut facts = self.facts.iter();
         facts
             .find(|fact| fact.instance == id && fact.offset == offset)
@@ -123,7 +123,7 @@ impl Log {
 /// A history in the making.
 #[derive(Default)]
 pub struct History {
-    pub entries: Vec<Entry>,
+    pub entries: Vec<HistoryEntry>,
     pub workload: Option<Workload>,
 }
 
@@ -135,9 +135,15 @@ impl History {
         }
     }
 
-    pub fn push(&mut self, (begun, ended): (u64, u64), op: &str, params: Value, outcome: Outcome) {
+    pub fn push(
+        &mut self,
+        (begun, ended): (u64, u64),
+        op: &str,
+        params: Value,
+        outcome: RequestOutcome,
+    ) {
         let client = self.entries.len() as u32;
-        self.entries.push(Entry {
+        self.entries.push(HistoryEntry {
             workload: self.workload.unwrap(),
             client,
             pipeline: 0,
@@ -151,36 +157,48 @@ impl History {
         });
     }
 
-    pub fn set(&mut self, when: (u64, u64), id: &str, value: u64, tag: &str, outcome: Outcome) {
+    pub fn set(
+        &mut self,
+        when: (u64, u64),
+        id: &str,
+        value: u64,
+        tag: &str,
+        outcome: RequestOutcome,
+    ) {
         let params =
             json!({"instance_id": id, "event": "SET", "payload": {"v": value}, "event_id": tag});
         self.push(when, "APPLY_EVENT", params, outcome);
     }
 
-    pub fn get(&mut self, when: (u64, u64), id: &str, outcome: Outcome) {
+    pub fn get(&mut self, when: (u64, u64), id: &str, outcome: RequestOutcome) {
         self.push(when, "GET_INSTANCE", json!({"instance_id": id}), outcome);
     }
 
-    pub fn last(&mut self) -> &mut Entry {
+    pub fn last(&mut self) -> &mut HistoryEntry {
         self.entries.last_mut().unwrap()
     }
 }
 
-pub fn unknown() -> Outcome {
-    Outcome::Unknown {
+pub fn unknown() -> RequestOutcome {
+    RequestOutcome::Unknown {
         why: "the connection was lost".to_owned(),
     }
 }
 
-pub fn refused(code: &str, details: Value) -> Outcome {
-    Outcome::Refused {
+pub fn refused(code: &str, details: Value) -> RequestOutcome {
+    RequestOutcome::Refused {
         code: code.to_owned(),
         details,
     }
 }
 
 /// The result of one checker on one subject.
-pub fn result(entries: &[Entry], truth: &Truth, checker: &str, subject: &str) -> CheckerResult {
+pub fn result(
+    entries: &[HistoryEntry],
+    truth: &Truth,
+    checker: &str,
+    subject: &str,
+) -> CheckerResult {
     let results = check(entries, truth);
     let mut found = results
         .iter()
@@ -214,7 +232,7 @@ pub fn register(ctx: Value, writes: u64) -> (Log, History) {
     for n in 1..=writes {
         let tag = format!("w{n}");
         log.set(10 + n, REGISTER, n, &tag);
-        let ack = Outcome::Ok(log.ack(REGISTER, 10 + n));
+        let ack = RequestOutcome::Ok(log.ack(REGISTER, 10 + n));
         history.set((n * 100, n * 100 + 50), REGISTER, n, &tag, ack);
     }
     (log, history)

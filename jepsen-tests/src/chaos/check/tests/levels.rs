@@ -29,7 +29,7 @@ fn judge(raised: bool, refused_at: u64) -> Vec<CheckerResult> {
 fn a_refusal_before_the_level_was_raised_is_valid() {
     for at in [10, 160, 240] {
         let found = judge(true, at);
-        assert_eq!(found[0].verdict, Verdict::Valid, "{found:?}");
+        assert_eq!(found[0].verdict, CheckVerdict::Valid, "{found:?}");
     }
 }
 

@@ -16,7 +16,7 @@ fn register() -> (Log, History) {
 
 fn read(log: &Log, history: &mut History, at: u64, asked: u64, offset: u64) {
     let params = json!({"instance_id": ID, "consistency": "local", "min_wal_offset": asked});
-    let found = Outcome::Ok(log.read(ID, offset));
+    let found = RequestOutcome::Ok(log.read(ID, offset));
     history.push((at, at + 5), "GET_INSTANCE", params, found);
     history.last().client = 7;
 }
@@ -32,11 +32,11 @@ fn reads_that_do_not_go_back_are_valid() {
         read(&log, &mut history, at, asked, offset);
     }
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     // Another client may be behind.
     read(&log, &mut history, 50, 0, 10);
     history.last().client = 8;
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn missing_what_was_asked_for_is_found() {
 fn a_value_that_was_never_there_is_found() {
     let (log, mut history) = register();
     read(&log, &mut history, 10, 0, 11);
-    let Outcome::Ok(result) = &mut history.last().outcome else {
+    let RequestOutcome::Ok(result) = &mut history.last().outcome else {
         panic!("read");
     };
     result["ctx"]["v"] = json!(9);

@@ -13,14 +13,18 @@ fn keyed() -> (Log, History) {
     log.facts[1].key = Some("k1".to_owned());
     let mut history = History::of(Workload::Once);
     attempt(&mut history, (100, 150), unknown());
-    attempt(&mut history, (200, 250), Outcome::Ok(log.ack(ID, 11)));
+    attempt(
+        &mut history,
+        (200, 250),
+        RequestOutcome::Ok(log.ack(ID, 11)),
+    );
     let mut replayed = log.ack(ID, 11);
     replayed["applied"] = json!(false);
-    attempt(&mut history, (300, 350), Outcome::Ok(replayed));
+    attempt(&mut history, (300, 350), RequestOutcome::Ok(replayed));
     (log, history)
 }
 
-fn attempt(history: &mut History, when: (u64, u64), outcome: Outcome) {
+fn attempt(history: &mut History, when: (u64, u64), outcome: RequestOutcome) {
     let params = json!({"instance_id": ID, "event": "SET", "payload": {"n": "k1"},
         "event_id": "k1", "idempotency_key": "k1"});
     history.push(when, "APPLY_EVENT", params, outcome);
@@ -34,12 +38,12 @@ fn judge(log: &Log, history: &History) -> CheckerResult {
 fn a_key_that_took_effect_once_is_valid_however_often_it_was_sent() {
     let (log, mut history) = keyed();
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     let found = result(&history.entries, &log.truth(), "order", "once");
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     // The first to be answered need not be the one that was told to be the first.
     history.entries.remove(1);
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
 }
 
 #[test]
@@ -67,14 +71,14 @@ fn a_double_effect_without_any_answer_is_found() {
 #[test]
 fn answers_that_differ_are_found() {
     let (log, mut history) = keyed();
-    let Outcome::Ok(answer) = &mut history.entries[2].outcome else {
+    let RequestOutcome::Ok(answer) = &mut history.entries[2].outcome else {
         panic!("replayed");
     };
     answer["wal_offset"] = json!(12);
     assert_finds(&judge(&log, &history), "answered in different ways");
 
     let (log, mut history) = keyed();
-    let Outcome::Ok(answer) = &mut history.entries[2].outcome else {
+    let RequestOutcome::Ok(answer) = &mut history.entries[2].outcome else {
         panic!("replayed");
     };
     answer["applied"] = json!(true);
@@ -102,9 +106,15 @@ fn an_acknowledged_key_that_is_missing_or_elsewhere_is_found() {
 fn without_an_answer_once_or_never_are_both_right_but_no_pass() {
     let (mut log, mut history) = keyed();
     history.entries.truncate(1);
-    assert!(matches!(judge(&log, &history).verdict, Verdict::Unknown(_)));
+    assert!(matches!(
+        judge(&log, &history).verdict,
+        CheckVerdict::Unknown(_)
+    ));
     log.facts.pop();
-    assert!(matches!(judge(&log, &history).verdict, Verdict::Unknown(_)));
+    assert!(matches!(
+        judge(&log, &history).verdict,
+        CheckVerdict::Unknown(_)
+    ));
 }
 
 /// Whose key was forgotten finds that the instance is there.
@@ -119,8 +129,8 @@ fn a_creation_that_is_refused_for_what_it_did_itself_is_found() {
     let op = "CREATE_INSTANCE";
     history.push((100, 150), op, params.clone(), unknown());
     let created = json!({"instance_id": ID, "state": "on", "wal_offset": 10});
-    history.push((200, 250), op, params.clone(), Outcome::Ok(created));
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    history.push((200, 250), op, params.clone(), RequestOutcome::Ok(created));
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     let exists = refused("INSTANCE_EXISTS", json!({"instance_id": ID}));
     history.push((300, 350), op, params, exists);
     assert_finds(

@@ -8,7 +8,7 @@ fn judge(log: &Log, history: &History) -> CheckerResult {
 }
 
 fn read(log: &Log, history: &mut History, when: (u64, u64), offset: u64) {
-    let found = Outcome::Ok(log.read(REGISTER, offset));
+    let found = RequestOutcome::Ok(log.read(REGISTER, offset));
     history.get(when, REGISTER, found);
 }
 
@@ -27,7 +27,7 @@ fn reads_of_what_was_there_are_valid() {
         read(&log, &mut history, when, offset);
     }
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     assert_eq!(found.operations, 9);
 }
 
@@ -86,7 +86,7 @@ fn an_acknowledged_write_that_the_log_lacks_is_lost() {
 #[test]
 fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
     let (log, mut history) = register(json!({}), 3);
-    let Outcome::Ok(result) = &mut history.entries[1].outcome else {
+    let RequestOutcome::Ok(result) = &mut history.entries[1].outcome else {
         panic!("acknowledged");
     };
     result["wal_offset"] = json!(14);
@@ -96,7 +96,7 @@ fn an_acknowledgement_of_another_offset_or_content_is_wrong() {
     );
 
     let (log, mut history) = register(json!({}), 3);
-    let Outcome::Ok(result) = &mut history.entries[1].outcome else {
+    let RequestOutcome::Ok(result) = &mut history.entries[1].outcome else {
         panic!("acknowledged");
     };
     result["ctx"]["v"] = json!(7);
@@ -108,7 +108,7 @@ fn a_read_of_a_value_that_its_version_never_had_is_wrong() {
     let (log, mut history) = register(json!({}), 3);
     let mut wrong = log.read(REGISTER, 12);
     wrong["ctx"]["v"] = json!(3);
-    history.get((260, 270), REGISTER, Outcome::Ok(wrong));
+    history.get((260, 270), REGISTER, RequestOutcome::Ok(wrong));
     assert_finds(
         &judge(&log, &history),
         "a read of offset 12 says something else",
@@ -117,7 +117,7 @@ fn a_read_of_a_value_that_its_version_never_had_is_wrong() {
     let (log, mut history) = register(json!({}), 3);
     let mut wrong = log.read(REGISTER, 12);
     wrong["last_wal_offset"] = json!(99);
-    history.get((260, 270), REGISTER, Outcome::Ok(wrong));
+    history.get((260, 270), REGISTER, RequestOutcome::Ok(wrong));
     assert_finds(&judge(&log, &history), "which did not change the instance");
 }
 
@@ -136,12 +136,12 @@ fn a_write_without_an_answer_may_take_effect_at_any_time_or_never() {
             log.facts.sort_by_key(|fact| fact.offset);
             read(&log, &mut history, (9000, 9100), offset);
             if offset == 14 {
-                let ack = Outcome::Ok(log.ack(REGISTER, 12));
+                let ack = RequestOutcome::Ok(log.ack(REGISTER, 12));
                 history.set((8000, 8100), REGISTER, 3, "w3", ack);
             }
         }
         let found = judge(&log, &history);
-        assert_eq!(found.verdict, Verdict::Valid, "{offset:?} {found}");
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{offset:?} {found}");
     }
 }
 
@@ -181,7 +181,7 @@ fn an_event_that_took_effect_twice_is_found() {
 fn a_lost_update_is_found() {
     let (log, mut history) = register(json!({}), 3);
     history.entries[1].params["expected_wal_offset"] = json!(11);
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     // Two that both expect the first.
     history.entries[2].params["expected_wal_offset"] = json!(11);
     assert_finds(
@@ -210,7 +210,7 @@ fn a_conflict_must_name_what_was_current() {
         history.last().params["expected_wal_offset"] = json!(10);
         let found = judge(&log, &history);
         match problem {
-            None => assert_eq!(found.verdict, Verdict::Valid, "{found}"),
+            None => assert_eq!(found.verdict, CheckVerdict::Valid, "{found}"),
             Some(problem) => assert_finds(&found, problem),
         }
     }
@@ -223,7 +223,7 @@ fn a_lease_read_is_judged_like_any_and_reported_on_its_own() {
     history.last().workload = Workload::Lease;
     read(&log, &mut history, (290, 295), 11);
     history.last().workload = Workload::Lease;
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     let found = result(&history.entries, &log.truth(), "order", "lease");
     assert_finds(&found, "stale: it saw offset 11");
 }
@@ -233,7 +233,7 @@ fn a_local_read_may_be_behind_but_others_must_see_what_it_saw() {
     let (log, mut history) = register(json!({}), 3);
     read(&log, &mut history, (960, 970), 11);
     history.last().workload = Workload::Monotonic;
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     read(&log, &mut history, (205, 210), 12);
     history.last().workload = Workload::Monotonic;
     read(&log, &mut history, (220, 230), 11);
@@ -245,7 +245,7 @@ fn a_run_without_a_done_operation_is_no_pass() {
     let mut history = History::of(Workload::Register);
     history.get((1, 2), REGISTER, unknown());
     let found = judge(&Log::default(), &history);
-    assert!(matches!(found.verdict, Verdict::Unknown(_)), "{found}");
+    assert!(matches!(found.verdict, CheckVerdict::Unknown(_)), "{found}");
 }
 
 /// An order that is created at 10 and cancelled at 11.
@@ -257,12 +257,12 @@ fn order() -> (Log, History) {
     let mut history = History::of(Workload::Machine);
     let params =
         json!({"instance_id": "order-1", "event": "CANCEL", "payload": by, "event_id": "m1"});
-    let ack = Outcome::Ok(log.ack("order-1", 11));
+    let ack = RequestOutcome::Ok(log.ack("order-1", 11));
     history.push((100, 150), "APPLY_EVENT", params, ack);
     (log, history)
 }
 
-fn refuse(history: &mut History, when: (u64, u64), event: &str, outcome: Outcome) {
+fn refuse(history: &mut History, when: (u64, u64), event: &str, outcome: RequestOutcome) {
     let params = json!({"instance_id": "order-1", "event": event, "payload": {"by": "m2"},
         "event_id": "m2"});
     history.push(when, "APPLY_EVENT", params, outcome);
@@ -289,7 +289,11 @@ fn a_refusal_must_be_explained_by_what_was_current() {
         refuse(&mut history, when, "SHIP", invalid(state));
         let found = result(&history.entries, &log.truth(), "order", "machine");
         if is_right {
-            assert_eq!(found.verdict, Verdict::Valid, "{when:?} {state} {found}");
+            assert_eq!(
+                found.verdict,
+                CheckVerdict::Valid,
+                "{when:?} {state} {found}"
+            );
         } else {
             assert_finds(
                 &found,
@@ -319,7 +323,7 @@ fn a_refusal_is_an_observation_that_binds_later_reads() {
     let details = json!({"current_state": "cancelled", "event": "SHIP"});
     let outcome = refused("INVALID_TRANSITION", details);
     refuse(&mut history, (200, 210), "SHIP", outcome);
-    let old = Outcome::Ok(log.read("order-1", 10));
+    let old = RequestOutcome::Ok(log.read("order-1", 10));
     history.get((300, 310), "order-1", old);
     let found = result(&history.entries, &log.truth(), "order", "machine");
     assert_finds(&found, "stale: it saw offset 10");
@@ -345,7 +349,7 @@ fn what_the_model_forbids_is_found_in_the_log() {
 #[test]
 fn a_deleted_instance_is_gone_and_stays_gone() {
     let id = "item-1-1";
-    let build = |when: (u64, u64), outcome: fn(&Log) -> Outcome| {
+    let build = |when: (u64, u64), outcome: fn(&Log) -> RequestOutcome| {
         let mut log = Log::default();
         log.create(10, id, "item", "in", json!({}));
         let old = outcome(&log);
@@ -353,17 +357,27 @@ fn a_deleted_instance_is_gone_and_stays_gone() {
         let mut history = History::of(Workload::Set);
         let create = json!({"instance_id": id, "machine": "item", "version": 1});
         let created = json!({"instance_id": id, "state": "in", "wal_offset": 10});
-        history.push((10, 20), "CREATE_INSTANCE", create, Outcome::Ok(created));
+        history.push(
+            (10, 20),
+            "CREATE_INSTANCE",
+            create,
+            RequestOutcome::Ok(created),
+        );
         let deleted = json!({"instance_id": id, "deleted": true, "wal_offset": 12});
         let params = json!({"instance_id": id});
-        history.push((100, 150), "DELETE_INSTANCE", params, Outcome::Ok(deleted));
+        history.push(
+            (100, 150),
+            "DELETE_INSTANCE",
+            params,
+            RequestOutcome::Ok(deleted),
+        );
         history.get(when, id, old);
         result(&history.entries, &log.truth(), "order", "set")
     };
-    let there = |log: &Log| Outcome::Ok(log.read("item-1-1", 10));
+    let there = |log: &Log| RequestOutcome::Ok(log.read("item-1-1", 10));
     let gone = |_: &Log| refused("INSTANCE_NOT_FOUND", json!({"instance_id": "item-1-1"}));
     for (when, outcome, is_right) in [
-        ((1, 5), gone as fn(&Log) -> Outcome, true),
+        ((1, 5), gone as fn(&Log) -> RequestOutcome, true),
         ((50, 60), there, true),
         ((110, 120), there, true),
         ((110, 120), gone, true),
@@ -373,7 +387,7 @@ fn a_deleted_instance_is_gone_and_stays_gone() {
     ] {
         let found = build(when, outcome);
         if is_right {
-            assert_eq!(found.verdict, Verdict::Valid, "{when:?} {found}");
+            assert_eq!(found.verdict, CheckVerdict::Valid, "{when:?} {found}");
         } else {
             assert_eq!(found.violations().len(), 1, "{when:?} {found}");
         }

@@ -10,7 +10,7 @@ fn parcel() -> (Log, History) {
     let mut log = Log::default();
     let ctx = json!({"weight": 1, "stops": 0});
     log.create(10, ID, "parcel", "packed", ctx);
-    let loaded = Fact {
+    let loaded = TrueFact {
         event: "LOAD".to_owned(),
         from: "packed".to_owned(),
         payload: json!({"kg": 3, "by": "me"}),
@@ -22,7 +22,12 @@ fn parcel() -> (Log, History) {
     log.push(loaded);
     let mut history = History::of(Workload::Parcel);
     let load = json!({"instance_id": ID, "event": "LOAD", "event_id": "p1", "payload": {"kg": 3, "by": "me"}});
-    history.push((10, 20), "APPLY_EVENT", load, Outcome::Ok(log.ack(ID, 11)));
+    history.push(
+        (10, 20),
+        "APPLY_EVENT",
+        load,
+        RequestOutcome::Ok(log.ack(ID, 11)),
+    );
     (log, history)
 }
 
@@ -44,7 +49,7 @@ fn events_and_refusals_that_the_model_gives_are_valid() {
         history.push((30, 40), "APPLY_EVENT", params, refused(code, json!({})));
     }
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
 }
 
 #[test]
@@ -54,7 +59,7 @@ fn another_context_other_emits_and_a_wrong_refusal_are_found() {
     assert_finds(&judge(&log, &history), "an event passed");
     let (mut log, mut history) = parcel();
     log.facts[1].ctx["kg"] = json!(3);
-    history.last().outcome = Outcome::Ok(log.ack(ID, 11));
+    history.last().outcome = RequestOutcome::Ok(log.ack(ID, 11));
     assert_finds(&judge(&log, &history), "the context is not the one");
     let (log, mut history) = parcel();
     let params =

@@ -19,7 +19,7 @@ fn judge(log: &Log, history: &History) -> CheckerResult {
 #[test]
 fn a_pipeline_in_its_order_is_valid() {
     let (log, history) = piped();
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
 }
 
 #[test]
@@ -29,7 +29,11 @@ fn what_was_sent_first_and_took_effect_last_is_out_of_order_although_nobody_had_
     history.entries[0].begun = history.entries[1].begun;
     history.entries[1].begun = first;
     let order = result(&history.entries, &log.truth(), "order", "register");
-    assert_eq!(order.verdict, Verdict::Valid, "linearizable all the same");
+    assert_eq!(
+        order.verdict,
+        CheckVerdict::Valid,
+        "linearizable all the same"
+    );
     assert_finds(
         &judge(&log, &history),
         "out of order: what took effect at 11 was sent behind 12",
@@ -41,7 +45,7 @@ fn what_has_no_answer_says_nothing_of_the_order() {
     let (log, mut history) = piped();
     history.entries[0].begun = history.entries[1].begun + 1;
     history.entries[0].outcome = unknown();
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
 }
 
 #[test]
@@ -50,5 +54,8 @@ fn pipelines_of_one_are_no_test() {
     for (pipeline, entry) in (1..).zip(&mut history.entries) {
         entry.pipeline = pipeline;
     }
-    assert!(matches!(judge(&log, &history).verdict, Verdict::Unknown(_)));
+    assert!(matches!(
+        judge(&log, &history).verdict,
+        CheckVerdict::Unknown(_)
+    ));
 }

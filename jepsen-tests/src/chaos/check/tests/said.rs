@@ -32,7 +32,7 @@ fn what_was_said_and_what_follows_from_the_cause_is_valid() {
         json!({"actor": "token:1", "causation_id": "11"}),
     ] {
         let found = judge(first(), second);
-        assert_eq!(found.verdict, Verdict::Valid, "{found}");
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     }
 }
 

@@ -10,7 +10,7 @@ fn judge(log: &Log, history: &History) -> CheckerResult {
 /// A read of a value under an offset that is right for another: a product that lies about offsets.
 fn read(history: &mut History, when: (u64, u64), value: u64) {
     let lie = json!({"state": "on", "ctx": {"v": value}, "last_wal_offset": 12});
-    history.get(when, REGISTER, Outcome::Ok(lie));
+    history.get(when, REGISTER, RequestOutcome::Ok(lie));
 }
 
 #[test]
@@ -23,7 +23,7 @@ fn values_that_an_order_explains_are_valid() {
     ] {
         let (log, mut history) = register(json!({"v": 0}), 2);
         read(&mut history, when, value);
-        assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+        assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     }
 }
 
@@ -53,7 +53,7 @@ fn two_that_both_compare_and_set_from_the_same_value_are_found() {
     let (log, mut history) = register(json!({"v": 0}), 2);
     history.entries[0].params["expected_wal_offset"] = json!(10);
     history.entries[1].params["expected_wal_offset"] = json!(11);
-    assert_eq!(judge(&log, &history).verdict, Verdict::Valid);
+    assert_eq!(judge(&log, &history).verdict, CheckVerdict::Valid);
     history.entries[1].params["expected_wal_offset"] = json!(10);
     assert_eq!(judge(&log, &history).violations().len(), 1);
 }
@@ -80,7 +80,7 @@ fn a_write_without_an_answer_explains_a_read_only_if_it_took_effect() {
             log.set(13, REGISTER, 3, "w3");
         }
         let seen = json!({"state": "on", "ctx": {"v": 3}, "last_wal_offset": 13});
-        history.get((9000, 9100), REGISTER, Outcome::Ok(seen));
+        history.get((9000, 9100), REGISTER, RequestOutcome::Ok(seen));
         let found = judge(&log, &history);
         assert_eq!(found.is_valid(), took_effect, "{found}");
     }
@@ -95,7 +95,7 @@ fn what_is_not_decided_in_time_is_neither_valid_nor_invalid() {
     for n in 1..=40 {
         let tag = format!("w{n}");
         log.set(10 + n, REGISTER, n, &tag);
-        let ack = Outcome::Ok(log.ack(REGISTER, 10 + n));
+        let ack = RequestOutcome::Ok(log.ack(REGISTER, 10 + n));
         history.set((100, 200), REGISTER, n, &tag, ack);
     }
     // Values that are seen the other way round while all writes are under way, and one that never was.
@@ -106,7 +106,7 @@ fn what_is_not_decided_in_time_is_neither_valid_nor_invalid() {
     read(&mut history, (161, 161), 40);
     let found = judge(&log, &history);
     match &found.verdict {
-        Verdict::Unknown(_) => assert!(found.notes[0].contains("1 undecided"), "{found}"),
+        CheckVerdict::Unknown(_) => assert!(found.notes[0].contains("1 undecided"), "{found}"),
         other => panic!("decided after all: {other:?}"),
     }
 }
@@ -120,7 +120,12 @@ fn order() -> (Log, History) {
     let mut history = History::of(Workload::Machine);
     let pay = json!({"instance_id": id, "event": "PAY", "payload": {"paid_cents": 4},
         "event_id": "m1"});
-    history.push((100, 150), "APPLY_EVENT", pay, Outcome::Ok(log.ack(id, 11)));
+    history.push(
+        (100, 150),
+        "APPLY_EVENT",
+        pay,
+        RequestOutcome::Ok(log.ack(id, 11)),
+    );
     (log, history)
 }
 
@@ -141,7 +146,7 @@ fn orders_follow_the_model() {
     let ship = json!({"instance_id": "order-1", "event": "SHIP", "payload": {"by": "m2"},
         "event_id": "m2"});
     let shipped = || {
-        Outcome::Ok(
+        RequestOutcome::Ok(
             json!({"from_state": "paid", "to_state": "shipped", "wal_offset": 12,
             "ctx": {"total_cents": 5, "paid_cents": 4, "by": "m2"}, "applied": true}),
         )

@@ -12,12 +12,17 @@ fn items() -> (Log, History) {
         let params = json!({"instance_id": id, "machine": "item", "version": 1});
         let created = json!({"instance_id": id, "state": "in", "wal_offset": offset});
         let when = (offset * 10, offset * 10 + 5);
-        history.push(when, "CREATE_INSTANCE", params, Outcome::Ok(created));
+        history.push(when, "CREATE_INSTANCE", params, RequestOutcome::Ok(created));
     }
     log.delete(13, "item-b");
     let deleted = json!({"instance_id": "item-b", "deleted": true, "wal_offset": 13});
     let params = json!({"instance_id": "item-b"});
-    history.push((130, 135), "DELETE_INSTANCE", params, Outcome::Ok(deleted));
+    history.push(
+        (130, 135),
+        "DELETE_INSTANCE",
+        params,
+        RequestOutcome::Ok(deleted),
+    );
     (log, history)
 }
 
@@ -31,7 +36,7 @@ fn list(history: &mut History, when: (u64, u64), listed: &[(&str, u64)]) {
         .collect();
     let result = json!({"instances": instances, "total": listed.len(), "has_more": false});
     let params = json!({"machine": "item", "limit": 1000});
-    history.push(when, "LIST_INSTANCES", params, Outcome::Ok(result));
+    history.push(when, "LIST_INSTANCES", params, RequestOutcome::Ok(result));
 }
 
 fn judge(log: &Log, history: &History) -> CheckerResult {
@@ -54,7 +59,11 @@ fn pages_of_one_moment_are_valid() {
         let (log, mut history) = items();
         list(&mut history, when, listed);
         let found = judge(&log, &history);
-        assert_eq!(found.verdict, Verdict::Valid, "{when:?} {listed:?} {found}");
+        assert_eq!(
+            found.verdict,
+            CheckVerdict::Valid,
+            "{when:?} {listed:?} {found}"
+        );
     }
 }
 
@@ -106,7 +115,12 @@ fn a_torn_page_is_found() {
     log.create(14, "item-d", "item", "in", json!({}));
     let params = json!({"instance_id": "item-d", "machine": "item", "version": 1});
     let created = json!({"instance_id": "item-d", "state": "in", "wal_offset": 14});
-    history.push((136, 145), "CREATE_INSTANCE", params, Outcome::Ok(created));
+    history.push(
+        (136, 145),
+        "CREATE_INSTANCE",
+        params,
+        RequestOutcome::Ok(created),
+    );
     // With the deleted one and the later one together.
     list(
         &mut history,
@@ -127,7 +141,7 @@ fn a_number_that_was_never_so_is_found() {
     ] {
         let (log, mut history) = items();
         list(&mut history, when, listed);
-        let Outcome::Ok(result) = &mut history.last().outcome else {
+        let RequestOutcome::Ok(result) = &mut history.last().outcome else {
             panic!("listed");
         };
         result["total"] = json!(total);
@@ -142,14 +156,14 @@ fn the_number_of_all_says_when_a_page_was() {
     for (total, problem) in [(2, None), (3, Some("from the future: it shows offset 12"))] {
         let (log, mut history) = items();
         list(&mut history, (112, 113), &[("a", 10)]);
-        let Outcome::Ok(result) = &mut history.last().outcome else {
+        let RequestOutcome::Ok(result) = &mut history.last().outcome else {
             panic!("listed");
         };
         result["has_more"] = json!(true);
         result["total"] = json!(total);
         let found = judge(&log, &history);
         match problem {
-            None => assert_eq!(found.verdict, Verdict::Valid, "{found}"),
+            None => assert_eq!(found.verdict, CheckVerdict::Valid, "{found}"),
             Some(problem) => assert_finds(&found, problem),
         }
     }
@@ -170,19 +184,19 @@ fn a_page_is_not_older_than_another_that_was_seen() {
 fn a_page_says_nothing_of_what_is_outside_of_it() {
     let (log, mut history) = items();
     list(&mut history, (140, 150), &[("a", 10)]);
-    let Outcome::Ok(result) = &mut history.last().outcome else {
+    let RequestOutcome::Ok(result) = &mut history.last().outcome else {
         panic!("listed");
     };
     result["has_more"] = json!(true);
     result["total"] = json!(2);
     list(&mut history, (160, 170), &[("c", 12)]);
     history.last().params["after"] = json!("item-a");
-    let Outcome::Ok(result) = &mut history.last().outcome else {
+    let RequestOutcome::Ok(result) = &mut history.last().outcome else {
         panic!("listed");
     };
     result["total"] = json!(2);
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
 }
 
 #[test]
@@ -192,7 +206,7 @@ fn a_deletion_without_an_answer_may_come_at_any_time() {
     list(&mut history, (300, 310), &[("a", 10), ("b", 11), ("c", 12)]);
     list(&mut history, (320, 330), &[("a", 10), ("c", 12)]);
     let found = judge(&log, &history);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     list(&mut history, (340, 350), &[("a", 10), ("b", 11), ("c", 12)]);
     assert_finds(&judge(&log, &history), "that offset 13 had replaced");
 }
@@ -210,13 +224,13 @@ fn a_page_may_be_from_before_or_after_what_it_leaves_out() {
         let mut history = History::of(Workload::Set);
         list(&mut history, (1, 900), &[("x", 20)]);
         history.last().params["after"] = json!("item-m");
-        let Outcome::Ok(result) = &mut history.last().outcome else {
+        let RequestOutcome::Ok(result) = &mut history.last().outcome else {
             panic!("listed");
         };
         result["total"] = json!(total);
         let found = judge(&log, &history);
         match is_valid {
-            true => assert_eq!(found.verdict, Verdict::Valid, "{total}: {found}"),
+            true => assert_eq!(found.verdict, CheckVerdict::Valid, "{total}: {found}"),
             false => assert_finds(&found, "but the log never had that total"),
         }
     }

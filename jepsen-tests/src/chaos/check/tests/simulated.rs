@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::harness::rng::Rng;
-use crate::load::machines::Machine;
+use crate::load::machines::TestMachine;
 
 /// How far a request may begin before it takes effect, and end after.
 const SPREAD: u64 = 60;
@@ -14,21 +14,21 @@ const ACCOUNTS: u64 = 5;
 const CLIENTS: u32 = 10;
 
 pub struct Simulated {
-    pub entries: Vec<Entry>,
-    pub facts: Vec<Fact>,
+    pub entries: Vec<HistoryEntry>,
+    pub facts: Vec<TrueFact>,
     rng: Rng,
     now: u64,
     offset: u64,
-    current: BTreeMap<String, Fact>,
+    current: BTreeMap<String, TrueFact>,
     /// What each client has seen of each register.
     seen: BTreeMap<(u32, String), u64>,
     /// Every version of the registers, by offset.
-    versions: BTreeMap<String, Vec<Fact>>,
+    versions: BTreeMap<String, Vec<TrueFact>>,
     items: Vec<String>,
 }
 
 /// A fact as a read shows it.
-pub fn read_of(fact: &Fact) -> Value {
+pub fn read_of(fact: &TrueFact) -> Value {
     let mut result = json!({"machine": fact.machine, "version": 1, "state": fact.to,
         "ctx": fact.ctx, "last_wal_offset": fact.offset});
     if let Some(event_id) = &fact.event_id {
@@ -37,7 +37,7 @@ pub fn read_of(fact: &Fact) -> Value {
     result
 }
 
-fn ack_of(fact: &Fact) -> Value {
+fn ack_of(fact: &TrueFact) -> Value {
     json!({"from_state": fact.from, "to_state": fact.to, "ctx": fact.ctx,
         "wal_offset": fact.offset, "applied": true})
 }
@@ -96,7 +96,7 @@ impl Simulated {
         Truth::from_facts(self.facts.clone())
     }
 
-    fn put(&mut self, fact: Fact) {
+    fn put(&mut self, fact: TrueFact) {
         if fact.machine == "register" {
             let versions = self.versions.entry(fact.instance.clone());
             versions.or_default().push(fact.clone());
@@ -114,24 +114,24 @@ impl Simulated {
         self.offset
     }
 
-    fn create(&mut self, id: &str, machine: &str, state: &str, ctx: Value) -> Fact {
-        let fact = Fact {
+    fn create(&mut self, id: &str, machine: &str, state: &str, ctx: Value) -> TrueFact {
+        let fact = TrueFact {
             machine: machine.to_owned(),
             to: state.to_owned(),
             ctx,
-            ..Fact::bare(self.next_offset(), FactKind::Create, id)
+            ..TrueFact::bare(self.next_offset(), FactKind::Create, id)
         };
         self.put(fact.clone());
         fact
     }
 
-    fn event(&mut self, offset: u64, params: &Value, to: &str) -> Fact {
+    fn event(&mut self, offset: u64, params: &Value, to: &str) -> TrueFact {
         let id = params["instance_id"].as_str().unwrap();
         let before = self.current[id].clone();
         let mut ctx = before.ctx.as_object().unwrap().clone();
         ctx.extend(params["payload"].as_object().unwrap().clone());
         let text = |field: &str| params[field].as_str().map(str::to_owned);
-        let fact = Fact {
+        let fact = TrueFact {
             offset,
             kind: FactKind::Event,
             event: text("event").unwrap(),
@@ -151,10 +151,10 @@ impl Simulated {
         format!("t{}", self.entries.len())
     }
 
-    fn push(&mut self, workload: Workload, op: &str, params: Value, outcome: Outcome) {
+    fn push(&mut self, workload: Workload, op: &str, params: Value, outcome: RequestOutcome) {
         let (before, after) = (self.rng.below(SPREAD), self.rng.below(SPREAD));
         let client = self.rng.below(u64::from(CLIENTS)) as u32;
-        self.entries.push(Entry {
+        self.entries.push(HistoryEntry {
             workload,
             client,
             pipeline: 0,
@@ -213,14 +213,14 @@ impl Simulated {
         let offset = self.next_offset();
         let fact = self.event(offset, &params, "on");
         if !lost {
-            let ack = Outcome::Ok(ack_of(&fact));
+            let ack = RequestOutcome::Ok(ack_of(&fact));
             self.push(Workload::Register, "APPLY_EVENT", params, ack);
         }
     }
 
     fn read_register(&mut self, workload: Workload) {
         let id = format!("reg-{}", self.rng.below(REGISTERS));
-        let found = Outcome::Ok(read_of(&self.current[&id]));
+        let found = RequestOutcome::Ok(read_of(&self.current[&id]));
         self.push(workload, "GET_INSTANCE", json!({"instance_id": id}), found);
     }
 
@@ -231,7 +231,7 @@ impl Simulated {
         let versions = &self.versions[&id];
         let first = versions.partition_point(|fact| fact.offset < seen);
         let at = first + self.rng.index(versions.len() - first);
-        let found = Outcome::Ok(read_of(&versions[at]));
+        let found = RequestOutcome::Ok(read_of(&versions[at]));
         let offset = versions[at].offset;
         self.seen.insert((client, id.clone()), offset);
         let params = json!({"instance_id": id, "consistency": "local", "min_wal_offset": seen});
@@ -245,11 +245,11 @@ impl Simulated {
         let id = format!("order-{}", self.rng.below(ORDERS));
         let before = self.current[&id].clone();
         if self.rng.percent(30) {
-            let found = Outcome::Ok(read_of(&before));
+            let found = RequestOutcome::Ok(read_of(&before));
             let params = json!({"instance_id": id});
             return self.push(Workload::Machine, "GET_INSTANCE", params, found);
         }
-        let event = *self.rng.pick(&Machine::ORDER_EVENTS);
+        let event = *self.rng.pick(&TestMachine::ORDER_EVENTS);
         let payload = match event {
             "PAY" => json!({"paid_cents": self.rng.below(10)}),
             _ => json!({"by": self.tag()}),
@@ -257,13 +257,13 @@ impl Simulated {
         let params = json!({"instance_id": id, "event": event, "payload": payload,
             "event_id": self.tag()});
         let ctx = before.ctx.as_object().unwrap();
-        let code = match Machine::Order.next(&before.to, event, ctx) {
+        let code = match TestMachine::Order.next(&before.to, event, ctx) {
             Ok(to) => {
                 let lost = self.lost(Workload::Machine, &params);
                 let offset = self.next_offset();
                 let fact = self.event(offset, &params, to);
                 if !lost {
-                    let ack = Outcome::Ok(ack_of(&fact));
+                    let ack = RequestOutcome::Ok(ack_of(&fact));
                     self.push(Workload::Machine, "APPLY_EVENT", params, ack);
                 }
                 return;
@@ -293,7 +293,12 @@ impl Simulated {
             self.now += 200;
             answer["applied"] = json!(false);
         }
-        self.push(Workload::Once, "APPLY_EVENT", params, Outcome::Ok(answer));
+        self.push(
+            Workload::Once,
+            "APPLY_EVENT",
+            params,
+            RequestOutcome::Ok(answer),
+        );
     }
 
     fn bank(&mut self) {
@@ -324,7 +329,7 @@ impl Simulated {
             moved.collect::<Vec<_>>().into_iter().unzip()
         };
         let params = json!({"mode": "atomic", "ops": ops});
-        let result = Outcome::Ok(json!({"results": results}));
+        let result = RequestOutcome::Ok(json!({"results": results}));
         self.push(Workload::Bank, "BATCH", params, result);
     }
 
@@ -344,7 +349,7 @@ impl Simulated {
                     Workload::Set,
                     "CREATE_INSTANCE",
                     params,
-                    Outcome::Ok(result),
+                    RequestOutcome::Ok(result),
                 );
             }
             30..50 if !self.items.is_empty() => {
@@ -355,7 +360,7 @@ impl Simulated {
                     return self.push(Workload::Set, "DELETE_INSTANCE", params, gone);
                 };
                 let offset = self.next_offset();
-                self.put(Fact {
+                self.put(TrueFact {
                     offset,
                     kind: FactKind::Delete,
                     machine: String::new(),
@@ -368,14 +373,14 @@ impl Simulated {
                     Workload::Set,
                     "DELETE_INSTANCE",
                     params,
-                    Outcome::Ok(result),
+                    RequestOutcome::Ok(result),
                 );
             }
             50..90 if !self.items.is_empty() => {
                 let id = self.rng.pick(&self.items).clone();
                 let params = json!({"instance_id": id});
                 let outcome = match self.current.get(&id) {
-                    Some(fact) => Outcome::Ok(read_of(fact)),
+                    Some(fact) => RequestOutcome::Ok(read_of(fact)),
                     None => fixtures::refused("INSTANCE_NOT_FOUND", params.clone()),
                 };
                 self.push(Workload::Set, "GET_INSTANCE", params, outcome);
@@ -387,7 +392,7 @@ impl Simulated {
     fn list(&mut self) {
         let after = format!("item-{:02}", self.rng.below(100));
         let from = self.current.range(after.clone()..);
-        let mut page: Vec<&Fact> = from
+        let mut page: Vec<&TrueFact> = from
             .map(|found| found.1)
             .filter(|fact| fact.machine == "item")
             .take(21)
@@ -405,6 +410,11 @@ impl Simulated {
         let total = all.filter(|fact| fact.machine == "item").count();
         let result = json!({"instances": instances, "total": total, "has_more": has_more});
         let params = json!({"machine": "item", "limit": 20, "after": after});
-        self.push(Workload::Set, "LIST_INSTANCES", params, Outcome::Ok(result));
+        self.push(
+            Workload::Set,
+            "LIST_INSTANCES",
+            params,
+            RequestOutcome::Ok(result),
+        );
     }
 }

@@ -83,7 +83,7 @@ fn assert_says(found: &CheckerResult, what: &str) {
 
 fn judge(log: TimersOfLog) -> CheckerResult {
     let mut history = History::of(Workload::Timer);
-    let listed = Outcome::Ok(json!({"timers": []}));
+    let listed = RequestOutcome::Ok(json!({"timers": []}));
     history.push((1, 2), "TIMER_LIST", json!({}), listed);
     let mut truth = Log::default().truth();
     truth.timers = Arc::new(log);
@@ -96,7 +96,7 @@ fn what_fires_in_time_is_valid() {
     nudge(&mut log, 6, 11_000);
     end(&mut log, 12_500);
     let found = judge(log);
-    assert_eq!(found.verdict, Verdict::Valid, "{found}");
+    assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
 }
 
 #[test]

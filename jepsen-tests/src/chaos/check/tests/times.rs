@@ -17,7 +17,7 @@ fn judge(times: [u64; 3]) -> CheckerResult {
     for (n, time_ms) in (1..).zip(times) {
         let offset = 10 + n;
         log.set(offset, ID, n, &format!("w{n}"));
-        let answer = Outcome::Ok(json!({"wal_offset": offset}));
+        let answer = RequestOutcome::Ok(json!({"wal_offset": offset}));
         let params = json!({"instance_id": ID, "event": "SET", "event_id": format!("w{n}")});
         let told_us = n * 2_000_000;
         history.push((told_us - 10, told_us), "APPLY_EVENT", params, answer);
@@ -33,10 +33,10 @@ fn a_time_within_the_bound_or_behind_is_valid() {
     for ahead_ms in [0, AHEAD_MS_MAX] {
         let times = [2_000, 4_000, 6_000].map(|ms| BEGAN_MS + ms + ahead_ms);
         let found = judge(times);
-        assert_eq!(found.verdict, Verdict::Valid, "{found}");
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{found}");
     }
     let behind = judge([BEGAN_MS - 50_000, BEGAN_MS - 49_000, BEGAN_MS]);
-    assert_eq!(behind.verdict, Verdict::Valid, "{behind}");
+    assert_eq!(behind.verdict, CheckVerdict::Valid, "{behind}");
 }
 
 #[test]
@@ -59,5 +59,5 @@ fn a_time_that_goes_back_is_found() {
 #[test]
 fn a_log_whose_times_no_answer_names_is_no_pass() {
     let found = log_time(&[], &Truth::default(), BEGAN_MS);
-    assert!(matches!(found.verdict, Verdict::Unknown(_)), "{found}");
+    assert!(matches!(found.verdict, CheckVerdict::Unknown(_)), "{found}");
 }

@@ -18,7 +18,7 @@ const ALL: [Workload; 7] = [
 
 fn assert_all_valid(results: &[CheckerResult]) {
     for result in results.iter().filter(|result| result.checker != "logs") {
-        assert_eq!(result.verdict, Verdict::Valid, "{result}");
+        assert_eq!(result.verdict, CheckVerdict::Valid, "{result}");
     }
 }
 
@@ -69,13 +69,13 @@ fn what_the_search_refutes_the_pass_refutes() {
         let mut run = Simulated::run(seed, 300, &[Workload::Register]);
         let truth = run.truth();
         let mut rng = Rng::new(seed);
-        let reads = |entry: &&mut Entry| entry.op == "GET_INSTANCE";
-        let mut reads: Vec<&mut Entry> = run.entries.iter_mut().filter(reads).collect();
+        let reads = |entry: &&mut HistoryEntry| entry.op == "GET_INSTANCE";
+        let mut reads: Vec<&mut HistoryEntry> = run.entries.iter_mut().filter(reads).collect();
         let at = rng.index(reads.len());
         let read = &mut reads[at];
         // A version not far from the right one, which may have been current meanwhile or not.
         let id = read.param("instance_id").to_owned();
-        let versions: Vec<&Fact> = truth.of_instance(&id).collect();
+        let versions: Vec<&TrueFact> = truth.of_instance(&id).collect();
         let right = read.result().unwrap()["last_wal_offset"].as_u64().unwrap();
         let right = versions
             .iter()
@@ -84,7 +84,7 @@ fn what_the_search_refutes_the_pass_refutes() {
         let other = (right + rng.index(3))
             .saturating_sub(1)
             .min(versions.len() - 1);
-        read.outcome = Outcome::Ok(read_of(versions[other]));
+        read.outcome = RequestOutcome::Ok(read_of(versions[other]));
         let order = fixtures::result(&run.entries, &truth, "order", "register");
         let search = fixtures::result(&run.entries, &truth, "search", "register");
         assert!(
@@ -104,7 +104,7 @@ fn a_workload_without_a_request_is_no_pass() {
     let expected = [Workload::Register, Workload::Bank];
     let results = check_all(&expected, &run.entries, &run.truth());
     let of_bank: Vec<_> = results.iter().filter(|it| it.subject == "bank").collect();
-    assert!(matches!(of_bank[..], [only] if matches!(only.verdict, Verdict::Unknown(_))));
+    assert!(matches!(of_bank[..], [only] if matches!(only.verdict, CheckVerdict::Unknown(_))));
     // Nor is a register without pipelines.
     let invalid = results.iter().filter(|it| !it.is_valid());
     let invalid: Vec<_> = invalid.map(|it| it.checker.as_str()).collect();
@@ -113,9 +113,9 @@ fn a_workload_without_a_request_is_no_pass() {
 
 #[test]
 fn a_checker_that_panics_fails_by_itself() {
-    let panics: Check = |_, _| panic!("out of its depth");
+    let panics: Checker = |_, _| panic!("out of its depth");
     let found = run_one("odd", panics, &[], &Truth::default());
-    let Verdict::Failed(why) = &found[0].verdict else {
+    let CheckVerdict::Failed(why) = &found[0].verdict else {
         panic!("{found:?}");
     };
     assert!(why.contains("out of its depth"), "{why}");

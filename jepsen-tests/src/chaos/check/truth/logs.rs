@@ -8,20 +8,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::EntryPayload;
-use rstmdb_engine::chain::{Head, Kind, Logged};
+use rstmdb_engine::chain::{EntryKind, Head, Logged};
 use rstmdb_engine::fact::{self, Body, Message, level};
-use rstmdb_engine::{Outcome, State};
-use rstmdb_raft_store::replay::{self, Visitor};
+use rstmdb_engine::{EntryOutcome, State};
+use rstmdb_raft_store::replay::{self, RecordVisitor};
 use rstmdb_raft_store::{
-    Entry, Keyring, LogId, Position, RealFs, Record, SegmentHeader, encode_membership,
+    Entry, Keyring, LogId, LogPosition, LogRecord, RealFs, SegmentHeader, encode_membership,
 };
 
 use super::error::Error;
-use super::{Fact, TimersOfLog, Truth, meta, of_engine};
+use super::{TimersOfLog, TrueFact, Truth, meta, of_engine};
 
 /// The kind of an entry for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
+enum EntryContent {
     Nothing,
     /// As it is in the log.
     Membership(Bytes),
@@ -29,11 +29,11 @@ enum Content {
 }
 
 /// Every entry that any node holds or held, by its log id: there must be one content for each.
-type Contents = BTreeMap<LogId, Content>;
+type Contents = BTreeMap<LogId, EntryContent>;
 
 /// One node's log, as its folder has it.
 #[derive(Debug)]
-struct Log {
+struct NodeLog {
     node: u64,
     entries: BTreeMap<u64, LogId>,
     /// The last entry that the node knew to be committed. The node may not hold that entry yet.
@@ -53,12 +53,11 @@ impl Truth {
         let mut disagreements = Vec::new();
         let mut logs = Vec::new();
         for (node, folder) in folders {
-            let log = Log::read(*node, folder, keys, &mut contents, &mut disagreements).map_err(
-                |source| Error::Log {
+            let log = NodeLog::read(*node, folder, keys, &mut contents, &mut disagreements)
+                .map_err(|source| Error::Log {
                     node: *node,
                     source,
-                },
-            )?;
+                })?;
             logs.push(log);
         }
         let committed = agree(&logs, &mut disagreements);
@@ -69,7 +68,7 @@ impl Truth {
     }
 }
 
-impl Log {
+impl NodeLog {
     fn read(
         node: u64,
         folder: &Path,
@@ -77,13 +76,13 @@ impl Log {
         contents: &mut Contents,
         disagreements: &mut Vec<String>,
     ) -> Result<Self, rstmdb_raft_store::Error> {
-        let mut reader = Reader {
-            log: Log::new(node),
+        let mut reader = NodeLogReader {
+            log: NodeLog::new(node),
             contents,
             disagreements,
         };
         replay::visit(&RealFs, folder, keys, &mut reader)?;
-        let log = std::mem::replace(&mut reader.log, Log::new(node));
+        let log = std::mem::replace(&mut reader.log, NodeLog::new(node));
         replay::visit_history(&RealFs, folder, keys, &mut reader)?;
         let history = std::mem::replace(&mut reader.log, log);
         reader.join(history);
@@ -91,7 +90,7 @@ impl Log {
     }
 
     fn new(node: u64) -> Self {
-        Log {
+        NodeLog {
             node,
             entries: BTreeMap::new(),
             committed: None,
@@ -108,22 +107,22 @@ impl Log {
 }
 
 /// Follows the records of one node.
-struct Reader<'a> {
-    log: Log,
+struct NodeLogReader<'a> {
+    log: NodeLog,
     contents: &'a mut Contents,
     disagreements: &'a mut Vec<String>,
 }
 
-impl Reader<'_> {
+impl NodeLogReader<'_> {
     fn entry(&mut self, entry: Entry) {
         let id = entry.log_id;
         let node = self.log.node;
         let content = match entry.payload {
-            EntryPayload::Blank => Content::Nothing,
+            EntryPayload::Blank => EntryContent::Nothing,
             EntryPayload::Membership(membership) => {
-                Content::Membership(encode_membership(&membership).into())
+                EntryContent::Membership(encode_membership(&membership).into())
             }
-            EntryPayload::Normal(data) => Content::Facts(data.0),
+            EntryPayload::Normal(data) => EntryContent::Facts(data.0),
         };
         match self.contents.entry(id) {
             Slot::Vacant(slot) => {
@@ -176,9 +175,9 @@ impl Reader<'_> {
     }
 }
 
-impl Reader<'_> {
+impl NodeLogReader<'_> {
     /// Adds history from other nodes. Nodes pass on only committed entries.
-    fn join(&mut self, history: Log) {
+    fn join(&mut self, history: NodeLog) {
         for (index, id) in history.entries {
             self.log.settled = self.log.settled.max(Some(index));
             let before = self.log.entries.insert(index, id);
@@ -192,27 +191,28 @@ impl Reader<'_> {
     }
 }
 
-impl Visitor for Reader<'_> {
+impl RecordVisitor for NodeLogReader<'_> {
     fn segment(&mut self, header: &SegmentHeader, _path: &Path) -> Result<(), String> {
         self.commit(header.state.committed);
         self.commit(header.state.purged);
         Ok(())
     }
 
-    fn record(&mut self, _at: Position, record: &Record<'_>) -> Result<(), String> {
+    fn record(&mut self, _at: LogPosition, record: &LogRecord<'_>) -> Result<(), String> {
         match record {
-            Record::Entry(entry) => self.entry(entry.to_entry()?),
-            Record::Committed(id) => self.commit(Some(*id)),
-            Record::Truncate(keep) => self.truncate(*keep),
-            Record::Purge(id) => self.purge(*id),
-            Record::Batch(_) | Record::Close(_) | Record::Seal(_) | Record::Vote(_) => {}
+            LogRecord::Entry(entry) => self.entry(entry.to_entry()?),
+            LogRecord::Committed(id) => self.commit(Some(*id)),
+            LogRecord::Truncate(keep) => self.truncate(*keep),
+            LogRecord::Purge(id) => self.purge(*id),
+            LogRecord::Batch(_) | LogRecord::Close(_) | LogRecord::Seal(_) | LogRecord::Vote(_) => {
+            }
         }
         Ok(())
     }
 }
 
 /// The committed entries of all nodes, and the contradictions between nodes.
-fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> {
+fn agree(logs: &[NodeLog], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> {
     let mut committed: BTreeMap<u64, (LogId, u64)> = BTreeMap::new();
     for log in logs {
         let Some(settled) = log.settled else {
@@ -244,18 +244,18 @@ fn agree(logs: &[Log], disagreements: &mut Vec<String>) -> BTreeMap<u64, LogId> 
     committed
 }
 
-fn held_by_all(logs: &[Log], index: u64) -> Option<LogId> {
+fn held_by_all(logs: &[NodeLog], index: u64) -> Option<LogId> {
     let first = logs.first()?.entries.get(&index)?;
-    let same = |log: &Log| log.entries.get(&index) == Some(first);
+    let same = |log: &NodeLog| log.entries.get(&index) == Some(first);
     logs.iter().all(same).then_some(*first)
 }
 
 /// Applies the entries, and keeps the facts that took effect.
 fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth, Error> {
     let mut state = State::new();
-    let mut found = Found::default();
+    let mut found = FoundFacts::default();
     let mut disagreements = Vec::new();
-    let mut chain = Chain::default();
+    let mut chain = TruthChain::default();
     let mut next = *committed.keys().next().ok_or(Error::NoLog)?;
     // Entry 0 is the first membership; without it nothing is missing.
     if next > 1 {
@@ -266,8 +266,8 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
             return Err(Error::Missing(next));
         }
         next = index + 1;
-        let content = contents.get(id).unwrap_or(&Content::Nothing);
-        let Content::Facts(bytes) = content else {
+        let content = contents.get(id).unwrap_or(&EntryContent::Nothing);
+        let EntryContent::Facts(bytes) = content else {
             state.skip(*index);
             chain.add(&state, *id, content);
             continue;
@@ -286,8 +286,8 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
         let applied = state.apply(&entry, *index);
         chain.add(&state, *id, content);
         match applied {
-            Ok(Outcome::Stale) => continue,
-            Ok(Outcome::Applied) => {}
+            Ok(EntryOutcome::Stale) => continue,
+            Ok(EntryOutcome::Applied) => {}
             Err(error) => {
                 // A node that applied this entry has stopped, or has a state that differs from the log's.
                 disagreements.push(format!("entry {id} cannot take effect: {error}"));
@@ -310,15 +310,15 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
 
 /// What the entries that took effect hold.
 #[derive(Default)]
-struct Found {
-    facts: Vec<Fact>,
+struct FoundFacts {
+    facts: Vec<TrueFact>,
     times: Vec<(u64, u64)>,
     levels: Vec<(u64, u32)>,
     automation: Vec<(u64, bool, String)>,
     timers: TimersOfLog,
 }
 
-impl Found {
+impl FoundFacts {
     fn take(&mut self, index: u64, entry: &fact::Entry) -> Result<(), Error> {
         self.times.push((index, entry.time_ms));
         self.timers.take(index, entry);
@@ -333,7 +333,7 @@ impl Found {
                 _ => {}
             }
             let fact = of_engine(index, position, fact)?;
-            self.facts.extend(fact.map(|fact| Fact {
+            self.facts.extend(fact.map(|fact| TrueFact {
                 meta: said.clone(),
                 ..fact
             }));
@@ -344,21 +344,21 @@ impl Found {
 
 /// The chain over the log, without the state that holds a node's.
 #[derive(Default)]
-struct Chain {
+struct TruthChain {
     newest: Option<Head>,
     heads: BTreeMap<u64, String>,
 }
 
-impl Chain {
+impl TruthChain {
     /// Adds the entry that was just applied to `state`, once the chain has begun there.
-    fn add(&mut self, state: &State, id: LogId, content: &Content) {
+    fn add(&mut self, state: &State, id: LogId, content: &EntryContent) {
         if state.chain().is_none() {
             return;
         }
         let (kind, payload) = match content {
-            Content::Nothing => (Kind::Blank, Bytes::new()),
-            Content::Facts(bytes) => (Kind::Normal, bytes.clone()),
-            Content::Membership(bytes) => (Kind::Membership, bytes.clone()),
+            EntryContent::Nothing => (EntryKind::Blank, Bytes::new()),
+            EntryContent::Facts(bytes) => (EntryKind::Normal, bytes.clone()),
+            EntryContent::Membership(bytes) => (EntryKind::Membership, bytes.clone()),
         };
         let logged = Logged {
             term: id.leader_id.term,

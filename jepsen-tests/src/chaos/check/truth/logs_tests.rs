@@ -23,14 +23,14 @@ fn entry(term: u64, index: u64, text: &str) -> Entry {
 struct Cluster {
     contents: Contents,
     disagreements: Vec<String>,
-    logs: Vec<Log>,
+    logs: Vec<NodeLog>,
 }
 
 impl Cluster {
-    fn node(&mut self, follow: impl FnOnce(&mut Reader<'_>)) -> &mut Self {
+    fn node(&mut self, follow: impl FnOnce(&mut NodeLogReader<'_>)) -> &mut Self {
         let node = self.logs.len() as u64 + 1;
-        let mut reader = Reader {
-            log: Log::new(node),
+        let mut reader = NodeLogReader {
+            log: NodeLog::new(node),
             contents: &mut self.contents,
             disagreements: &mut self.disagreements,
         };
@@ -48,7 +48,7 @@ impl Cluster {
     }
 }
 
-fn appends(reader: &mut Reader<'_>, entries: &[(u64, u64)]) {
+fn appends(reader: &mut NodeLogReader<'_>, entries: &[(u64, u64)]) {
     for (term, index) in entries {
         reader.entry(entry(*term, *index, &format!("{term}-{index}")));
     }
@@ -186,7 +186,7 @@ fn a_snapshot_in_place_of_the_log_leaves_what_was_committed() {
         node.purge(log_id(3, 9));
         appends(node, &[(3, 10)]);
         node.commit(Some(log_id(3, 10)));
-        let mut history = Log::new(1);
+        let mut history = NodeLog::new(1);
         for index in 2..10 {
             history.entries.insert(index, log_id(3, index));
         }
@@ -202,7 +202,7 @@ fn history_that_contradicts_the_log_is_found() {
     let mut cluster = Cluster::default();
     cluster.node(|node| {
         appends(node, &[(1, 0), (1, 1)]);
-        let mut history = Log::new(1);
+        let mut history = NodeLog::new(1);
         history.entries.insert(1, log_id(2, 1));
         node.join(history);
     });
@@ -214,7 +214,7 @@ fn a_gap_in_what_all_nodes_hold_is_no_truth() {
     let (mut committed, mut contents) = (BTreeMap::new(), Contents::new());
     for index in [0, 1, 3] {
         committed.insert(index, log_id(1, index));
-        contents.insert(log_id(1, index), Content::Nothing);
+        contents.insert(log_id(1, index), EntryContent::Nothing);
     }
     let missing = apply(&committed, &contents);
     assert!(matches!(missing, Err(Error::Missing(2))), "{missing:?}");

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use self::error::Error;
 pub use self::timers::{AT_THE_END, TimersOfLog};
-use crate::rcp::wal::Record;
+use crate::rcp::wal::ReadRecord;
 
 /// What happened to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub enum FactKind {
 
 /// One thing that happened to one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Fact {
+pub struct TrueFact {
     /// Its place in the log.
     pub offset: u64,
     /// Its place among the facts of the same entry.
@@ -75,7 +75,7 @@ pub struct Fact {
 /// Every fact that took effect, in the order of the log.
 #[derive(Debug, Clone, Default)]
 pub struct Truth {
-    facts: Vec<Fact>,
+    facts: Vec<TrueFact>,
     by_instance: HashMap<String, Vec<usize>>,
     by_event_id: HashMap<String, Vec<usize>>,
     by_key: HashMap<String, Vec<usize>>,
@@ -102,7 +102,7 @@ pub struct Truth {
 
 impl Truth {
     /// The truth of these facts, which are in the order of the log.
-    pub fn from_facts(facts: Vec<Fact>) -> Self {
+    pub fn from_facts(facts: Vec<TrueFact>) -> Self {
         let mut truth = Self {
             last_offset: facts.last().map_or(0, |fact| fact.offset),
             ..Self::default()
@@ -125,8 +125,8 @@ impl Truth {
     ///
     /// # Errors
     /// When a record is of a type that no workload writes.
-    pub fn from_wal_read(records: &[Record]) -> Result<Self, Error> {
-        let mut facts: Vec<Fact> = Vec::new();
+    pub fn from_wal_read(records: &[ReadRecord]) -> Result<Self, Error> {
+        let mut facts: Vec<TrueFact> = Vec::new();
         for record in records {
             let before = facts.last().filter(|fact| fact.offset == record.offset);
             let position = before.map_or(0, |fact| fact.position + 1);
@@ -139,29 +139,29 @@ impl Truth {
     }
 
     /// All facts.
-    pub fn facts(&self) -> &[Fact] {
+    pub fn facts(&self) -> &[TrueFact] {
         &self.facts
     }
 
     /// The facts of an instance.
-    pub fn of_instance(&self, id: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+    pub fn of_instance(&self, id: &str) -> impl DoubleEndedIterator<Item = &TrueFact> {
         self.pick(self.by_instance.get(id))
     }
 
     /// The events with this `event_id`. More than one means that a request took effect twice.
-    pub fn of_event(&self, event_id: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+    pub fn of_event(&self, event_id: &str) -> impl DoubleEndedIterator<Item = &TrueFact> {
         self.pick(self.by_event_id.get(event_id))
     }
 
     /// The facts with this idempotency key; workloads give every key to one request only.
-    pub fn of_key(&self, key: &str) -> impl DoubleEndedIterator<Item = &Fact> {
+    pub fn of_key(&self, key: &str) -> impl DoubleEndedIterator<Item = &TrueFact> {
         self.pick(self.by_key.get(key))
     }
 
     fn pick<'a>(
         &'a self,
         found: Option<&'a Vec<usize>>,
-    ) -> impl DoubleEndedIterator<Item = &'a Fact> {
+    ) -> impl DoubleEndedIterator<Item = &'a TrueFact> {
         let places = found.map_or(&[][..], Vec::as_slice);
         places.iter().map(|at| &self.facts[*at])
     }
@@ -184,7 +184,7 @@ impl Truth {
 ///
 /// # Errors
 /// When the record is of a type that no workload writes.
-pub fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error> {
+pub fn of_record(record: &ReadRecord, position: usize) -> Result<Option<TrueFact>, Error> {
     let text = |field: &str| record.text(field).to_owned();
     let optional = |field: &str| record.entry[field].as_str().map(str::to_owned);
     let kind = match record.kind() {
@@ -206,7 +206,7 @@ pub fn of_record(record: &Record, position: usize) -> Result<Option<Fact>, Error
         FactKind::Event | FactKind::Delete => ("to_state", "ctx"),
         FactKind::Spent | FactKind::Moved => ("state", "ctx"),
     };
-    Ok(Some(Fact {
+    Ok(Some(TrueFact {
         offset: record.offset,
         position,
         kind,
@@ -275,7 +275,7 @@ pub(super) fn of_engine(
     offset: u64,
     position: usize,
     fact: &fact::Fact,
-) -> Result<Option<Fact>, Error> {
+) -> Result<Option<TrueFact>, Error> {
     let found = match &fact.body {
         Some(
             fact::Body::PutMachine(_)
@@ -283,16 +283,16 @@ pub(super) fn of_engine(
             | fact::Body::SetAutomation(_)
             | fact::Body::LockChanged(_),
         ) => return Ok(None),
-        Some(fact::Body::CreateInstance(create)) => Fact {
+        Some(fact::Body::CreateInstance(create)) => TrueFact {
             machine: create.machine.clone(),
             to: create.state.clone(),
             ctx: json(offset, &create.ctx)?,
             via: create.via.clone(),
             emits: create.emits.clone(),
             key: create.key.as_ref().map(|key| key.key.clone()),
-            ..Fact::bare(offset, FactKind::Create, &create.instance_id)
+            ..TrueFact::bare(offset, FactKind::Create, &create.instance_id)
         },
-        Some(fact::Body::ApplyEvent(apply)) => Fact {
+        Some(fact::Body::ApplyEvent(apply)) => TrueFact {
             machine: apply.machine.clone(),
             event: apply.event.clone(),
             from: apply.from_state.clone(),
@@ -306,13 +306,13 @@ pub(super) fn of_engine(
             emits: apply.emits.clone(),
             event_id: apply.event_id.clone(),
             key: apply.key.as_ref().map(|key| key.key.clone()),
-            ..Fact::bare(offset, FactKind::Event, &apply.instance_id)
+            ..TrueFact::bare(offset, FactKind::Event, &apply.instance_id)
         },
-        Some(fact::Body::DeleteInstance(delete)) => Fact {
+        Some(fact::Body::DeleteInstance(delete)) => TrueFact {
             machine: delete.machine.clone(),
             from: delete.from_state.clone(),
             key: delete.key.as_ref().map(|key| key.key.clone()),
-            ..Fact::bare(offset, FactKind::Delete, &delete.instance_id)
+            ..TrueFact::bare(offset, FactKind::Delete, &delete.instance_id)
         },
         Some(fact::Body::TimerSpent(spent)) => timers::spent(offset, spent),
         Some(fact::Body::SetTimers(set)) => timers::moved(offset, set),
@@ -323,7 +323,7 @@ pub(super) fn of_engine(
             });
         }
     };
-    Ok(Some(Fact { position, ..found }))
+    Ok(Some(TrueFact { position, ..found }))
 }
 
 fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
@@ -333,7 +333,7 @@ fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
     })
 }
 
-impl Fact {
+impl TrueFact {
     /// Its offset, and a fingerprint of all that it says but its place within its entry.
     pub fn fingerprint(&self) -> (u64, u64) {
         let mut hasher = DefaultHasher::new();

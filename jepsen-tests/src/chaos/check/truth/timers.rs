@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use rstmdb_engine::fact::{self, Body, SetAutomation, SetTimers, TimerSpent};
 use rstmdb_rcp::json;
 use rstmdb_sim::check::facts::MOVES;
-use rstmdb_sim::check::timers::{Armed, Change, WantedTimers};
+use rstmdb_sim::check::timers::{Armed, TimersFact, WantedTimers};
 use serde_json::Map;
 
-use super::{Fact, FactKind};
-use crate::load::machines::Machine;
+use super::{FactKind, TrueFact};
+use crate::load::machines::TestMachine;
 
 /// Why the suite pauses automation at the end.
 pub const AT_THE_END: &str = "the end of the run";
@@ -40,9 +40,9 @@ impl TimersOfLog {
     fn take_fact(&mut self, body: &Body, offset: u64, entry: &fact::Entry) -> Result<(), String> {
         let time_ms = entry.time_ms;
         let none = WantedTimers::default();
-        let change = Change {
+        let change = TimersFact {
             id: "",
-            machine: Machine::Gate,
+            machine: TestMachine::Gate,
             entered: None,
             fired: None,
             moves: &none,
@@ -53,7 +53,7 @@ impl TimersOfLog {
         match body {
             Body::CreateInstance(create) if is_gate(&create.machine) => {
                 self.stands_in(&create.instance_id, &create.state);
-                self.armed.take(Change {
+                self.armed.take(TimersFact {
                     id: &create.instance_id,
                     entered: Some(&create.state),
                     timers: create.timers.as_ref(),
@@ -61,10 +61,10 @@ impl TimersOfLog {
                 })
             }
             Body::ApplyEvent(apply) if is_gate(&apply.machine) => {
-                let is_anew = Machine::Gate.reenters(&apply.event);
+                let is_anew = TestMachine::Gate.reenters(&apply.event);
                 let entered = apply.to_state != apply.from_state || is_anew;
                 self.stands_in(&apply.instance_id, &apply.to_state);
-                self.armed.take(Change {
+                self.armed.take(TimersFact {
                     id: &apply.instance_id,
                     entered: entered.then_some(&*apply.to_state),
                     fired: apply.fired.as_ref(),
@@ -76,10 +76,10 @@ impl TimersOfLog {
             Body::DeleteInstance(delete) if is_gate(&delete.machine) => {
                 let (id, fired) = (&delete.instance_id, delete.fired.as_ref());
                 self.states.remove(id);
-                self.armed.delete(id, Machine::Gate, fired, time_ms)
+                self.armed.delete(id, TestMachine::Gate, fired, time_ms)
             }
             Body::TimerSpent(spent) => self.spend(spent, offset, time_ms),
-            Body::SetTimers(set) => self.armed.take(Change {
+            Body::SetTimers(set) => self.armed.take(TimersFact {
                 id: &set.instance_id,
                 moves: &said_by(entry)?,
                 timers: set.timers.as_ref(),
@@ -100,12 +100,14 @@ impl TimersOfLog {
     fn spend(&mut self, spent: &TimerSpent, offset: u64, time_ms: u64) -> Result<(), String> {
         let state = self.states.get(&spent.instance_id);
         let state = state.ok_or("a timer of nothing is spent")?;
-        let refused = Machine::Gate.next(state, &spent.event, &Map::new()).err();
+        let refused = TestMachine::Gate
+            .next(state, &spent.event, &Map::new())
+            .err();
         // A timer that would have deleted the instance has no event.
         let refused = refused.filter(|_| !spent.event.is_empty());
         let refused = refused.map(|refusal| refusal.code());
         self.armed
-            .take_spent(spent, Machine::Gate, refused, offset, time_ms)
+            .take_spent(spent, TestMachine::Gate, refused, offset, time_ms)
     }
 
     fn set_automation(&mut self, set: &SetAutomation, time_ms: u64) {
@@ -119,7 +121,7 @@ impl TimersOfLog {
 }
 
 fn is_gate(machine: &str) -> bool {
-    machine == Machine::Gate.name()
+    machine == TestMachine::Gate.name()
 }
 
 fn moves_of(payload: Option<&[u8]>) -> WantedTimers {
@@ -136,20 +138,20 @@ fn said_by(entry: &fact::Entry) -> Result<WantedTimers, String> {
 }
 
 /// A timer that had no effect, as a fact about its instance.
-pub(super) fn spent(offset: u64, spent: &TimerSpent) -> Fact {
-    Fact {
+pub(super) fn spent(offset: u64, spent: &TimerSpent) -> TrueFact {
+    TrueFact {
         machine: spent.machine.clone(),
         event: spent.event.clone(),
         to: spent.state.clone(),
-        ..Fact::bare(offset, FactKind::Spent, &spent.instance_id)
+        ..TrueFact::bare(offset, FactKind::Spent, &spent.instance_id)
     }
 }
 
 /// Timers that were moved without an event, as a fact about their instance.
-pub(super) fn moved(offset: u64, set: &SetTimers) -> Fact {
-    Fact {
+pub(super) fn moved(offset: u64, set: &SetTimers) -> TrueFact {
+    TrueFact {
         machine: set.machine.clone(),
         to: set.state.clone(),
-        ..Fact::bare(offset, FactKind::Moved, &set.instance_id)
+        ..TrueFact::bare(offset, FactKind::Moved, &set.instance_id)
     }
 }

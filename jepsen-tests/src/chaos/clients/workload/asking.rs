@@ -2,21 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::{Step, one_of};
-use crate::chaos::clients::client::Client;
-use crate::load::machines::Machine;
+use super::{WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
+use crate::load::machines::TestMachine;
 
 /// What a client has asked so far.
 #[derive(Debug, Default)]
-pub struct Asking {
+pub struct AskingClient {
     asked: u64,
 }
 
-impl Step for Asking {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for AskingClient {
+    fn step(&mut self, client: &mut ChaosClient) {
         let (machine, events) = match client.rng.percent(50) {
-            true => ("order", &Machine::ORDER_EVENTS[..]),
-            false => ("parcel", &Machine::PARCEL_EVENTS[..]),
+            true => ("order", &TestMachine::ORDER_EVENTS[..]),
+            false => ("parcel", &TestMachine::PARCEL_EVENTS[..]),
         };
         let id = one_of(machine, client);
         if client.rng.percent(40) {
@@ -46,7 +46,7 @@ impl Step for Asking {
 }
 
 /// What the events of a parcel would come with.
-fn payloads(client: &mut Client) -> Value {
+fn payloads(client: &mut ChaosClient) -> Value {
     json!({
         "LOAD": {"kg": client.rng.below(9)},
         "MOVE": {"stop": client.rng.between(1, 30)},

@@ -2,17 +2,17 @@
 
 use serde_json::json;
 
-use super::Step;
-use crate::chaos::clients::client::Client;
+use super::WorkloadStep;
+use crate::chaos::clients::client::ChaosClient;
 
 /// What a client has set so far.
 #[derive(Debug, Default)]
-pub struct Automation {
+pub struct AutomationClient {
     set: u64,
 }
 
-impl Step for Automation {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for AutomationClient {
+    fn step(&mut self, client: &mut ChaosClient) {
         if client.rng.percent(60) {
             client.call("AUTOMATION", json!({}));
             return;

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{SHARED_INSTANCES, Step};
-use crate::chaos::clients::client::Client;
+use super::{SHARED_INSTANCES, WorkloadStep};
+use crate::chaos::clients::client::ChaosClient;
 
 /// What every account has at first.
 pub const CENTS_EACH: i64 = 1000;
@@ -14,8 +14,8 @@ pub struct Bank {
     sent: u64,
 }
 
-impl Step for Bank {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Bank {
+    fn step(&mut self, client: &mut ChaosClient) {
         let Some(read) = client.result("BATCH", read_all()) else {
             return;
         };

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::{Step, one_of};
-use crate::chaos::clients::client::Client;
-use crate::load::machines::Machine;
+use super::{WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
+use crate::load::machines::TestMachine;
 
 /// What a client has sent so far.
 #[derive(Debug, Default)]
@@ -12,8 +12,8 @@ pub struct Orders {
     sent: u64,
 }
 
-impl Step for Orders {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Orders {
+    fn step(&mut self, client: &mut ChaosClient) {
         let id = one_of("order", client);
         if client.rng.percent(20) {
             client.call("GET_INSTANCE", json!({"instance_id": id}));
@@ -21,7 +21,7 @@ impl Step for Orders {
         }
         self.sent += 1;
         let tag = format!("m{}.{}", client.number, self.sent);
-        let event = *client.rng.pick(&Machine::ORDER_EVENTS);
+        let event = *client.rng.pick(&TestMachine::ORDER_EVENTS);
         let payload = match event {
             // Every third payment is enough.
             "PAY" => json!({"paid_cents": client.rng.below(75)}),

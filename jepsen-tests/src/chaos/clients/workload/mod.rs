@@ -17,14 +17,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 pub use super::client::SUITE;
-use super::client::{Client, Shared};
+use super::client::{ChaosClient, ClientsShared};
 use crate::Error;
-use crate::chaos::history::{Outcome, Workload};
+use crate::chaos::history::{RequestOutcome, Workload};
 use crate::chaos::nodes::Nodes;
 use crate::harness::rng::Rng;
 use crate::harness::wait::within;
-use crate::load::machines::Machine;
-use crate::rcp::raw::Connection;
+use crate::load::machines::TestMachine;
+use crate::rcp::raw::RawConnection;
 pub use timers::rest;
 
 /// How many clients each workload has.
@@ -53,22 +53,22 @@ pub fn all() -> Vec<Workload> {
 }
 
 /// The next step of one client, and its state between steps.
-trait Step: Send {
-    fn step(&mut self, client: &mut Client);
+trait WorkloadStep: Send {
+    fn step(&mut self, client: &mut ChaosClient);
 }
 
 /// Clients at work.
 #[derive(Debug)]
-pub struct Load {
+pub struct ChaosLoad {
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Load {
+impl ChaosLoad {
     /// Starts all clients; together they send about `rate` requests a second.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn start(shared: &Shared, rate: u64, rng: &mut Rng) -> Result<Self, Error> {
+    pub fn start(shared: &ClientsShared, rate: u64, rng: &mut Rng) -> Result<Self, Error> {
         let clients: u32 = CLIENTS.iter().map(|(_, count)| count).sum();
         let pause_us = 2 * 1_000_000 * u64::from(clients) / rate.max(1);
         let mut threads = Vec::new();
@@ -76,7 +76,7 @@ impl Load {
             .iter()
             .flat_map(|(workload, count)| vec![*workload; *count as usize]);
         for (number, workload) in (0..).zip(of_each) {
-            let mut client = Client::new(number, workload, rng.fork(), shared);
+            let mut client = ChaosClient::new(number, workload, rng.fork(), shared);
             let mut steps = steps_of(workload, number);
             let run = move || {
                 while !client.is_over() {
@@ -97,18 +97,18 @@ impl Load {
     }
 }
 
-fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
+fn steps_of(workload: Workload, number: u32) -> Box<dyn WorkloadStep> {
     match workload {
-        Workload::Register => Box::new(register::Register::default()),
+        Workload::Register => Box::new(register::RegisterClient::default()),
         Workload::Machine => Box::new(machine::Orders::default()),
         Workload::Once => Box::new(once::Once::default()),
         Workload::Bank => Box::new(bank::Bank::default()),
-        Workload::Set => Box::new(set::Items::new(number)),
+        Workload::Set => Box::new(set::SetClient::new(number)),
         Workload::Monotonic => Box::new(reads::Monotonic::default()),
         Workload::Lease => Box::new(reads::Lease),
-        Workload::Asking => Box::new(asking::Asking::default()),
+        Workload::Asking => Box::new(asking::AskingClient::default()),
         Workload::Parcel => Box::new(parcels::Parcels::default()),
-        Workload::Automation => Box::new(automation::Automation::default()),
+        Workload::Automation => Box::new(automation::AutomationClient::default()),
         Workload::Timer => Box::new(timers::Gates::default()),
     }
 }
@@ -117,18 +117,18 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn Step> {
 ///
 /// # Errors
 /// When the cluster refuses.
-pub fn prepare(nodes: &dyn Nodes, shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+pub fn prepare(nodes: &dyn Nodes, shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
     within(PREPARED_WITHIN, || {
         let leader = nodes.leader().ok_or_else(|| "no node leads".to_owned())?;
         let addr = nodes.addr(leader).map_err(|error| error.to_string())?;
-        let connection = Connection::connect(addr);
+        let connection = RawConnection::connect(addr);
         let put = connection.and_then(|mut connection| put_machines(&mut connection));
         put.map_err(|error| error.to_string())
     })?;
     create_shared(shared, rng)
 }
 
-fn put_machines(connection: &mut Connection) -> Result<(), Error> {
+fn put_machines(connection: &mut RawConnection) -> Result<(), Error> {
     let simple = |state: &str| {
         json!({
             "states": [state], "initial": state,
@@ -140,7 +140,7 @@ fn put_machines(connection: &mut Connection) -> Result<(), Error> {
         ("account", simple("open")),
         ("item", simple("in")),
     ];
-    machines.extend(Machine::ALL.map(|machine| (machine.name(), machine.definition())));
+    machines.extend(TestMachine::ALL.map(|machine| (machine.name(), machine.definition())));
     for (name, definition) in machines {
         let put = json!({"machine": name, "version": 1, "definition": definition});
         connection.call("PUT_MACHINE", &put)?;
@@ -149,7 +149,7 @@ fn put_machines(connection: &mut Connection) -> Result<(), Error> {
 }
 
 /// Creates the instances that clients share.
-fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
+fn create_shared(shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
     let kinds = [
         (Workload::Register, "reg", "register", json!({"v": 0})),
         (
@@ -167,7 +167,7 @@ fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
         ),
     ];
     for (workload, prefix, machine, ctx) in kinds {
-        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
+        let mut client = ChaosClient::new(SUITE, workload, rng.fork(), shared);
         for number in 0..SHARED_INSTANCES {
             let create = json!({
                 "machine": machine, "version": 1, "instance_id": format!("{prefix}-{number}"),
@@ -175,9 +175,11 @@ fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
             });
             within(PREPARED_WITHIN, || {
                 match client.call("CREATE_INSTANCE", create.clone()) {
-                    Some(Outcome::Ok(_)) => Ok(()),
+                    Some(RequestOutcome::Ok(_)) => Ok(()),
                     // An earlier attempt has created it.
-                    Some(Outcome::Refused { code, .. }) if code == "INSTANCE_EXISTS" => Ok(()),
+                    Some(RequestOutcome::Refused { code, .. }) if code == "INSTANCE_EXISTS" => {
+                        Ok(())
+                    }
                     other => Err(format!("{prefix}-{number} was not created: {other:?}")),
                 }
             })?;
@@ -187,7 +189,7 @@ fn create_shared(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
 }
 
 /// Reads every shared instance once on every node, after the last fault.
-pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
+pub fn read_at_last(shared: &ClientsShared, rng: &mut Rng) {
     let nodes: Vec<u64> = shared.directory.read().iter().map(|(id, _)| *id).collect();
     for (workload, prefix) in [
         (Workload::Register, "reg"),
@@ -195,7 +197,7 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
         (Workload::Once, "once"),
         (Workload::Parcel, "parcel"),
     ] {
-        let mut client = Client::new(SUITE, workload, rng.fork(), shared);
+        let mut client = ChaosClient::new(SUITE, workload, rng.fork(), shared);
         for node in &nodes {
             for number in 0..SHARED_INSTANCES {
                 client.go_to(*node);
@@ -206,7 +208,7 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
             }
         }
     }
-    let mut client = Client::new(SUITE, Workload::Bank, rng.fork(), shared);
+    let mut client = ChaosClient::new(SUITE, Workload::Bank, rng.fork(), shared);
     for node in nodes {
         client.go_to(node);
         client.call("BATCH", bank::read_all());
@@ -214,6 +216,6 @@ pub fn read_at_last(shared: &Shared, rng: &mut Rng) {
 }
 
 /// One of the shared instances with this prefix.
-fn one_of(prefix: &str, client: &mut Client) -> String {
+fn one_of(prefix: &str, client: &mut ChaosClient) -> String {
     format!("{prefix}-{}", client.rng.below(SHARED_INSTANCES))
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Step, one_of};
-use crate::chaos::clients::client::Client;
-use crate::chaos::history::Outcome;
+use super::{WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
+use crate::chaos::history::RequestOutcome;
 
 /// How many of its answered writes a client remembers.
 const REMEMBERED: usize = 200;
@@ -16,8 +16,8 @@ pub struct Once {
     answered: Vec<(&'static str, Value)>,
 }
 
-impl Step for Once {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Once {
+    fn step(&mut self, client: &mut ChaosClient) {
         if client.rng.percent(10) && !self.answered.is_empty() {
             let (op, params) = client.rng.pick(&self.answered).clone();
             client.call(op, params);
@@ -27,10 +27,10 @@ impl Step for Once {
         loop {
             match client.call(op, params.clone()) {
                 None => return,
-                Some(Outcome::Ok(_)) => break,
+                Some(RequestOutcome::Ok(_)) => break,
                 // Before the cluster is at the level, no attempt would be taken.
-                Some(Outcome::Refused { code, .. }) if code == "FEATURE_LEVEL" => return,
-                Some(Outcome::Refused { .. } | Outcome::Unknown { .. }) => {}
+                Some(RequestOutcome::Refused { code, .. }) if code == "FEATURE_LEVEL" => return,
+                Some(RequestOutcome::Refused { .. } | RequestOutcome::Unknown { .. }) => {}
             }
         }
         let place = client.rng.index(REMEMBERED);
@@ -43,7 +43,7 @@ impl Step for Once {
 }
 
 impl Once {
-    fn next(&mut self, client: &mut Client) -> (&'static str, Value) {
+    fn next(&mut self, client: &mut ChaosClient) -> (&'static str, Value) {
         self.sent += 1;
         let tag = format!("o{}.{}", client.number, self.sent);
         if client.rng.percent(20) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{SHARED_INSTANCES, Step, one_of};
-use crate::chaos::clients::client::Client;
-use crate::chaos::history::{Outcome, Workload};
-use crate::load::machines::Machine;
+use super::{SHARED_INSTANCES, WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
+use crate::chaos::history::{RequestOutcome, Workload};
+use crate::load::machines::TestMachine;
 
 /// The pause before the next attempt to define the machine.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -23,8 +23,8 @@ pub struct Parcels {
     sent: u64,
 }
 
-impl Step for Parcels {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Parcels {
+    fn step(&mut self, client: &mut ChaosClient) {
         if !self.is_ready {
             self.is_ready = prepared(client);
             if !self.is_ready {
@@ -45,7 +45,7 @@ impl Step for Parcels {
 }
 
 impl Parcels {
-    fn event(&mut self, client: &mut Client, id: &str) -> Value {
+    fn event(&mut self, client: &mut ChaosClient, id: &str) -> Value {
         self.sent += 1;
         let tag = format!("p{}.{}", client.number, self.sent);
         let mut payload = json!({});
@@ -60,7 +60,7 @@ impl Parcels {
             }
         }
         let mut params = json!({
-            "instance_id": id, "event": *client.rng.pick(&Machine::PARCEL_EVENTS), "event_id": tag,
+            "instance_id": id, "event": *client.rng.pick(&TestMachine::PARCEL_EVENTS), "event_id": tag,
         });
         if client.rng.percent(90) {
             params["payload"] = payload;
@@ -72,7 +72,7 @@ impl Parcels {
     }
 
     /// Asks what an event would do, and then sends it, to take effect only if nothing came between.
-    fn ask_first(&mut self, client: &mut Client, id: &str) {
+    fn ask_first(&mut self, client: &mut ChaosClient, id: &str) {
         let mut event = self.event(client, id);
         let Some(seen) = client.result("GET_INSTANCE", json!({"instance_id": id})) else {
             return;
@@ -90,8 +90,8 @@ impl Parcels {
 }
 
 /// Defines the machine and creates its instances, as far as another client has not done it.
-fn prepared(client: &mut Client) -> bool {
-    let machine = Machine::Parcel;
+fn prepared(client: &mut ChaosClient) -> bool {
+    let machine = TestMachine::Parcel;
     let put = json!({"machine": machine.name(), "version": 1, "definition": machine.definition()});
     if client.result("PUT_MACHINE", put).is_none() {
         return false;
@@ -102,9 +102,9 @@ fn prepared(client: &mut Client) -> bool {
             "initial_ctx": {"weight": 1, "stops": 0},
         });
         match client.call("CREATE_INSTANCE", create) {
-            Some(Outcome::Ok(_)) => true,
-            Some(Outcome::Refused { code, .. }) => code == "INSTANCE_EXISTS",
-            Some(Outcome::Unknown { .. }) | None => false,
+            Some(RequestOutcome::Ok(_)) => true,
+            Some(RequestOutcome::Refused { code, .. }) => code == "INSTANCE_EXISTS",
+            Some(RequestOutcome::Unknown { .. }) | None => false,
         }
     })
 }

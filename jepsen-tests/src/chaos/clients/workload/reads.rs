@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use super::register::Register;
-use super::{Step, one_of};
-use crate::chaos::clients::client::Client;
+use super::register::RegisterClient;
+use super::{WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
 
 /// A client that never goes back: it names the highest offset it has seen, whatever node it asks.
 #[derive(Debug, Default)]
 pub struct Monotonic {
     seen: u64,
-    register: Register,
+    register: RegisterClient,
 }
 
-impl Step for Monotonic {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Monotonic {
+    fn step(&mut self, client: &mut ChaosClient) {
         let id = one_of("reg", client);
         if client.rng.percent(15) {
             self.register.write(client, &id, None);
@@ -33,8 +33,8 @@ impl Step for Monotonic {
 #[derive(Debug)]
 pub struct Lease;
 
-impl Step for Lease {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Lease {
+    fn step(&mut self, client: &mut ChaosClient) {
         let id = one_of("reg", client);
         client.call(
             "GET_INSTANCE",

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Step, one_of};
-use crate::chaos::clients::client::Client;
+use super::{WorkloadStep, one_of};
+use crate::chaos::clients::client::ChaosClient;
 use crate::chaos::history::Workload;
 
 /// Few, because the search tries them in many orders.
@@ -11,12 +11,12 @@ const PIPELINED_MAX: u64 = 4;
 
 /// Every value is written once in a run, so a read says which write it saw.
 #[derive(Debug, Default)]
-pub struct Register {
+pub struct RegisterClient {
     written: u64,
 }
 
-impl Step for Register {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for RegisterClient {
+    fn step(&mut self, client: &mut ChaosClient) {
         let id = one_of("reg", client);
         match client.rng.below(100) {
             0..45 => drop(client.call("GET_INSTANCE", json!({"instance_id": id}))),
@@ -32,9 +32,9 @@ impl Step for Register {
     }
 }
 
-impl Register {
+impl RegisterClient {
     /// Writes a value that no other request writes, if the instance is as it was at `expected`.
-    pub fn write(&mut self, client: &mut Client, id: &str, expected: Option<u64>) {
+    pub fn write(&mut self, client: &mut ChaosClient, id: &str, expected: Option<u64>) {
         let mut params = self.event(client, id);
         if let Some(expected) = expected {
             params["expected_wal_offset"] = Value::from(expected);
@@ -44,7 +44,7 @@ impl Register {
 
     /// Writes more than once without waiting: they take effect in this order. Some have a key, because a node
     /// whose leader is gone retries only those.
-    fn pipeline(&mut self, client: &mut Client, id: &str) {
+    fn pipeline(&mut self, client: &mut ChaosClient, id: &str) {
         let count = client.rng.between(2, PIPELINED_MAX);
         let events = (0..count).map(|_| {
             let mut event = self.event(client, id);
@@ -57,7 +57,7 @@ impl Register {
         client.pipeline("APPLY_EVENT", events);
     }
 
-    fn event(&mut self, client: &Client, id: &str) -> Value {
+    fn event(&mut self, client: &ChaosClient, id: &str) -> Value {
         self.written += 1;
         let (number, written) = (u64::from(client.number), self.written);
         json!({

@@ -2,20 +2,20 @@
 
 use serde_json::json;
 
-use super::{CLIENTS, Step};
-use crate::chaos::clients::client::Client;
-use crate::chaos::history::{Outcome, Workload};
+use super::{CLIENTS, WorkloadStep};
+use crate::chaos::clients::client::ChaosClient;
+use crate::chaos::history::{RequestOutcome, Workload};
 
 /// What a client has put in.
 #[derive(Debug)]
-pub struct Items {
+pub struct SetClient {
     number: u32,
     made: u64,
     /// Those it may still take out.
     inside: Vec<u64>,
 }
 
-impl Items {
+impl SetClient {
     /// A client that has created no items.
     pub fn new(number: u32) -> Self {
         Self {
@@ -26,7 +26,7 @@ impl Items {
     }
 
     /// An item of any client of this workload, created already or not.
-    fn any(&self, client: &mut Client) -> String {
+    fn any(&self, client: &mut ChaosClient) -> String {
         let mut first = 0;
         let mut count = 1;
         for (workload, clients) in CLIENTS {
@@ -41,14 +41,14 @@ impl Items {
     }
 }
 
-impl Step for Items {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for SetClient {
+    fn step(&mut self, client: &mut ChaosClient) {
         match client.rng.below(100) {
             0..40 => {
                 self.made += 1;
                 let id = format!("item-{}-{}", self.number, self.made);
                 let create = json!({"machine": "item", "version": 1, "instance_id": id});
-                if let Some(Outcome::Ok(_) | Outcome::Unknown { .. }) =
+                if let Some(RequestOutcome::Ok(_) | RequestOutcome::Unknown { .. }) =
                     client.call("CREATE_INSTANCE", create)
                 {
                     self.inside.push(self.made);

@@ -12,14 +12,14 @@ use std::time::Duration;
 use rstmdb_sim::check::facts::MOVES;
 use serde_json::{Value, json};
 
-use super::{Step, one_of};
+use super::{WorkloadStep, one_of};
 use crate::Error;
 use crate::chaos::check::truth::AT_THE_END;
-use crate::chaos::clients::client::{Client, SUITE, Shared};
-use crate::chaos::history::{Outcome, Workload};
+use crate::chaos::clients::client::{ChaosClient, ClientsShared, SUITE};
+use crate::chaos::history::{RequestOutcome, Workload};
 use crate::harness::rng::Rng;
 use crate::harness::wait::within;
-use crate::load::machines::Machine;
+use crate::load::machines::TestMachine;
 
 /// The pause before the next attempt to define the machine.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -36,10 +36,10 @@ pub struct Gates {
     sent: u64,
 }
 
-impl Step for Gates {
-    fn step(&mut self, client: &mut Client) {
+impl WorkloadStep for Gates {
+    fn step(&mut self, client: &mut ChaosClient) {
         if !self.is_ready {
-            let machine = Machine::Gate;
+            let machine = TestMachine::Gate;
             let put = json!({
                 "machine": machine.name(), "version": 1, "definition": machine.definition(),
             });
@@ -54,7 +54,7 @@ impl Step for Gates {
             0..20 => drop(client.call("GET_INSTANCE", json!({"instance_id": id}))),
             20..25 => drop(client.call("TIMER_LIST", json!({"machine": "gate", "limit": 3}))),
             25..60 => {
-                let event = *client.rng.pick(&Machine::GATE_EVENTS);
+                let event = *client.rng.pick(&TestMachine::GATE_EVENTS);
                 let event = self.event(client, &id, event);
                 client.call("APPLY_EVENT", event);
             }
@@ -71,7 +71,7 @@ impl Step for Gates {
 
 impl Gates {
     /// An event, which moves a timer of the state that it leads to now and then.
-    fn event(&mut self, client: &mut Client, id: &str, event: &str) -> Value {
+    fn event(&mut self, client: &mut ChaosClient, id: &str, event: &str) -> Value {
         self.sent += 1;
         let tag = format!("g{}.{}", client.number, self.sent);
         let moves = match event {
@@ -90,7 +90,7 @@ impl Gates {
     }
 
     /// Leaves a state and enters it again within one entry of the log.
-    fn around(&mut self, client: &mut Client, id: &str) {
+    fn around(&mut self, client: &mut ChaosClient, id: &str) {
         let ops: Vec<Value> = ["CLOSE", "OPEN"]
             .into_iter()
             .map(|event| json!({"op": "APPLY_EVENT", "params": self.event(client, id, event)}))
@@ -99,13 +99,13 @@ impl Gates {
     }
 }
 
-fn move_open(client: &mut Client) -> Value {
+fn move_open(client: &mut ChaosClient) -> Value {
     let name = *client.rng.pick(&["NUDGE", "JAM", "CLOSE"]);
     json!({ name: moved(client) })
 }
 
 /// A new time of a timer; null: none.
-fn moved(client: &mut Client) -> Value {
+fn moved(client: &mut ChaosClient) -> Value {
     match client.rng.percent(85) {
         true => json!({"after": format!("{}ms", client.rng.below(3_000))}),
         false => Value::Null,
@@ -113,7 +113,7 @@ fn moved(client: &mut Client) -> Value {
 }
 
 /// Moves timers without an event.
-fn move_timers(client: &mut Client, id: &str) {
+fn move_timers(client: &mut ChaosClient, id: &str) {
     let (state, timers) = match client.rng.percent(70) {
         true => ("open", move_open(client)),
         false => ("closed", json!({"OPEN": moved(client)})),
@@ -129,8 +129,8 @@ fn move_timers(client: &mut Client, id: &str) {
 ///
 /// # Errors
 /// When the cluster does not do it in time.
-pub fn rest(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
-    let mut client = Client::new(SUITE, Workload::Automation, rng.fork(), shared);
+pub fn rest(shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
+    let mut client = ChaosClient::new(SUITE, Workload::Automation, rng.fork(), shared);
     if !set(&mut client, shared, "running")? {
         return Ok(());
     }
@@ -139,15 +139,15 @@ pub fn rest(shared: &Shared, rng: &mut Rng) -> Result<(), Error> {
 }
 
 /// Sets automation; gives whether the cluster knows it at its feature level.
-fn set(client: &mut Client, shared: &Shared, word: &str) -> Result<bool, Error> {
+fn set(client: &mut ChaosClient, shared: &ClientsShared, word: &str) -> Result<bool, Error> {
     let (mut turn, mut knows) = (0, true);
     within(SET_WITHIN, || {
         let nodes = shared.directory.read().clone();
         turn += 1;
         client.go_to(nodes[turn % nodes.len()].0);
         match client.call("AUTOMATION", json!({"set": word, "reason": AT_THE_END})) {
-            Some(Outcome::Ok(_)) => Ok(()),
-            Some(Outcome::Refused { code, .. }) if code == "FEATURE_LEVEL" => {
+            Some(RequestOutcome::Ok(_)) => Ok(()),
+            Some(RequestOutcome::Refused { code, .. }) if code == "FEATURE_LEVEL" => {
                 knows = false;
                 Ok(())
             }

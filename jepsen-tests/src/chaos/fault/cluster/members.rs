@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::chaos::fault::{self, Begun, Scene};
+use crate::chaos::fault::{self, BegunFault, Scene};
 use crate::chaos::nodes::Nodes;
 use crate::process::node::Node;
 
@@ -15,7 +15,7 @@ use crate::process::node::Node;
 pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tells the leader to hand over leadership, to a named node or to one of its choice.
-pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let ids = scene.nodes.ids();
     let Some(leader) = scene.nodes.leader() else {
         return Ok(None);
@@ -39,7 +39,7 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     } else {
         "another".to_owned()
     };
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("from {leader} to {whom}"),
         holds: BTreeSet::new(),
         healing: Box::new(|_| Ok(true)),
@@ -47,22 +47,25 @@ pub fn transfer(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// Adds a node; when the cluster is larger than at first, removes one.
-pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn change(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let ids = scene.nodes.ids();
     if ids.len().is_multiple_of(2) {
         let Some(leaving) = scene.one() else {
             return Ok(None);
         };
-        return Ok(Some(Begun {
+        return Ok(Some(BegunFault {
             what: format!("{leaving} leaves"),
             holds: BTreeSet::from([leaving]),
-            healing: in_turn(vec![Step::Remove(leaving), Step::Retire(leaving)]),
+            healing: in_turn(vec![
+                MembersStep::Remove(leaving),
+                MembersStep::Retire(leaving),
+            ]),
         }));
     }
     let Some(id) = next_id(scene.nodes) else {
         return Ok(None);
     };
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{id} joins"),
         holds: BTreeSet::from([id]),
         healing: in_turn(joining(id)),
@@ -70,7 +73,7 @@ pub fn change(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// A node loses its folder; it is removed, and another takes its place.
-pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn empty(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     if scene.is_losing {
         return Ok(None);
     }
@@ -81,7 +84,7 @@ pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     if let Some(processes) = scene.nodes.processes() {
         remove_content(processes.cluster().node(lost)?)?;
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{lost} emptied and replaced by {id}"),
         holds: BTreeSet::from([lost, id]),
         healing: replacement(lost, id),
@@ -89,8 +92,8 @@ pub fn empty(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
 }
 
 /// The steps that replace a lost node by one with this id.
-pub fn replacement(lost: u64, id: u64) -> fault::Healing {
-    let mut steps = vec![Step::Remove(lost), Step::Retire(lost)];
+pub fn replacement(lost: u64, id: u64) -> fault::EndFault {
+    let mut steps = vec![MembersStep::Remove(lost), MembersStep::Retire(lost)];
     steps.extend(joining(id));
     in_turn(steps)
 }
@@ -100,8 +103,12 @@ pub fn next_id(nodes: &mut dyn Nodes) -> Option<u64> {
     Some(nodes.processes()?.new_id())
 }
 
-fn joining(id: u64) -> Vec<Step> {
-    vec![Step::Start(id), Step::Add(id), Step::Promote(id)]
+fn joining(id: u64) -> Vec<MembersStep> {
+    vec![
+        MembersStep::Start(id),
+        MembersStep::Add(id),
+        MembersStep::Promote(id),
+    ]
 }
 
 /// The folder itself stays: it may be a mount point.
@@ -125,7 +132,7 @@ fn remove_content(node: &Node) -> Result<(), Error> {
 
 /// A step of a change of the members.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+enum MembersStep {
     /// Starts a node that is to join.
     Start(u64),
     /// Makes it a learner.
@@ -139,7 +146,7 @@ enum Step {
 }
 
 /// Takes one step after the other, and repeats each until it succeeds.
-fn in_turn(steps: Vec<Step>) -> fault::Healing {
+fn in_turn(steps: Vec<MembersStep>) -> fault::EndFault {
     let mut left = steps.into_iter().peekable();
     Box::new(move |nodes: &mut dyn Nodes| {
         while let Some(step) = left.peek() {
@@ -153,15 +160,15 @@ fn in_turn(steps: Vec<Step>) -> fault::Healing {
 }
 
 /// Carries out a step; `false` while no node can do it.
-fn take(step: Step, nodes: &mut dyn Nodes) -> Result<bool, Error> {
+fn take(step: MembersStep, nodes: &mut dyn Nodes) -> Result<bool, Error> {
     match step {
-        Step::Start(id) => {
+        MembersStep::Start(id) => {
             let Some(processes) = nodes.processes() else {
                 return Err(Error::Protocol("only processes can join".to_owned()));
             };
             processes.start_joining(id).map(|_| true)
         }
-        Step::Add(id) => {
+        MembersStep::Add(id) => {
             let addr = peer_addr(nodes, id)?;
             Ok(ask_somebody(
                 nodes,
@@ -170,17 +177,19 @@ fn take(step: Step, nodes: &mut dyn Nodes) -> Result<bool, Error> {
                 &json!({"peer_addr": addr.to_string()}),
             ))
         }
-        Step::Promote(id) => Ok(ask_somebody(
+        MembersStep::Promote(id) => Ok(ask_somebody(
             nodes,
             id,
             "CLUSTER_PROMOTE",
             &json!({"node_id": id}),
         )),
-        Step::Remove(id) => Ok(
-            ask_somebody(nodes, id, "CLUSTER_REMOVE", &json!({"node_id": id}))
-                || is_no_member(nodes, id),
-        ),
-        Step::Retire(id) => {
+        MembersStep::Remove(id) => {
+            Ok(
+                ask_somebody(nodes, id, "CLUSTER_REMOVE", &json!({"node_id": id}))
+                    || is_no_member(nodes, id),
+            )
+        }
+        MembersStep::Retire(id) => {
             let Some(processes) = nodes.processes() else {
                 return Ok(true);
             };

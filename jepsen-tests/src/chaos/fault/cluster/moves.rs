@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::members::{CHANGE_TIMEOUT, ask_somebody};
 use crate::Error;
-use crate::chaos::fault::{Begun, Scene};
+use crate::chaos::fault::{BegunFault, Scene};
 use crate::chaos::nodes::Nodes;
 
 /// After this many attempts to tell the cluster, the node starts all the same, and announces itself.
@@ -14,7 +14,7 @@ const ATTEMPTS_MAX: u32 = 20;
 
 /// Stops a node, and gives it other addresses for nodes and for clients. Only its own configuration has them. Another node
 /// may move before the cluster knows of this one: each of the two tells the other where it is.
-pub fn relocate(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn relocate(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(id) = scene.one() else {
         return Ok(None);
     };
@@ -34,7 +34,7 @@ pub fn relocate(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     };
     let mut left = if by_command { ATTEMPTS_MAX } else { 0 };
     let mut is_started = false;
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{id} moves to {peer} {how}"),
         holds: BTreeSet::from([id]),
         healing: Box::new(move |nodes: &mut dyn Nodes| {

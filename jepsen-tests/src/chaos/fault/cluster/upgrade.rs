@@ -8,7 +8,7 @@ use rstmdb_engine::fact::level::{CURRENT, FIRST};
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::chaos::fault::{Begun, Scene};
+use crate::chaos::fault::{BegunFault, Scene};
 use crate::chaos::nodes::Nodes;
 
 /// Raising the level waits this long for the log.
@@ -23,7 +23,7 @@ pub const BEFORE: u32 = if CURRENT > FIRST { CURRENT - 1 } else { FIRST };
 
 /// The next step of the upgrade: a node gets the present program; after the last one, the level is raised; then a node
 /// is started with the program before, which must not come up.
-pub fn step(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+pub fn step(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let free = scene.free();
     let older = older(scene.nodes);
     if older.is_empty() {
@@ -44,7 +44,7 @@ pub fn step(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     if let Some(processes) = scene.nodes.processes() {
         processes.install(id, None);
     }
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{id} gets the present program"),
         holds: BTreeSet::from([id]),
         healing: Box::new(move |nodes| {
@@ -92,8 +92,8 @@ fn ask(nodes: &dyn Nodes, id: u64) -> Result<Value, Error> {
     nodes.ask(id, "CLUSTER_FINALIZE_UPGRADE", &json!({}), RAISE_TIMEOUT)
 }
 
-fn finalize() -> Begun {
-    Begun {
+fn finalize() -> BegunFault {
+    BegunFault {
         what: "the upgrade ends".to_owned(),
         holds: BTreeSet::new(),
         healing: Box::new(|nodes| Ok(is_raised(nodes))),
@@ -116,7 +116,7 @@ fn is_raised(nodes: &dyn Nodes) -> bool {
 }
 
 /// Someone starts the program before on a node whose log it cannot read.
-fn go_back(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
+fn go_back(scene: &mut Scene<'_>) -> Result<Option<BegunFault>, Error> {
     let Some(id) = scene.one() else {
         return Ok(None);
     };
@@ -127,7 +127,7 @@ fn go_back(scene: &mut Scene<'_>) -> Result<Option<Begun>, Error> {
     processes.install(id, Some(BEFORE));
     scene.nodes.start(id)?;
     let (findings, mut looks) = (scene.findings.clone(), 0);
-    Ok(Some(Begun {
+    Ok(Some(BegunFault {
         what: format!("{id} is started with the program before"),
         holds: BTreeSet::from([id]),
         healing: Box::new(move |nodes: &mut dyn Nodes| {

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::turns;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::process::node::Node;
-use rstmdb_jepsen::raw::{Connection, Message};
+use rstmdb_jepsen::raw::{RawConnection, RawMessage};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -19,8 +19,8 @@ fn token(token: &str) -> Value {
     json!({ "method": "bearer", "token": token })
 }
 
-fn bearing(node: &Node, bearer: &str) -> Connection {
-    let mut connection = Connection::connect(node.addr()).unwrap();
+fn bearing(node: &Node, bearer: &str) -> RawConnection {
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     connection.call("AUTH", &token(bearer)).unwrap();
     connection
 }
@@ -39,7 +39,7 @@ fn sighup_takes_tokens_back_and_a_broken_file_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let secrets = folder.path().join("tokens");
     std::fs::write(&secrets, format!("{ONE}\n{TWO}\n")).unwrap();
-    let config = Config::for_tests().with("auth.secrets_file", &secrets.display().to_string());
+    let config = NodeConfig::for_tests().with("auth.secrets_file", &secrets.display().to_string());
     let mut node = Node::start(&config).unwrap();
     let mut taken_back = bearing(&node, "one");
     taken_back.call("WATCH_ALL", &json!({})).unwrap();
@@ -53,13 +53,13 @@ fn sighup_takes_tokens_back_and_a_broken_file_changes_nothing() {
     std::fs::write(&secrets, format!("{TWO}\n")).unwrap();
     node.signal(Signal::HUP).unwrap();
     match taken_back.receive().unwrap() {
-        Message::End(end) => assert_eq!(end["error"]["code"], "UNAUTHORIZED", "{end}"),
+        RawMessage::End(end) => assert_eq!(end["error"]["code"], "UNAUTHORIZED", "{end}"),
         other => panic!("{other:?}"),
     }
     let refusals = taken_back.refusals_until_closed().unwrap();
     assert_eq!(refusals, [(String::new(), "UNAUTHORIZED".to_owned())]);
     kept.call("PING", &json!({})).unwrap();
-    let mut late = Connection::connect(node.addr()).unwrap();
+    let mut late = RawConnection::connect(node.addr()).unwrap();
     assert!(late.call("AUTH", &token("one")).is_err());
     let (status, _) = node.stop().unwrap();
     assert!(status.success(), "{status}");
@@ -69,7 +69,7 @@ fn sighup_takes_tokens_back_and_a_broken_file_changes_nothing() {
 fn a_port_at_which_everyone_could_be_a_node_is_not_opened() {
     let _turn = turns::light();
     let own = r#"[{id: 1, peer_addr: "127.0.0.1:7402", rcp_addr: "127.0.0.1:7401"}]"#;
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("cluster.node_id", "1")
         .with("cluster.bind_addr", "0.0.0.0:0")
         .with("cluster.peers", own);

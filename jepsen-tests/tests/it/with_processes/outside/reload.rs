@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::turns;
 use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::ports;
 use rstmdb_jepsen::process::node::Node;
@@ -43,7 +43,7 @@ fn rewrite(node: &Node, changes: &[(&str, &str)]) {
 #[test]
 fn reload_brings_limits_and_the_log_level_into_force_and_names_what_needs_a_restart() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     let put = |version: &str| {
         let done = cli.run(&["put-machine", "-n", "m", "-v", version, MACHINE]);
@@ -107,7 +107,7 @@ fn reload_brings_limits_and_the_log_level_into_force_and_names_what_needs_a_rest
 #[test]
 fn a_configuration_that_a_start_refuses_changes_nothing() {
     let _turn = turns::light();
-    let node = Node::start(&Config::for_tests()).unwrap();
+    let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
     rewrite(
         &node,
@@ -138,7 +138,7 @@ fn an_empty_configuration_does_not_open_the_port_for_nodes() {
     let folder = tempfile::tempdir().unwrap();
     let secret = folder.path().join("secret");
     fs::write(&secret, "a secret that all nodes share").unwrap();
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("cluster.node_id", "1")
         .with(
             "cluster.bind_addr",
@@ -171,7 +171,7 @@ fn an_emptied_configuration_whose_tokens_are_missing_changes_nothing() {
     let mut hashing = Command::new(binaries::cli().unwrap());
     let hash = program::run(hashing.args(["hash-token", "the token"])).unwrap();
     fs::write(&secrets, hash.out).unwrap();
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("auth.required", "true")
         .with("auth.secrets_file", &secrets.display().to_string())
         .with("storage.max_machine_versions", "2");
@@ -207,7 +207,7 @@ fn a_file_of_tokens_that_is_no_file_does_not_hold_up_the_node() {
     let folder = tempfile::tempdir().unwrap();
     let secrets = folder.path().join("tokens");
     fs::write(&secrets, "").unwrap();
-    let config = Config::for_tests().with("auth.secrets_file", &secrets.display().to_string());
+    let config = NodeConfig::for_tests().with("auth.secrets_file", &secrets.display().to_string());
     let node = Node::start(&config).unwrap();
     let cli = Cli::new(node.addr());
     fs::remove_file(&secrets).unwrap();

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crate::turns;
 use rstmdb_jepsen::cli::Cli;
-use rstmdb_jepsen::config::Config;
+use rstmdb_jepsen::config::NodeConfig;
 use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::process::program;
-use rstmdb_jepsen::raw::Connection;
+use rstmdb_jepsen::raw::RawConnection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -68,7 +68,7 @@ impl Drop for Watch {
     }
 }
 
-fn put(connection: &mut Connection, machine: &str) {
+fn put(connection: &mut RawConnection, machine: &str) {
     let definition = json!({"states": ["A"], "initial": "A",
         "transitions": [{"from": "A", "event": "E", "to": "A"}]});
     let put = json!({"machine": machine, "version": 1, "definition": definition});
@@ -77,13 +77,13 @@ fn put(connection: &mut Connection, machine: &str) {
     connection.call("CREATE_INSTANCE", &create).unwrap();
 }
 
-fn apply(connection: &mut Connection, instance: &str, payload: &Value) -> u64 {
+fn apply(connection: &mut RawConnection, instance: &str, payload: &Value) -> u64 {
     let params = json!({"instance_id": instance, "event": "E", "payload": payload});
     let done = connection.call("APPLY_EVENT", &params).unwrap();
     done["wal_offset"].as_u64().unwrap()
 }
 
-fn apply_all(connection: &mut Connection, instance: &str, count: usize) {
+fn apply_all(connection: &mut RawConnection, instance: &str, count: usize) {
     for n in 0..count {
         apply(connection, instance, &json!({ "n": n }));
     }
@@ -92,8 +92,8 @@ fn apply_all(connection: &mut Connection, instance: &str, count: usize) {
 #[test]
 fn a_watch_ends_with_what_to_do_when_its_cluster_was_restored_to_an_earlier_offset() {
     let _turn = turns::light();
-    let mut node = Node::start(&Config::for_tests()).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put(&mut connection, "m");
     apply_all(&mut connection, "m", 5);
     let scratch = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ fn a_watch_ends_with_what_to_do_when_its_cluster_was_restored_to_an_earlier_offs
     assert!(restored.status.success(), "{restored:?}");
     node.restart().unwrap();
     // The new log passes the old one's end.
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     apply_all(&mut connection, "m", 20);
 
     let mut ended = None;
@@ -136,12 +136,12 @@ fn a_watch_ends_with_what_to_do_when_its_cluster_was_restored_to_an_earlier_offs
 #[test]
 fn a_watch_of_rare_events_goes_on_though_retention_dropped_the_last_one() {
     let _turn = turns::light();
-    let config = Config::for_tests()
+    let config = NodeConfig::for_tests()
         .with("compaction.retain_events", "100")
         .with("storage.compression", "none")
         .with("compaction.min_interval_secs", "1");
     let mut node = Node::start(&config).unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     put(&mut connection, "rare");
     put(&mut connection, "busy");
     let rare = apply(&mut connection, "rare", &json!({"n": 1}));
@@ -179,7 +179,7 @@ fn a_watch_of_rare_events_goes_on_though_retention_dropped_the_last_one() {
     .unwrap();
     node.kill().unwrap();
     node.restart().unwrap();
-    let mut connection = Connection::connect(node.addr()).unwrap();
+    let mut connection = RawConnection::connect(node.addr()).unwrap();
     apply(&mut connection, "rare", &json!({"n": 2}));
     watch.wait_for("second event", |lines| {
         let seen = lines.iter().filter(|line| line["type"] == "event");

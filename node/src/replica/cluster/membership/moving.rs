@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use openraft::ChangeMembers;
 use rstmdb_raft_store::NodeInfo;
 
-use super::Membership;
+use super::MembershipChanges;
 use super::outcome::refused;
-use super::view::View;
+use super::view::LeaderView;
 use crate::planted::{self, Bug};
 use crate::replica::peers::calls::{Peer, PeerError};
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 
-impl<T: Types> Membership<T> {
+impl<T: Types> MembershipChanges<T> {
     /// The entry with the new addresses is committed even if the member has not acknowledged anything at its new
     /// address: a majority of the other voters is enough.
     pub(super) async fn set_address(
         &self,
-        view: &View<T>,
+        view: &LeaderView<T>,
         node_id: u64,
         node: &NodeInfo,
         by_itself: bool,
@@ -58,7 +58,7 @@ impl<T: Types> Membership<T> {
     /// A member whose address is taken must answer at other ones.
     async fn with_those_who_made_room(
         &self,
-        view: &View<T>,
+        view: &LeaderView<T>,
         node_id: u64,
         node: &NodeInfo,
     ) -> Result<BTreeMap<u64, NodeInfo>, ChangeError> {
@@ -90,7 +90,7 @@ impl<T: Types> Membership<T> {
     /// leads that has not moved.
     async fn leave_to_another(
         &self,
-        view: &View<T>,
+        view: &LeaderView<T>,
         moved: &BTreeMap<u64, NodeInfo>,
         node_id: u64,
     ) -> Result<(), ChangeError> {
@@ -106,7 +106,12 @@ impl<T: Types> Membership<T> {
     }
 
     /// Where a member answers that does not answer at its known address.
-    async fn found_elsewhere(&self, view: &View<T>, id: u64, known: &NodeInfo) -> Option<NodeInfo> {
+    async fn found_elsewhere(
+        &self,
+        view: &LeaderView<T>,
+        id: u64,
+        known: &NodeInfo,
+    ) -> Option<NodeInfo> {
         let peers = &self.neighbours.peers;
         let member = Peer {
             id,

@@ -7,7 +7,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 
 use super::outcome::{no_room, refused};
-use crate::replica::cluster::status::Standing;
+use crate::replica::cluster::status::ClusterStanding;
 use crate::replica::peers::change::ChangeError;
 use crate::replica::types::Types;
 
@@ -16,7 +16,7 @@ use crate::replica::types::Types;
 pub(super) const PROMOTE_LAG_MAX: u64 = 1_000;
 
 /// How the leader sees its cluster.
-pub(super) struct View<T: Types> {
+pub(super) struct LeaderView<T: Types> {
     pub(super) metrics: RaftMetrics<T>,
     pub(super) voters: BTreeSet<u64>,
     /// The members that answer now, the leader among them.
@@ -25,9 +25,9 @@ pub(super) struct View<T: Types> {
     full: BTreeMap<u64, String>,
 }
 
-impl<T: Types> View<T> {
+impl<T: Types> LeaderView<T> {
     /// Asks every member again: one that answered a moment ago may be down by now.
-    pub(super) async fn of(standing: &Standing<T>) -> Self {
+    pub(super) async fn of(standing: &ClusterStanding<T>) -> Self {
         let reports = standing.member_reports().await;
         let answered = reports.iter().filter(|member| member.report.is_some());
         let alive = answered.map(|member| member.member.node_id).collect();

@@ -15,17 +15,17 @@ use crate::replica::error::Error;
 use crate::replica::parts::signal::Signal;
 
 /// A file of the archive that can be read for as long as this lives.
-pub(crate) type Held<F> = Arc<ArchivedFile<F>>;
+pub(crate) type HeldArchive<F> = Arc<ArchivedFile<F>>;
 
 /// What a caller that waits for a file gets: the file, or why there is none.
-type Arrives<F> = oneshot::Sender<Result<Held<F>, String>>;
+type Arrives<F> = oneshot::Sender<Result<HeldArchive<F>, String>>;
 
 /// At most this many files are waited for at the same time.
 const WANTED_MAX: usize = 64;
 
 /// What is known of the archive.
 pub(crate) struct ArchivedLog<F: FileSystem> {
-    known: Mutex<Known<F>>,
+    known: Mutex<KnownArchive<F>>,
     /// Changes with each attempt to list the archive.
     attempts: Signal,
     wanted: mpsc::UnboundedSender<ArchivedName>,
@@ -43,7 +43,7 @@ pub(crate) enum Safety {
     Missing,
 }
 
-struct Known<F: FileSystem> {
+struct KnownArchive<F: FileSystem> {
     /// The objects, by their first entry; `None` until the archive was listed once.
     names: Option<BTreeSet<ArchivedName>>,
     /// Where this node's own log began when it was listed last.
@@ -57,7 +57,7 @@ struct Known<F: FileSystem> {
     /// these: a listing does not show what an object holds.
     verified: BTreeSet<ArchivedName>,
     /// The file that was not used for longest is the first.
-    files: VecDeque<Held<F>>,
+    files: VecDeque<HeldArchive<F>>,
     coming: BTreeMap<ArchivedName, Vec<Arrives<F>>>,
 }
 
@@ -65,7 +65,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// Also returns the end at which the wanted files are named.
     pub(crate) fn new(cache_bytes: u64) -> (Self, mpsc::UnboundedReceiver<ArchivedName>) {
         let (wanted, names) = mpsc::unbounded_channel();
-        let known = Known {
+        let known = KnownArchive {
             names: None,
             listed_for: 0,
             unlisted: None,
@@ -103,9 +103,8 @@ impl<F: FileSystem> ArchivedLog<F> {
         if next > last {
             return Safety::Safe;
         }
-        known
-            .name_of(next)
-            .map_or(Safety::Missing, Safety::Unverified)
+        let name = known.name_of(next);
+        name.map_or(Safety::Missing, Safety::Unverified)
     }
 
     /// How many files this process has read in the archive and found to be whole.
@@ -184,7 +183,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     ///
     /// # Errors
     /// [`Error::ArchiveUnavailable`], [`Error::ArchiveDamaged`].
-    pub(crate) async fn hold(&self, wanted: u64) -> Result<Option<Held<F>>, Error> {
+    pub(crate) async fn hold(&self, wanted: u64) -> Result<Option<HeldArchive<F>>, Error> {
         loop {
             let (coming, name) = {
                 let mut known = self.known.lock();
@@ -207,7 +206,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     }
 
     /// The file with this entry, if it is at hand.
-    pub(crate) fn held(&self, offset: u64) -> Option<Held<F>> {
+    pub(crate) fn held(&self, offset: u64) -> Option<HeldArchive<F>> {
         self.known.lock().used(offset)
     }
 
@@ -256,17 +255,17 @@ impl<F: FileSystem> ArchivedLog<F> {
     }
 
     /// Drops the copy of a file that can no longer be read, so that the archive is asked for it again.
-    pub(crate) fn forget(&self, file: &Held<F>) {
+    pub(crate) fn forget(&self, file: &HeldArchive<F>) {
         let mut known = self.known.lock();
         known.files.retain(|kept| !Arc::ptr_eq(kept, file));
     }
 
     fn ask(
         &self,
-        known: &mut Known<F>,
+        known: &mut KnownArchive<F>,
         name: &ArchivedName,
         wanted: u64,
-    ) -> Result<oneshot::Receiver<Result<Held<F>, String>>, Error> {
+    ) -> Result<oneshot::Receiver<Result<HeldArchive<F>, String>>, Error> {
         let (arrives, coming) = oneshot::channel();
         if let Some(waiting) = known.coming.get_mut(name) {
             waiting.push(arrives);
@@ -321,7 +320,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     }
 }
 
-impl<F: FileSystem> Known<F> {
+impl<F: FileSystem> KnownArchive<F> {
     /// The error for an entry that only a damaged object holds.
     fn damage_at(&mut self, wanted: u64) -> Option<Error> {
         let (name, what) = self.damaged.want(wanted)?;
@@ -372,8 +371,9 @@ impl<F: FileSystem> Known<F> {
     }
 
     /// The file with this entry, which is then the one that was used last.
-    fn used(&mut self, offset: u64) -> Option<Held<F>> {
-        let holds = |file: &Held<F>| (file.name().first..=file.name().last).contains(&offset);
+    fn used(&mut self, offset: u64) -> Option<HeldArchive<F>> {
+        let holds =
+            |file: &HeldArchive<F>| (file.name().first..=file.name().last).contains(&offset);
         let at = self.files.iter().position(holds)?;
         let file = self.files.remove(at)?;
         self.files.push_back(file.clone());
@@ -381,7 +381,7 @@ impl<F: FileSystem> Known<F> {
     }
 
     /// Takes out the files for which there is no room, but none that is being read.
-    fn make_room(&mut self, bytes_max: u64) -> Vec<Held<F>> {
+    fn make_room(&mut self, bytes_max: u64) -> Vec<HeldArchive<F>> {
         let mut bytes: u64 = self.files.iter().map(|file| file.bytes()).sum();
         let newest = self.files.len().saturating_sub(1);
         let mut gone = Vec::new();

@@ -7,10 +7,10 @@ use rstmdb_raft_store::ArchivedName;
 
 /// The damaged objects of the archive that this node has met, each with what is wrong with it.
 #[derive(Debug, Default)]
-pub(super) struct Damaged(BTreeMap<ArchivedName, Damage>);
+pub(super) struct Damaged(BTreeMap<ArchivedName, DamagedFile>);
 
 #[derive(Debug)]
-struct Damage {
+struct DamagedFile {
     /// What is wrong, for people.
     what: String,
     /// An entry of it was asked for since it was read last.
@@ -20,7 +20,7 @@ struct Damage {
 impl Damaged {
     /// Whether the object was not known to be damaged.
     pub(super) fn add(&mut self, name: &ArchivedName, what: &str) -> bool {
-        let damage = Damage {
+        let damage = DamagedFile {
             what: what.to_owned(),
             wanted: false,
         };

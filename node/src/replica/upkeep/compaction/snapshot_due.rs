@@ -15,7 +15,7 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// The log when the last snapshot was taken, or when the replica started.
 #[derive(Debug, Clone, Copy)]
-struct Mark<T: Types> {
+struct SnapshotMark<T: Types> {
     at: InstantOf<T>,
     bytes_written: u64,
     /// Log bytes behind the last snapshot that were written before the start.
@@ -23,7 +23,7 @@ struct Mark<T: Types> {
 }
 
 /// How far the log is, and the last snapshot.
-pub(super) struct Growth {
+pub(super) struct LogGrowth {
     /// Entries that were applied and are in no snapshot.
     pub entries: u64,
     /// Bytes written to the log since the start.
@@ -34,7 +34,7 @@ pub(super) struct Growth {
 
 /// What is remembered from one snapshot to the next.
 pub(super) struct SnapshotDue<T: Types> {
-    since: Mutex<Mark<T>>,
+    since: Mutex<SnapshotMark<T>>,
     /// The node takes no snapshot by itself before this time, because one has failed.
     not_before: Mutex<InstantOf<T>>,
 }
@@ -45,7 +45,7 @@ impl<T: Types> SnapshotDue<T> {
     pub(super) fn new(stats: &Stats, entries_behind: u64) -> Self {
         let average = stats.total_size_bytes / stats.entry_count.max(1);
         Self {
-            since: Mutex::new(Mark {
+            since: Mutex::new(SnapshotMark {
                 at: T::now(),
                 bytes_written: stats.bytes_written,
                 carried_bytes: average.saturating_mul(entries_behind),
@@ -60,7 +60,7 @@ impl<T: Types> SnapshotDue<T> {
     }
 
     /// Whether the log has grown enough since the last snapshot to ask for the next.
-    pub(super) fn is_due(&self, options: &CompactionOptions, grown: &Growth) -> bool {
+    pub(super) fn is_due(&self, options: &CompactionOptions, grown: &LogGrowth) -> bool {
         let since = *self.since.lock();
         let bytes = grown.bytes_written.saturating_sub(since.bytes_written) + since.carried_bytes;
         grown.entries > 0
@@ -70,7 +70,7 @@ impl<T: Types> SnapshotDue<T> {
 
     /// A snapshot was taken; the log had `bytes_written` when it began.
     pub(super) fn was_taken(&self, bytes_written: u64) {
-        *self.since.lock() = Mark {
+        *self.since.lock() = SnapshotMark {
             at: T::now(),
             bytes_written,
             carried_bytes: 0,

@@ -16,14 +16,14 @@ use rstmdb_engine::{
     Command, ExpireLock, FireTimer, LockCommand, LockExpiry, LockReply, Reply, State,
 };
 
-use super::Timers;
+use super::TimersTask;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::replied::Replied;
 use crate::replica::types::Types;
 use crate::replica::write::queue;
-use crate::replica::write::request::Source;
+use crate::replica::write::request::RequestSource;
 
 /// Firings in flight at most while clients send commands: so few that a command behind them hardly waits. More are
 /// submitted once half of them are done.
@@ -148,12 +148,12 @@ impl<T: Types> Firings<T> {
         self.known.contains(due) || self.not_understood.contains(due)
     }
 
-    pub(super) fn submit(&mut self, due: Due, timers: &Timers<T>) {
+    pub(super) fn submit(&mut self, due: Due, timers: &TimersTask<T>) {
         let (command, actor) = match &due {
             Due::Timer(fire) => (Command::FireTimer(fire.clone()), "timer"),
             Due::Lock(lock) => (Command::Lock(LockCommand::Expire(lock.clone())), "lock"),
         };
-        let source = Source::ThisLeader { term: self.term };
+        let source = RequestSource::ThisLeader { term: self.term };
         let submitted = timers.inbox.submit(command, None, Arc::from(actor), source);
         self.known.insert(due.clone());
         self.outcomes

@@ -4,7 +4,7 @@ use rstmdb_engine::fact::{ApplyEvent, Body, CreateInstance, DeleteInstance, Fact
 
 /// A fact that a watch may deliver.
 #[derive(Debug, Clone, Copy)]
-pub enum Told<'a> {
+pub enum WatchFact<'a> {
     /// An event, the only kind that every watch delivers.
     Event(&'a ApplyEvent),
     /// A creation.
@@ -17,7 +17,7 @@ pub enum Told<'a> {
     Flushed,
 }
 
-impl<'a> Told<'a> {
+impl<'a> WatchFact<'a> {
     /// The fact, if a watch can deliver it.
     pub(crate) fn of(fact: &'a Fact) -> Option<Self> {
         match fact.body.as_ref()? {
@@ -66,43 +66,43 @@ impl<'a> Told<'a> {
     pub(crate) fn keys(&self) -> EventKeys<'a> {
         match *self {
             Self::Event(event) => EventKeys {
-                instance_id: Key::Is(&event.instance_id),
-                machine: Key::Is(&event.machine),
-                from_state: Key::Is(&event.from_state),
-                to_state: Key::Is(&event.to_state),
-                event: Key::Is(&event.event),
+                instance_id: FilterKey::Is(&event.instance_id),
+                machine: FilterKey::Is(&event.machine),
+                from_state: FilterKey::Is(&event.from_state),
+                to_state: FilterKey::Is(&event.to_state),
+                event: FilterKey::Is(&event.event),
                 emits: Some(&event.emits),
             },
             Self::Created(create) => EventKeys {
-                instance_id: Key::Is(&create.instance_id),
-                machine: Key::Is(&create.machine),
-                from_state: Key::Nothing,
-                to_state: Key::Is(&create.state),
-                event: Key::Any,
+                instance_id: FilterKey::Is(&create.instance_id),
+                machine: FilterKey::Is(&create.machine),
+                from_state: FilterKey::Nothing,
+                to_state: FilterKey::Is(&create.state),
+                event: FilterKey::Any,
                 emits: Some(&create.emits),
             },
             Self::Deleted(delete) => EventKeys {
-                instance_id: Key::Is(&delete.instance_id),
+                instance_id: FilterKey::Is(&delete.instance_id),
                 machine: known(&delete.machine),
                 from_state: known(&delete.from_state),
-                to_state: Key::Nothing,
-                event: Key::Any,
+                to_state: FilterKey::Nothing,
+                event: FilterKey::Any,
                 emits: Some(&[]),
             },
             Self::Spent(spent) => EventKeys {
-                instance_id: Key::Is(&spent.instance_id),
-                machine: Key::Is(&spent.machine),
-                from_state: Key::Is(&spent.state),
-                to_state: Key::Is(&spent.state),
-                event: Key::Any,
+                instance_id: FilterKey::Is(&spent.instance_id),
+                machine: FilterKey::Is(&spent.machine),
+                from_state: FilterKey::Is(&spent.state),
+                to_state: FilterKey::Is(&spent.state),
+                event: FilterKey::Any,
                 emits: Some(&[]),
             },
             Self::Flushed => EventKeys {
-                instance_id: Key::Any,
-                machine: Key::Any,
-                from_state: Key::Any,
-                to_state: Key::Any,
-                event: Key::Any,
+                instance_id: FilterKey::Any,
+                machine: FilterKey::Any,
+                from_state: FilterKey::Any,
+                to_state: FilterKey::Any,
+                event: FilterKey::Any,
                 emits: None,
             },
         }
@@ -111,16 +111,16 @@ impl<'a> Told<'a> {
 
 /// Earlier versions wrote no machine and no state into a deletion. Filters by machine and state do
 /// not hold back such a deletion: a copy of the instances can ignore a deletion too many, but it cannot do without one.
-fn known(name: &str) -> Key<'_> {
+fn known(name: &str) -> FilterKey<'_> {
     match name {
-        "" => Key::Any,
-        name => Key::Is(name),
+        "" => FilterKey::Any,
+        name => FilterKey::Is(name),
     }
 }
 
 /// What a filter compares with its names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key<'a> {
+pub(crate) enum FilterKey<'a> {
     /// This name.
     Is(&'a str),
     /// There is none: no list of names matches.
@@ -131,11 +131,11 @@ pub(crate) enum Key<'a> {
 
 /// The parts of a fact that a filter looks at.
 pub(crate) struct EventKeys<'a> {
-    pub instance_id: Key<'a>,
-    pub machine: Key<'a>,
-    pub from_state: Key<'a>,
-    pub to_state: Key<'a>,
-    pub event: Key<'a>,
+    pub instance_id: FilterKey<'a>,
+    pub machine: FilterKey<'a>,
+    pub from_state: FilterKey<'a>,
+    pub to_state: FilterKey<'a>,
+    pub event: FilterKey<'a>,
     /// The names that it emits; `None` where any name is possible.
     pub emits: Option<&'a [String]>,
 }

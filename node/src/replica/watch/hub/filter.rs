@@ -1,6 +1,6 @@
 //! What a watch wants.
 
-use super::event::{EventKeys, Key, Told};
+use super::event::{EventKeys, FilterKey, WatchFact};
 
 /// What a watch wants: OR inside a list, AND between them, an empty list wants all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -8,15 +8,15 @@ pub struct WatchFilter {
     /// Only this instance.
     pub instance: Option<String>,
     /// Only instances of these machines.
-    pub machines: Names,
+    pub machines: FilterNames,
     /// Only events that leave one of these states.
-    pub from_states: Names,
+    pub from_states: FilterNames,
     /// Only events that lead to one of these states.
-    pub to_states: Names,
+    pub to_states: FilterNames,
     /// Only events of these names; what else is included has no such name.
-    pub events: Names,
+    pub events: FilterNames,
     /// Only what emits one of these names.
-    pub emits: Names,
+    pub emits: FilterNames,
     /// What else is wanted besides events.
     pub include: Include,
 }
@@ -39,23 +39,23 @@ impl Include {
         self.created || self.deleted || self.timer_spent
     }
 
-    fn wants(self, told: &Told<'_>) -> bool {
+    fn wants(self, told: &WatchFact<'_>) -> bool {
         match told {
-            Told::Event(_) => true,
-            Told::Created(_) => self.created,
-            Told::Deleted(_) | Told::Flushed => self.deleted,
-            Told::Spent(_) => self.timer_spent,
+            WatchFact::Event(_) => true,
+            WatchFact::Created(_) => self.created,
+            WatchFact::Deleted(_) | WatchFact::Flushed => self.deleted,
+            WatchFact::Spent(_) => self.timer_spent,
         }
     }
 }
 
 impl WatchFilter {
     /// Whether the filter wants this.
-    pub(crate) fn matches(&self, told: &Told<'_>, keys: &EventKeys<'_>) -> bool {
+    pub(crate) fn matches(&self, told: &WatchFact<'_>, keys: &EventKeys<'_>) -> bool {
         let is_instance = |id: &str| match keys.instance_id {
-            Key::Is(of) => id == of,
-            Key::Nothing => false,
-            Key::Any => true,
+            FilterKey::Is(of) => id == of,
+            FilterKey::Nothing => false,
+            FilterKey::Any => true,
         };
         self.include.wants(told)
             && self.instance.as_deref().is_none_or(is_instance)
@@ -75,16 +75,16 @@ impl WatchFilter {
             &self.events,
             &self.emits,
         ];
-        let listed = lists.into_iter().flat_map(Names::iter);
+        let listed = lists.into_iter().flat_map(FilterNames::iter);
         self.instance.as_deref().into_iter().chain(listed)
     }
 }
 
 /// A set of names, each once and in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names(Box<[Box<str>]>);
+pub struct FilterNames(Box<[Box<str>]>);
 
-impl Names {
+impl FilterNames {
     /// The names.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|name| &**name)
@@ -96,12 +96,12 @@ impl Names {
         self.0.is_empty()
     }
 
-    fn want(&self, key: Key<'_>) -> bool {
+    fn want(&self, key: FilterKey<'_>) -> bool {
         self.is_empty()
             || match key {
-                Key::Is(name) => self.has(name),
-                Key::Nothing => false,
-                Key::Any => true,
+                FilterKey::Is(name) => self.has(name),
+                FilterKey::Nothing => false,
+                FilterKey::Any => true,
             }
     }
 
@@ -115,7 +115,7 @@ impl Names {
     }
 }
 
-impl<S: AsRef<str>> FromIterator<S> for Names {
+impl<S: AsRef<str>> FromIterator<S> for FilterNames {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
         // Sorted before they are copied: a thousand times the same name is one name.
         let mut given: Vec<S> = names.into_iter().collect();

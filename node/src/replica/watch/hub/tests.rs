@@ -7,7 +7,7 @@ use rstmdb_engine::fact::{ApplyEvent, Body, Entry};
 
 use super::ring::{ENTRIES_MAX, Ring};
 use super::watches::PORTION;
-use super::{Effective, Hub, RecentPage, Slot, WatchFilter};
+use super::{Effective, Hub, RecentPage, WatchFilter, WatchSlot};
 
 fn event(instance: &str, machine: &str, to_state: &str) -> Arc<Entry> {
     let fact = Body::ApplyEvent(ApplyEvent {
@@ -38,7 +38,7 @@ fn dispatch(hub: &Hub, offset: u64, entry: Arc<Entry>) {
     while hub.examine() {}
 }
 
-fn woken(slot: &Slot) -> Option<u64> {
+fn woken(slot: &WatchSlot) -> Option<u64> {
     slot.woken().now_or_never()
 }
 

@@ -5,16 +5,16 @@ use std::sync::atomic::Ordering;
 
 use rstmdb_engine::fact::Entry;
 
-use super::event::{EventKeys, Key, Told};
-use super::watches::{Group, Slot};
+use super::event::{EventKeys, FilterKey, WatchFact};
+use super::watches::{Group, WatchSlot};
 use super::{Hub, RecentPage};
-use crate::replica::parts::pace::{Pace, let_others_run};
+use crate::replica::parts::pace::{TaskPace, let_others_run};
 
 /// Entries examined at once; between two pages other tasks get their turn.
 const PAGE_ENTRIES: usize = 64;
 
 /// Wakes watches until the replica is dropped or stopped, and then all of them for the last time.
-pub(crate) async fn run<P>(pace: Pace<P>, hub: Arc<Hub>) {
+pub(crate) async fn run<P>(pace: TaskPace<P>, hub: Arc<Hub>) {
     loop {
         // Before the parts are looked at: it also resolves when the replica ends between the two.
         let stopped = pace.stopped();
@@ -84,14 +84,14 @@ impl Hub {
     fn wake_for(&self, offset: u64, entry: &Entry) {
         // A watch that comes later goes idle only behind this entry.
         let only_events = self.including.load(Ordering::SeqCst) == 0;
-        for told in entry.facts.iter().filter_map(Told::of) {
+        for told in entry.facts.iter().filter_map(WatchFact::of) {
             if only_events && !told.is_event() {
                 continue;
             }
             let keys = told.keys();
             let groups: &[Group] = match keys.machine {
-                Key::Is(_) => &[Group::Instance, Group::Machine, Group::Any],
-                Key::Nothing | Key::Any => &[Group::All],
+                FilterKey::Is(_) => &[Group::Instance, Group::Machine, Group::Any],
+                FilterKey::Nothing | FilterKey::Any => &[Group::All],
             };
             for group in groups {
                 self.wake_group(*group, offset, &told, &keys);
@@ -99,7 +99,7 @@ impl Hub {
         }
     }
 
-    fn wake_group(&self, group: Group, offset: u64, told: &Told<'_>, keys: &EventKeys<'_>) {
+    fn wake_group(&self, group: Group, offset: u64, told: &WatchFact<'_>, keys: &EventKeys<'_>) {
         let mut first = Some(0);
         while let Some(id) = first {
             let watches = self.watches.lock();
@@ -108,7 +108,7 @@ impl Hub {
     }
 
     /// Shows every watch; those that come or go meanwhile may be left out.
-    pub(super) fn each(&self, mut look: impl FnMut(&Arc<Slot>)) {
+    pub(super) fn each(&self, mut look: impl FnMut(&Arc<WatchSlot>)) {
         let mut first = Some(0);
         while let Some(id) = first {
             first = self.watches.lock().some(id, &mut look);

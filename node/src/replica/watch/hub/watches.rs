@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-use super::event::{EventKeys, Key, Told};
+use super::event::{EventKeys, FilterKey, WatchFact};
 use super::filter::WatchFilter;
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 
@@ -20,7 +20,7 @@ pub(super) const IDLE: u64 = u64::MAX;
 pub(super) const PORTION: usize = 1024;
 
 /// One watch as the hub sees it.
-pub(crate) struct Slot {
+pub(crate) struct WatchSlot {
     id: u64,
     filter: WatchFilter,
     /// [`AWAKE`], [`IDLE`], or the first matching offset since the watch went idle.
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     pub(super) position: AtomicU64,
 }
 
-impl Slot {
+impl WatchSlot {
     /// What the watch wants.
     pub(crate) fn filter(&self) -> &WatchFilter {
         &self.filter
@@ -68,7 +68,7 @@ impl Slot {
     }
 }
 
-impl Slot {
+impl WatchSlot {
     /// Checks where it was woken, or will be; under the lock of the watches.
     fn check(&self, examining: u64) -> Result<(), BrokenInvariant> {
         let from = self.from.load(Ordering::Relaxed);
@@ -87,7 +87,7 @@ impl Slot {
 }
 
 /// In the order of their registration: wake-ups come in the same order in every run of a simulation.
-type Slots = BTreeMap<u64, Arc<Slot>>;
+type Slots = BTreeMap<u64, Arc<WatchSlot>>;
 /// Hashed without a random seed, for the same reason.
 type SlotsByName = HashMap<Box<str>, Slots, BuildHasherDefault<DefaultHasher>>;
 
@@ -126,10 +126,10 @@ impl Watches {
         }
     }
 
-    pub(super) fn insert(&mut self, filter: WatchFilter, cursor: u64) -> Arc<Slot> {
+    pub(super) fn insert(&mut self, filter: WatchFilter, cursor: u64) -> Arc<WatchSlot> {
         let id = self.next_id;
         self.next_id += 1;
-        let slot = Arc::new(Slot {
+        let slot = Arc::new(WatchSlot {
             id,
             filter,
             wake_at: AtomicU64::new(AWAKE),
@@ -150,7 +150,7 @@ impl Watches {
         slot
     }
 
-    pub(super) fn remove(&mut self, slot: &Slot) {
+    pub(super) fn remove(&mut self, slot: &WatchSlot) {
         self.slots.remove(&slot.id);
         if let Some(instance) = &slot.filter.instance {
             take(&mut self.by_instance, instance, slot.id);
@@ -223,7 +223,7 @@ impl Watches {
         group: Group,
         first: u64,
         offset: u64,
-        (told, keys): (&Told<'_>, &EventKeys<'_>),
+        (told, keys): (&WatchFact<'_>, &EventKeys<'_>),
     ) -> Option<u64> {
         let slots = match group {
             Group::Instance => named(&self.by_instance, keys.instance_id)?,
@@ -239,19 +239,19 @@ impl Watches {
     }
 
     /// Shows a portion of all watches; gives where the next one begins.
-    pub(super) fn some(&self, first: u64, look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
+    pub(super) fn some(&self, first: u64, look: impl FnMut(&Arc<WatchSlot>)) -> Option<u64> {
         portion(&self.slots, first, look)
     }
 }
 
-fn named<'a>(slots: &'a SlotsByName, key: Key<'_>) -> Option<&'a Slots> {
+fn named<'a>(slots: &'a SlotsByName, key: FilterKey<'_>) -> Option<&'a Slots> {
     match key {
-        Key::Is(name) => slots.get(name),
-        Key::Nothing | Key::Any => None,
+        FilterKey::Is(name) => slots.get(name),
+        FilterKey::Nothing | FilterKey::Any => None,
     }
 }
 
-fn portion(slots: &Slots, first: u64, mut look: impl FnMut(&Arc<Slot>)) -> Option<u64> {
+fn portion(slots: &Slots, first: u64, mut look: impl FnMut(&Arc<WatchSlot>)) -> Option<u64> {
     let mut slots = slots.range(first..);
     for (_, slot) in slots.by_ref().take(PORTION) {
         look(slot);
@@ -259,7 +259,7 @@ fn portion(slots: &Slots, first: u64, mut look: impl FnMut(&Arc<Slot>)) -> Optio
     slots.next().map(|(id, _)| *id)
 }
 
-fn add(slots: &mut SlotsByName, name: &str, slot: &Arc<Slot>) {
+fn add(slots: &mut SlotsByName, name: &str, slot: &Arc<WatchSlot>) {
     match slots.get_mut(name) {
         Some(list) => {
             list.insert(slot.id, slot.clone());

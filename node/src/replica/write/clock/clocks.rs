@@ -21,7 +21,7 @@ use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::known::Known;
+use super::known::KnownClocks;
 use super::log_time::{LogClock, ahead_ms, lower_median, step_ms};
 use crate::planted::{self, Bug};
 use crate::replica::parts::counters::Counters;
@@ -40,7 +40,7 @@ pub(crate) struct Clocks<T: Types> {
     counters: Arc<Counters>,
     /// Notified when the clock of a leadership is wanted.
     pub(super) wanted: Notify,
-    pub(super) known: Mutex<Known>,
+    pub(super) known: Mutex<KnownClocks>,
 }
 
 /// What one voter's clock showed, and the monotonic time here at which that was heard.
@@ -95,7 +95,7 @@ impl<T: Types> Clocks<T> {
         self.read(&mut self.known.lock(), last_ms)
     }
 
-    fn read(&self, known: &mut Known, last_ms: u64) -> u64 {
+    fn read(&self, known: &mut KnownClocks, last_ms: u64) -> u64 {
         if let Some(manual) = &self.manual {
             return manual.raised_ms(last_ms);
         }

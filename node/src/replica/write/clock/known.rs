@@ -7,7 +7,7 @@ use super::log_time::LogClock;
 
 /// The clock of this leadership, and the median of the other voters.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct KnownClocks {
     /// The term in which this node led last, and its clock.
     pub(super) led: Option<(u64, LogClock)>,
     /// The median of the clocks, and the monotonic time at which they showed it.
@@ -18,7 +18,7 @@ pub(super) struct Known {
     pub(super) in_flight_since_ms: Option<u64>,
 }
 
-impl Known {
+impl KnownClocks {
     pub(super) fn leads_in(&self, term: u64) -> bool {
         matches!(self.led, Some((led, _)) if led == term)
     }
@@ -45,8 +45,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_too_far_from_the_median_is_not_followed() {
         let secs = Duration::from_secs;
-        let mut known = Known::default();
-        let target = |known: &Known, wall| known.target(secs(wall), secs(7), secs(10));
+        let mut known = KnownClocks::default();
+        let target = |known: &KnownClocks, wall| known.target(secs(wall), secs(7), secs(10));
         assert_eq!(
             target(&known, 5_000),
             secs(5_000),

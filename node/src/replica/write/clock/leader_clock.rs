@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use super::clocks::{Clocks, Reading};
 use crate::replica::apply::term::term_of;
 use crate::replica::parts::applied::Applied;
-use crate::replica::parts::pace::Pace;
+use crate::replica::parts::pace::TaskPace;
 use crate::replica::peers::neighbours::Neighbours;
 use crate::replica::types::Types;
 
@@ -31,7 +31,7 @@ pub(crate) struct LeaderClock<T: Types> {
 }
 
 /// Checks again and again until the replica is dropped or stopped.
-pub(crate) async fn run<T: Types>(pace: Pace<LeaderClock<T>>) {
+pub(crate) async fn run<T: Types>(pace: TaskPace<LeaderClock<T>>) {
     let Some(clocks) = pace.parts().map(|leader| leader.clocks.clone()) else {
         return;
     };
@@ -58,14 +58,14 @@ pub(crate) async fn run<T: Types>(pace: Pace<LeaderClock<T>>) {
         } else if asked.is_none_or(|at| T::now() >= at + ASK_INTERVAL) {
             asked = Some(T::now());
             // Without a majority the last median goes on.
-            let _ = leader.median(Answers::All).await;
+            let _ = leader.median(ClockAnswers::All).await;
         }
     }
 }
 
-/// As [`Pace::next`], or as soon as the clock of a leadership is wanted.
+/// As [`TaskPace::next`], or as soon as the clock of a leadership is wanted.
 async fn next_look_or<T: Types>(
-    pace: &Pace<LeaderClock<T>>,
+    pace: &TaskPace<LeaderClock<T>>,
     wanted: &Notify,
 ) -> Option<Arc<LeaderClock<T>>> {
     tokio::select! {
@@ -77,7 +77,7 @@ async fn next_look_or<T: Types>(
 
 /// How many clocks a median needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Answers {
+enum ClockAnswers {
     /// The first answers that are a majority.
     Majority,
     /// All answers, a majority at least.
@@ -145,7 +145,7 @@ impl<T: Types> LeaderClock<T> {
     async fn begin_clock(&self, term: u64, since: InstantOf<T>) {
         let clocks = &self.clocks;
         let deadline = since + self.election_timeout_max;
-        let median = T::timeout_at(deadline, self.median(Answers::Majority)).await;
+        let median = T::timeout_at(deadline, self.median(ClockAnswers::Majority)).await;
         let median = median.ok().flatten();
         let is_late = T::now() >= deadline;
         if term_of(&self.neighbours.raft) != term || (median.is_none() && !is_late) {
@@ -164,7 +164,7 @@ impl<T: Types> LeaderClock<T> {
     }
 
     /// Asks the voters for their clocks; the median, unless fewer than a majority have answered.
-    async fn median(&self, wanted: Answers) -> Option<Duration> {
+    async fn median(&self, wanted: ClockAnswers) -> Option<Duration> {
         let clocks = &self.clocks;
         let (me, voters): (u64, Vec<u64>) = {
             let metrics = self.neighbours.raft.server_metrics();
@@ -183,7 +183,7 @@ impl<T: Types> LeaderClock<T> {
         let mut answers: FuturesUnordered<_> = others
             .map(|peer| async move { (peer.id, self.neighbours.peers.report(&peer).await) })
             .collect();
-        while wanted == Answers::All || readings.len() < majority {
+        while wanted == ClockAnswers::All || readings.len() < majority {
             let Some((node_id, answer)) = answers.next().await else {
                 break;
             };

@@ -21,7 +21,7 @@ const TASKS_MAX: usize = 2;
 
 /// A command that needs the correlation id of its cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedCause {
     /// Its number among those held.
     pub number: u64,
     /// The cause.
@@ -29,15 +29,15 @@ pub(crate) struct Wanted {
 }
 
 /// What was found, for each command.
-pub(crate) type Found = Vec<(Wanted, Option<String>)>;
+pub(crate) type FoundCauses = Vec<(WantedCause, Option<String>)>;
 
 /// What is being looked up while this node leads in one term.
 pub(crate) struct Causes {
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedCause>,
     tasks: usize,
     looked_up: usize,
-    to: mpsc::UnboundedSender<Found>,
-    from: mpsc::UnboundedReceiver<Found>,
+    to: mpsc::UnboundedSender<FoundCauses>,
+    from: mpsc::UnboundedReceiver<FoundCauses>,
 }
 
 impl Causes {
@@ -58,7 +58,7 @@ impl Causes {
     }
 
     /// Notes a command that needs such an id.
-    pub(crate) fn want(&mut self, wanted: Wanted) {
+    pub(crate) fn want(&mut self, wanted: WantedCause) {
         self.wanted.push(wanted);
     }
 
@@ -66,7 +66,7 @@ impl Causes {
     pub(crate) fn look_up<T: Types>(&mut self, log: &Arc<LogReader<T::Fs>>) {
         while !self.wanted.is_empty() && self.tasks < TASKS_MAX {
             let count = self.wanted.len().min(PORTION);
-            let portion: Vec<Wanted> = self.wanted.drain(..count).collect();
+            let portion: Vec<WantedCause> = self.wanted.drain(..count).collect();
             self.tasks += 1;
             self.looked_up += count;
             let (to, log) = (self.to.clone(), log.clone());
@@ -80,7 +80,7 @@ impl Causes {
     }
 
     /// What the next task has found; never resolves while none is looking.
-    pub(crate) async fn next(&mut self) -> Found {
+    pub(crate) async fn next(&mut self) -> FoundCauses {
         loop {
             // This holds a sender, so the channel is never closed.
             if let Some(found) = self.from.recv().await {

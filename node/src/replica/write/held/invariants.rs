@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Held, Lanes, enter};
+use super::{Held, HeldLanes, enter};
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
 
@@ -13,7 +13,7 @@ impl<T: Types> Held<T> {
         if !self.are_few() {
             return Ok(());
         }
-        let (mut instances, mut machines) = (Lanes::new(), Lanes::new());
+        let (mut instances, mut machines) = (HeldLanes::new(), HeldLanes::new());
         for (number, waiting) in &self.waiting {
             let command = &waiting.request.command;
             ensure(*number < self.next, || {

@@ -9,7 +9,7 @@ use super::*;
 use crate::replica::parts::answer::AnswerTo;
 use crate::replica::peers::calls::ClientRequest;
 use crate::replica::types::tests::TestTypes;
-use crate::replica::write::request::Source;
+use crate::replica::write::request::RequestSource;
 
 fn event(instance: &str) -> Command {
     Command::ApplyEvent(ApplyEvent {
@@ -52,7 +52,7 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
             actor: Arc::from("test"),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
-            source: Source::Client(ClientRequest::default()),
+            source: RequestSource::Client(ClientRequest::default()),
         });
     }
     held

@@ -4,8 +4,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::fact::Message;
 use rstmdb_engine::{
-    Command, Compiled, DecideAt, Decision, DryRun, Entry, Limits, Pending, Refusal, State, cost,
-    decide, is_settled, lists,
+    Command, Compiled, DecideAt, Decision, DryRun, Entry, Limits, PendingEntries, Refusal, State,
+    cost, decide, is_settled, lists,
 };
 
 use super::{Proposer, limits_of_leader};
@@ -13,7 +13,7 @@ use crate::planted::{self, Bug};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::types::Types;
-use crate::replica::write::decide::causes::Wanted;
+use crate::replica::write::decide::causes::WantedCause;
 use crate::replica::write::decide::decision::decided;
 use crate::replica::write::decide::prepare::{Ready, Task};
 use crate::replica::write::request::Request;
@@ -26,7 +26,7 @@ const PORTION_BYTES: usize = 1 << 20;
 const LOOKED_AT_MAX: usize = 64;
 
 /// What one portion has come to so far.
-struct Portion {
+struct DecidedPortion {
     now_ms: u64,
     limits: Limits,
     read_only: Option<Error>,
@@ -51,12 +51,12 @@ impl<T: Types> Proposer<T> {
         portion.entries
     }
 
-    fn new_portion(&self) -> Portion {
+    fn new_portion(&self) -> DecidedPortion {
         let last_ms = self.applied.read().last_time_ms();
         let now_ms = self.clocks.begin_decisions(last_ms);
         let tuning = self.tuned.now();
         let limits = limits_of_leader(&tuning.limits, now_ms, self.pipeline.led_since_ms);
-        Portion {
+        DecidedPortion {
             now_ms,
             limits: limits.into_owned(),
             read_only: self.gate.read_only(),
@@ -66,7 +66,7 @@ impl<T: Types> Proposer<T> {
     }
 
     /// Decides the next command, or leaves it to be decided ahead; `false` when there is none.
-    fn decide_next(&mut self, state: &State, portion: &mut Portion) -> bool {
+    fn decide_next(&mut self, state: &State, portion: &mut DecidedPortion) -> bool {
         if !self.pipeline.in_flight.has_room() {
             return false;
         }
@@ -118,7 +118,7 @@ impl<T: Types> Proposer<T> {
         };
         if let Some(offset) = request.cause {
             match held {
-                Some(number) => pipeline.causes.want(Wanted { number, offset }),
+                Some(number) => pipeline.causes.want(WantedCause { number, offset }),
                 None => {
                     let request = pipeline.incoming.pop_front()?;
                     pipeline.held.push(request);
@@ -163,7 +163,7 @@ impl<T: Types> Proposer<T> {
         &mut self,
         request: Request<T>,
         decision: Result<Decision, Error>,
-        portion: &mut Portion,
+        portion: &mut DecidedPortion,
     ) {
         let pipeline = &mut self.pipeline;
         let result = match (decision, &portion.read_only) {
@@ -284,7 +284,7 @@ impl<T: Types> Proposer<T> {
 fn written_after_all(
     decision: Decision,
     state: &State,
-    pending: &Pending,
+    pending: &PendingEntries,
     command: &Command,
     at: &DecideAt<'_>,
 ) -> Result<Decision, Refusal> {

@@ -9,7 +9,7 @@ use openraft::errors::Fatal;
 use openraft::raft::WriteResult;
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use rstmdb_engine::{Pending, lists};
+use rstmdb_engine::{PendingEntries, lists};
 
 use crate::replica::parts::invariants::{BrokenInvariant, FEW, ensure};
 use crate::replica::types::Types;
@@ -31,18 +31,18 @@ const FEW_BYTES: usize = 16 << 10;
 pub(super) const EXPIRE_POLL: Duration = Duration::from_millis(20);
 
 /// The entries handed to Raft in one message.
-pub(super) struct Batch<T: Types> {
+pub(super) struct ProposedBatch<T: Types> {
     pub(super) decided: InstantOf<T>,
     /// The log's time of the first one.
     pub(super) since_ms: u64,
-    pub(super) results: BoxStream<'static, Written<T>>,
+    pub(super) results: BoxStream<'static, RaftWritten<T>>,
 }
 
-pub(super) type Written<T> = Result<WriteResult<T>, Fatal<T>>;
+pub(super) type RaftWritten<T> = Result<WriteResult<T>, Fatal<T>>;
 
 /// The commands and entries that are under way in one leadership.
 pub(crate) struct WritePipeline<T: Types> {
-    pub(super) pending: Pending,
+    pub(super) pending: PendingEntries,
     /// The term this node leads in.
     pub(super) term: u64,
     /// When it began to.
@@ -51,7 +51,7 @@ pub(crate) struct WritePipeline<T: Types> {
     pub(super) next_offset: u64,
     pub(super) in_flight: InFlight<T>,
     /// One stream of results for each batch in flight, oldest first.
-    pub(super) written: VecDeque<Batch<T>>,
+    pub(super) written: VecDeque<ProposedBatch<T>>,
     /// Taken from the queue, not yet looked at.
     pub(super) incoming: VecDeque<Request<T>>,
     pub(super) held: Held<T>,
@@ -69,7 +69,7 @@ pub(crate) struct WritePipeline<T: Types> {
 impl<T: Types> WritePipeline<T> {
     pub(crate) fn new() -> Self {
         Self {
-            pending: Pending::new(),
+            pending: PendingEntries::new(),
             term: 0,
             led_since_ms: 0,
             next_offset: 0,

@@ -14,7 +14,7 @@ use crate::replica::error::RefusedByLeader;
 use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::peers::calls::ClientRequest;
 use crate::replica::types::tests::TestTypes;
-use crate::replica::write::request::Source;
+use crate::replica::write::request::RequestSource;
 
 fn event(instance: &str, key: Option<&str>) -> Command {
     Command::ApplyEvent(ApplyEvent {
@@ -179,7 +179,7 @@ fn request(
         actor: Arc::from("test"),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
-        source: Source::Client(ClientRequest::default()),
+        source: RequestSource::Client(ClientRequest::default()),
     };
     if unsure {
         request.doubt();

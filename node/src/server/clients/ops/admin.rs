@@ -15,11 +15,11 @@ use rstmdb_rcp::{BATCH_OPS_MAX, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
-use super::{Answer, Body, Job, RequestPlan, Running, automation, read_params};
+use super::{Body, Job, OpAnswer, RequestPlan, RunningJob, automation, read_params};
 use crate::replica::{self, Removal, Role, Status};
-use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::op::Op;
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
@@ -154,21 +154,21 @@ pub(super) fn compact(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     // A snapshot asked for behind writes covers them.
     Ok(RequestPlan {
         claim: Claim {
-            touch: Touch::Everything,
+            touch: ClaimTouch::Everything,
             access: Access::Read,
         },
-        effect: Effect::Upkeep,
+        effect: PossibleEffect::Upkeep,
         job,
     })
 }
 
-pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> Running {
-    Running::boxed(async move {
+pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> RunningJob {
+    RunningJob::boxed(async move {
         let done = shared
             .replica
             .compact(force_snapshot)
             .await
-            .map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
+            .map_err(|error| failure::of_replica(&error, PossibleEffect::Upkeep))?;
         let result = CompactResult {
             snapshots_created: done.snapshots_created,
             segments_deleted: done.segments_deleted,
@@ -176,7 +176,7 @@ pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> 
             total_snapshots: done.total_snapshots,
             wal_segments: done.wal_segments,
         };
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&result),
             wal_offset: None,
         })
@@ -186,20 +186,20 @@ pub(super) fn start_compact(shared: Arc<ServerShared>, force_snapshot: bool) -> 
 pub(super) fn reload() -> RequestPlan {
     RequestPlan {
         claim: Claim::FREE,
-        effect: Effect::Upkeep,
+        effect: PossibleEffect::Upkeep,
         job: Job::Reload,
     }
 }
 
 /// Asks the node's reload task to read everything again. The same task also reads at SIGHUP and every 30 seconds, so
 /// two readings never run at the same time.
-pub(super) fn start_reload(shared: Arc<ServerShared>) -> Running {
-    Running::boxed(async move {
+pub(super) fn start_reload(shared: Arc<ServerShared>) -> RunningJob {
+    RunningJob::boxed(async move {
         let (tell, told) = oneshot::channel();
-        let ended = || failure::of_replica(&replica::Error::ShuttingDown, Effect::Upkeep);
+        let ended = || failure::of_replica(&replica::Error::ShuttingDown, PossibleEffect::Upkeep);
         shared.reloads.send(tell).await.map_err(|_| ended())?;
         let result = told.await.map_err(|_| ended())??;
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&result),
             wal_offset: None,
         })

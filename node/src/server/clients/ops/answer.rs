@@ -12,34 +12,38 @@ use serde::Serialize;
 use super::JobOutcome;
 use crate::replica::{self, Done, Replied, Watch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
-use crate::server::messages::json::{self, Object};
+use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::json::{self, ObjectWriter};
 use crate::server::messages::reply;
-use crate::server::messages::too_long::{self, Fate};
+use crate::server::messages::too_long::{self, RequestFate};
 use crate::server::product::Product;
 
 /// What an envelope adds to a result, at most: the longest id, escaped, and the meta.
 pub(crate) const FRAME_ROOM_BYTES: usize = 4096;
 
 /// One operation's part of a best-effort batch.
-pub(crate) struct Item {
+pub(crate) struct BatchItemAnswer {
     /// What it may have changed.
-    pub(crate) effect: Effect,
+    pub(crate) effect: PossibleEffect,
     /// Its result.
     pub(crate) outcome: Result<Replied, ErrorBody>,
     /// Where it took effect; `None` when nothing was written.
     pub(crate) wal_offset: Option<u64>,
 }
 
-impl Item {
-    fn fate(&self) -> Result<Fate, &ErrorBody> {
+impl BatchItemAnswer {
+    fn fate(&self) -> Result<RequestFate, &ErrorBody> {
         let replied = self.outcome.as_ref()?;
-        Ok(Fate::new(self.effect, Some(replied), self.wal_offset))
+        Ok(RequestFate::new(
+            self.effect,
+            Some(replied),
+            self.wal_offset,
+        ))
     }
 }
 
 /// A successful answer.
-pub(crate) struct Answer {
+pub(crate) struct OpAnswer {
     /// The result.
     pub(crate) body: Body,
     /// For `meta`.
@@ -51,26 +55,26 @@ pub(crate) enum Body {
     /// What the engine replied, here or at the leader.
     Reply(Replied),
     /// The operations of a best-effort batch.
-    Items(Vec<Item>),
+    Items(Vec<BatchItemAnswer>),
     /// JSON text.
     Json(BytesMut),
     /// A watch has begun; the session gives it a name and writes the result.
-    Watch(Box<Watching>),
+    Watch(Box<BegunWatching>),
 }
 
 /// A watch that has begun.
-pub(crate) struct Watching {
+pub(crate) struct BegunWatching {
     /// Where its events come from.
     pub(crate) watch: Watch<Product>,
     /// What its events show.
-    pub(crate) shown: Shown,
+    pub(crate) shown: ShownParts,
     /// For WATCH_INSTANCE: the instance, and how it stands at the watch's head, if it exists.
     pub(crate) instance: Option<(String, Option<Reply>)>,
 }
 
 /// What the events of a watch show.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Shown {
+pub(crate) struct ShownParts {
     /// The context.
     pub(crate) ctx: bool,
     /// What kind they are.
@@ -116,16 +120,20 @@ impl Body {
     pub(crate) fn too_long(
         &self,
         why: &dyn Display,
-        effect: Effect,
+        effect: PossibleEffect,
         offset: Option<u64>,
     ) -> ErrorBody {
         match self {
-            Self::Reply(replied) => too_long::error(why, Fate::new(effect, Some(replied), offset)),
-            Self::Items(items) => {
-                let fates = items.iter().map(Item::fate);
-                too_long::error_of_items(why, fates, effect != Effect::None)
+            Self::Reply(replied) => {
+                too_long::error(why, RequestFate::new(effect, Some(replied), offset))
             }
-            Self::Json(_) | Self::Watch(_) => too_long::error(why, Fate::new(effect, None, offset)),
+            Self::Items(items) => {
+                let fates = items.iter().map(BatchItemAnswer::fate);
+                too_long::error_of_items(why, fates, effect != PossibleEffect::None)
+            }
+            Self::Json(_) | Self::Watch(_) => {
+                too_long::error(why, RequestFate::new(effect, None, offset))
+            }
         }
     }
 
@@ -134,7 +142,7 @@ impl Body {
         match self {
             Self::Reply(replied) => reply::write(out, replied),
             Self::Items(items) => {
-                let mut object = Object::begin(out);
+                let mut object = ObjectWriter::begin(out);
                 reply::write_results(&mut object, items, write_item);
                 object.end();
             }
@@ -145,8 +153,8 @@ impl Body {
     }
 }
 
-fn write_item(out: &mut BytesMut, item: &Item) {
-    let mut object = Object::begin(out);
+fn write_item(out: &mut BytesMut, item: &BatchItemAnswer) {
+    let mut object = ObjectWriter::begin(out);
     match &item.outcome {
         Ok(replied) => reply::write(object.str("status", "ok").key("result"), replied),
         Err(error) => {
@@ -157,8 +165,8 @@ fn write_item(out: &mut BytesMut, item: &Item) {
 }
 
 /// The answer to a write.
-pub(super) fn answer_of(done: Done) -> Answer {
-    Answer {
+pub(super) fn answer_of(done: Done) -> OpAnswer {
+    OpAnswer {
         body: Body::Reply(done.reply),
         wal_offset: done.offset,
     }
@@ -173,8 +181,8 @@ pub(super) async fn completed(shared: Arc<ServerShared>, mut done: Done) -> JobO
 
 /// The answer to a read.
 pub(super) fn of_read(read: Result<Reply, replica::Error>) -> JobOutcome {
-    let read = read.map_err(|error| failure::of_replica(&error, Effect::None));
-    read.map(|reply| Answer {
+    let read = read.map_err(|error| failure::of_replica(&error, PossibleEffect::None));
+    read.map(|reply| OpAnswer {
         body: Body::Reply(reply.into()),
         wal_offset: None,
     })

@@ -15,27 +15,27 @@ use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use super::{
-    Answer, Body, FRAME_ROOM_BYTES, Job, JobOutcome, PAGE_BYTES, RequestPlan, Running, fresh,
+    Body, FRAME_ROOM_BYTES, Job, JobOutcome, OpAnswer, PAGE_BYTES, RequestPlan, RunningJob, fresh,
     read_params,
 };
 use crate::replica::{self, MemberReport, entry_hash, opened};
-use crate::server::clients::order::Touch;
+use crate::server::clients::order::ClaimTouch;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::product::block;
 
 /// Bytes of entries that are read at once.
 const PORTION_BYTES: usize = 4 << 20;
 
 /// What a request asks for.
-pub(crate) struct Wanted {
+pub(crate) struct WantedProof {
     from: u64,
     instance_id: Option<String>,
     limit: usize,
 }
 
 /// Where a page begins, and the newest head that is known before it.
-struct Beginning {
+struct PageBeginning {
     chain_from: u64,
     from: u64,
     known: (u64, Head),
@@ -49,17 +49,20 @@ pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         let problem = "expected an integer ≥ 1, got 0";
         return Err(failure::bad_request("params.limit", problem));
     }
-    let wanted = Wanted {
+    let wanted = WantedProof {
         from: params.from_offset,
         limit: usize::try_from(params.page_limit()).unwrap_or(usize::MAX),
         instance_id: params.instance_id.map(Into::into),
     };
-    Ok(RequestPlan::read(Touch::Everything, Job::Audit(wanted)))
+    Ok(RequestPlan::read(
+        ClaimTouch::Everything,
+        Job::Audit(wanted),
+    ))
 }
 
 /// Answers.
-pub(super) fn start(shared: Arc<ServerShared>, wanted: Wanted) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, wanted: WantedProof) -> RunningJob {
+    RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(wanted.from).await;
         let archive = shared.replica.wait_for_archive(wanted.from);
@@ -88,11 +91,11 @@ pub(super) fn start(shared: Arc<ServerShared>, wanted: Wanted) -> Running {
 }
 
 fn told(error: replica::Error) -> ErrorBody {
-    failure::of_replica(&error, Effect::None)
+    failure::of_replica(&error, PossibleEffect::None)
 }
 
 /// Where the page for `from` begins, if the log from `earliest` on and the known heads allow it.
-fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, ErrorBody> {
+fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<PageBeginning, ErrorBody> {
     let chain = chain.ok_or_else(|| no_chain(Vec::new()))?;
     let last_applied = chain.last();
     let usable = |(offset, _): &(u64, Head)| offset + 1 >= earliest;
@@ -117,7 +120,7 @@ fn begin(chain: Option<&Chain>, earliest: u64, from: u64) -> Result<Beginning, E
             }
         },
     };
-    Ok(Beginning {
+    Ok(PageBeginning {
         chain_from: chain.first(),
         from,
         known,
@@ -148,7 +151,7 @@ async fn holders(shared: &ServerShared) -> Vec<u64> {
 }
 
 /// The head right before the page. Heads are known at intervals, and the entries in between lead to it.
-async fn head_before(shared: &ServerShared, beginning: &Beginning) -> Result<Head, ErrorBody> {
+async fn head_before(shared: &ServerShared, beginning: &PageBeginning) -> Result<Head, ErrorBody> {
     let (mut at, mut head) = beginning.known;
     while at + 1 < beginning.from {
         for entry in entries(shared, at + 1, beginning.from - 1, usize::MAX).await? {
@@ -175,8 +178,8 @@ async fn entries(
 
 async fn page(
     shared: &ServerShared,
-    wanted: &Wanted,
-    beginning: &Beginning,
+    wanted: &WantedProof,
+    beginning: &PageBeginning,
     head_before: Head,
     cluster_id: String,
 ) -> JobOutcome {
@@ -185,7 +188,7 @@ async fn page(
         true => Vec::new(),
         false => entries(shared, from, last_applied, wanted.limit).await?,
     };
-    let mut page = Page {
+    let mut page = ProofPage {
         hashes: Vec::with_capacity(entries.len() * HASH_BYTES),
         entries: Vec::new(),
         lives: Vec::new(),
@@ -216,14 +219,14 @@ async fn page(
         next_offset: page.next_offset,
         last_applied,
     };
-    Ok(Answer {
+    Ok(OpAnswer {
         body: Body::json(&result),
         wal_offset: None,
     })
 }
 
 /// A page that is being filled.
-struct Page {
+struct ProofPage {
     hashes: Vec<u8>,
     entries: Vec<AuditEntry>,
     lives: Vec<AuditLives>,
@@ -232,7 +235,7 @@ struct Page {
     next_offset: u64,
 }
 
-impl Page {
+impl ProofPage {
     /// Takes the entry, unless the page is full.
     fn take(
         &mut self,
@@ -244,22 +247,22 @@ impl Page {
         let opened = opened(entry);
         let shown = match (&entry.payload, instance_id) {
             (EntryPayload::Normal(data), Some(instance_id)) => {
-                let about = About::of(&data.0, offset, instance_id)?;
+                let about = EntryAbout::of(&data.0, offset, instance_id)?;
                 match about {
-                    About::Other if opened.lives.is_empty() => Shown::Hash,
-                    About::Other => Shown::Lives,
-                    About::Event if is_stale() => Shown::Hash,
-                    About::Event => Shown::Whole(data, false),
+                    EntryAbout::Other if opened.lives.is_empty() => ShownEntry::Hash,
+                    EntryAbout::Other => ShownEntry::Lives,
+                    EntryAbout::Event if is_stale() => ShownEntry::Hash,
+                    EntryAbout::Event => ShownEntry::Whole(data, false),
                     // Such an entry is never left out: so it cannot hide a life that it is said to be stale.
-                    About::Life => Shown::Whole(data, is_stale()),
+                    EntryAbout::Life => ShownEntry::Whole(data, is_stale()),
                 }
             }
-            _ => Shown::Hash,
+            _ => ShownEntry::Hash,
         };
         let bytes = match &shown {
-            Shown::Hash => 0,
-            Shown::Lives => opened.to_bytes().len(),
-            Shown::Whole(data, _) => data.0.len(),
+            ShownEntry::Hash => 0,
+            ShownEntry::Lives => opened.to_bytes().len(),
+            ShownEntry::Whole(data, _) => data.0.len(),
         };
         if self.bytes > 0 && self.bytes + bytes > PAGE_BYTES {
             return Ok(false);
@@ -273,12 +276,12 @@ impl Page {
         }
         self.bytes += bytes;
         match shown {
-            Shown::Hash => {}
-            Shown::Lives => self.lives.push(AuditLives {
+            ShownEntry::Hash => {}
+            ShownEntry::Lives => self.lives.push(AuditLives {
                 offset,
                 opened: Blob(opened.to_bytes()),
             }),
-            Shown::Whole(data, stale) => self.entries.push(AuditEntry {
+            ShownEntry::Whole(data, stale) => self.entries.push(AuditEntry {
                 offset,
                 term: entry.log_id.leader_id.term,
                 data: Blob(data.0.to_vec()),
@@ -292,7 +295,7 @@ impl Page {
 }
 
 /// How much of an entry is shown.
-enum Shown<'a> {
+enum ShownEntry<'a> {
     Hash,
     /// What the hash is made of, too.
     Lives,
@@ -301,14 +304,14 @@ enum Shown<'a> {
 }
 
 /// What an entry has to do with an instance.
-enum About {
+enum EntryAbout {
     Other,
     Event,
     /// It creates or deletes it, or everything.
     Life,
 }
 
-impl About {
+impl EntryAbout {
     fn of(data: &bytes::Bytes, offset: u64, instance_id: &str) -> Result<Self, ErrorBody> {
         let entry = Entry::decode(data.clone()).map_err(|error| {
             let problem = format!("the entry at offset {offset} cannot be decoded: {error}");

@@ -9,11 +9,11 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::automation::{self, AutomationResult};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, RequestPlan, Running, read_params, state};
+use super::{Body, Job, OpAnswer, RequestPlan, RunningJob, read_params, state};
 use crate::replica::Consistency;
-use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::op::Op;
 
 /// AUTOMATION: a write if it sets something.
@@ -24,22 +24,22 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     }
     Ok(RequestPlan {
         claim: Claim {
-            touch: Touch::Everything,
+            touch: ClaimTouch::Everything,
             access: Access::Read,
         },
-        effect: Effect::None,
+        effect: PossibleEffect::None,
         job: Job::Automation,
     })
 }
 
 /// Answers the state of automation after everything that the cluster has agreed on before.
-pub(super) fn start(shared: Arc<ServerShared>) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>) -> RunningJob {
+    RunningJob::boxed(async move {
         let caught_up = shared.replica.barrier(Consistency::Linearizable, None);
         let caught_up = caught_up.await;
-        caught_up.map_err(|error| failure::of_replica(&error, Effect::None))?;
+        caught_up.map_err(|error| failure::of_replica(&error, PossibleEffect::None))?;
         let automation = shared.replica.status().automation;
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&shown(&automation)),
             wal_offset: None,
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use openraft::EntryPayload;
-use rstmdb_backup::stream::{Kind, LogEntry};
+use rstmdb_backup::stream::{EntryKind, LogEntry};
 use rstmdb_engine::fact::{Entry, Message};
 use rstmdb_raft_store::{self as raft_store, encode_membership};
 use rstmdb_rcp::Code;
@@ -14,12 +14,12 @@ use rstmdb_rcp::message::storage::backup::{
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, JobOutcome, RequestPlan, Running, fresh, read_params};
+use super::{Body, JobOutcome, OpAnswer, RequestPlan, RunningJob, fresh, read_params};
 use crate::replica;
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::clients::snapshot_cursors;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 /// A piece has at most this many bytes: base64 makes it a third longer, far below what a frame carries.
 const PIECE_BYTES: usize = 4 << 20;
@@ -71,14 +71,14 @@ pub(super) fn log(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 fn plan(request: BackupRequest) -> RequestPlan {
     RequestPlan {
         claim: Claim::FREE,
-        effect: Effect::None,
+        effect: PossibleEffect::None,
         job: super::Job::Backup(request),
     }
 }
 
 /// Answers.
-pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, request: BackupRequest) -> RunningJob {
+    RunningJob::boxed(async move {
         match request {
             BackupRequest::Describe => {
                 // Read before the state: facts that are decided later have no earlier time.
@@ -109,7 +109,7 @@ fn describe_now(
     archive_unavailable: Option<String>,
 ) -> JobOutcome {
     let head = shared.replica.backup_head();
-    let head = head.map_err(|error| failure::of_replica(&error, Effect::None))?;
+    let head = head.map_err(|error| failure::of_replica(&error, PossibleEffect::None))?;
     let snapshot = match &head.snapshot {
         Some(handle) => snapshot_cursors::describe(&shared.replica.snapshots(), handle)?,
         None => None,
@@ -138,7 +138,7 @@ async fn log_piece(shared: &ServerShared, wanted: BackupLog) -> JobOutcome {
     fresh(shared, applied).await?;
     shared.replica.wait_for_history(wanted.from_offset).await;
     let (from, to) = (wanted.from_offset, wanted.to_offset);
-    let told = |error| failure::of_replica(&error, Effect::None);
+    let told = |error| failure::of_replica(&error, PossibleEffect::None);
     let _held = shared.replica.hold_history(from).await.map_err(told)?;
     let entries = shared
         .replica
@@ -180,17 +180,17 @@ fn cut(wanted: BackupLog, entries: Vec<raft_store::Entry>) -> Result<BackupLogRe
 fn streamed(entry: raft_store::Entry) -> Result<LogEntry, ErrorBody> {
     let offset = entry.log_id.index;
     let (kind, time_ms, payload) = match entry.payload {
-        EntryPayload::Blank => (Kind::Blank, 0, Bytes::new()),
+        EntryPayload::Blank => (EntryKind::Blank, 0, Bytes::new()),
         EntryPayload::Membership(membership) => {
             let payload = encode_membership(&membership).into();
-            (Kind::Membership, 0, payload)
+            (EntryKind::Membership, 0, payload)
         }
         EntryPayload::Normal(data) => {
             let facts = Entry::decode(data.0.clone()).map_err(|error| {
                 let problem = format!("the entry at offset {offset} cannot be decoded: {error}");
                 ErrorBody::new(Code::WalIoError, problem)
             })?;
-            (Kind::Normal, facts.time_ms, data.0)
+            (EntryKind::Normal, facts.time_ms, data.0)
         }
     };
     Ok(LogEntry {
@@ -202,8 +202,8 @@ fn streamed(entry: raft_store::Entry) -> Result<LogEntry, ErrorBody> {
     })
 }
 
-fn answer(body: Body) -> Answer {
-    Answer {
+fn answer(body: Body) -> OpAnswer {
+    OpAnswer {
         body,
         wal_offset: None,
     }

@@ -13,13 +13,15 @@ use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
-use super::answer::Item;
+use super::answer::BatchItemAnswer;
 use super::state::{claim_of, merge, sent, submission, touch_of, touch_of_query};
-use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, Started, effect_of, read_params};
-use crate::server::clients::order::{Access, Claim, Touch};
+use super::{
+    Body, Job, JobOutcome, OpAnswer, RequestPlan, RunningJob, Started, effect_of, read_params,
+};
+use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::command::{self, Asked, NewIds, ParamsText, Step};
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::command::{self, AskedCommand, BatchedOp, NewIds, ParamsText};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::meta;
 use crate::server::messages::op::Op;
 
@@ -62,7 +64,7 @@ fn atomic(
         let touch = merge(queries.iter().map(touch_of_query));
         return Ok(RequestPlan::read(touch, Job::ReadAll(queries)));
     }
-    let asked = Asked {
+    let asked = AskedCommand {
         command: Command::Batch(ops),
         meta: meta::of_params(batch.meta.clone()),
     };
@@ -77,7 +79,7 @@ fn stands_alone(
     op: &Requested<'_>,
     said: &Meta<'_>,
     text: &ParamsText<'_>,
-) -> Result<(Touch, Effect, Job), ErrorBody> {
+) -> Result<(ClaimTouch, PossibleEffect, Job), ErrorBody> {
     if let Some(own) = with_meta(op, said) {
         let text = ParamsText::owned(&own)
             .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
@@ -89,15 +91,15 @@ fn stands_alone(
     }
     let mut ids = NewIds::default();
     match command::step(&op.op, op.params, text, &mut ids)? {
-        Step::Write(name, asked) => {
+        BatchedOp::Write(name, asked) => {
             let (touch, effect) = (touch_of(&asked.command), effect_of(&asked.command));
             let sent = sent(name, &asked.command, text, op.params, ids);
             let write = Job::Write(submission(asked, sent), effect);
             Ok((touch, effect, write))
         }
-        Step::Read(query, options) => {
+        BatchedOp::Read(query, options) => {
             let touch = touch_of_query(&query);
-            Ok((touch, Effect::None, Job::Read(query, options)))
+            Ok((touch, PossibleEffect::None, Job::Read(query, options)))
         }
     }
 }
@@ -105,7 +107,7 @@ fn stands_alone(
 /// The parameters of a write with the metadata of its batch, as its client would have sent them without a batch; `None`
 /// if the parameters need no change.
 fn with_meta(op: &Requested<'_>, said: &Meta<'_>) -> Option<Bytes> {
-    if said.is_empty() || op::kind(&op.op) != Some(op::Kind::Write) {
+    if said.is_empty() || op::kind(&op.op) != Some(op::OpKind::Write) {
         return None;
     }
     // If the operation's own metadata is wrong, reading the operation gives the error.
@@ -119,7 +121,7 @@ fn with_meta(op: &Requested<'_>, said: &Meta<'_>) -> Option<Bytes> {
 
 fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
     let mut touches = Vec::with_capacity(batch.ops.len());
-    let mut effect = Effect::None;
+    let mut effect = PossibleEffect::None;
     let mut reads = false;
     let steps: Vec<BatchStep> = batch
         .ops
@@ -128,10 +130,10 @@ fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
             let (touch, changes, job) = stands_alone(op, &batch.meta, text)?;
             touches.push(touch);
             match changes {
-                Effect::None | Effect::Upkeep => reads = true,
-                Effect::Write { keyed } => {
-                    let keyed = keyed && effect != Effect::Write { keyed: false };
-                    effect = Effect::Write { keyed };
+                PossibleEffect::None | PossibleEffect::Upkeep => reads = true,
+                PossibleEffect::Write { keyed } => {
+                    let keyed = keyed && effect != PossibleEffect::Write { keyed: false };
+                    effect = PossibleEffect::Write { keyed };
                 }
             }
             Ok(job)
@@ -157,12 +159,12 @@ pub(super) fn best_effort(
     shared: &Arc<ServerShared>,
     steps: Vec<BatchStep>,
     actor: &Arc<str>,
-) -> Running {
-    let effects: Vec<Effect> = steps.iter().map(effect_of_step).collect();
+) -> RunningJob {
+    let effects: Vec<PossibleEffect> = steps.iter().map(effect_of_step).collect();
     let mut steps = steps.into_iter();
     let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
     let (shared, actor) = (shared.clone(), actor.clone());
-    Running::boxed(async move {
+    RunningJob::boxed(async move {
         let mut results = join_all(first).await;
         while let Some(read) = stopped_at.take() {
             results.push(match read.start(&shared, &actor) {
@@ -174,7 +176,7 @@ pub(super) fn best_effort(
             stopped_at = next;
         }
         let items = results.into_iter().zip(effects).enumerate();
-        let mut items: Vec<Item> = items
+        let mut items: Vec<BatchItemAnswer> = items
             .map(|(index, (outcome, effect))| item_of(index, outcome, effect))
             .collect();
         // Beyond this length the answer is too long in any case.
@@ -185,7 +187,7 @@ pub(super) fn best_effort(
         {
             shared.replica.complete(replied, &mut room).await;
         }
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::Items(items),
             wal_offset: None,
         })
@@ -197,29 +199,29 @@ fn submit_writes(
     shared: &Arc<ServerShared>,
     steps: &mut std::vec::IntoIter<BatchStep>,
     actor: &Arc<str>,
-) -> (Vec<Running>, Option<Job>) {
+) -> (Vec<RunningJob>, Option<Job>) {
     let mut running = Vec::new();
     for step in steps {
         match step {
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
             Ok(job) => running.push(match job.start(shared, actor) {
                 Started::Running(running) => running.without_completing(),
-                Started::Done(outcome) => Running::boxed(std::future::ready(outcome)),
+                Started::Done(outcome) => RunningJob::boxed(std::future::ready(outcome)),
             }),
-            Err(error) => running.push(Running::boxed(std::future::ready(Err(error)))),
+            Err(error) => running.push(RunningJob::boxed(std::future::ready(Err(error)))),
         }
     }
     (running, None)
 }
 
-fn effect_of_step(step: &BatchStep) -> Effect {
+fn effect_of_step(step: &BatchStep) -> PossibleEffect {
     match step {
         Ok(Job::Write(_, effect)) => *effect,
-        _ => Effect::None,
+        _ => PossibleEffect::None,
     }
 }
 
-fn item_of(index: usize, outcome: JobOutcome, effect: Effect) -> Item {
+fn item_of(index: usize, outcome: JobOutcome, effect: PossibleEffect) -> BatchItemAnswer {
     let wal_offset = outcome.as_ref().ok().and_then(|answer| answer.wal_offset);
     let outcome = match outcome.map(|answer| answer.body) {
         Ok(Body::Reply(replied)) => Ok(replied),
@@ -229,7 +231,7 @@ fn item_of(index: usize, outcome: JobOutcome, effect: Effect) -> Item {
         )),
         Err(error) => Err(failure::in_batch(error, index)),
     };
-    Item {
+    BatchItemAnswer {
         effect,
         outcome,
         wal_offset,

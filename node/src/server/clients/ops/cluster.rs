@@ -15,12 +15,14 @@ use rstmdb_rcp::message::cluster::{
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, JobOutcome, RequestPlan, Running, admin, automation, read_params};
-use crate::replica::{Change, ChangeError, Consistency, MemberReport, Peer, PeerError};
+use super::{
+    Body, Job, JobOutcome, OpAnswer, RequestPlan, RunningJob, admin, automation, read_params,
+};
+use crate::replica::{ChangeError, Consistency, LeaderChange, MemberReport, Peer, PeerError};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::address;
-use crate::server::messages::failure::{Effect, bad_request, of_replica};
+use crate::server::messages::failure::{PossibleEffect, bad_request, of_replica};
 use crate::server::transport::places;
 
 /// A request about the cluster as a whole.
@@ -37,12 +39,12 @@ pub(crate) enum ClusterRequest {
     /// Raise the feature level.
     FinalizeUpgrade,
     /// Anything else that changes the membership.
-    Change(Change),
+    Change(LeaderChange),
 }
 
 /// CLUSTER_STATUS.
 pub(super) fn status() -> RequestPlan {
-    plan(ClusterRequest::Status, Effect::None)
+    plan(ClusterRequest::Status, PossibleEffect::None)
 }
 
 /// CLUSTER_ADD.
@@ -52,7 +54,7 @@ pub(super) fn add(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     must_be_dialable("params.peer_addr", &peer_addr)?;
     Ok(plan(
         ClusterRequest::Add { peer_addr, node_id },
-        Effect::Upkeep,
+        PossibleEffect::Upkeep,
     ))
 }
 
@@ -73,7 +75,7 @@ pub(super) fn set_address(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let asked: ClusterSetAddress<'_> = read_params(params)?;
     must_be_dialable("params.peer_addr", &asked.peer_addr)?;
     must_be_dialable("params.rcp_addr", &asked.rcp_addr)?;
-    Ok(change(Change::SetAddress {
+    Ok(change(LeaderChange::SetAddress {
         node_id: asked.node_id,
         node: NodeInfo {
             peer_addr: asked.peer_addr.into_owned(),
@@ -86,31 +88,31 @@ pub(super) fn set_address(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 /// CLUSTER_PROMOTE.
 pub(super) fn promote(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterPromote { node_id } = read_params(params)?;
-    Ok(change(Change::Promote { node_id }))
+    Ok(change(LeaderChange::Promote { node_id }))
 }
 
 /// CLUSTER_REMOVE.
 pub(super) fn remove(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterRemove { node_id } = read_params(params)?;
-    Ok(change(Change::Remove { node_id }))
+    Ok(change(LeaderChange::Remove { node_id }))
 }
 
 /// CLUSTER_FINALIZE_UPGRADE.
 pub(super) fn finalize_upgrade() -> RequestPlan {
-    plan(ClusterRequest::FinalizeUpgrade, Effect::Upkeep)
+    plan(ClusterRequest::FinalizeUpgrade, PossibleEffect::Upkeep)
 }
 
 /// CLUSTER_TRANSFER_LEADER.
 pub(super) fn transfer_leader(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClusterTransferLeader { node_id } = read_params(params)?;
-    Ok(change(Change::TransferLeader { to: node_id }))
+    Ok(change(LeaderChange::TransferLeader { to: node_id }))
 }
 
-fn change(change: Change) -> RequestPlan {
-    plan(ClusterRequest::Change(change), Effect::Upkeep)
+fn change(change: LeaderChange) -> RequestPlan {
+    plan(ClusterRequest::Change(change), PossibleEffect::Upkeep)
 }
 
-fn plan(request: ClusterRequest, effect: Effect) -> RequestPlan {
+fn plan(request: ClusterRequest, effect: PossibleEffect) -> RequestPlan {
     RequestPlan {
         claim: Claim::FREE,
         effect,
@@ -119,8 +121,8 @@ fn plan(request: ClusterRequest, effect: Effect) -> RequestPlan {
 }
 
 /// Asks the cluster.
-pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> RunningJob {
+    RunningJob::boxed(async move {
         match request {
             ClusterRequest::Status => Ok(show_status(&shared).await),
             ClusterRequest::Add { peer_addr, node_id } => {
@@ -128,7 +130,7 @@ pub(super) fn start(shared: Arc<ServerShared>, request: ClusterRequest) -> Runni
             }
             ClusterRequest::FinalizeUpgrade => raise_level(&shared).await,
             ClusterRequest::Change(change) => {
-                if let Change::SetAddress { node_id, node, .. } = &change {
+                if let LeaderChange::SetAddress { node_id, node, .. } = &change {
                     must_be_apart(&shared, *node_id, node).await?;
                 }
                 let changed = shared.replica.change(&change).await;
@@ -150,7 +152,7 @@ async fn add_node(shared: &ServerShared, peer_addr: &str, wanted: Option<u64>) -
             "actual_node_id": id,
         })));
     }
-    let change = Change::AddLearner {
+    let change = LeaderChange::AddLearner {
         node_id: id,
         node: node.clone(),
     };
@@ -170,7 +172,7 @@ async fn add_node(shared: &ServerShared, peer_addr: &str, wanted: Option<u64>) -
 /// Reads the level behind a barrier before and after: it may have been raised meanwhile.
 async fn raise_level(shared: &ServerShared) -> JobOutcome {
     let from = present_level(shared).await?;
-    let raised = shared.replica.change(&Change::RaiseLevel).await;
+    let raised = shared.replica.change(&LeaderChange::RaiseLevel).await;
     raised.map_err(|error| refusal(&error))?;
     let to = present_level(shared).await?;
     Ok(answer(Body::json(&ClusterFinalizeUpgradeResult {
@@ -184,7 +186,7 @@ async fn present_level(shared: &ServerShared) -> Result<u32, ErrorBody> {
         .replica
         .barrier(Consistency::Linearizable, None)
         .await;
-    caught_up.map_err(|error| of_replica(&error, Effect::Upkeep))?;
+    caught_up.map_err(|error| of_replica(&error, PossibleEffect::Upkeep))?;
     Ok(shared.replica.status().level)
 }
 
@@ -205,25 +207,25 @@ async fn must_be_apart(
     }
 }
 
-fn confirm(shared: &ServerShared, change: &Change) -> Answer {
+fn confirm(shared: &ServerShared, change: &LeaderChange) -> OpAnswer {
     answer(match change {
-        Change::AddLearner { node_id, .. } | Change::Promote { node_id } => {
+        LeaderChange::AddLearner { node_id, .. } | LeaderChange::Promote { node_id } => {
             Body::json(&ClusterPromoteResult {
                 node_id: *node_id,
                 voter: true,
             })
         }
-        Change::Remove { node_id } => Body::json(&ClusterRemoveResult {
+        LeaderChange::Remove { node_id } => Body::json(&ClusterRemoveResult {
             node_id: *node_id,
             removed: true,
         }),
-        Change::SetAddress { node_id, node, .. } => Body::json(&ClusterSetAddressResult {
+        LeaderChange::SetAddress { node_id, node, .. } => Body::json(&ClusterSetAddressResult {
             node_id: *node_id,
             peer_addr: node.peer_addr.as_str().into(),
             rcp_addr: node.rcp_addr.as_str().into(),
         }),
-        Change::RaiseLevel => Body::json(&json!({})),
-        Change::TransferLeader { to } => {
+        LeaderChange::RaiseLevel => Body::json(&json!({})),
+        LeaderChange::TransferLeader { to } => {
             let leader = to.or_else(|| shared.replica.status().leader);
             Body::json(&ClusterTransferLeaderResult {
                 leader: leader.unwrap_or(0),
@@ -232,7 +234,7 @@ fn confirm(shared: &ServerShared, change: &Change) -> Answer {
     })
 }
 
-async fn show_status(shared: &ServerShared) -> Answer {
+async fn show_status(shared: &ServerShared) -> OpAnswer {
     let status = shared.replica.status();
     let reports = shared.replica.member_reports().await;
     let end = reports
@@ -296,8 +298,8 @@ fn node_status(shown: &MemberReport, log_end: Option<u64>) -> NodeStatus<'_> {
     }
 }
 
-fn answer(body: Body) -> Answer {
-    Answer {
+fn answer(body: Body) -> OpAnswer {
+    OpAnswer {
         body,
         wal_offset: None,
     }

@@ -8,28 +8,28 @@ use rstmdb_rcp::message::storage::keys::{RotateKey, RotateKeyResult};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, RequestPlan, Running, read_params};
+use super::{Body, Job, OpAnswer, RequestPlan, RunningJob, read_params};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 pub(super) fn rotate(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let RotateKey { switch } = read_params(params)?;
     Ok(RequestPlan {
         claim: Claim::FREE,
-        effect: Effect::Upkeep,
+        effect: PossibleEffect::Upkeep,
         job: Job::RotateKey {
             switch: switch.unwrap_or(false),
         },
     })
 }
 
-pub(super) fn start(shared: Arc<ServerShared>, switch: bool) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, switch: bool) -> RunningJob {
+    RunningJob::boxed(async move {
         let (last_key_id, last_key_fingerprint) = learn(&shared, switch)?;
         // Only a write begins a file with the new key, so the answer waits for one.
         let synced = shared.replica.sync_log().await;
-        synced.map_err(|error| failure::of_replica(&error, Effect::Upkeep))?;
+        synced.map_err(|error| failure::of_replica(&error, PossibleEffect::Upkeep))?;
         let keys = &shared.keys;
         let result = RotateKeyResult {
             key_id: keys.current().unwrap_or_default(),
@@ -38,7 +38,7 @@ pub(super) fn start(shared: Arc<ServerShared>, switch: bool) -> Running {
             known: keys.ids(),
         };
         tracing::info!(key_id = result.key_id, known = ?result.known, "encryption keys were read again");
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&result),
             wal_offset: None,
         })

@@ -14,12 +14,12 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params};
+use super::{Body, FRAME_ROOM_BYTES, Job, OpAnswer, RequestPlan, RunningJob, fresh, read_params};
 use crate::replica::{LogItem, LogPage};
-use crate::server::clients::order::Touch;
+use crate::server::clients::order::ClaimTouch;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
-use crate::server::messages::json::{self, Object};
+use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::json::{self, ObjectWriter};
 use crate::server::messages::meta;
 use crate::server::product::block;
 
@@ -33,23 +33,26 @@ pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         let problem = "expected an integer ≥ 1, got 0";
         return Err(failure::bad_request("params.limit", problem));
     }
-    Ok(RequestPlan::read(Touch::Everything, Job::LogRead(params)))
+    Ok(RequestPlan::read(
+        ClaimTouch::Everything,
+        Job::LogRead(params),
+    ))
 }
 
-pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running {
-    Running::boxed(async move {
+pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> RunningJob {
+    RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(request.from_offset).await;
         let with_meta = request.include_meta.unwrap_or_default();
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
-        let told = |error| failure::of_replica(&error, Effect::None);
+        let told = |error| failure::of_replica(&error, PossibleEffect::None);
         let history = shared.replica.hold_history(request.from_offset);
         let _held = history.await.map_err(told)?;
         let page = shared
             .replica
             .log_read(request.from_offset, limit)
             .map_err(told)?;
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::Json(block(|| write_page(&page, limit, with_meta))?),
             wal_offset: None,
         })
@@ -61,7 +64,7 @@ fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<Byt
     let mut out = BytesMut::new();
     let mut next_offset = page.next_offset;
     let mut records = 0;
-    let mut result = Object::begin(&mut out);
+    let mut result = ObjectWriter::begin(&mut out);
     let text = result.key("records");
     text.extend_from_slice(b"[");
     for (offset, item) in &page.items {
@@ -104,11 +107,11 @@ pub(super) fn write_item(
         LogItem::Facts(entry) => &entry.facts,
         LogItem::Membership => &[],
     };
-    let mut record = |position: usize, write: &dyn Fn(&mut Object<'_>)| {
+    let mut record = |position: usize, write: &dyn Fn(&mut ObjectWriter<'_>)| {
         if !(first && position == 0) {
             out.extend_from_slice(b",");
         }
-        let mut record = Object::begin(out);
+        let mut record = ObjectWriter::begin(out);
         record.int("sequence", offset).int("offset", offset);
         let mut entry = record.object("entry");
         write(&mut entry);
@@ -136,7 +139,7 @@ pub(super) fn write_item(
     }
 }
 
-fn write_automation(out: &mut Object<'_>, set: &rstmdb_engine::fact::SetAutomation) {
+fn write_automation(out: &mut ObjectWriter<'_>, set: &rstmdb_engine::fact::SetAutomation) {
     out.str("type", "checkpoint")
         .str("fact", "set_automation")
         .str("automation", if set.paused { "paused" } else { "running" });
@@ -153,7 +156,7 @@ fn write_automation(out: &mut Object<'_>, set: &rstmdb_engine::fact::SetAutomati
     }
 }
 
-fn write_fact(out: &mut Object<'_>, (offset, entry): (u64, &Entry), fact: &Fact) {
+fn write_fact(out: &mut ObjectWriter<'_>, (offset, entry): (u64, &Entry), fact: &Fact) {
     match &fact.body {
         Some(FactBody::PutMachine(put)) => write_machine(out, entry, put),
         Some(FactBody::CreateInstance(create)) => {
@@ -212,7 +215,11 @@ fn write_fact(out: &mut Object<'_>, (offset, entry): (u64, &Entry), fact: &Fact)
 }
 
 /// A fact that no client has asked for as such, or one about timers or a lock alone.
-fn write_other(out: &mut Object<'_>, (offset, entry): (u64, &Entry), body: Option<&FactBody>) {
+fn write_other(
+    out: &mut ObjectWriter<'_>,
+    (offset, entry): (u64, &Entry),
+    body: Option<&FactBody>,
+) {
     match body {
         Some(FactBody::LockChanged(change)) => {
             locks::write(out, offset, change);
@@ -235,7 +242,7 @@ fn write_other(out: &mut Object<'_>, (offset, entry): (u64, &Entry), body: Optio
     }
 }
 
-fn write_machine(out: &mut Object<'_>, entry: &Entry, put: &PutMachine) {
+fn write_machine(out: &mut ObjectWriter<'_>, entry: &Entry, put: &PutMachine) {
     out.str("type", "put_machine")
         .str("machine", &put.machine)
         .int("version", u64::from(put.version))
@@ -248,7 +255,7 @@ fn write_machine(out: &mut Object<'_>, entry: &Entry, put: &PutMachine) {
 }
 
 /// What a machine of format 2 emitted, and the states that were passed on the way.
-fn write_course(out: &mut Object<'_>, emits: &[String], via: &[String]) {
+fn write_course(out: &mut ObjectWriter<'_>, emits: &[String], via: &[String]) {
     if !emits.is_empty() {
         out.value("emits", &emits);
     }
@@ -257,7 +264,7 @@ fn write_course(out: &mut Object<'_>, emits: &[String], via: &[String]) {
     }
 }
 
-fn write_origin(out: &mut Object<'_>, entry: &Entry, prev_offset: u64, key: Option<&Key>) {
+fn write_origin(out: &mut ObjectWriter<'_>, entry: &Entry, prev_offset: u64, key: Option<&Key>) {
     out.int("time_ms", entry.time_ms);
     if !entry.actor.is_empty() {
         out.str("actor", &entry.actor);

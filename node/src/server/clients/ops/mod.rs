@@ -42,28 +42,28 @@ use rstmdb_engine::{Command, Query, Reply};
 use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-pub(crate) use answer::{Answer, Body, FRAME_ROOM_BYTES};
-pub(crate) use answer::{Shown, Watching};
+pub(crate) use answer::{BegunWatching, ShownParts};
+pub(crate) use answer::{Body, FRAME_ROOM_BYTES, OpAnswer};
 use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
 
-use super::order::{Access, Claim, Touch};
+use super::order::{Access, Claim, ClaimTouch};
 use super::shared::ServerShared;
 use crate::replica::{self, Submission, Submitted};
 use crate::server::messages::command::read as read_params;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::op::Op;
 
 /// The answer of a job, or the reason why there is none.
-pub(crate) type JobOutcome = Result<Answer, ErrorBody>;
+pub(crate) type JobOutcome = Result<OpAnswer, ErrorBody>;
 /// A job in flight.
-pub(crate) enum Running {
+pub(crate) enum RunningJob {
     /// A write. Most jobs are writes, so it has no box of its own.
     Write {
         /// Handed over.
         submitted: Submitted,
         /// For the error.
-        effect: Effect,
+        effect: PossibleEffect,
         /// What gives repeated events their contexts; `None` in a batch, which does it for all its events.
         completer: Option<Arc<ServerShared>>,
     },
@@ -71,7 +71,7 @@ pub(crate) enum Running {
     Boxed(Pin<Box<dyn Future<Output = JobOutcome> + Send>>),
 }
 
-impl Running {
+impl RunningJob {
     /// Leaves the answers of repeated events without contexts.
     fn without_completing(mut self) -> Self {
         if let Self::Write { completer, .. } = &mut self {
@@ -86,7 +86,7 @@ impl Running {
     }
 }
 
-impl Future for Running {
+impl Future for RunningJob {
     type Output = JobOutcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<JobOutcome> {
@@ -119,7 +119,7 @@ pub(crate) struct RequestPlan {
     /// What it touches.
     pub(crate) claim: Claim,
     /// What it may have changed if its answer does not come.
-    pub(crate) effect: Effect,
+    pub(crate) effect: PossibleEffect,
     /// What to do.
     pub(crate) job: Job,
 }
@@ -127,7 +127,7 @@ pub(crate) struct RequestPlan {
 /// What to do.
 pub(crate) enum Job {
     /// Submit one command.
-    Write(Submission, Effect),
+    Write(Submission, PossibleEffect),
     /// Acquire a lock, as soon as it is free.
     WaitForLock(Box<state::locks::LockWait>),
     /// Look something up.
@@ -161,9 +161,9 @@ pub(crate) enum Job {
     /// Give what a backup is made of.
     Backup(backup::BackupRequest),
     /// Give hashes of entries.
-    Audit(audit::Wanted),
+    Audit(audit::WantedProof),
     /// Nothing: the answer is there.
-    Answered(Box<Answer>),
+    Answered(Box<OpAnswer>),
 }
 
 /// A job that was started.
@@ -171,7 +171,7 @@ pub(crate) enum Started {
     /// It is done already.
     Done(JobOutcome),
     /// It will be done later.
-    Running(Running),
+    Running(RunningJob),
 }
 
 /// Understands a request. `None` for the operations that belong to the session.
@@ -246,13 +246,13 @@ impl RequestPlan {
         }
     }
 
-    fn read(touch: Touch, job: Job) -> Self {
+    fn read(touch: ClaimTouch, job: Job) -> Self {
         Self {
             claim: Claim {
                 touch,
                 access: Access::Read,
             },
-            effect: Effect::None,
+            effect: PossibleEffect::None,
             job,
         }
     }
@@ -260,8 +260,8 @@ impl RequestPlan {
     fn answered(body: Body) -> Self {
         Self {
             claim: Claim::FREE,
-            effect: Effect::None,
-            job: Job::Answered(Box::new(Answer {
+            effect: PossibleEffect::None,
+            job: Job::Answered(Box::new(OpAnswer {
                 body,
                 wal_offset: None,
             })),
@@ -286,7 +286,7 @@ impl Job {
             }
             Self::Read(mut query, options) => {
                 let (shared, actor) = (shared.clone(), actor.clone());
-                Started::Running(Running::boxed(async move {
+                Started::Running(RunningJob::boxed(async move {
                     fresh(&shared, options).await?;
                     query.ask_as(&actor, || shared.replica.now_ms());
                     of_read(shared.replica.look_up(&query).await)
@@ -297,7 +297,7 @@ impl Job {
             }
             Self::ReadAll(queries) => {
                 let shared = shared.clone();
-                Started::Running(Running::boxed(async move {
+                Started::Running(RunningJob::boxed(async move {
                     fresh(&shared, ReadOptions::default()).await?;
                     let replies = shared.replica.look_up_all(&queries).await;
                     of_read(replies.map(Reply::Batch))
@@ -331,21 +331,21 @@ impl Job {
 fn submit(
     shared: &Arc<ServerShared>,
     submission: Submission,
-    effect: Effect,
+    effect: PossibleEffect,
     actor: &Arc<str>,
-) -> Running {
-    Running::Write {
+) -> RunningJob {
+    RunningJob::Write {
         submitted: shared.replica.submit(submission, actor.clone()),
         effect,
         completer: Some(shared.clone()),
     }
 }
 
-fn effect_of(command: &Command) -> Effect {
+fn effect_of(command: &Command) -> PossibleEffect {
     if !replica::writes(command) {
-        return Effect::None;
+        return PossibleEffect::None;
     }
-    Effect::Write {
+    PossibleEffect::Write {
         keyed: replica::is_keyed(command),
     }
 }
@@ -369,7 +369,7 @@ async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorB
         .replica
         .barrier(level(&options), options.min_wal_offset)
         .await;
-    barrier.map_err(|error| failure::of_replica(&error, Effect::None))
+    barrier.map_err(|error| failure::of_replica(&error, PossibleEffect::None))
 }
 
 /// The lane of an instance in the order of its connection.
@@ -380,6 +380,6 @@ fn lane(instance_id: &str) -> u64 {
     hasher.finish()
 }
 
-fn touch(instance_id: &str) -> Touch {
-    Touch::Instance(lane(instance_id))
+fn touch(instance_id: &str) -> ClaimTouch {
+    ClaimTouch::Instance(lane(instance_id))
 }

@@ -9,9 +9,9 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Body, Job, RequestPlan, Running, fresh, read_params, touch};
+use super::{Body, Job, OpAnswer, RequestPlan, RunningJob, fresh, read_params, touch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::product::block;
 
 /// SNAPSHOT_INSTANCE.
@@ -24,8 +24,8 @@ pub(super) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 
 /// Describes the instance as it is. The log and the snapshots of the whole state keep it, so there is no file to write.
 /// With the checksum, clients compare two descriptions.
-pub(super) fn start(shared: Arc<ServerShared>, instance_id: String) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, instance_id: String) -> RunningJob {
+    RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         let query = Query::GetInstance {
             instance_id: instance_id.clone(),
@@ -33,7 +33,7 @@ pub(super) fn start(shared: Arc<ServerShared>, instance_id: String) -> Running {
         let reply = shared
             .replica
             .query(&query)
-            .map_err(|error| failure::of_replica(&error, Effect::None))?;
+            .map_err(|error| failure::of_replica(&error, PossibleEffect::None))?;
         let wal_offset = match &reply {
             Reply::Instance(instance) => instance.last_wal_offset,
             _ => 0,
@@ -50,7 +50,7 @@ pub(super) fn start(shared: Arc<ServerShared>, instance_id: String) -> Running {
             size_bytes,
             checksum: checksum.into(),
         };
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&result),
             wal_offset: Some(wal_offset),
         })

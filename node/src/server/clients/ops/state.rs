@@ -6,14 +6,14 @@
 pub(super) mod locks;
 pub(super) mod with_meta;
 
-use rstmdb_engine::{Command, Part, Query};
+use rstmdb_engine::{AskedPart, Command, Query};
 use rstmdb_rcp::message::ErrorBody;
 use serde_json::value::RawValue;
 
 use super::{Job, RequestPlan, touch};
 use crate::replica::{ClientRequest, Submission};
-use crate::server::clients::order::{Access, Claim, Touch};
-use crate::server::messages::command::{Asked, NewIds, ParamsText, command};
+use crate::server::clients::order::{Access, Claim, ClaimTouch};
+use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
 use crate::server::messages::look_up::{LookUp, query};
 use crate::server::messages::op::Op;
 
@@ -49,8 +49,8 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
 }
 
 /// What the replica gets.
-pub(super) fn submission(asked: Asked, sent: ClientRequest) -> Submission {
-    let Asked { command, meta } = asked;
+pub(super) fn submission(asked: AskedCommand, sent: ClientRequest) -> Submission {
+    let AskedCommand { command, meta } = asked;
     Submission {
         command,
         meta,
@@ -82,13 +82,13 @@ pub(super) fn sent(
 pub(super) fn claim_of(command: &Command) -> Claim {
     let touch = touch_of(command);
     let access = match touch {
-        Touch::Everything => Access::Exclusive,
+        ClaimTouch::Everything => Access::Exclusive,
         _ => Access::Write,
     };
     Claim { touch, access }
 }
 
-pub(super) fn touch_of(command: &Command) -> Touch {
+pub(super) fn touch_of(command: &Command) -> ClaimTouch {
     match command {
         Command::CreateInstance(create) => touch(&create.instance_id),
         Command::ApplyEvent(apply) => touch(&apply.instance_id),
@@ -99,20 +99,20 @@ pub(super) fn touch_of(command: &Command) -> Touch {
         Command::PutMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
-        | Command::SetAutomation(_) => Touch::Everything,
-        Command::Batch(ops) => merge(ops.iter().map(Part::from).map(touch_of_part)),
+        | Command::SetAutomation(_) => ClaimTouch::Everything,
+        Command::Batch(ops) => merge(ops.iter().map(AskedPart::from).map(touch_of_part)),
         Command::DryRun(asked) => merge(asked.parts().map(touch_of_part)),
     }
 }
 
-fn touch_of_part(part: Part<'_>) -> Touch {
+fn touch_of_part(part: AskedPart<'_>) -> ClaimTouch {
     match part {
-        Part::Write(command) => touch_of(command),
-        Part::Read(query) => touch_of_query(query),
+        AskedPart::Write(command) => touch_of(command),
+        AskedPart::Read(query) => touch_of_query(query),
     }
 }
 
-pub(super) fn touch_of_query(query: &Query) -> Touch {
+pub(super) fn touch_of_query(query: &Query) -> ClaimTouch {
     match query {
         Query::GetInstance { instance_id } | Query::AllowedEvents { instance_id, .. } => {
             touch(instance_id)
@@ -122,27 +122,27 @@ pub(super) fn touch_of_query(query: &Query) -> Touch {
         | Query::GetMachine { .. }
         | Query::ListMachines { .. }
         | Query::ListTimers(_)
-        | Query::ListLocks(_) => Touch::Everything,
+        | Query::ListLocks(_) => ClaimTouch::Everything,
     }
 }
 
 /// A lock has a lane of its own. That of an instance may have the same number: the two then wait for each other.
-fn touch_lock(name: &str) -> Touch {
+fn touch_lock(name: &str) -> ClaimTouch {
     touch(&format!("lock {name}"))
 }
 
 /// Everything that any of the operations touches.
-pub(super) fn merge(touches: impl IntoIterator<Item = Touch>) -> Touch {
+pub(super) fn merge(touches: impl IntoIterator<Item = ClaimTouch>) -> ClaimTouch {
     let mut lanes = Vec::new();
     for touch in touches {
         match touch {
-            Touch::Nothing => {}
-            Touch::Instance(lane) => lanes.push(lane),
-            Touch::Instances(more) => lanes.extend_from_slice(&more),
-            Touch::Everything => return Touch::Everything,
+            ClaimTouch::Nothing => {}
+            ClaimTouch::Instance(lane) => lanes.push(lane),
+            ClaimTouch::Instances(more) => lanes.extend_from_slice(&more),
+            ClaimTouch::Everything => return ClaimTouch::Everything,
         }
     }
     lanes.sort_unstable();
     lanes.dedup();
-    Touch::Instances(lanes.into_boxed_slice())
+    ClaimTouch::Instances(lanes.into_boxed_slice())
 }

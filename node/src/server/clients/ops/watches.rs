@@ -6,11 +6,14 @@ use rstmdb_rcp::message::watch::{Include as Names, WatchAll, WatchInstance};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Answer, Body, Job, RequestPlan, Running, Shown, Watching, fresh, read_params, touch};
+use super::{
+    BegunWatching, Body, Job, OpAnswer, RequestPlan, RunningJob, ShownParts, fresh, read_params,
+    touch,
+};
 use crate::replica::{Include, WatchFilter};
-use crate::server::clients::order::Touch;
+use crate::server::clients::order::ClaimTouch;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 /// Bytes of all names in the lists of one watch.
 const FILTER_BYTES_MAX: usize = 64 * 1024;
@@ -18,7 +21,7 @@ const FILTER_BYTES_MAX: usize = 64 * 1024;
 /// A watch to begin.
 pub(crate) struct WatchRequest {
     filter: WatchFilter,
-    shown: Shown,
+    shown: ShownParts,
     from: Option<u64>,
     cluster_id: Option<String>,
 }
@@ -32,7 +35,7 @@ pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         include: include(params.include.as_deref()),
         ..WatchFilter::default()
     };
-    let shown = Shown {
+    let shown = ShownParts {
         ctx: params.include_ctx.unwrap_or(true),
         kind: params.include.is_some(),
         meta: params.include_meta.unwrap_or_default(),
@@ -58,7 +61,7 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         emits: params.emits.into_iter().collect(),
         include: include(params.include.as_deref()),
     };
-    let shown = Shown {
+    let shown = ShownParts {
         ctx: params.include_ctx.unwrap_or(true),
         kind: params.include.is_some(),
         meta: params.include_meta.unwrap_or_default(),
@@ -77,7 +80,10 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         from: params.from_offset,
         cluster_id: params.cluster_id.map(Into::into),
     };
-    Ok(RequestPlan::read(Touch::Everything, Job::Watch(request)))
+    Ok(RequestPlan::read(
+        ClaimTouch::Everything,
+        Job::Watch(request),
+    ))
 }
 
 fn include(names: Option<&[Names]>) -> Include {
@@ -90,15 +96,15 @@ fn include(names: Option<&[Names]>) -> Include {
 }
 
 /// Begins the watch.
-pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running {
-    Running::boxed(async move {
+pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> RunningJob {
+    RunningJob::boxed(async move {
         let WatchRequest {
             filter,
             shown,
             from,
             cluster_id,
         } = request;
-        let told = |error| failure::of_replica(&error, Effect::None);
+        let told = |error| failure::of_replica(&error, PossibleEffect::None);
         let resume = shared.replica.check_resume(from, cluster_id.as_deref());
         resume.await.map_err(told)?;
         // A replay from a given offset needs no head, so it works while there is no leader.
@@ -113,19 +119,19 @@ pub(super) fn start(shared: Arc<ServerShared>, request: WatchRequest) -> Running
             Some(id) => {
                 let begun = shared.replica.watch_instance(&id, filter, from);
                 let (watch, reply) = begun.map_err(told)?;
-                Watching {
+                BegunWatching {
                     watch,
                     shown,
                     instance: Some((id, reply)),
                 }
             }
-            None => Watching {
+            None => BegunWatching {
                 watch: shared.replica.watch(filter, from).map_err(told)?,
                 shown,
                 instance: None,
             },
         };
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::Watch(Box::new(watching)),
             wal_offset: None,
         })

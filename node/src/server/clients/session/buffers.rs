@@ -9,13 +9,13 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rstmdb_engine::{BatchOp, Command, Part};
+use rstmdb_engine::{AskedPart, BatchOp, Command};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::work::Tag;
 use super::{Phase, READ_BYTES, Session};
-use crate::server::clients::budget::{GRAIN_BYTES, Room};
+use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
 use crate::server::clients::ops::{Job, PAGE_BYTES};
 
 /// One connection's part of the budget of all connections.
@@ -31,21 +31,21 @@ const QUEUED_BYTES_MAX: usize = 16 << 20;
 
 /// The connection's part of the budget.
 pub(super) struct Buffers {
-    room: Room,
+    room: ReservedRoom,
     /// Bytes of the requests in work or waiting, and of the answers that they will have.
     queued_bytes: usize,
     /// The most that one of these requests, or one context that they change, has.
     largest_bytes: usize,
     /// The most that `received` has held since its memory was allocated.
     received_bytes: usize,
-    frame: Frame,
+    frame: LargeFrame,
     unread: Option<Unread>,
     /// The session asked for room in this turn, and there was none.
     refused: bool,
 }
 
 /// The large frame that is being read.
-struct Frame {
+struct LargeFrame {
     /// What was reserved for it; 0 without one.
     bytes: usize,
     /// Since when the node has been reading it, and when the client last sent some of it.
@@ -64,13 +64,13 @@ struct Unread {
 }
 
 impl Buffers {
-    pub(super) fn new(room: Room, now: Instant) -> Self {
+    pub(super) fn new(room: ReservedRoom, now: Instant) -> Self {
         Self {
             room,
             queued_bytes: 0,
             largest_bytes: 0,
             received_bytes: 0,
-            frame: Frame {
+            frame: LargeFrame {
                 bytes: 0,
                 since: now,
                 last: now,
@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Reserves what is missing of `bytes` in all, for an answer or for a request that was received; see
-    /// [`Room::reserve`].
+    /// [`ReservedRoom::reserve`].
     pub(super) fn make_room(&mut self, cx: &mut Context<'_>, bytes: usize) -> bool {
         let has_room = self.buffers.room.reserve(cx, bytes, true);
         self.buffers.refused |= !has_room;
@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     }
                 }
                 Command::DryRun(asked) => asked.parts().for_each(|part| {
-                    if let Part::Write(command) = part {
+                    if let AskedPart::Write(command) = part {
                         count(command);
                     }
                 }),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rstmdb_rcp::feature::Features;
-use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::frame::FrameLimits;
 use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
 use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::wire::WireMode;
@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
 use crate::server::clients::auth::Bearer;
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION};
-use crate::server::messages::failure::{self, Effect};
-use crate::server::messages::json::{self, Object};
+use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::json::{self, ObjectWriter};
 use crate::server::messages::op::Op;
 
 /// The client at the other end.
@@ -166,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Adapts to whether the client is known: what it may send, and whether it takes a stranger's place.
     pub(super) fn mind_standing(&mut self) {
         let known = self.client.is_known(self.shared.tokens.required());
-        self.decoder.set_limits(Limits {
+        self.decoder.set_limits(FrameLimits {
             payload_bytes_max: match known {
                 true => PAYLOAD_BYTES_MAX,
                 false => STRANGER_PAYLOAD_BYTES_MAX,
@@ -197,14 +197,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// new token.
     fn end_what_was_begun(&mut self) {
         for watch in self.watches.end_all() {
-            self.outbox.end(&watch, failure::other_bearer(Effect::None));
+            self.outbox
+                .end(&watch, failure::other_bearer(PossibleEffect::None));
         }
         for tag in self.work.abandon() {
             self.order.release(&tag.claim);
             self.refuse_tagged(&tag, failure::other_bearer(tag.effect));
         }
         for (tag, _) in self.order.give_up(|_| true) {
-            self.refuse_tagged(&tag, failure::other_bearer(Effect::None));
+            self.refuse_tagged(&tag, failure::other_bearer(PossibleEffect::None));
         }
         self.give_up_waiting();
     }
@@ -221,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     pub(super) fn flag(&mut self, id: &str, name: &'static str) {
         self.outbox.ok(id, |out| {
-            let mut result = Object::begin(out);
+            let mut result = ObjectWriter::begin(out);
             result.flag(name, true);
             result.end();
         });

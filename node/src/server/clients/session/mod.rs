@@ -45,7 +45,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut, BytesMut};
 use rstmdb_rcp::Code;
-use rstmdb_rcp::frame::Limits;
+use rstmdb_rcp::frame::FrameLimits;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::wire::{Decoder, WireMode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -55,14 +55,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::ops::Job;
 use super::order::Order;
 use super::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::transport::strangers::Stranger;
 use buffers::Buffers;
 use handshake::ClientIdentity;
 use outbox::Outbox;
 use subscriptions::Subscriptions;
 use token::WaitingAuth;
-use waiting::Waiting;
+use waiting::BudgetWaiting;
 use work::{InWork, Tag};
 
 /// HELLO, and AUTH where it is required, have to come within this time.
@@ -108,7 +108,7 @@ pub(crate) struct Session<S> {
     /// Which requests wait for others of the connection.
     order: Order<(Tag, Job)>,
     work: InWork,
-    waiting: Waiting,
+    waiting: BudgetWaiting,
     watches: Subscriptions,
     phase: Phase,
     /// The id of the BYE that is answered last.
@@ -140,7 +140,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             buffers: Buffers::new(shared.budget.room(), now),
             decoder: Decoder::new(
                 WireMode::Binary,
-                Limits {
+                FrameLimits {
                     payload_bytes_max: STRANGER_PAYLOAD_BYTES_MAX,
                 },
             ),
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             held: None,
             order: Order::default(),
             work: InWork::default(),
-            waiting: Waiting::default(),
+            waiting: BudgetWaiting::default(),
             watches: Subscriptions::new(shared.clone()),
             phase: Phase::Open,
             farewell: None,
@@ -223,7 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if !self.shutdown_seen && self.shutdown.as_mut().poll(cx).is_ready() {
             self.shutdown_seen = true;
             for id in self.watches.end_all() {
-                let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
+                let error =
+                    failure::of_replica(&crate::replica::Error::ShuttingDown, PossibleEffect::None);
                 self.outbox.end(&id, error);
             }
             self.drain();

@@ -7,17 +7,17 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::frame::Flags;
 use rstmdb_rcp::message::response::encode_error;
-use rstmdb_rcp::message::watch::End;
+use rstmdb_rcp::message::watch::WatchEnd;
 use rstmdb_rcp::message::watch::encode_end;
 use rstmdb_rcp::message::{ErrorBody, ResponseMeta};
 use rstmdb_rcp::wire::{self, WireMode};
 
 use super::told;
 use crate::replica::WatchEvent;
-use crate::server::clients::ops::Shown;
+use crate::server::clients::ops::ShownParts;
 use crate::server::messages::failure;
-use crate::server::messages::json::Object;
-use crate::server::messages::too_long::{self, Fate};
+use crate::server::messages::json::ObjectWriter;
+use crate::server::messages::too_long::{self, RequestFate};
 
 /// Above this the session adds nothing that can wait: it does no work for a client that does not read.
 const FULL_BYTES: usize = 256 * 1024;
@@ -100,7 +100,7 @@ impl Outbox {
 
     /// Adds the response to a request of the session itself, which is short; `result` writes the result.
     pub(crate) fn ok(&mut self, id: &str, result: impl FnOnce(&mut BytesMut)) {
-        let too_long = |why: &dyn Display| too_long::error(why, Fate::NoWrite);
+        let too_long = |why: &dyn Display| too_long::error(why, RequestFate::NoWrite);
         let _ = self.answer(id, None, result, too_long);
     }
 
@@ -115,7 +115,7 @@ impl Outbox {
     ) -> Result<(), Code> {
         let leader = self.leader;
         let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::NONE, |out| {
-            let mut response = Object::begin(out);
+            let mut response = ObjectWriter::begin(out);
             response
                 .str("type", "response")
                 .str("id", id)
@@ -155,9 +155,9 @@ impl Outbox {
     }
 
     /// Adds the event of a watch.
-    pub(crate) fn event(&mut self, subscription_id: &str, event: &WatchEvent, shown: Shown) {
+    pub(crate) fn event(&mut self, subscription_id: &str, event: &WatchEvent, shown: ShownParts) {
         let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
-            let mut frame = Object::begin(out);
+            let mut frame = ObjectWriter::begin(out);
             frame
                 .str("type", "event")
                 .str("subscription_id", subscription_id);
@@ -174,7 +174,7 @@ impl Outbox {
     /// Adds a notice of a watch's progress; only for clients that know of it.
     pub(crate) fn progress(&mut self, subscription_id: &str, wal_offset: u64) {
         let encoded = wire::encode_with(self.mode, &mut self.buffer, Flags::STREAM, |out| {
-            let mut frame = Object::begin(out);
+            let mut frame = ObjectWriter::begin(out);
             frame
                 .str("type", "progress")
                 .str("subscription_id", subscription_id)
@@ -192,7 +192,7 @@ impl Outbox {
         if !self.cluster() {
             return;
         }
-        let end = End {
+        let end = WatchEnd {
             subscription_id: subscription_id.into(),
             error,
         };

@@ -9,7 +9,7 @@ use super::subscriptions::Pulled;
 use super::waiting::Unwritten;
 use super::{Phase, Session};
 use crate::replica::WatchEnd;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Writes what the watches have found.
@@ -42,7 +42,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             _ if !self.watches.is_live(&pulled.id) => return,
             Ok(events) => events,
             Err(WatchEnd::Failed(error)) => {
-                let error = failure::of_replica(error, Effect::None);
+                let error = failure::of_replica(error, PossibleEffect::None);
                 self.outbox.end(&pulled.id, error);
                 self.watches.remove(&pulled.id);
                 return;

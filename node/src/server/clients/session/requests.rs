@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::waiting::Unbegun;
 use super::work::Tag;
 use super::{Phase, Session};
-use crate::server::clients::ops::{self, Job, RequestPlan, Started, Watching};
-use crate::server::messages::failure::{self, Effect};
+use crate::server::clients::ops::{self, BegunWatching, Job, RequestPlan, Started};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::json;
 use crate::server::messages::op::Op;
 
@@ -179,11 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.refuse_tagged(&tag, failure::timeout(tag.effect, tag.timeout()));
         }
         for (tag, _) in waiting {
-            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
+            self.refuse_tagged(&tag, failure::timeout(PossibleEffect::None, tag.timeout()));
         }
         if let Some(Unbegun { tag, .. }) = unbegun {
             self.buffers.count(&tag);
-            self.refuse_tagged(&tag, failure::timeout(Effect::None, tag.timeout()));
+            self.refuse_tagged(&tag, failure::timeout(PossibleEffect::None, tag.timeout()));
         }
         if changed {
             self.begin_ready();
@@ -192,9 +192,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     /// Answers a watch's request and lets its events follow.
-    pub(super) fn watch(&mut self, id: &str, watching: Watching) {
+    pub(super) fn watch(&mut self, id: &str, watching: BegunWatching) {
         if self.phase != Phase::Open {
-            let error = failure::of_replica(&crate::replica::Error::ShuttingDown, Effect::None);
+            let error =
+                failure::of_replica(&crate::replica::Error::ShuttingDown, PossibleEffect::None);
             return self.refuse(id, error);
         }
         if let Some(message) = self.watches.refusal(&watching) {

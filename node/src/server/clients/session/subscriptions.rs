@@ -17,7 +17,7 @@ use futures_util::stream::{FuturesUnordered, Stream};
 use uuid::Uuid;
 
 use crate::replica::{Progress, Watch, WatchEnd, WatchEvent};
-use crate::server::clients::ops::{Shown, Watching};
+use crate::server::clients::ops::{BegunWatching, ShownParts};
 use crate::server::clients::shared::ServerShared;
 use crate::server::product::Product;
 
@@ -37,20 +37,20 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// A watch and its answer.
 pub(crate) struct Pulled {
     pub(crate) id: Arc<str>,
-    pub(crate) shown: Shown,
+    pub(crate) shown: ShownParts,
     pub(crate) events: Result<Vec<WatchEvent>, WatchEnd>,
     watch: Watch<Product>,
 }
 
-struct Live {
+struct LiveWatch {
     of_instance: bool,
     abort: AbortHandle,
     filter_bytes: usize,
     /// For clients that know of notices.
-    notices: Option<Notices>,
+    notices: Option<WatchNotices>,
 }
 
-struct Notices {
+struct WatchNotices {
     progress: Progress,
     /// Its place in [`Subscriptions::due`].
     due: Instant,
@@ -60,7 +60,7 @@ struct Notices {
     told: u64,
 }
 
-impl Notices {
+impl WatchNotices {
     fn tell(&mut self, now: Instant) -> u64 {
         self.told_at = now;
         self.told = self.told.max(self.progress.looked_at());
@@ -71,7 +71,7 @@ impl Notices {
 /// The watches of one connection, and whose turn it is.
 pub(crate) struct Subscriptions {
     shared: Arc<ServerShared>,
-    live: HashMap<Arc<str>, Live>,
+    live: HashMap<Arc<str>, LiveWatch>,
     filter_bytes: usize,
     /// Which watch has to tell how far it has come, and when.
     due: BTreeSet<(Instant, Arc<str>)>,
@@ -100,7 +100,7 @@ impl Subscriptions {
     }
 
     /// Why there may not be one more of this kind.
-    pub(crate) fn refusal(&self, watching: &Watching) -> Option<String> {
+    pub(crate) fn refusal(&self, watching: &BegunWatching) -> Option<String> {
         if self.live.len() >= WATCHES_MAX {
             return Some(format!(
                 "a connection may have at most {WATCHES_MAX} watches"
@@ -116,13 +116,13 @@ impl Subscriptions {
     }
 
     /// Takes over a watch and names it; `notices` for clients that know of them.
-    pub(crate) fn add(&mut self, watching: Watching, now: Instant, notices: bool) -> Arc<str> {
+    pub(crate) fn add(&mut self, watching: BegunWatching, now: Instant, notices: bool) -> Arc<str> {
         let id: Arc<str> = Uuid::new_v4().to_string().into();
         let of_instance = watching.instance.is_some();
         self.shared.metrics.subscriptions(of_instance, 1);
         let filter_bytes = filter_bytes(&watching.watch);
         self.filter_bytes += filter_bytes;
-        let notices = notices.then(|| Notices {
+        let notices = notices.then(|| WatchNotices {
             progress: watching.watch.progress(),
             due: now + NOTICE_INTERVAL,
             told_at: now,
@@ -132,7 +132,7 @@ impl Subscriptions {
             self.due.insert((notices.due, id.clone()));
         }
         let abort = self.pull(id.clone(), watching.shown, watching.watch);
-        let live = Live {
+        let live = LiveWatch {
             of_instance,
             abort,
             filter_bytes,
@@ -227,7 +227,7 @@ impl Subscriptions {
         None
     }
 
-    fn pull(&mut self, id: Arc<str>, shown: Shown, mut watch: Watch<Product>) -> AbortHandle {
+    fn pull(&mut self, id: Arc<str>, shown: ShownParts, mut watch: Watch<Product>) -> AbortHandle {
         let (abort, registration) = AbortHandle::new_pair();
         let pull: BoxFuture<'static, Pulled> = Box::pin(async move {
             let events = watch.next(BATCH_BYTES).await;

@@ -2,14 +2,14 @@
 
 use rstmdb_engine::fact::{ApplyEvent, CreateInstance, DeleteInstance, Fired, TimerSpent};
 
-use crate::replica::{Told, WatchEvent};
-use crate::server::clients::ops::Shown;
-use crate::server::messages::json::Object;
+use crate::replica::{WatchEvent, WatchFact};
+use crate::server::clients::ops::ShownParts;
+use crate::server::messages::json::ObjectWriter;
 use crate::server::messages::meta;
 
 /// Writes a message of a watch. An event of a watch that asks for nothing more has exactly the fields that existing
 /// clients know.
-pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
+pub(super) fn write(frame: &mut ObjectWriter<'_>, event: &WatchEvent, shown: ShownParts) {
     let Some(told) = event.told() else {
         return;
     };
@@ -17,11 +17,11 @@ pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
         frame.str("kind", told.kind());
     }
     match told {
-        Told::Event(fact) => applied(frame, fact, event.offset, shown),
-        Told::Created(fact) => created(frame, fact, event.offset, shown),
-        Told::Deleted(fact) => deleted(frame, fact, event.offset),
-        Told::Spent(fact) => spent(frame, fact, event.offset),
-        Told::Flushed => {
+        WatchFact::Event(fact) => applied(frame, fact, event.offset, shown),
+        WatchFact::Created(fact) => created(frame, fact, event.offset, shown),
+        WatchFact::Deleted(fact) => deleted(frame, fact, event.offset),
+        WatchFact::Spent(fact) => spent(frame, fact, event.offset),
+        WatchFact::Flushed => {
             frame.int("wal_offset", event.offset);
         }
     }
@@ -30,7 +30,7 @@ pub(super) fn write(frame: &mut Object<'_>, event: &WatchEvent, shown: Shown) {
     }
 }
 
-fn applied(frame: &mut Object<'_>, fact: &ApplyEvent, offset: u64, shown: Shown) {
+fn applied(frame: &mut ObjectWriter<'_>, fact: &ApplyEvent, offset: u64, shown: ShownParts) {
     frame
         .str("instance_id", &fact.instance_id)
         .str("machine", &fact.machine)
@@ -51,7 +51,7 @@ fn applied(frame: &mut Object<'_>, fact: &ApplyEvent, offset: u64, shown: Shown)
     }
 }
 
-fn created(frame: &mut Object<'_>, fact: &CreateInstance, offset: u64, shown: Shown) {
+fn created(frame: &mut ObjectWriter<'_>, fact: &CreateInstance, offset: u64, shown: ShownParts) {
     frame
         .str("instance_id", &fact.instance_id)
         .str("machine", &fact.machine)
@@ -67,13 +67,13 @@ fn created(frame: &mut Object<'_>, fact: &CreateInstance, offset: u64, shown: Sh
 }
 
 /// There are some only of machines of format 2, so that all others look as they always did.
-fn emitted(frame: &mut Object<'_>, names: &[String]) {
+fn emitted(frame: &mut ObjectWriter<'_>, names: &[String]) {
     if !names.is_empty() {
         frame.value("emits", &names);
     }
 }
 
-fn deleted(frame: &mut Object<'_>, fact: &DeleteInstance, offset: u64) {
+fn deleted(frame: &mut ObjectWriter<'_>, fact: &DeleteInstance, offset: u64) {
     frame.str("instance_id", &fact.instance_id);
     if !fact.machine.is_empty() {
         frame
@@ -90,7 +90,7 @@ fn deleted(frame: &mut Object<'_>, fact: &DeleteInstance, offset: u64) {
 }
 
 /// A timer that had no effect: the state stays, and no event was applied.
-fn spent(frame: &mut Object<'_>, fact: &TimerSpent, offset: u64) {
+fn spent(frame: &mut ObjectWriter<'_>, fact: &TimerSpent, offset: u64) {
     frame
         .str("instance_id", &fact.instance_id)
         .str("machine", &fact.machine)
@@ -107,7 +107,7 @@ fn spent(frame: &mut Object<'_>, fact: &TimerSpent, offset: u64) {
 }
 
 /// The timer that has fired, for watches that ask for more than events.
-fn fired(frame: &mut Object<'_>, fired: Option<&Fired>) {
+fn fired(frame: &mut ObjectWriter<'_>, fired: Option<&Fired>) {
     if let Some(fired) = fired {
         let mut timer = frame.object("timer");
         timer.str("name", &fired.name).int("due_at", fired.due_ms);

@@ -12,12 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::subscriptions::Pulled;
 use super::work::Tag;
 use super::{Phase, Session};
-use crate::server::clients::ops::{Answer, Body, Job, JobOutcome, Running};
-use crate::server::messages::failure::{self, Effect};
+use crate::server::clients::ops::{Body, Job, JobOutcome, OpAnswer, RunningJob};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 /// The request, the answer and the events of one connection that wait for room in the budget.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct BudgetWaiting {
     pub(super) request: Option<Unbegun>,
     pub(super) answer: Option<Unwritten<(Tag, JobOutcome)>>,
     pub(super) events: Option<Unwritten<Pulled>>,
@@ -37,7 +37,7 @@ pub(super) struct Unwritten<T> {
     pub(super) bytes: usize,
 }
 
-impl Waiting {
+impl BudgetWaiting {
     /// Whether nothing may be added to what waits to be sent.
     pub(super) fn holds_answers(&self) -> bool {
         self.answer.is_some() || self.events.is_some()
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     pub(super) fn answer_at_once(&mut self, tag: Tag, outcome: JobOutcome) {
         if self.waiting.holds_answers() {
             self.order.hold(&tag.claim);
-            let done = Running::boxed(std::future::ready(outcome));
+            let done = RunningJob::boxed(std::future::ready(outcome));
             return self.work.push(tag, done);
         }
         let held = self.try_answer(&tag, outcome, |session, held| session.has_room(held));
@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         has_room: impl FnOnce(&mut Self, usize) -> bool,
     ) -> Option<(JobOutcome, usize)> {
         let answer = match outcome {
-            Ok(Answer {
+            Ok(OpAnswer {
                 body: Body::Watch(watching),
                 ..
             }) => {
@@ -202,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         None
     }
 
-    fn write_answer(&mut self, tag: &Tag, mut answer: Answer) -> (Answer, Option<Code>) {
+    fn write_answer(&mut self, tag: &Tag, mut answer: OpAnswer) -> (OpAnswer, Option<Code>) {
         if !self.outbox.cluster() {
             answer.body.for_legacy();
         }
@@ -237,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if let Some(Unbegun { tag, .. }) = self.waiting.request.take() {
             self.buffers.count(&tag);
-            self.refuse_tagged(&tag, failure::other_bearer(Effect::None));
+            self.refuse_tagged(&tag, failure::other_bearer(PossibleEffect::None));
         }
     }
 }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::server::clients::ops::{JobOutcome, Running};
+use crate::server::clients::ops::{JobOutcome, RunningJob};
 use crate::server::clients::order::Claim;
-use crate::server::messages::failure::Effect;
+use crate::server::messages::failure::PossibleEffect;
 use crate::server::messages::op::Op;
 
 /// What is known of a request while it is in flight.
@@ -21,7 +21,7 @@ pub(crate) struct Tag {
     /// It waits for a lock: for as long as its client is there, and the node runs.
     pub(crate) waits: bool,
     pub(crate) claim: Claim,
-    pub(crate) effect: Effect,
+    pub(crate) effect: PossibleEffect,
     /// The bytes of the request, and of the answer to be expected.
     pub(crate) bytes: usize,
     /// The most bytes that the request, or one context that it changes, has.
@@ -38,7 +38,7 @@ impl Tag {
 struct Work {
     /// Taken when it is done.
     tag: Option<Tag>,
-    running: Running,
+    running: RunningJob,
 }
 
 impl Future for Work {
@@ -65,7 +65,7 @@ impl InWork {
     }
 
     /// Adds one.
-    pub(crate) fn push(&mut self, tag: Tag, running: Running) {
+    pub(crate) fn push(&mut self, tag: Tag, running: RunningJob) {
         self.running.push(Work {
             tag: Some(tag),
             running,

@@ -5,12 +5,12 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::locks::{LockAcquire, LockRelease, LockRenew};
 use serde_json::value::RawValue;
 
-use super::{Asked, read};
+use super::{AskedCommand, read};
 use crate::server::messages::meta;
 use crate::server::messages::op::Op;
 
 /// The command of an operation that changes a lock.
-pub(super) fn command(op: Op, params: &RawValue) -> Result<Asked, ErrorBody> {
+pub(super) fn command(op: Op, params: &RawValue) -> Result<AskedCommand, ErrorBody> {
     let (command, meta) = match op {
         Op::LockAcquire => {
             let params: LockAcquire<'_> = read(params)?;
@@ -40,7 +40,7 @@ pub(super) fn command(op: Op, params: &RawValue) -> Result<Asked, ErrorBody> {
             (LockCommand::Release(release), params.meta)
         }
     };
-    Ok(Asked {
+    Ok(AskedCommand {
         command: Command::Lock(command),
         meta: meta::of_params(meta),
     })

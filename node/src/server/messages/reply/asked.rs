@@ -4,10 +4,10 @@ use bytes::{BufMut, BytesMut};
 use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, AllowedEvents, AlwaysTried, Trial, Would};
 
-use crate::server::messages::json::{self, Object};
+use crate::server::messages::json::{self, ObjectWriter};
 
 /// The result of ALLOWED_EVENTS.
-pub(super) fn write_allowed(object: &mut Object<'_>, allowed: &AllowedEvents) {
+pub(super) fn write_allowed(object: &mut ObjectWriter<'_>, allowed: &AllowedEvents) {
     object.str("state", &allowed.state);
     super::write_offset(object, "last_wal_offset", allowed.last_wal_offset);
     json::array(
@@ -22,7 +22,7 @@ pub(super) fn write_allowed(object: &mut Object<'_>, allowed: &AllowedEvents) {
 }
 
 fn write_event(out: &mut BytesMut, allowed: &AllowedEvent) {
-    let mut object = Object::begin(out);
+    let mut object = ObjectWriter::begin(out);
     object.str("event", &allowed.event);
     match &allowed.to_state {
         Some(state) => object.str("outcome", "taken").str("to_state", state),
@@ -55,7 +55,7 @@ fn write_event(out: &mut BytesMut, allowed: &AllowedEvent) {
 }
 
 fn write_always(out: &mut BytesMut, always: &AlwaysTried) {
-    let mut object = Object::begin(out);
+    let mut object = ObjectWriter::begin(out);
     object.str("state", &always.state);
     let guards = object.key("guards");
     json::array(guards, &always.guards, usize::MAX, write_tried);
@@ -63,7 +63,7 @@ fn write_always(out: &mut BytesMut, always: &AlwaysTried) {
 }
 
 fn write_tried(out: &mut BytesMut, tried: &Tried) {
-    let mut object = Object::begin(out);
+    let mut object = ObjectWriter::begin(out);
     object.str("text", &tried.text).flag("holds", tried.holds);
     let values = object.key("values");
     values.put_u8(b'{');
@@ -91,7 +91,7 @@ fn write_tried(out: &mut BytesMut, tried: &Tried) {
 }
 
 /// What `dry_run` adds to the answer of an operation.
-pub(super) fn write_trial(object: &mut Object<'_>, trial: &Trial) {
+pub(super) fn write_trial(object: &mut ObjectWriter<'_>, trial: &Trial) {
     object.flag("dry_run", true);
     if trial.replayed {
         object.flag("replayed", true);

@@ -2,9 +2,9 @@
 
 use rstmdb_engine::{LockReply, LockView};
 
-use super::super::json::{self, Object};
+use super::super::json::{self, ObjectWriter};
 
-pub(super) fn write(object: &mut Object<'_>, reply: &LockReply) {
+pub(super) fn write(object: &mut ObjectWriter<'_>, reply: &LockReply) {
     match reply {
         LockReply::Held { lock, wal_offset } => {
             write_lock(object, lock);
@@ -58,15 +58,15 @@ pub(super) fn write(object: &mut Object<'_>, reply: &LockReply) {
     }
 }
 
-fn write_list(object: &mut Object<'_>, locks: &[LockView]) {
+fn write_list(object: &mut ObjectWriter<'_>, locks: &[LockView]) {
     json::array(object.key("locks"), locks, usize::MAX, |out, lock| {
-        let mut object = Object::begin(out);
+        let mut object = ObjectWriter::begin(out);
         write_lock(&mut object, lock);
         object.end();
     });
 }
 
-fn write_lock(object: &mut Object<'_>, lock: &LockView) {
+fn write_lock(object: &mut ObjectWriter<'_>, lock: &LockView) {
     object
         .str("name", &lock.name)
         .str("owner", &lock.owner)

@@ -3,10 +3,10 @@
 use rstmdb_engine::reply::{TimerListed, TimerView};
 use rstmdb_engine::{InstanceView, Reply};
 
-use super::super::json::{self, Object};
+use super::super::json::{self, ObjectWriter};
 
 /// The timers of an instance. The fields are there only where there are any, so that others look as they always did.
-pub(super) fn write_armed(object: &mut Object<'_>, instance: &InstanceView) {
+pub(super) fn write_armed(object: &mut ObjectWriter<'_>, instance: &InstanceView) {
     if !instance.timers.is_empty() {
         write_list(object, &instance.timers);
     }
@@ -15,7 +15,7 @@ pub(super) fn write_armed(object: &mut Object<'_>, instance: &InstanceView) {
     }
 }
 
-pub(super) fn write(object: &mut Object<'_>, reply: &Reply) {
+pub(super) fn write(object: &mut ObjectWriter<'_>, reply: &Reply) {
     match reply {
         Reply::TimersSet {
             instance_id,
@@ -35,7 +35,7 @@ pub(super) fn write(object: &mut Object<'_>, reply: &Reply) {
             overdue,
         } => {
             json::array(object.key("timers"), items, usize::MAX, |out, item| {
-                let mut object = Object::begin(out);
+                let mut object = ObjectWriter::begin(out);
                 write_item(&mut object, item);
                 object.end();
             });
@@ -54,15 +54,15 @@ pub(super) fn write(object: &mut Object<'_>, reply: &Reply) {
     }
 }
 
-fn write_list(object: &mut Object<'_>, timers: &[TimerView]) {
+fn write_list(object: &mut ObjectWriter<'_>, timers: &[TimerView]) {
     json::array(object.key("timers"), timers, usize::MAX, |out, timer| {
-        let mut object = Object::begin(out);
+        let mut object = ObjectWriter::begin(out);
         write_timer(&mut object, timer);
         object.end();
     });
 }
 
-fn write_item(object: &mut Object<'_>, item: &TimerListed) {
+fn write_item(object: &mut ObjectWriter<'_>, item: &TimerListed) {
     object
         .str("instance_id", &item.instance_id)
         .str("machine", &item.machine)
@@ -71,7 +71,7 @@ fn write_item(object: &mut Object<'_>, item: &TimerListed) {
     write_timer(object, &item.timer);
 }
 
-fn write_timer(object: &mut Object<'_>, timer: &TimerView) {
+fn write_timer(object: &mut ObjectWriter<'_>, timer: &TimerView) {
     object.str("name", &timer.name);
     if let Some(event) = &timer.event {
         object.str("event", event);

@@ -1,6 +1,6 @@
 //! Which keys of the configuration come into force without a restart.
 
-use crate::server::config::{Config, Origin, Setting};
+use crate::server::config::{Config, Setting, ValueOrigin};
 
 /// Keys with these prefixes come into force when the node reads its configuration again. All other keys need a restart.
 const RELOADED: [&str; 14] = [
@@ -52,7 +52,7 @@ fn differing(old: &[Setting], new: &[Setting], counts: impl Fn(&str) -> bool) ->
     let pairs = old.iter().zip(new);
     let differ = pairs.filter(|(old, new)| old.value != new.value && counts(old.key));
     // `--dev` has chosen the data folder, so the configuration cannot change it.
-    let chosen = differ.filter(|(old, _)| !matches!(old.origin, Origin::CommandLine(_)));
+    let chosen = differ.filter(|(old, _)| !matches!(old.origin, ValueOrigin::CommandLine(_)));
     chosen.map(|(old, _)| old.key.to_owned()).collect()
 }
 

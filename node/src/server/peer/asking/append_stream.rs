@@ -17,10 +17,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::replica::Types;
-use crate::server::peer::codec::append_cut::{self, Message};
+use crate::server::peer::codec::append_cut::{self, AppendMessage};
 use crate::server::peer::connecting::CallError;
-use crate::server::peer::connecting::connections::{Lane, Link};
-use crate::server::peer::sane::Bounds;
+use crate::server::peer::connecting::connections::{ConnectionLane, PeerLink};
+use crate::server::peer::sane::TermBounds;
 use crate::server::peer::way::pace::Flight;
 use crate::server::peer::wire::append_part::Part;
 use crate::server::peer::wire::stream_append_reply::Outcome;
@@ -34,14 +34,14 @@ const HANDED_OVER_MAX: usize = 2;
 /// sending the entries again would not help.
 const SLOW_DISK_TIMES: u32 = 5;
 
-type Answer<T> = Result<StreamAppendResult<T>, RPCError<T>>;
+type AppendAnswer<T> = Result<StreamAppendResult<T>, RPCError<T>>;
 
 /// Opens the stream, and gives the answers in the order of the requests.
 pub(crate) async fn open<'s, T, S>(
-    link: Link<T>,
-    lane: Lane,
+    link: PeerLink<T>,
+    lane: ConnectionLane,
     input: S,
-) -> Result<BoxStream<'s, Answer<T>>, CallError>
+) -> Result<BoxStream<'s, AppendAnswer<T>>, CallError>
 where
     T: Types,
     S: Stream<Item = AppendEntriesRequest<T>> + Send + Unpin + 'static,
@@ -60,7 +60,7 @@ where
         ready: VecDeque::new(),
         requests: Some(requests),
         answers,
-        held: Told::NotYet,
+        held: HeldPieces::NotYet,
         owed: VecDeque::new(),
         owed_bytes: 0,
         term: 0,
@@ -82,33 +82,33 @@ where
 }
 
 /// What the other side has said at the beginning about the pieces that it holds.
-enum Told {
+enum HeldPieces {
     NotYet,
     Held(Option<wire::HeldEntry>),
 }
 
 /// An append that has no answer yet.
-struct Owed {
+struct OwedAppend {
     bytes: u64,
     /// Where it ends in the flight.
     end: u64,
 }
 
 struct Pipeline<T: Types, S> {
-    link: Link<T>,
-    lane: Lane,
+    link: PeerLink<T>,
+    lane: ConnectionLane,
     silence_timeout: Duration,
     /// `None` once it has ended.
     input: Option<S>,
     /// What brings the next append, until the transport takes it.
-    ready: VecDeque<Message>,
+    ready: VecDeque<AppendMessage>,
     /// Dropped when the input has ended, which tells the other side.
     requests: Option<mpsc::Sender<wire::AppendPart>>,
     answers: Streaming<wire::StreamAppendReply>,
-    held: Told,
+    held: HeldPieces,
     flight: Flight<T>,
     /// In order.
-    owed: VecDeque<Owed>,
+    owed: VecDeque<OwedAppend>,
     owed_bytes: u64,
     /// Bytes of pieces whose append was not sent yet; they wait for an answer too.
     begun_bytes: u64,
@@ -122,12 +122,12 @@ struct Pipeline<T: Types, S> {
 enum SenderStep<R> {
     Answer(Result<Option<wire::StreamAppendReply>, tonic::Status>),
     Next(Option<R>),
-    Sent(Option<Sent>),
+    Sent(Option<SentMessage>),
     Silence,
 }
 
 /// A message that the transport has taken.
-struct Sent {
+struct SentMessage {
     bytes: u64,
     /// Whether it is to be answered.
     is_append: bool,
@@ -169,11 +169,16 @@ where
     }
 
     fn owes(&self) -> bool {
-        matches!(self.held, Told::NotYet) || !self.owed.is_empty() || !self.flight.has_landed()
+        matches!(self.held, HeldPieces::NotYet)
+            || !self.owed.is_empty()
+            || !self.flight.has_landed()
     }
 
     fn patience(&self) -> Duration {
-        if self.owed.is_empty() || !self.flight.has_landed() || matches!(self.held, Told::NotYet) {
+        if self.owed.is_empty()
+            || !self.flight.has_landed()
+            || matches!(self.held, HeldPieces::NotYet)
+        {
             self.silence_timeout
         } else {
             self.silence_timeout * SLOW_DISK_TIMES
@@ -182,7 +187,7 @@ where
 
     async fn step(&mut self) -> SenderStep<AppendEntriesRequest<T>> {
         let takes_more = self.ready.is_empty()
-            && matches!(self.held, Told::Held(_))
+            && matches!(self.held, HeldPieces::Held(_))
             && self.owed.len() < OWED_MAX
             && self.owed_bytes < OWED_BYTES_MAX as u64;
         let owes = self.owes();
@@ -208,13 +213,13 @@ where
         self.term = request.vote.leader_id.term;
         let message_bytes = self.link.path().window.message_bytes();
         let held = match &self.held {
-            Told::Held(held) => held.as_ref(),
-            Told::NotYet => None,
+            HeldPieces::Held(held) => held.as_ref(),
+            HeldPieces::NotYet => None,
         };
         self.ready = append_cut::cut(request, message_bytes, held);
     }
 
-    fn sent(&mut self, sent: &Sent) {
+    fn sent(&mut self, sent: &SentMessage) {
         let now = T::now();
         if !self.owes() {
             self.quiet_since = now;
@@ -223,7 +228,7 @@ where
         self.owed_bytes += sent.bytes;
         self.begun_bytes += sent.bytes;
         if sent.is_append {
-            self.owed.push_back(Owed {
+            self.owed.push_back(OwedAppend {
                 bytes: std::mem::take(&mut self.begun_bytes),
                 end: self.flight.end(),
             });
@@ -236,9 +241,9 @@ where
         reply: wire::StreamAppendReply,
     ) -> Result<Option<StreamAppendResult<T>>, CallError> {
         if let Some(Outcome::Progress(progress)) = reply.outcome {
-            if matches!(self.held, Told::NotYet) {
+            if matches!(self.held, HeldPieces::NotYet) {
                 self.link.path().held(progress.held.as_ref());
-                self.held = Told::Held(progress.held);
+                self.held = HeldPieces::Held(progress.held);
                 self.quiet_since = T::now();
             }
             self.arrived(progress.received);
@@ -253,7 +258,7 @@ where
         self.quiet_since = T::now();
         let result: StreamAppendResult<T> = reply.try_into()?;
         if let Err(StreamAppendError::HigherVote(vote)) = &result {
-            Bounds::beyond(self.term).vote(vote)?;
+            TermBounds::beyond(self.term).vote(vote)?;
         }
         Ok(Some(result))
     }
@@ -279,16 +284,16 @@ where
 /// taking any. Waits while nothing is ready.
 async fn hand_over(
     requests: Option<&mpsc::Sender<wire::AppendPart>>,
-    ready: &mut VecDeque<Message>,
-) -> Option<Sent> {
+    ready: &mut VecDeque<AppendMessage>,
+) -> Option<SentMessage> {
     let (Some(requests), false) = (requests, ready.is_empty()) else {
         return std::future::pending().await;
     };
     let place = requests.reserve().await.ok()?;
-    let Message { part, bytes } = ready.pop_front()?;
+    let AppendMessage { part, bytes } = ready.pop_front()?;
     let is_append = matches!(part, Part::Append(_));
     place.send(wire::AppendPart { part: Some(part) });
-    Some(Sent { bytes, is_append })
+    Some(SentMessage { bytes, is_append })
 }
 
 async fn next_of<S>(input: &mut Option<S>) -> Option<S::Item>

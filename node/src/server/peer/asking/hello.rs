@@ -7,7 +7,7 @@ use crate::replica::{PeerError, Types};
 use crate::server::peer::codec::{id_bytes, id_from};
 use crate::server::peer::connecting::CallError;
 use crate::server::peer::connecting::connections::Connections;
-use crate::server::peer::identity::members::Membership;
+use crate::server::peer::identity::members::KnownMembership;
 use crate::server::peer::identity::protocol::PROTOCOL;
 use crate::server::peer::wire;
 
@@ -39,7 +39,7 @@ pub struct HelloAnswer {
     /// The members, once its Raft is initialized.
     pub members: Vec<u64>,
     /// The members with their addresses, and how new that is.
-    pub membership: Membership,
+    pub membership: KnownMembership,
 }
 
 impl HelloAnswer {
@@ -64,7 +64,7 @@ impl HelloAnswer {
             listed: reply.listed,
             understands: reply.understands.max(FIRST),
             members: reply.members,
-            membership: Membership {
+            membership: KnownMembership {
                 index: reply.membership_index,
                 nodes: reply
                     .nodes

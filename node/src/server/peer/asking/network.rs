@@ -19,8 +19,8 @@ use rstmdb_raft_store::{NodeInfo, SnapshotHandle};
 use super::{append_stream, snapshot_send};
 use crate::replica::{Peer, Types};
 use crate::server::peer::connecting::CallError;
-use crate::server::peer::connecting::connections::{Connections, Lane, Link};
-use crate::server::peer::sane::Bounds;
+use crate::server::peer::connecting::connections::{ConnectionLane, Connections, PeerLink};
+use crate::server::peer::sane::TermBounds;
 use crate::server::peer::way::path;
 use crate::server::peer::wire;
 
@@ -29,13 +29,13 @@ const VOTE_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 
 /// openraft's connection to one node, for one purpose.
 pub struct PeerNetwork<T: Types> {
-    link: Link<T>,
+    link: PeerLink<T>,
     /// Where appends go.
-    lane: Lane,
+    lane: ConnectionLane,
 }
 
 impl<T: Types> Connections<T> {
-    fn network(&self, target: u64, node: &NodeInfo, lane: Lane) -> PeerNetwork<T> {
+    fn network(&self, target: u64, node: &NodeInfo, lane: ConnectionLane) -> PeerNetwork<T> {
         let peer = Peer {
             id: target,
             node: node.clone(),
@@ -51,15 +51,15 @@ impl<T: Types> RaftNetworkFactory<T> for Connections<T> {
     type Network = PeerNetwork<T>;
 
     async fn new_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
-        self.network(target, node, Lane::Append)
+        self.network(target, node, ConnectionLane::Append)
     }
 
     async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
-        self.network(target, node, Lane::Beat)
+        self.network(target, node, ConnectionLane::Beat)
     }
 
     async fn new_snapshot_client(&mut self, target: u64, node: &NodeInfo) -> PeerNetwork<T> {
-        self.network(target, node, Lane::Bulk)
+        self.network(target, node, ConnectionLane::Bulk)
     }
 }
 
@@ -71,8 +71,8 @@ impl<T: Types> PeerNetwork<T> {
         pre: bool,
     ) -> Result<VoteResponse<T>, CallError> {
         let limit = option.soft_ttl().max(VOTE_TIMEOUT_MIN);
-        let mut client = self.link.raft(Lane::Beat)?;
-        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
+        let mut client = self.link.raft(ConnectionLane::Beat)?;
+        let bounds = TermBounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::VoteRequest::from(rpc))?;
         let reply = if pre {
             self.link.answer(limit, client.pre_vote(request)).await?
@@ -92,7 +92,7 @@ impl<T: Types> PeerNetwork<T> {
     ) -> Result<AppendEntriesResponse<T>, CallError> {
         let follows_something = rpc.prev_log_id.is_some();
         let mut client = self.link.raft(self.lane)?;
-        let bounds = Bounds::beyond(rpc.vote.leader_id.term);
+        let bounds = TermBounds::beyond(rpc.vote.leader_id.term);
         let request = self.link.request(wire::AppendRequest::from(rpc))?;
         let reply = self.link.answer(limit, client.append(request)).await?;
         self.link.path().beat();
@@ -112,7 +112,7 @@ impl<T: Types> PeerNetwork<T> {
         &self,
         request: &TransferLeaderRequest<T>,
     ) -> Result<TransferLeaderResponse<T>, CallError> {
-        let mut client = self.link.raft(Lane::Beat)?;
+        let mut client = self.link.raft(ConnectionLane::Beat)?;
         let request = self
             .link
             .request(wire::TransferLeaderRequest::from(request))?;
@@ -145,7 +145,7 @@ impl<T: Types> RaftNetworkV2<T> for PeerNetwork<T> {
     where
         S: futures_util::Stream<Item = AppendEntriesRequest<T>> + Send + Unpin + 'static,
     {
-        if self.lane == Lane::Beat {
+        if self.lane == ConnectionLane::Beat {
             return stream_append_sequential(self, input, option);
         }
         let link = self.link.clone();

@@ -16,13 +16,13 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
 use crate::replica::{
-    Change, ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
-    Peers, Report, Sent, Types,
+    ChangeError, Consistency, Error, ForwardStream, Forwarded, HistoryRun, LeaderChange,
+    NodeReport, Peer, PeerError, Peers, SentByLeader, Types,
 };
 use crate::server::config::address;
 use crate::server::peer::codec::{cut, decode_result, entries};
 use crate::server::peer::connecting::CallError;
-use crate::server::peer::connecting::connections::{Connections, Lane, Link};
+use crate::server::peer::connecting::connections::{ConnectionLane, Connections, PeerLink};
 use crate::server::peer::wire;
 use crate::server::peer::wire::history_part::Part;
 use crate::server::peer::wire::read_index_reply::Outcome;
@@ -53,7 +53,7 @@ impl<T: Types> Peers for Connections<T> {
         async move { read_index(&link, level).await }.boxed()
     }
 
-    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<Report, PeerError>> {
+    fn report(&self, to: &Peer) -> BoxFuture<'static, Result<NodeReport, PeerError>> {
         let link = self.to(to.clone());
         async move { Ok(report(&link).await?) }.boxed()
     }
@@ -61,7 +61,7 @@ impl<T: Types> Peers for Connections<T> {
     fn change(
         &self,
         to: &Peer,
-        change: &Change,
+        change: &LeaderChange,
     ) -> BoxFuture<'static, Result<Result<(), ChangeError>, PeerError>> {
         let link = self.to(to.clone());
         let change = wire::ChangeRequest::from(change);
@@ -78,9 +78,9 @@ impl<T: Types> Peers for Connections<T> {
         places.split_off(1)
     }
 
-    fn sent(&self, to: u64) -> Sent {
+    fn sent(&self, to: u64) -> SentByLeader {
         let path = self.path(to);
-        Sent {
+        SentByLeader {
             bytes_taken: path.bytes_taken(),
             stalls: path.stall_count(),
         }
@@ -98,7 +98,7 @@ impl<T: Types> Peers for Connections<T> {
 
 /// The streams live until one side drops its end, or the connection breaks. The node that forwards decides how much is
 /// in flight.
-async fn forward<T: Types>(link: Link<T>) -> Result<ForwardStream, CallError> {
+async fn forward<T: Types>(link: PeerLink<T>) -> Result<ForwardStream, CallError> {
     let stream = forward_over(link.clone()).await?;
     if !link.path().loses_what_is_large() {
         return Ok(stream);
@@ -113,9 +113,9 @@ async fn forward<T: Types>(link: Link<T>) -> Result<ForwardStream, CallError> {
 
 /// The commands of a stream that have no answer yet.
 #[derive(Default)]
-struct Owed<T: Types>(Mutex<(usize, Option<InstantOf<T>>)>);
+struct OwedCommands<T: Types>(Mutex<(usize, Option<InstantOf<T>>)>);
 
-impl<T: Types> Owed<T> {
+impl<T: Types> OwedCommands<T> {
     fn sent(&self, commands: usize) {
         let mut owed = self.0.lock();
         owed.0 += commands;
@@ -135,10 +135,10 @@ impl<T: Types> Owed<T> {
     }
 }
 
-async fn forward_over<T: Types>(link: Link<T>) -> Result<ForwardStream, CallError> {
+async fn forward_over<T: Types>(link: PeerLink<T>) -> Result<ForwardStream, CallError> {
     let (commands, outgoing) = mpsc::unbounded_channel::<Vec<Forwarded>>();
     let (answers, results) = mpsc::unbounded_channel();
-    let owed = Arc::new(Owed::<T>::default());
+    let owed = Arc::new(OwedCommands::<T>::default());
     let sent = owed.clone();
     let batches = UnboundedReceiverStream::new(outgoing).flat_map(move |batch| {
         if !batch.is_empty() {
@@ -147,7 +147,7 @@ async fn forward_over<T: Types>(link: Link<T>) -> Result<ForwardStream, CallErro
         let portions = cut(batch.into_iter().map(wire::Forwarded::from));
         stream::iter(portions).map(|requests| wire::ForwardBatch { requests })
     });
-    let mut client = link.node(Lane::Forward)?;
+    let mut client = link.node(ConnectionLane::Forward)?;
     let request = link.request(batches)?;
     let limit = link.silence_timeout();
     let mut incoming = link.answer(limit, client.forward(request)).await?;
@@ -181,7 +181,7 @@ async fn forward_over<T: Types>(link: Link<T>) -> Result<ForwardStream, CallErro
     Ok(ForwardStream { commands, results })
 }
 
-async fn read_index<T: Types>(link: &Link<T>, level: Consistency) -> Result<u64, PeerError> {
+async fn read_index<T: Types>(link: &PeerLink<T>, level: Consistency) -> Result<u64, PeerError> {
     let level = match level {
         Consistency::Lease => wire::ReadLevel::Lease,
         Consistency::Linearizable | Consistency::Local => wire::ReadLevel::Linearizable,
@@ -189,7 +189,7 @@ async fn read_index<T: Types>(link: &Link<T>, level: Consistency) -> Result<u64,
     let message = wire::ReadIndexRequest {
         level: level.into(),
     };
-    let mut client = link.node(Lane::Forward)?;
+    let mut client = link.node(ConnectionLane::Forward)?;
     let call = client.read_index(link.request(message)?);
     let reply = link.answer(link.rpc_timeout(), call).await?;
     match reply.outcome {
@@ -205,7 +205,7 @@ async fn read_index<T: Types>(link: &Link<T>, level: Consistency) -> Result<u64,
     }
 }
 
-async fn report<T: Types>(link: &Link<T>) -> Result<Report, CallError> {
+async fn report<T: Types>(link: &PeerLink<T>) -> Result<NodeReport, CallError> {
     let mut client = link.membership()?;
     let call = client.report(link.request(wire::ReportRequest {})?);
     let reply = link.answer(link.rpc_timeout(), call).await?;
@@ -213,7 +213,7 @@ async fn report<T: Types>(link: &Link<T>) -> Result<Report, CallError> {
 }
 
 async fn change<T: Types>(
-    link: &Link<T>,
+    link: &PeerLink<T>,
     change: wire::ChangeRequest,
 ) -> Result<Result<(), ChangeError>, CallError> {
     let mut client = link.membership()?;
@@ -303,8 +303,11 @@ async fn must_be_there<T: Types>(
     }
 }
 
-async fn history<T: Types>(link: Link<T>, before: u64) -> Result<Option<HistoryRun>, CallError> {
-    let mut client = link.node(Lane::Bulk)?;
+async fn history<T: Types>(
+    link: PeerLink<T>,
+    before: u64,
+) -> Result<Option<HistoryRun>, CallError> {
+    let mut client = link.node(ConnectionLane::Bulk)?;
     let call = client.history(link.request(wire::HistoryRequest { before })?);
     let mut parts = link.answer(link.silence_timeout(), call).await?;
     let head = next_part(&link, &mut parts).await?;
@@ -323,7 +326,7 @@ async fn history<T: Types>(link: Link<T>, before: u64) -> Result<Option<HistoryR
 }
 
 fn portions<T: Types>(
-    link: Link<T>,
+    link: PeerLink<T>,
     parts: Streaming<wire::HistoryPart>,
 ) -> BoxStream<'static, Result<Vec<Entry>, PeerError>> {
     let portions = stream::unfold(Some((link, parts)), |state| async {
@@ -343,7 +346,7 @@ fn portions<T: Types>(
 }
 
 async fn next_part<T: Types>(
-    link: &Link<T>,
+    link: &PeerLink<T>,
     parts: &mut Streaming<wire::HistoryPart>,
 ) -> Result<Option<Part>, CallError> {
     let Ok(message) = T::timeout(PART_TIMEOUT, parts.message()).await else {

@@ -16,7 +16,7 @@ use tonic::Streaming;
 
 use crate::replica::Types;
 use crate::server::peer::connecting::CallError;
-use crate::server::peer::connecting::connections::{Lane, Link};
+use crate::server::peer::connecting::connections::{ConnectionLane, PeerLink};
 use crate::server::peer::wire;
 use crate::server::peer::wire::snapshot_part::Part;
 use crate::server::peer::wire::snapshot_progress::Progress;
@@ -32,15 +32,15 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// signs of life.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-type Answer<T> = Result<SnapshotResponse<T>, StreamingError<T>>;
+type SendAnswer<T> = Result<SnapshotResponse<T>, StreamingError<T>>;
 
 /// Sends the snapshot, and gives the receiver's vote once it is installed there.
 pub(crate) async fn send<T: Types>(
-    link: &Link<T>,
+    link: &PeerLink<T>,
     vote: Vote,
     snapshot: SnapshotHandle<T::Fs>,
-) -> Answer<T> {
-    let mut transfer = Transfer::open(link, vote, &snapshot).await?;
+) -> SendAnswer<T> {
+    let mut transfer = SnapshotSending::open(link, vote, &snapshot).await?;
     loop {
         if transfer.may_send_more() {
             // An unreadable file must not end this node: the snapshot is written again.
@@ -77,7 +77,7 @@ async fn read<T: Types>(
     })
 }
 
-struct Transfer<T: Types> {
+struct SnapshotSending<T: Types> {
     parts: mpsc::Sender<wire::SnapshotPart>,
     progress: Streaming<wire::SnapshotProgress>,
     bytes: u64,
@@ -90,9 +90,9 @@ struct Transfer<T: Types> {
     done: Option<Vote>,
 }
 
-impl<T: Types> Transfer<T> {
+impl<T: Types> SnapshotSending<T> {
     async fn open(
-        link: &Link<T>,
+        link: &PeerLink<T>,
         vote: Vote,
         snapshot: &SnapshotHandle<T::Fs>,
     ) -> Result<Self, CallError> {
@@ -107,7 +107,7 @@ impl<T: Types> Transfer<T> {
             checksum: info.checksum.clone(),
         };
         hand_over(&parts, Part::Offer(offer))?;
-        let mut client = link.raft(Lane::Bulk)?;
+        let mut client = link.raft(ConnectionLane::Bulk)?;
         let request = link.request(ReceiverStream::new(outgoing))?;
         let progress = link.answer(SILENCE_MAX, client.snapshot(request)).await?;
         let mut transfer = Self {
@@ -135,13 +135,13 @@ impl<T: Types> Transfer<T> {
     }
 
     /// Waits for the receiver; its vote once there is nothing more to do.
-    async fn progress(&mut self, link: &Link<T>) -> Result<Option<Vote>, CallError> {
+    async fn progress(&mut self, link: &PeerLink<T>) -> Result<Option<Vote>, CallError> {
         if self.done.is_some() {
             return Ok(self.done);
         }
         let Ok(message) = T::timeout(SILENCE_MAX, self.progress.message()).await else {
             if self.written < self.sent {
-                link.stalled(Lane::Bulk);
+                link.stalled(ConnectionLane::Bulk);
             }
             return Err(CallError::Timeout(SILENCE_MAX));
         };

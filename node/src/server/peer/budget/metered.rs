@@ -39,19 +39,19 @@ pub(crate) fn meter<T: Types>(
     sender: Option<u64>,
     request: Request<Body>,
 ) -> Request<Body> {
-    let call = Call::at(request.uri().path());
+    let call = MeteredCall::at(request.uri().path());
     let share = shares.of(sender);
     request.map(|body| Body::new(Metered::<T>::new(body, share, call)))
 }
 
 /// The limits of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Call {
+struct MeteredCall {
     message_bytes_max: usize,
     is_raft: bool,
 }
 
-impl Call {
+impl MeteredCall {
     fn at(path: &str) -> Self {
         let message_bytes_max = match path {
             "/rstmdb.peer.v1.Node/Forward" => FORWARD_BYTES_MAX,
@@ -72,7 +72,7 @@ impl Call {
 struct Metered<T: Types> {
     body: Body,
     share: Arc<Share>,
-    call: Call,
+    call: MeteredCall,
     /// Read, and not passed on.
     rest: Bytes,
     /// What the present message lacks, its head included.
@@ -88,7 +88,7 @@ struct Metered<T: Types> {
 }
 
 impl<T: Types> Metered<T> {
-    fn new(body: Body, share: Arc<Share>, call: Call) -> Self {
+    fn new(body: Body, share: Arc<Share>, call: MeteredCall) -> Self {
         Self {
             body,
             share,

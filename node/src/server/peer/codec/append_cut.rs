@@ -14,7 +14,7 @@ use crate::server::peer::wire;
 use crate::server::peer::wire::append_part::Part;
 
 /// One message, with the bytes of entries in it.
-pub(crate) struct Message {
+pub(crate) struct AppendMessage {
     pub(crate) part: Part,
     pub(crate) bytes: u64,
 }
@@ -24,7 +24,7 @@ pub(crate) fn cut<T: StoreConfig>(
     request: AppendEntriesRequest<T>,
     message_bytes: usize,
     held: Option<&wire::HeldEntry>,
-) -> VecDeque<Message> {
+) -> VecDeque<AppendMessage> {
     let mut cutting = Cutting {
         vote: request.vote.into(),
         prev: request.prev_log_id,
@@ -72,7 +72,7 @@ struct Cutting {
     run: Vec<wire::Entry>,
     run_last: Option<LogId>,
     run_bytes: usize,
-    messages: VecDeque<Message>,
+    messages: VecDeque<AppendMessage>,
 }
 
 impl Cutting {
@@ -101,7 +101,7 @@ impl Cutting {
             leader_commit: self.commit,
         };
         self.prev = self.run_last.take().or(self.prev);
-        self.messages.push_back(Message {
+        self.messages.push_back(AppendMessage {
             part: Part::Append(append),
             bytes,
         });
@@ -130,7 +130,7 @@ impl Cutting {
                 position: at as u64,
                 data: data.slice(at..end),
             };
-            self.messages.push_back(Message {
+            self.messages.push_back(AppendMessage {
                 bytes: (end - at) as u64,
                 part: Part::Piece(piece),
             });
@@ -175,8 +175,8 @@ mod tests {
     }
 
     /// The appends as (index before, indexes, bytes counted), the pieces as their positions.
-    fn shape(messages: &VecDeque<Message>) -> Vec<String> {
-        let text = |message: &Message| match &message.part {
+    fn shape(messages: &VecDeque<AppendMessage>) -> Vec<String> {
+        let text = |message: &AppendMessage| match &message.part {
             Part::Append(append) => {
                 let ids = append
                     .entries

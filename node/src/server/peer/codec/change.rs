@@ -3,21 +3,21 @@
 use rstmdb_raft_store::NodeInfo;
 
 use super::{DecodeError, required};
-use crate::replica::{Change, ChangeError};
+use crate::replica::{ChangeError, LeaderChange};
 use crate::server::peer::wire;
 use crate::server::peer::wire::change_error::Kind;
 use crate::server::peer::wire::change_request::Change as Wire;
 
-impl From<&Change> for wire::ChangeRequest {
-    fn from(change: &Change) -> Self {
+impl From<&LeaderChange> for wire::ChangeRequest {
+    fn from(change: &LeaderChange) -> Self {
         let change = match change {
-            Change::AddLearner { node_id, node } => Wire::AddLearner(wire::AddLearner {
+            LeaderChange::AddLearner { node_id, node } => Wire::AddLearner(wire::AddLearner {
                 node_id: *node_id,
                 node: Some(node.into()),
             }),
-            Change::Promote { node_id } => Wire::Promote(*node_id),
-            Change::Remove { node_id } => Wire::Remove(*node_id),
-            Change::SetAddress {
+            LeaderChange::Promote { node_id } => Wire::Promote(*node_id),
+            LeaderChange::Remove { node_id } => Wire::Remove(*node_id),
+            LeaderChange::SetAddress {
                 node_id,
                 node,
                 by_itself,
@@ -26,8 +26,10 @@ impl From<&Change> for wire::ChangeRequest {
                 node: Some(node.into()),
                 by_itself: *by_itself,
             }),
-            Change::RaiseLevel => Wire::RaiseLevel(wire::Blank {}),
-            Change::TransferLeader { to } => Wire::TransferLeader(wire::TransferLeader { to: *to }),
+            LeaderChange::RaiseLevel => Wire::RaiseLevel(wire::Blank {}),
+            LeaderChange::TransferLeader { to } => {
+                Wire::TransferLeader(wire::TransferLeader { to: *to })
+            }
         };
         Self {
             change: Some(change),
@@ -35,7 +37,7 @@ impl From<&Change> for wire::ChangeRequest {
     }
 }
 
-impl TryFrom<wire::ChangeRequest> for Change {
+impl TryFrom<wire::ChangeRequest> for LeaderChange {
     type Error = DecodeError;
 
     fn try_from(message: wire::ChangeRequest) -> Result<Self, DecodeError> {

@@ -5,7 +5,7 @@ use rstmdb_rcp::message::ErrorBody;
 
 use crate::planted::{self, Bug};
 use crate::replica::{Forwarded, Permit, Received};
-use crate::server::messages::command::{Asked, NewIds, ParamsText, command};
+use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
 use crate::server::messages::failure;
 use crate::server::messages::op::Op;
 use crate::server::peer::wire;
@@ -37,7 +37,7 @@ pub(in super::super) fn received(
     let params = ParamsText::owned(&message.params)
         .ok_or_else(|| failure::bad_request("params", "they are no JSON"))?;
     let mut ids = NewIds::sent(message.new_ids);
-    let Asked { command, meta } = command(op, &params, &mut ids).ok_or_else(unknown)??;
+    let AskedCommand { command, meta } = command(op, &params, &mut ids).ok_or_else(unknown)??;
     // Never execute a request that the other node calls a dry run.
     if dry_run && !matches!(command, Command::DryRun(_)) {
         return Err(failure::bad_request(

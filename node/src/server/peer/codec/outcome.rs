@@ -7,10 +7,10 @@ use rstmdb_rcp::message::ErrorBody;
 
 use super::{DecodeError, invalid, required};
 use crate::replica::{
-    Done, Error, ForwardResult, Mark, MarkedPart, RefusedByLeader, Relayed, ReplayedContext,
-    Replied, may_be_of_a_later_life,
+    Done, Error, ForwardResult, MarkedPart, RefusedByLeader, Relayed, ReplayedContext, Replied,
+    ReplyMark, may_be_of_a_later_life,
 };
-use crate::server::messages::too_long::{self, Fate};
+use crate::server::messages::too_long::{self, RequestFate};
 use crate::server::messages::{failure, json, reply};
 use crate::server::peer::wire;
 use crate::server::peer::wire::error::Kind;
@@ -26,8 +26,8 @@ impl From<Relayed> for wire::Done {
     }
 }
 
-impl From<&Mark> for wire::Mark {
-    fn from(mark: &Mark) -> Self {
+impl From<&ReplyMark> for wire::Mark {
+    fn from(mark: &ReplyMark) -> Self {
         let part = match &mark.part {
             MarkedPart::Extension { .. } => Wire::Extension(wire::Blank {}),
             MarkedPart::Context(context) => Wire::Context(wire::ReplayedContext {
@@ -44,7 +44,7 @@ impl From<&Mark> for wire::Mark {
     }
 }
 
-impl TryFrom<wire::Mark> for Mark {
+impl TryFrom<wire::Mark> for ReplyMark {
     type Error = DecodeError;
 
     fn try_from(message: wire::Mark) -> Result<Self, DecodeError> {
@@ -72,7 +72,7 @@ impl TryFrom<wire::Done> for Done {
     type Error = DecodeError;
 
     fn try_from(message: wire::Done) -> Result<Self, DecodeError> {
-        let marks = message.marks.into_iter().map(Mark::try_from);
+        let marks = message.marks.into_iter().map(ReplyMark::try_from);
         let relayed = Relayed::new(message.result, marks.collect::<Result<_, _>>()?);
         let outside = || invalid("Done.marks", "they are not parts of the result");
         Ok(Self {
@@ -205,11 +205,11 @@ pub(in super::super) fn encode_result(result: ForwardResult) -> wire::ForwardRes
 /// get for it in any case.
 fn written(done: Done) -> Result<wire::Done, Error> {
     let fate = match &done.reply {
-        Replied::Here(reply) => Fate::of_reply(reply, done.offset),
+        Replied::Here(reply) => RequestFate::of_reply(reply, done.offset),
         // The leader that wrote it has found that it fits.
         Replied::ByLeader(_) => done
             .offset
-            .map_or(Fate::NoWrite, |at| Fate::Applied(Some(at))),
+            .map_or(RequestFate::NoWrite, |at| RequestFate::Applied(Some(at))),
     };
     let relayed = match done.reply {
         Replied::Here(reply) => reply::relayed(&reply),

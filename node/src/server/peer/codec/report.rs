@@ -4,7 +4,7 @@ use rstmdb_engine::chain::Head;
 use rstmdb_engine::fact::level::FIRST;
 
 use super::{DecodeError, id_bytes, id_from, invalid, required};
-use crate::replica::{DigestAt, HeadAt, Report, Role};
+use crate::replica::{DigestAt, HeadAt, NodeReport, Role};
 use crate::server::peer::wire;
 
 impl From<Role> for wire::Role {
@@ -53,8 +53,8 @@ fn decode_head(at: wire::HeadAt) -> Result<HeadAt, DecodeError> {
     Ok((at.offset, head))
 }
 
-impl From<Report> for wire::ReportReply {
-    fn from(report: Report) -> Self {
+impl From<NodeReport> for wire::ReportReply {
+    fn from(report: NodeReport) -> Self {
         Self {
             node_id: report.node_id,
             role: wire::Role::from(report.role).into(),
@@ -79,7 +79,7 @@ impl From<Report> for wire::ReportReply {
     }
 }
 
-impl TryFrom<wire::ReportReply> for Report {
+impl TryFrom<wire::ReportReply> for NodeReport {
     type Error = DecodeError;
 
     fn try_from(message: wire::ReportReply) -> Result<Self, DecodeError> {

@@ -1,6 +1,6 @@
 //! Connections to other nodes, and the results of calls over them.
 //!
-//! Every node is reached over several connections, one per [`Lane`]: a full or slow one delays nothing in the others,
+//! Every node is reached over several connections, one per [`ConnectionLane`]: a full or slow one delays nothing in the others,
 //! neither by flow control nor by the order of bytes in one TCP connection. The first call over a connection opens it,
 //! and so does the first call after it broke. The node asks for signs of life while a connection is idle too, so that
 //! it notices a broken one before it needs it.
@@ -25,7 +25,7 @@ use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::identity::members::Members;
 use crate::server::peer::identity::refusal::IdentityRefusal;
 use crate::server::peer::way::holes::LARGE_PACKETS;
-use crate::server::peer::way::path::Path;
+use crate::server::peer::way::path::PeerPath;
 use crate::server::peer::wire::introduction_client::IntroductionClient;
 use crate::server::peer::wire::membership_client::MembershipClient;
 use crate::server::peer::wire::node_client::NodeClient;
@@ -35,7 +35,7 @@ use crate::server::product::Product;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Lane {
+pub(crate) enum ConnectionLane {
     /// Entries of the log.
     Append,
     /// Heartbeats and votes: small, and useless when they come late.
@@ -61,9 +61,9 @@ struct SharedConnections<T: Types> {
     rpc_timeout: Duration,
     silence_timeout: Duration,
     /// By the node's id.
-    channels: Mutex<BTreeMap<(u64, Lane), Opened>>,
+    channels: Mutex<BTreeMap<(u64, ConnectionLane), Opened>>,
     /// By the node's id.
-    paths: Mutex<BTreeMap<u64, Arc<Path<T>>>>,
+    paths: Mutex<BTreeMap<u64, Arc<PeerPath<T>>>>,
 }
 
 /// A channel to a node, and for which of its addresses it was opened: a node may move.
@@ -114,9 +114,9 @@ impl<T: Types> Connections<T> {
     }
 
     /// The way to one node.
-    pub(crate) fn to(&self, peer: Peer) -> Link<T> {
+    pub(crate) fn to(&self, peer: Peer) -> PeerLink<T> {
         let path = self.path(peer.id);
-        Link {
+        PeerLink {
             connections: self.clone(),
             peer,
             path,
@@ -134,7 +134,7 @@ impl<T: Types> Connections<T> {
     }
 
     /// What is known of the way to a node.
-    pub(crate) fn path(&self, id: u64) -> Arc<Path<T>> {
+    pub(crate) fn path(&self, id: u64) -> Arc<PeerPath<T>> {
         self.shared.paths.lock().entry(id).or_default().clone()
     }
 
@@ -169,15 +169,15 @@ impl<T: Types> Connections<T> {
 
 /// The way to one node.
 #[derive(Clone)]
-pub(crate) struct Link<T: Types> {
+pub(crate) struct PeerLink<T: Types> {
     connections: Connections<T>,
     peer: Peer,
-    path: Arc<Path<T>>,
+    path: Arc<PeerPath<T>>,
 }
 
-impl<T: Types> Link<T> {
+impl<T: Types> PeerLink<T> {
     /// Opens nothing; the first call does.
-    fn channel(&self, lane: Lane) -> Result<Channel, CallError> {
+    fn channel(&self, lane: ConnectionLane) -> Result<Channel, CallError> {
         // openraft keeps the way to a node that it has once made, but a member's address may change.
         let known = self.connections.members().own_addr(self.peer.id);
         let addr = known.unwrap_or_else(|| self.peer.node.peer_addr.clone());
@@ -233,22 +233,24 @@ impl<T: Types> Link<T> {
         Ok(Channel::new(channel.map_response(look)))
     }
 
-    pub(crate) fn raft(&self, lane: Lane) -> Result<RaftClient<Channel>, CallError> {
+    pub(crate) fn raft(&self, lane: ConnectionLane) -> Result<RaftClient<Channel>, CallError> {
         Ok(RaftClient::new(self.channel(lane)?)
             .max_decoding_message_size(RAFT_MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
-    pub(crate) fn node(&self, lane: Lane) -> Result<NodeClient<Channel>, CallError> {
+    pub(crate) fn node(&self, lane: ConnectionLane) -> Result<NodeClient<Channel>, CallError> {
         Ok(NodeClient::new(self.channel(lane)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
     pub(crate) fn membership(&self) -> Result<MembershipClient<Channel>, CallError> {
-        Ok(MembershipClient::new(self.channel(Lane::Control)?)
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+        Ok(
+            MembershipClient::new(self.channel(ConnectionLane::Control)?)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
     }
 
     /// A request with the identity of this node.
@@ -288,7 +290,7 @@ impl<T: Types> Link<T> {
 
     /// Called when nothing that was sent over a lane arrives. The next call over it opens a new connection, in small
     /// segments if small messages get through.
-    pub(crate) fn stalled(&self, lane: Lane) {
+    pub(crate) fn stalled(&self, lane: ConnectionLane) {
         let beats = self.path.stalled(self.silence_timeout());
         let mut channels = self.connections.shared.channels.lock();
         channels.remove(&(self.peer.id, lane));
@@ -304,13 +306,13 @@ impl<T: Types> Link<T> {
     /// From now on connections for all lanes but heartbeats are opened in small segments.
     pub(crate) fn use_small_segments(&self, said: &'static str) {
         let mut channels = self.connections.shared.channels.lock();
-        channels.retain(|(id, lane), _| *id != self.peer.id || *lane == Lane::Beat);
+        channels.retain(|(id, lane), _| *id != self.peer.id || *lane == ConnectionLane::Beat);
         drop(channels);
         let gate = self.connections.gate();
         gate.warn(&self.peer.to_string(), said, LARGE_PACKETS);
     }
 
-    pub(crate) fn path(&self) -> &Arc<Path<T>> {
+    pub(crate) fn path(&self) -> &Arc<PeerPath<T>> {
         &self.path
     }
 

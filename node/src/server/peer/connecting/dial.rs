@@ -13,8 +13,8 @@ use tonic::transport::{Endpoint, Uri};
 use tower::ServiceExt;
 
 use super::channel::{BadAddress, Channel, Dial, Others, SmallSegments};
-use crate::server::peer::handshake::Beginning;
-use crate::server::peer::handshake::credentials::{Connection, Credentials};
+use crate::server::peer::handshake::FirstBytes;
+use crate::server::peer::handshake::credentials::{BegunConnection, Credentials};
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::way::holes::Holes;
 use crate::server::peer::{
@@ -79,7 +79,7 @@ impl Dial for Http2 {
 
 /// Opens channels over this machine's TCP. Each attempt resolves the name anew.
 pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open {
-    let dialer = Dialer {
+    let dialer = PeerDialer {
         credentials,
         gate,
         holes: Arc::default(),
@@ -97,15 +97,20 @@ pub(crate) fn opener(credentials: Arc<Credentials>, gate: Arc<PeerGate>) -> Open
 }
 
 #[derive(Clone)]
-struct Dialer {
+struct PeerDialer {
     credentials: Arc<Credentials>,
     gate: Arc<PeerGate>,
     holes: Arc<Holes>,
 }
 
-impl Dialer {
+impl PeerDialer {
     /// The node may have moved. If it does not answer at the first address, the others are tried too.
-    async fn dial(&self, uri: &Uri, others: Vec<String>, small: bool) -> io::Result<Connection> {
+    async fn dial(
+        &self,
+        uri: &Uri,
+        others: Vec<String>,
+        small: bool,
+    ) -> io::Result<BegunConnection> {
         let mut addr = uri
             .authority()
             .map_or("", |authority| authority.as_str())
@@ -124,7 +129,7 @@ impl Dialer {
         self.dial_at(&addr, small).await
     }
 
-    async fn dial_at(&self, addr: &str, small: bool) -> io::Result<Connection> {
+    async fn dial_at(&self, addr: &str, small: bool) -> io::Result<BegunConnection> {
         let small = small || self.holes.small_segments(addr);
         let stream = connect(addr, small).await?;
         sockets::set_up(&stream, Some(KEEP_ALIVE));
@@ -134,7 +139,7 @@ impl Dialer {
         let (gate, peer) = (self.gate.clone(), format!("the node at {addr}"));
         match self.credentials.connect(stream, addr).await {
             Ok(mut connection) => {
-                connection.opened(Beginning {
+                connection.opened(FirstBytes {
                     attempt,
                     warnings: gate.warnings.clone(),
                     peer,

@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
-use crate::server::peer::handshake::credentials::{Connection, Credentials};
+use crate::server::peer::handshake::credentials::{BegunConnection, Credentials};
 use crate::server::peer::handshake::incoming::Arrival;
 use crate::server::peer::identity::gate::PeerGate;
 use crate::server::peer::{
@@ -66,7 +66,7 @@ fn begun<I, C>(
     incoming: I,
     credentials: Arc<Credentials>,
     gate: Arc<PeerGate>,
-) -> impl Stream<Item = io::Result<Connection>>
+) -> impl Stream<Item = io::Result<BegunConnection>>
 where
     I: Stream<Item = io::Result<C>>,
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
@@ -85,7 +85,7 @@ where
         .filter_map(std::future::ready)
 }
 
-async fn begin<C>(credentials: &Credentials, gate: &PeerGate, stream: C) -> Option<Connection>
+async fn begin<C>(credentials: &Credentials, gate: &PeerGate, stream: C) -> Option<BegunConnection>
 where
     C: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
 {

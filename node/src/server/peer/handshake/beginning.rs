@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use crate::server::peer::warnings::Warnings;
-use crate::server::peer::way::holes::{Attempt, LARGE_PACKETS};
+use crate::server::peer::way::holes::{ConnectAttempt, LARGE_PACKETS};
 
 /// Watches the first bytes over a connection that this node has opened. The listener judges the certificate of a caller
 /// only when the caller's part of the handshake is over. So its refusal comes with the first bytes that the caller
 /// reads, and so does the first sign that the caller's part has arrived.
-pub(crate) struct Beginning {
-    pub(crate) attempt: Option<Attempt>,
+pub(crate) struct FirstBytes {
+    pub(crate) attempt: Option<ConnectAttempt>,
     pub(crate) warnings: Arc<Warnings>,
     pub(crate) peer: String,
 }
 
-impl Beginning {
+impl FirstBytes {
     /// Something has come.
     pub(crate) fn answered(&mut self) {
-        if self.attempt.as_mut().is_some_and(Attempt::answered) {
+        if self.attempt.as_mut().is_some_and(ConnectAttempt::answered) {
             let said = "the TLS handshake with another node succeeds only with small TCP segments; \
                         connections to it use these from now on";
             self.warnings.warn(&self.peer, said, LARGE_PACKETS);

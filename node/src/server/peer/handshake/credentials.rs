@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tonic::transport::server::Connected;
 
-use super::Beginning;
+use super::FirstBytes;
 use super::incoming::Arrival;
 use super::secret::{self, Secret};
 use super::tls;
-use super::watched::{Watch, Watched};
+use super::watched::{ObservedStream, ReadObserver};
 use crate::server::config::address;
 use crate::server::peer::{Error, PeerTls};
-use crate::server::transport::certificates::{Certificate, Names};
+use crate::server::transport::certificates::{Certificate, CertificateNames};
 
 /// What this node shows, and what it demands from others.
 #[derive(Clone, Default)]
@@ -104,7 +104,7 @@ impl Credentials {
     }
 
     /// Whether this certificate is allowed for any address.
-    pub(crate) fn allows(&self, names: &Names) -> bool {
+    pub(crate) fn allows(&self, names: &CertificateNames) -> bool {
         let in_force = self.in_force.read().clone();
         names.are_among(&in_force.proofs.allowed_names)
     }
@@ -120,7 +120,7 @@ impl Credentials {
         &self,
         stream: C,
         addr: &str,
-    ) -> Result<Connection, HandshakeRefusal>
+    ) -> Result<BegunConnection, HandshakeRefusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -137,7 +137,7 @@ impl Credentials {
         if let Some(secret) = &in_force.proofs.secret {
             secret.show(&mut stream, addr).await?;
         }
-        Ok(Connection::begun(stream, Caller::default()))
+        Ok(BegunConnection::begun(stream, Caller::default()))
     }
 
     /// Begins a new connection on the side of the listener; `is_own` tells whether an address is one of its own.
@@ -145,7 +145,7 @@ impl Credentials {
         &self,
         stream: C,
         is_own: impl Fn(&str) -> bool,
-    ) -> Result<Connection, HandshakeRefusal>
+    ) -> Result<BegunConnection, HandshakeRefusal>
     where
         C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -169,7 +169,7 @@ impl Credentials {
         if let Some(secret) = &in_force.proofs.secret {
             secret.ask(&mut stream, is_own).await?;
         }
-        Ok(Connection::begun(stream, caller))
+        Ok(BegunConnection::begun(stream, caller))
     }
 }
 
@@ -177,7 +177,7 @@ impl Credentials {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Caller {
     /// Of its certificate, where it has shown one.
-    pub(crate) names: Option<Arc<Names>>,
+    pub(crate) names: Option<Arc<CertificateNames>>,
     /// What the listener knows of the connection.
     pub(crate) arrival: Option<Arrival>,
 }
@@ -188,22 +188,22 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A connection that has begun as it should.
-pub(crate) type Connection = Watched<Box<dyn Stream>, Begun>;
+pub(crate) type BegunConnection = ObservedStream<Box<dyn Stream>, BegunProof>;
 
 /// What is known of it.
-pub(crate) struct Begun {
+pub(crate) struct BegunProof {
     caller: Caller,
-    beginning: Option<Beginning>,
+    beginning: Option<FirstBytes>,
 }
 
-impl Connection {
+impl BegunConnection {
     fn begun(stream: Box<dyn Stream>, caller: Caller) -> Self {
         let beginning = None;
-        Self::new(stream, Begun { caller, beginning })
+        Self::new(stream, BegunProof { caller, beginning })
     }
 
     /// This node has opened it.
-    pub(crate) fn opened(&mut self, beginning: Beginning) {
+    pub(crate) fn opened(&mut self, beginning: FirstBytes) {
         self.watch.beginning = Some(beginning);
     }
 
@@ -213,7 +213,7 @@ impl Connection {
     }
 }
 
-impl Connected for Connection {
+impl Connected for BegunConnection {
     type ConnectInfo = Caller;
 
     fn connect_info(&self) -> Caller {
@@ -221,7 +221,7 @@ impl Connected for Connection {
     }
 }
 
-impl Watch for Begun {
+impl ReadObserver for BegunProof {
     fn has_read(&mut self, read: &Poll<io::Result<usize>>) {
         let Some(beginning) = &mut self.beginning else {
             return;

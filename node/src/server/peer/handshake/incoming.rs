@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-use super::watched::{Watch, Watched};
+use super::watched::{ObservedStream, ReadObserver};
 use crate::server::transport::sockets::{self, Sockets};
 use crate::server::transport::strangers::{Stranger, Strangers};
 
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) fn accept(
     listener: TcpListener,
     limits: Sockets,
-) -> impl Stream<Item = io::Result<Incoming>> {
+) -> impl Stream<Item = io::Result<IncomingStream>> {
     let strangers = Strangers::new(limits.connections_max / STRANGERS_PART, STRANGER_PATIENCE);
     let permits = Arc::new(Semaphore::new(limits.connections_max));
     futures_util::stream::unfold((listener, strangers, permits), move |state| async move {
@@ -57,14 +57,14 @@ pub(crate) fn accept(
             let stranger = strangers.admit().await;
             sockets::set_up(&stream, limits.keepalive);
             let welcome = Welcome::new(&stream, stranger, permit);
-            let incoming = Watched::new(stream, welcome);
+            let incoming = ObservedStream::new(stream, welcome);
             return Some((Ok(incoming), (listener, strangers, permits)));
         }
     })
 }
 
 /// One connection of another node.
-pub(crate) type Incoming = Watched<TcpStream, Welcome>;
+pub(crate) type IncomingStream = ObservedStream<TcpStream, Welcome>;
 
 /// Whether a connection may stay.
 pub(crate) struct Welcome {
@@ -119,7 +119,7 @@ impl Welcome {
     }
 }
 
-impl Watch for Welcome {
+impl ReadObserver for Welcome {
     fn may_read(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.arrival.is_stranger() {
             return Ok(());
@@ -134,7 +134,7 @@ impl Watch for Welcome {
     }
 }
 
-impl Connected for Incoming {
+impl Connected for IncomingStream {
     type ConnectInfo = Arrival;
 
     fn connect_info(&self) -> Arrival {

@@ -15,4 +15,4 @@ pub(crate) mod secret;
 mod tls;
 mod watched;
 
-pub(crate) use beginning::Beginning;
+pub(crate) use beginning::FirstBytes;

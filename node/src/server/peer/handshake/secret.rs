@@ -131,7 +131,7 @@ impl Secret {
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
-        let said = Said {
+        let said = ProvenClaim {
             caller: &ours,
             listener: &theirs,
             addr,
@@ -164,7 +164,7 @@ impl Secret {
             return Err(SecretRefusal::NotOurs(addr));
         }
         let ours = nonce()?;
-        let said = Said {
+        let said = ProvenClaim {
             caller: &theirs,
             listener: &ours,
             addr: &addr,
@@ -184,23 +184,28 @@ impl Secret {
         Ok(())
     }
 
-    fn prove(&self, side: &[u8], said: &Said<'_>) -> hmac::Tag {
+    fn prove(&self, side: &[u8], said: &ProvenClaim<'_>) -> hmac::Tag {
         hmac::sign(&self.key, &said.by(side))
     }
 
-    fn check(&self, side: &[u8], said: &Said<'_>, proof: &[u8]) -> Result<(), SecretRefusal> {
+    fn check(
+        &self,
+        side: &[u8],
+        said: &ProvenClaim<'_>,
+        proof: &[u8],
+    ) -> Result<(), SecretRefusal> {
         hmac::verify(&self.key, &said.by(side), proof).map_err(|_| SecretRefusal::Other)
     }
 }
 
 /// What a proof holds for.
-struct Said<'a> {
+struct ProvenClaim<'a> {
     caller: &'a Nonce,
     listener: &'a Nonce,
     addr: &'a str,
 }
 
-impl Said<'_> {
+impl ProvenClaim<'_> {
     /// All parts but the last have a fixed length for each side.
     fn by(&self, side: &[u8]) -> Vec<u8> {
         [side, self.caller, self.listener, self.addr.as_bytes()].concat()
@@ -299,7 +304,7 @@ mod tests {
         let record = async {
             let (theirs, addr) = greeted(&mut listener).await.unwrap();
             let nonce = nonce().unwrap();
-            let said = Said {
+            let said = ProvenClaim {
                 caller: &theirs,
                 listener: &nonce,
                 addr: &addr,

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Watches what is read from a connection.
-pub(crate) trait Watch: Unpin {
+pub(crate) trait ReadObserver: Unpin {
     /// Asked before each read; an error ends the connection.
     fn may_read(&mut self, _cx: &mut Context<'_>) -> io::Result<()> {
         Ok(())
@@ -18,18 +18,18 @@ pub(crate) trait Watch: Unpin {
 }
 
 /// A connection that shows an observer each byte that is read.
-pub(crate) struct Watched<S, W> {
+pub(crate) struct ObservedStream<S, W> {
     stream: S,
     pub(crate) watch: W,
 }
 
-impl<S, W> Watched<S, W> {
+impl<S, W> ObservedStream<S, W> {
     pub(crate) fn new(stream: S, watch: W) -> Self {
         Self { stream, watch }
     }
 }
 
-impl<S: AsyncRead + Unpin, W: Watch> AsyncRead for Watched<S, W> {
+impl<S: AsyncRead + Unpin, W: ReadObserver> AsyncRead for ObservedStream<S, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -44,7 +44,7 @@ impl<S: AsyncRead + Unpin, W: Watch> AsyncRead for Watched<S, W> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, W: Unpin> AsyncWrite for Watched<S, W> {
+impl<S: AsyncWrite + Unpin, W: Unpin> AsyncWrite for ObservedStream<S, W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -19,7 +19,7 @@ use crate::server::peer::handshake::credentials::{Caller, Credentials};
 use crate::server::peer::sane::Insane;
 use crate::server::peer::warnings::Warnings;
 use crate::server::peer::{Local, Meet, Options};
-use crate::server::transport::certificates::Names;
+use crate::server::transport::certificates::CertificateNames;
 
 const PROTOCOL_HEADER: HeaderName = HeaderName::from_static("rstmdb-protocol");
 const CLUSTER_HEADER: HeaderName = HeaderName::from_static("rstmdb-cluster");
@@ -175,7 +175,7 @@ impl PeerGate {
         };
         let all = self.members.addresses_of(node_id);
         let is_the_members =
-            |names: &Names| all.iter().any(|addr| names.cover(address::host(addr)));
+            |names: &CertificateNames| all.iter().any(|addr| names.cover(address::host(addr)));
         if self.has_proven(caller, is_the_members) {
             return Ok(());
         }
@@ -191,7 +191,7 @@ impl PeerGate {
     pub(crate) fn admit_operator(&self, caller: &Caller) -> Result<(), IdentityRefusal> {
         let members = &self.members;
         let is_member =
-            |names: &Names| members.any_address(|addr| names.cover(address::host(addr)));
+            |names: &CertificateNames| members.any_address(|addr| names.cover(address::host(addr)));
         if self.has_proven(caller, is_member) {
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl PeerGate {
     }
 
     /// Without certificates a connection has proven all it could when it began.
-    fn has_proven(&self, caller: &Caller, fits: impl Fn(&Names) -> bool) -> bool {
+    fn has_proven(&self, caller: &Caller, fits: impl Fn(&CertificateNames) -> bool) -> bool {
         match &caller.names {
             Some(names) => fits(names) || self.credentials.allows(names),
             None => !self.credentials.ask_for_certificates(),

@@ -26,8 +26,8 @@ use crate::server::config::address;
 
 /// Reads the newest membership in the node's log. It must not hold the replica: that would be a cycle, because the
 /// replica holds the members.
-trait Log: Send + Sync {
-    fn membership(&self) -> Membership;
+trait MembershipLog: Send + Sync {
+    fn membership(&self) -> KnownMembership;
 
     /// A member's address for peers. Every call to another node asks for it.
     fn peer_addr(&self, id: u64) -> Option<String>;
@@ -36,17 +36,17 @@ trait Log: Send + Sync {
     fn committed_without(&self, id: u64) -> Option<u64>;
 }
 
-struct Metrics<T: Types> {
+struct RaftMetricsLog<T: Types> {
     members: WatchReceiverOf<T, RaftServerMetrics<T>>,
     commits: WatchReceiverOf<T, RaftMetrics<T>>,
 }
 
-impl<T: Types> Log for Metrics<T> {
-    fn membership(&self) -> Membership {
+impl<T: Types> MembershipLog for RaftMetricsLog<T> {
+    fn membership(&self) -> KnownMembership {
         let metrics = self.members.borrow_watched();
         let stored = &metrics.membership_config;
         let nodes = stored.membership().nodes();
-        Membership {
+        KnownMembership {
             index: stored.log_id().as_ref().map_or(0, |id| id.index),
             nodes: nodes
                 .map(|(id, node)| (*id, node.peer_addr.clone()))
@@ -72,7 +72,7 @@ impl<T: Types> Log for Metrics<T> {
 
 /// A membership: the index of the log entry that holds it, and the members' addresses for peers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Membership {
+pub struct KnownMembership {
     pub(crate) index: u64,
     pub(crate) nodes: BTreeMap<u64, String>,
 }
@@ -81,10 +81,10 @@ pub struct Membership {
 #[derive(Default)]
 pub struct Members {
     listed: BTreeMap<u64, String>,
-    told: RwLock<Membership>,
+    told: RwLock<KnownMembership>,
     /// Where members have said that they are, other than in the membership.
     said: RwLock<BTreeMap<u64, String>>,
-    log: RwLock<Option<Box<dyn Log>>>,
+    log: RwLock<Option<Box<dyn MembershipLog>>>,
     /// Notified when a node asks that is no member, as far as this node knows.
     unknown: Notify,
 }
@@ -100,7 +100,7 @@ impl Members {
     }
 
     pub(crate) fn set_replica<T: Types>(&self, replica: &Replica<T>) {
-        let metrics = Metrics::<T> {
+        let metrics = RaftMetricsLog::<T> {
             members: replica.raft().server_metrics(),
             commits: replica.raft().metrics(),
         };
@@ -113,10 +113,10 @@ impl Members {
     }
 
     /// The membership of this node's log; empty before it has one.
-    pub(crate) fn own(&self) -> Membership {
+    pub(crate) fn own(&self) -> KnownMembership {
         let log = self.log.read();
         log.as_ref()
-            .map_or_else(Membership::default, |log| log.membership())
+            .map_or_else(KnownMembership::default, |log| log.membership())
     }
 
     /// A member's address for peers in this node's log.
@@ -216,7 +216,7 @@ impl Members {
 
     /// Takes in what a member has told: this node reached it at an address that it trusts. Returns whether that was
     /// news.
-    pub(crate) fn hear(&self, heard: &Membership) -> bool {
+    pub(crate) fn hear(&self, heard: &KnownMembership) -> bool {
         let mut told = self.told.write();
         let is_news =
             !heard.nodes.is_empty() && (told.nodes.is_empty() || heard.index > told.index);
@@ -247,8 +247,8 @@ impl Members {
 mod tests {
     use super::*;
 
-    fn told(index: u64, ids: &[u64]) -> Membership {
-        Membership {
+    fn told(index: u64, ids: &[u64]) -> KnownMembership {
+        KnownMembership {
             index,
             nodes: ids.iter().map(|id| (*id, format!("db{id}:7402"))).collect(),
         }

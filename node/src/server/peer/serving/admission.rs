@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::replica::{self, Replica, Types};
 use crate::server::peer::identity::gate::PeerGate;
-use crate::server::peer::sane::Bounds;
+use crate::server::peer::sane::TermBounds;
 use crate::server::peer::wire;
 
 /// Refuses impossible messages, and entries for which this node has no room; a heartbeat has no entries.
@@ -18,7 +18,7 @@ pub(crate) fn admit<T: Types>(
     replica: &Replica<T>,
     append: &AppendEntriesRequest<T>,
 ) -> Result<(), Status> {
-    let sane = Bounds::of(replica).append(append);
+    let sane = TermBounds::of(replica).append(append);
     sane.map_err(|insane| gate.insane(from, insane))?;
     match append.entries.is_empty() {
         true => Ok(()),

@@ -33,7 +33,7 @@ const WAITING_MAX: usize = 1024;
 /// What every append counts in the budget besides its entries.
 const APPEND_BYTES: usize = 1024;
 
-type Reply = Result<wire::StreamAppendReply, Status>;
+type AppendReply = Result<wire::StreamAppendReply, Status>;
 /// Of the stream's budget, and of the sender's.
 type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
@@ -43,7 +43,7 @@ pub(crate) fn serve<T: Types>(
     replica: &Replica<T>,
     from: u64,
     parts: Streaming<wire::AppendPart>,
-) -> BoxStream<'static, Reply> {
+) -> BoxStream<'static, AppendReply> {
     let (ticket, held) = served.pieces.enter(from);
     let (requests, waiting) = mpsc::channel(WAITING_MAX);
     let (received, progress) = watch::channel(0);
@@ -74,7 +74,7 @@ pub(crate) fn serve<T: Types>(
     // The reason for the end of the requests comes after all the answers before it.
     let ending = stream::once(async move { ending.try_recv().ok() })
         .filter_map(|status| async { status.map(Err) });
-    let answers = Answers::<T> {
+    let answers = AppendAnswers::<T> {
         answers: answers.chain(ending).boxed(),
         first: Some(reply(0, held)),
         progress,
@@ -177,8 +177,8 @@ impl<T: Types> Intake<T> {
     }
 }
 
-struct Answers<T: Types> {
-    answers: BoxStream<'static, Reply>,
+struct AppendAnswers<T: Types> {
+    answers: BoxStream<'static, AppendReply>,
     first: Option<wire::StreamAppendReply>,
     progress: watch::Receiver<u64>,
     /// The number of bytes that the sender was last told.
@@ -187,15 +187,15 @@ struct Answers<T: Types> {
     say_at: Option<InstantOf<T>>,
 }
 
-impl<T: Types> Answers<T> {
-    fn into_stream(self) -> impl Stream<Item = Reply> {
+impl<T: Types> AppendAnswers<T> {
+    fn into_stream(self) -> impl Stream<Item = AppendReply> {
         stream::unfold(self, |mut answers| async {
             let reply = answers.next().await?;
             Some((reply, answers))
         })
     }
 
-    async fn next(&mut self) -> Option<Reply> {
+    async fn next(&mut self) -> Option<AppendReply> {
         if let Some(first) = self.first.take() {
             return Some(Ok(first));
         }

@@ -34,13 +34,13 @@ pub(crate) enum Audience {
 
 /// A layer around a service: it checks the caller before the service gets the call.
 #[derive(Clone)]
-pub(crate) struct Guard<S, T: Types> {
+pub(crate) struct PeerGuard<S, T: Types> {
     inner: S,
     served: Arc<Served<T>>,
     audience: Audience,
 }
 
-impl<S, T: Types> Guard<S, T> {
+impl<S, T: Types> PeerGuard<S, T> {
     pub(crate) fn new(inner: S, served: Arc<Served<T>>, audience: Audience) -> Self {
         Self {
             inner,
@@ -50,11 +50,11 @@ impl<S, T: Types> Guard<S, T> {
     }
 }
 
-impl<S: NamedService, T: Types> NamedService for Guard<S, T> {
+impl<S: NamedService, T: Types> NamedService for PeerGuard<S, T> {
     const NAME: &'static str = S::NAME;
 }
 
-impl<S, T> Service<Request<Body>> for Guard<S, T>
+impl<S, T> Service<Request<Body>> for PeerGuard<S, T>
 where
     T: Types,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>

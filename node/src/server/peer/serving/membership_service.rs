@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::served::Served;
-use crate::replica::{Change, Types};
+use crate::replica::{LeaderChange, Types};
 use crate::server::config::address;
 use crate::server::peer::wire;
 use crate::server::peer::wire::membership_server::Membership;
@@ -26,8 +26,10 @@ impl<T: Types> Membership for MembershipService<T> {
         &self,
         request: Request<wire::ChangeRequest>,
     ) -> Result<Response<wire::ChangeReply>, Status> {
-        let change = Change::try_from(request.into_inner())?;
-        if let Change::AddLearner { node, .. } | Change::SetAddress { node, .. } = &change {
+        let change = LeaderChange::try_from(request.into_inner())?;
+        if let LeaderChange::AddLearner { node, .. } | LeaderChange::SetAddress { node, .. } =
+            &change
+        {
             for addr in [&node.peer_addr, &node.rcp_addr] {
                 if !address::is_dialable(addr) {
                     let expected = address::DIALABLE;

@@ -35,7 +35,7 @@ pub(crate) struct OfferedFile {
 }
 
 #[derive(Default)]
-struct Slot<T: Types> {
+struct PartialSlot<T: Types> {
     /// Ends the stream that fills the slot now.
     filling: CancellationToken,
     partial: Arc<tokio::sync::Mutex<Option<Partial<T>>>>,
@@ -43,7 +43,7 @@ struct Slot<T: Types> {
 
 /// Snapshots of which a part has arrived, by sender.
 #[derive(Default)]
-pub(crate) struct Partials<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
+pub(crate) struct Partials<T: Types>(Mutex<BTreeMap<u64, PartialSlot<T>>>);
 
 impl<T: Types> Partials<T> {
     /// Drops the parts to which no sender has added for long.

@@ -31,21 +31,21 @@ struct EntryName {
     entry: wire::EntryInPieces,
 }
 
-struct Unfinished {
+struct UnfinishedEntry {
     which: EntryName,
     data: Vec<u8>,
 }
 
-struct Slot<T: Types> {
+struct PiecesSlot<T: Types> {
     /// The stream that may add to it.
     stream: u64,
-    unfinished: Option<Unfinished>,
+    unfinished: Option<UnfinishedEntry>,
     used: InstantOf<T>,
 }
 
 /// The unfinished entry of each sender.
 #[derive(Default)]
-pub(crate) struct Pieces<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
+pub(crate) struct EntryPieces<T: Types>(Mutex<BTreeMap<u64, PiecesSlot<T>>>);
 
 /// One stream's access to the pieces of its sender.
 #[derive(Clone, Copy)]
@@ -54,11 +54,11 @@ pub(crate) struct Ticket {
     stream: u64,
 }
 
-impl<T: Types> Pieces<T> {
+impl<T: Types> EntryPieces<T> {
     /// Begins a stream of a sender; returns what is here.
     pub(crate) fn enter(&self, from: u64) -> (Ticket, Option<wire::HeldEntry>) {
         let mut slots = self.0.lock();
-        let slot = slots.entry(from).or_insert_with(|| Slot {
+        let slot = slots.entry(from).or_insert_with(|| PiecesSlot {
             stream: 0,
             unfinished: None,
             used: T::now(),
@@ -88,7 +88,7 @@ impl<T: Types> Pieces<T> {
         let slot = slot(&mut slots, ticket)?;
         slot.used = T::now();
         if slot.unfinished.as_ref().is_none_or(|it| it.which != which) {
-            slot.unfinished = Some(Unfinished {
+            slot.unfinished = Some(UnfinishedEntry {
                 which,
                 data: Vec::new(),
             });
@@ -146,7 +146,7 @@ impl<T: Types> Pieces<T> {
     }
 }
 
-impl<T: Types> Slot<T> {
+impl<T: Types> PiecesSlot<T> {
     fn bytes(&self) -> usize {
         self.unfinished.as_ref().map_or(0, |it| it.data.len())
     }
@@ -169,12 +169,12 @@ fn which(
 }
 
 fn make_room<T: Types>(
-    slots: &mut BTreeMap<u64, Slot<T>>,
+    slots: &mut BTreeMap<u64, PiecesSlot<T>>,
     ticket: Ticket,
     bytes: usize,
     leads: bool,
 ) -> Result<(), Status> {
-    let all: usize = slots.values().map(Slot::bytes).sum();
+    let all: usize = slots.values().map(PiecesSlot::bytes).sum();
     if all + bytes <= ALL_BYTES_MAX {
         return Ok(());
     }
@@ -192,9 +192,9 @@ fn make_room<T: Types>(
 }
 
 /// What must hold after each piece, for anything that the senders send.
-fn check_invariants<T: Types>(slots: &BTreeMap<u64, Slot<T>>) {
+fn check_invariants<T: Types>(slots: &BTreeMap<u64, PiecesSlot<T>>) {
     debug_assert!(
-        slots.values().map(Slot::bytes).sum::<usize>() <= ALL_BYTES_MAX,
+        slots.values().map(PiecesSlot::bytes).sum::<usize>() <= ALL_BYTES_MAX,
         "the pieces of all senders take more than their bound"
     );
     debug_assert!(
@@ -204,9 +204,9 @@ fn check_invariants<T: Types>(slots: &BTreeMap<u64, Slot<T>>) {
 }
 
 fn slot<T: Types>(
-    slots: &mut BTreeMap<u64, Slot<T>>,
+    slots: &mut BTreeMap<u64, PiecesSlot<T>>,
     ticket: Ticket,
-) -> Result<&mut Slot<T>, Status> {
+) -> Result<&mut PiecesSlot<T>, Status> {
     let slot = slots.get_mut(&ticket.from);
     let slot = slot.filter(|slot| slot.stream == ticket.stream);
     slot.ok_or_else(|| Status::aborted("the same node has opened a newer stream of appends"))
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_next_stream_goes_on_where_the_last_one_broke() {
-        let pieces = Pieces::<Product>::default();
+        let pieces = EntryPieces::<Product>::default();
         let (first, held) = pieces.enter(SENDER);
         assert_eq!(held, None);
         pieces.add(first, &piece(9, 0..100), false).unwrap();
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_was_replaced_adds_and_takes_nothing() {
-        let pieces = Pieces::<Product>::default();
+        let pieces = EntryPieces::<Product>::default();
         let (first, _) = pieces.enter(SENDER);
         pieces.add(first, &piece(9, 0..256), false).unwrap();
         let (second, _) = pieces.enter(SENDER);
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn only_what_fits_is_added_and_only_what_is_whole_is_taken() {
-        let pieces = Pieces::<Product>::default();
+        let pieces = EntryPieces::<Product>::default();
         let (ticket, _) = pieces.enter(SENDER);
         assert!(pieces.add(ticket, &piece(9, 10..20), false).is_err());
         pieces.add(ticket, &piece(9, 0..255), false).unwrap();
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_leaders_entry_goes_before_what_others_have_left() {
-        let pieces = Pieces::<Product>::default();
+        let pieces = EntryPieces::<Product>::default();
         let entry = wire::EntryInPieces {
             bytes: ENTRY_BYTES_MAX as u64,
             crc32c: 0,
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn another_entry_of_the_same_sender_takes_the_place() {
-        let pieces = Pieces::<Product>::default();
+        let pieces = EntryPieces::<Product>::default();
         let (ticket, _) = pieces.enter(SENDER);
         pieces.add(ticket, &piece(9, 0..100), false).unwrap();
         pieces.add(ticket, &piece(10, 0..50), false).unwrap();

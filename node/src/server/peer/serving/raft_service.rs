@@ -10,7 +10,7 @@ use super::admission::{admit, stopped};
 use super::served::{Served, speaker};
 use super::{append_serve, snapshot_receive};
 use crate::replica::Types;
-use crate::server::peer::sane::Bounds;
+use crate::server::peer::sane::TermBounds;
 use crate::server::peer::wire;
 use crate::server::peer::wire::raft_server::Raft;
 
@@ -29,7 +29,7 @@ impl<T: Types> Raft for RaftService<T> {
         let from = speaker(&request)?.node_id;
         let vote = VoteRequest::try_from(request.into_inner())?;
         let replica = self.0.replica()?;
-        let sane = Bounds::of(&replica).vote_request(&vote);
+        let sane = TermBounds::of(&replica).vote_request(&vote);
         sane.map_err(|insane| self.0.gate.insane(from, insane))?;
         let voted = replica.raft().vote(vote).await;
         Ok(Response::new(voted.map_err(stopped)?.into()))
@@ -42,7 +42,7 @@ impl<T: Types> Raft for RaftService<T> {
         let from = speaker(&request)?.node_id;
         let vote = VoteRequest::try_from(request.into_inner())?;
         let replica = self.0.replica()?;
-        let sane = Bounds::of(&replica).vote_request(&vote);
+        let sane = TermBounds::of(&replica).vote_request(&vote);
         sane.map_err(|insane| self.0.gate.insane(from, insane))?;
         let voted = replica.raft().pre_vote(vote).await;
         Ok(Response::new(voted.map_err(stopped)?.into()))
@@ -89,7 +89,7 @@ impl<T: Types> Raft for RaftService<T> {
         let from = speaker(&request)?.node_id;
         let transfer = request.into_inner().try_into()?;
         let replica = self.0.replica()?;
-        let sane = Bounds::of(&replica).transfer(&transfer);
+        let sane = TermBounds::of(&replica).transfer(&transfer);
         sane.map_err(|insane| self.0.gate.insane(from, insane))?;
         let raft = replica.raft();
         let transferred = raft.handle_transfer_leader(transfer).await;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 
 use super::partials::Partials;
-use super::pieces::Pieces;
+use super::pieces::EntryPieces;
 use crate::replica::{Replica, Types};
 use crate::server::peer::budget::shares::Shares;
 use crate::server::peer::identity::gate::{PeerGate, Speaker};
@@ -19,7 +19,7 @@ pub(crate) struct Served<T: Types> {
     pub(crate) gate: Arc<PeerGate>,
     pub(crate) recorded: Recorded,
     pub(crate) partials: Partials<T>,
-    pub(crate) pieces: Pieces<T>,
+    pub(crate) pieces: EntryPieces<T>,
     pub(crate) shares: Arc<Shares>,
     /// Ends the streams, which would otherwise live on after any shutdown.
     pub(crate) closing: CancellationToken,
@@ -35,7 +35,7 @@ impl<T: Types> Served<T> {
             gate: PeerGate::new(options),
             recorded: options.recorded.clone(),
             partials: Partials::default(),
-            pieces: Pieces::default(),
+            pieces: EntryPieces::default(),
             shares: Arc::default(),
             closing: CancellationToken::new(),
             replica: Mutex::default(),

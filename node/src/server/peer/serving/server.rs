@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
 
-use super::guard::{Audience, Guard};
+use super::guard::{Audience, PeerGuard};
 use super::introduction::IntroductionService;
 use super::membership_service::MembershipService;
 use super::node_service::NodeService;
@@ -118,8 +118,8 @@ impl<T: Types> PeerServer<T> {
         self.served.shares.held()
     }
 
-    fn guarded<S>(&self, service: S, audience: Audience) -> Guard<S, T> {
-        Guard::new(service, self.served.clone(), audience)
+    fn guarded<S>(&self, service: S, audience: Audience) -> PeerGuard<S, T> {
+        PeerGuard::new(service, self.served.clone(), audience)
     }
 
     fn introduction(&self) -> IntroductionServer<IntroductionService<T>> {

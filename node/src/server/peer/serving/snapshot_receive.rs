@@ -21,7 +21,7 @@ use super::admission::{no_room, stopped};
 use super::partials::{OfferedFile, Partial};
 use super::served::Served;
 use crate::replica::{Replica, Types};
-use crate::server::peer::sane::Bounds;
+use crate::server::peer::sane::TermBounds;
 use crate::server::peer::wire;
 use crate::server::peer::wire::snapshot_part::Part;
 use crate::server::peer::wire::snapshot_progress::Progress;
@@ -31,7 +31,7 @@ const INSTALL_TICK: Duration = Duration::from_secs(1);
 /// Answers that wait for the transport.
 const ANSWERS_MAX: usize = 16;
 
-type Answers = mpsc::Sender<Result<wire::SnapshotProgress, Status>>;
+type ReceiveAnswers = mpsc::Sender<Result<wire::SnapshotProgress, Status>>;
 
 /// Takes the snapshot that `parts` bring and installs it; gives the answers.
 pub(crate) fn receive<T: Types>(
@@ -41,7 +41,7 @@ pub(crate) fn receive<T: Types>(
     parts: Streaming<wire::SnapshotPart>,
 ) -> BoxStream<'static, Result<wire::SnapshotProgress, Status>> {
     let (answers, outgoing) = mpsc::channel(ANSWERS_MAX);
-    let transfer = Transfer {
+    let transfer = SnapshotReceipt {
         served,
         replica,
         from,
@@ -53,12 +53,12 @@ pub(crate) fn receive<T: Types>(
     ReceiverStream::new(outgoing).boxed()
 }
 
-struct Transfer<T: Types> {
+struct SnapshotReceipt<T: Types> {
     served: Arc<Served<T>>,
     replica: Replica<T>,
     from: u64,
     parts: Streaming<wire::SnapshotPart>,
-    answers: Answers,
+    answers: ReceiveAnswers,
 }
 
 struct Offer {
@@ -67,7 +67,7 @@ struct Offer {
     which: OfferedFile,
 }
 
-impl<T: Types> Transfer<T> {
+impl<T: Types> SnapshotReceipt<T> {
     async fn run(mut self) {
         let from = self.from;
         if let Err(status) = self.take_in().await {
@@ -82,7 +82,7 @@ impl<T: Types> Transfer<T> {
 
     async fn take_in(&mut self) -> Result<(), Status> {
         let offer = self.offer().await?;
-        let sane = Bounds::of(&self.replica).snapshot(&offer.vote, &offer.meta);
+        let sane = TermBounds::of(&self.replica).snapshot(&offer.vote, &offer.meta);
         sane.map_err(|insane| self.served.gate.insane(self.from, insane))?;
         let ours = self.replica.raft().metrics().borrow_watched().vote;
         if ours > offer.vote {
@@ -204,7 +204,7 @@ impl<T: Types> Transfer<T> {
     }
 }
 
-async fn answer(answers: &Answers, progress: Progress) -> Result<(), Status> {
+async fn answer(answers: &ReceiveAnswers, progress: Progress) -> Result<(), Status> {
     let progress = wire::SnapshotProgress {
         progress: Some(progress),
     };
@@ -250,7 +250,7 @@ async fn install<T: Types>(
 /// Waits for `work`, and tells the sender meanwhile that it goes on.
 async fn tick_while<T: Types, R>(
     work: impl Future<Output = Result<R, Status>>,
-    answers: &Answers,
+    answers: &ReceiveAnswers,
     bytes: u64,
 ) -> Result<R, Status> {
     let mut work = std::pin::pin!(work);

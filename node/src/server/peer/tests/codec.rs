@@ -27,10 +27,10 @@ use rstmdb_raft_store::{
 };
 
 use crate::replica::{
-    Change, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, Mark, Replied, Report,
-    Role, Submission,
+    ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, LeaderChange, NodeReport,
+    Replied, ReplyMark, Role, Submission,
 };
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::reply;
 use crate::server::messages::testing::told;
 use crate::server::peer::codec::{DecodeError, decode_result, encode_result, received};
@@ -508,16 +508,16 @@ fn error() -> impl Strategy<Value = Error> {
     ]
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn change() -> impl Strategy<Value = LeaderChange> {
     prop_oneof![
         (any::<u64>(), node_info())
-            .prop_map(|(node_id, node)| Change::AddLearner { node_id, node }),
-        any::<u64>().prop_map(|node_id| Change::Promote { node_id }),
-        any::<u64>().prop_map(|node_id| Change::Remove { node_id }),
-        of(any::<u64>()).prop_map(|to| Change::TransferLeader { to }),
-        Just(Change::RaiseLevel),
+            .prop_map(|(node_id, node)| LeaderChange::AddLearner { node_id, node }),
+        any::<u64>().prop_map(|node_id| LeaderChange::Promote { node_id }),
+        any::<u64>().prop_map(|node_id| LeaderChange::Remove { node_id }),
+        of(any::<u64>()).prop_map(|to| LeaderChange::TransferLeader { to }),
+        Just(LeaderChange::RaiseLevel),
         (any::<u64>(), node_info(), any::<bool>()).prop_map(|(node_id, node, by_itself)| {
-            Change::SetAddress {
+            LeaderChange::SetAddress {
                 node_id,
                 node,
                 by_itself,
@@ -543,7 +543,7 @@ fn change_error() -> impl Strategy<Value = ChangeError> {
     ]
 }
 
-fn report() -> impl Strategy<Value = Report> {
+fn report() -> impl Strategy<Value = NodeReport> {
     let role = prop_oneof![
         Just(Role::Leader),
         Just(Role::Follower),
@@ -557,7 +557,7 @@ fn report() -> impl Strategy<Value = Report> {
         proptest::collection::vec(any::<(u64, [u8; 32])>(), 0..4),
     );
     let rest = (of(any::<u64>()), of(text()), any::<bool>(), text());
-    (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| Report {
+    (role, numbers, digests, rest).prop_map(|(role, numbers, digests, rest)| NodeReport {
         node_id: numbers.0,
         role,
         term: numbers.1,
@@ -721,7 +721,7 @@ proptest! {
         let sent = ForwardResult { seq: 1, outcome: Err(error.clone()) };
         let came = decode_result(travel(encode_result(sent))).outcome.unwrap_err();
         prop_assert_eq!(came.outcome_unknown(), error.outcome_unknown());
-        let told = |error| failure::of_replica(error, Effect::Write { keyed });
+        let told = |error| failure::of_replica(error, PossibleEffect::Write { keyed });
         prop_assert_eq!(told(&came), told(&error));
     }
 
@@ -749,7 +749,7 @@ proptest! {
     #[test]
     fn changes_come_back_as_they_were(change in change(), error in change_error()) {
         let message: wire::ChangeRequest = travel(&change);
-        prop_assert_eq!(Change::try_from(message).unwrap(), change);
+        prop_assert_eq!(LeaderChange::try_from(message).unwrap(), change);
         let message: wire::ChangeError = travel(error.clone());
         prop_assert_eq!(ChangeError::from(message), error);
     }
@@ -757,7 +757,7 @@ proptest! {
     #[test]
     fn reports_come_back_as_they_were(report in report()) {
         let message: wire::ReportReply = travel(report.clone());
-        prop_assert_eq!(Report::try_from(message).unwrap(), report);
+        prop_assert_eq!(NodeReport::try_from(message).unwrap(), report);
     }
 
     #[test]
@@ -816,9 +816,9 @@ fn a_missing_part_is_refused_by_its_name() {
         missing(Entry::try_from(entry).unwrap_err()),
         "Entry.payload"
     );
-    let mark = Mark::try_from(wire::Mark::default());
+    let mark = ReplyMark::try_from(wire::Mark::default());
     assert_eq!(missing(mark.unwrap_err()), "Mark.part");
-    let report = Report::try_from(wire::ReportReply::default());
+    let report = NodeReport::try_from(wire::ReportReply::default());
     assert_eq!(missing(report.unwrap_err()), "ReportReply.role");
 }
 
@@ -832,7 +832,7 @@ fn an_impossible_value_is_refused_by_the_name_of_its_field() {
         }),
         ..wire::ReportReply::default()
     };
-    let refused = Report::try_from(report).unwrap_err().to_string();
+    let refused = NodeReport::try_from(report).unwrap_err().to_string();
     assert_eq!(
         refused,
         "DigestAt.digest is not valid: it must be 16 bytes long"
@@ -1003,7 +1003,7 @@ fn an_answer_too_large_for_a_frame_says_so_and_where_the_write_took_effect() {
     });
     let message = encode_result(ForwardResult { seq: 1, outcome });
     let told = decode_result(message).outcome.unwrap_err();
-    let told = failure::of_replica(&told, Effect::Write { keyed: false });
+    let told = failure::of_replica(&told, PossibleEffect::Write { keyed: false });
     assert!(told.message.contains("its answer does not fit"), "{told}");
     let details = serde_json::json!({ "outcome": "applied", "wal_offset": 9 });
     assert_eq!(told.details, Some(details));

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use super::fake::Fake;
 use super::replicas::Node;
 use super::support::{Served, client, eventually, nowhere, options, peer};
-use crate::replica::{Change, PeerError, Peers};
-use crate::server::peer::{Connections, Members, Membership, Options};
+use crate::replica::{LeaderChange, PeerError, Peers};
+use crate::server::peer::{Connections, KnownMembership, Members, Options};
 
 /// Connections of a node that knows node `other` at `recorded` by the membership, and at `listed` by its configuration.
 fn knowing(node_id: u64, other: u64, recorded: SocketAddr, listed: SocketAddr) -> Connections {
     let members = Members::new([(other, listed.to_string())]);
     let at = |id: u64, addr: SocketAddr| (id, addr.to_string());
-    members.hear(&Membership {
+    members.hear(&KnownMembership {
         index: 7,
         nodes: BTreeMap::from([at(node_id, nowhere()), at(other, recorded)]),
     });
@@ -24,7 +24,7 @@ fn knowing(node_id: u64, other: u64, recorded: SocketAddr, listed: SocketAddr) -
 }
 
 async fn asks(caller: &Connections, id: u64, addr: SocketAddr) -> Result<(), String> {
-    let change = Change::Promote { node_id: 7 };
+    let change = LeaderChange::Promote { node_id: 7 };
     match caller.change(&peer(id, addr), &change).await {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),

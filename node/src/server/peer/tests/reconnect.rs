@@ -6,10 +6,10 @@ use tokio::net::TcpListener;
 
 use super::fake::Fake;
 use super::support::{PATIENCE, Served, client, nowhere, options, peer};
-use crate::replica::{Change, PeerError, Peers};
+use crate::replica::{LeaderChange, PeerError, Peers};
 use crate::server::peer::Connections;
 
-const CHANGE: Change = Change::Promote { node_id: 7 };
+const CHANGE: LeaderChange = LeaderChange::Promote { node_id: 7 };
 
 #[tokio::test]
 async fn a_node_that_hangs_does_not_hold_up_calls_to_another() {

@@ -10,7 +10,7 @@ use super::fake::Fake;
 use super::support::{
     CLUSTER, Met, Served, channel, client, incarnation, nowhere, options, options_with, peer,
 };
-use crate::replica::{Change, Consistency, PeerError, Peers};
+use crate::replica::{Consistency, LeaderChange, PeerError, Peers};
 use crate::server::peer::wire::membership_client::MembershipClient;
 use crate::server::peer::wire::node_client::NodeClient;
 use crate::server::peer::{Connections, Options, wire};
@@ -32,7 +32,7 @@ async fn told(server: &Served, caller: &Connections) -> String {
 /// What a caller of `Fake` concludes.
 async fn concluded(fake: Fake, caller: &Connections) -> Result<(), String> {
     let addr = fake.serve().await;
-    let change = Change::Promote { node_id: 7 };
+    let change = LeaderChange::Promote { node_id: 7 };
     match caller.change(&peer(2, addr), &change).await {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(PeerError::Refused(reason)) => Err(reason),

@@ -12,8 +12,8 @@ use super::replicas::Node;
 use super::support::{CLUSTER, PATIENCE, channel, client, incarnation, peer};
 use crate::replica::write::decide::decision::tests::PANICS;
 use crate::replica::{
-    Change, Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, PeerError, Peers,
-    Replied, Role, Submission,
+    Consistency, Done, Error, ForwardResult, ForwardStream, Forwarded, LeaderChange, PeerError,
+    Peers, Replied, Role, Submission,
 };
 use crate::server::peer::wire::membership_client::MembershipClient;
 use crate::server::peer::wire::node_client::NodeClient;
@@ -277,7 +277,7 @@ async fn a_node_that_does_not_lead_says_so_and_has_not_formed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_answered_to_nodes_and_to_operators() {
     let leader = Node::alone(1).await;
-    let change = Change::Promote { node_id: 9 };
+    let change = LeaderChange::Promote { node_id: 9 };
     let changed = client(2).change(&leader.served.peer(1), &change).await;
     assert!(changed.unwrap().is_err());
 

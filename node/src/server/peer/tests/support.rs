@@ -13,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::replica::Peer;
 use crate::server::peer::{
-    Connections, Credentials, Local, Meet, Members, Membership, Options, PeerServer, Proofs,
+    Connections, Credentials, KnownMembership, Local, Meet, Members, Options, PeerServer, Proofs,
 };
 use crate::server::transport::sockets::Sockets;
 use rstmdb_raft_store::NodeInfo;
@@ -79,7 +79,7 @@ pub fn options_with(node_id: u64, addr: SocketAddr, met: &Met) -> Options {
 /// Every node of these tests, at the address where all of them are; newer than any membership there is.
 fn everybody() -> Arc<Members> {
     let members = Members::new([]);
-    members.hear(&Membership {
+    members.hear(&KnownMembership {
         index: u64::MAX,
         nodes: (1..10).map(|id| (id, nowhere().to_string())).collect(),
     });

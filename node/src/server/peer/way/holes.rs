@@ -30,7 +30,7 @@ struct Hole {
 }
 
 /// One connection that begins; if it is dropped without an answer, it has hung.
-pub(crate) struct Attempt {
+pub(crate) struct ConnectAttempt {
     holes: Arc<Holes>,
     addr: String,
     small: bool,
@@ -47,8 +47,8 @@ impl Holes {
     }
 
     /// A connection to this address is open, and its handshake begins.
-    pub(crate) fn attempt(self: &Arc<Self>, addr: &str, small: bool) -> Attempt {
-        Attempt {
+    pub(crate) fn attempt(self: &Arc<Self>, addr: &str, small: bool) -> ConnectAttempt {
+        ConnectAttempt {
             holes: self.clone(),
             addr: addr.to_owned(),
             small,
@@ -82,7 +82,7 @@ impl Holes {
     }
 }
 
-impl Attempt {
+impl ConnectAttempt {
     /// The other side has answered; `true` if that is news about the path.
     pub(crate) fn answered(&mut self) -> bool {
         let is_first = !std::mem::replace(&mut self.is_over, true);
@@ -95,7 +95,7 @@ impl Attempt {
     }
 }
 
-impl Drop for Attempt {
+impl Drop for ConnectAttempt {
     fn drop(&mut self) {
         if !self.is_over && self.since.elapsed() >= HANGS_AFTER {
             self.holes.hung(&self.addr, self.small);

@@ -23,15 +23,15 @@ const MESSAGE_MAX: u64 = 64 * 1024;
 
 /// The window of one node, which outlives the streams to it.
 #[derive(Debug)]
-pub(crate) struct Window(AtomicU64);
+pub(crate) struct SendWindow(AtomicU64);
 
-impl Default for Window {
+impl Default for SendWindow {
     fn default() -> Self {
         Self(AtomicU64::new(WINDOW_START))
     }
 }
 
-impl Window {
+impl SendWindow {
     fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -56,7 +56,7 @@ impl Window {
 
 /// What one stream has in flight.
 pub(crate) struct Flight<T: Types> {
-    window: Arc<Window>,
+    window: Arc<SendWindow>,
     /// Bytes that arrive within this time arrive at once. Bytes that take more than twice this time are late.
     prompt: Duration,
     sent: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Flight<T: Types> {
 }
 
 impl<T: Types> Flight<T> {
-    pub(crate) fn new(window: Arc<Window>, silence_timeout: Duration) -> Self {
+    pub(crate) fn new(window: Arc<SendWindow>, silence_timeout: Duration) -> Self {
         Self {
             window,
             prompt: silence_timeout / 4,
@@ -136,8 +136,8 @@ mod tests {
 
     const SILENCE: Duration = Duration::from_secs(2);
 
-    fn flight() -> (Arc<Window>, Flight<Product>, InstantOf<Product>) {
-        let window = Arc::new(Window::default());
+    fn flight() -> (Arc<SendWindow>, Flight<Product>, InstantOf<Product>) {
+        let window = Arc::new(SendWindow::default());
         let flight = Flight::new(window.clone(), SILENCE);
         (window, flight, Product::now())
     }

@@ -8,7 +8,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use parking_lot::Mutex;
 
-use super::pace::Window;
+use super::pace::SendWindow;
 use crate::replica::Types;
 use crate::server::peer::wire;
 
@@ -24,8 +24,8 @@ const WAIT_MAX: Duration = Duration::from_millis(400);
 
 /// The connection, the round trip and the window of one node.
 #[derive(Default)]
-pub(crate) struct Path<T: Types> {
-    pub(crate) window: Arc<Window>,
+pub(crate) struct PeerPath<T: Types> {
+    pub(crate) window: Arc<SendWindow>,
     /// Bytes of entries that have arrived there.
     taken: AtomicU64,
     /// Grows when something has arrived there, even if only the next stream learns of it.
@@ -49,7 +49,7 @@ struct PathFacts<T: Types> {
     small_until: Option<InstantOf<T>>,
 }
 
-impl<T: Types> Path<T> {
+impl<T: Types> PeerPath<T> {
     /// Which of the node's addresses is tried first.
     pub(crate) fn turn(&self) -> u64 {
         self.turn.load(Ordering::Relaxed)
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_calls_of_one_connection_end_one_turn() {
-        let path = Path::<Product>::default();
+        let path = PeerPath::<Product>::default();
         for (turn, next) in [(0, 1), (0, 1), (1, 2), (0, 2), (1, 2), (2, 3)] {
             path.misdirected(turn);
             assert_eq!(path.turn(), next);
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_node_is_tried_again_at_once_after_a_connection_that_has_brought_something() {
-        let path = Arc::new(Path::<Product>::default());
+        let path = Arc::new(PeerPath::<Product>::default());
         let mut waits = path.clone().waits().map(|wait| wait.as_millis());
         let mut next = |count| waits.by_ref().take(count).collect::<Vec<_>>();
         assert_eq!(next(5), [50, 100, 200, 400, 50]);

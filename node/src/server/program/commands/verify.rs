@@ -27,7 +27,7 @@ pub(super) fn verify(args: &Args, data: Option<&Path>, kept: &[KeptHead]) -> Res
     let nameless = report.missing_identity(&dir);
     let missing = report.missing_snapshot(&dir).into_iter();
     report.damages = missing.chain(report.damages).collect();
-    let chain::Checked {
+    let chain::CheckedChain {
         faults: chain,
         unproven,
         ..
@@ -64,10 +64,10 @@ fn check_chain(
     config: &Config,
     dir: &Path,
     kept: &[KeptHead],
-    report: &mut raft_store::Report,
-) -> chain::Checked {
+    report: &mut raft_store::VerifyReport,
+) -> chain::CheckedChain {
     if !report.is_intact() || report.segments == 0 {
-        return chain::Checked::default();
+        return chain::CheckedChain::default();
     }
     let older = |from, to| {
         let identity =
@@ -87,14 +87,14 @@ fn check_chain(
                 true => report.notes.push(note),
                 false => report.unread.push(note),
             }
-            chain::Checked::default()
+            chain::CheckedChain::default()
         }
     }
 }
 
 /// Problems come first, so that the operator need not search for them.
 fn print_report(
-    report: &raft_store::Report,
+    report: &raft_store::VerifyReport,
     nameless: Option<&raft_store::Error>,
     chain: &[String],
     unproven: &[String],

@@ -1,6 +1,6 @@
 //! String and bytes literals, with their prefixes and escapes.
 
-use super::{Error, Lexer, Token};
+use super::{Error, ExprLexer, ExprToken};
 
 /// What a literal's characters are put into.
 struct Out {
@@ -8,9 +8,9 @@ struct Out {
     is_bytes: bool,
 }
 
-impl Lexer<'_> {
+impl ExprLexer<'_> {
     /// A string or bytes literal, if one comes next.
-    pub(super) fn string(&mut self) -> Result<Option<Token>, Error> {
+    pub(super) fn string(&mut self) -> Result<Option<ExprToken>, Error> {
         let start = self.at;
         let prefix = self.rest().find(['"', '\'']);
         let Some(prefix @ 0..=2) = prefix else {
@@ -30,10 +30,10 @@ impl Lexer<'_> {
         };
         self.body(start, raw, &mut out)?;
         if is_bytes {
-            return Ok(Some(Token::Bytes(out.bytes)));
+            return Ok(Some(ExprToken::Bytes(out.bytes)));
         }
         match String::from_utf8(out.bytes) {
-            Ok(text) => Ok(Some(Token::String(text))),
+            Ok(text) => Ok(Some(ExprToken::String(text))),
             Err(_) => Err(self.literal(start, "the string is not UTF-8")),
         }
     }

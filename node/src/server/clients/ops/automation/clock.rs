@@ -7,10 +7,10 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
 use serde_json::value::RawValue;
 
-use crate::server::clients::ops::{Answer, Body, Job, RequestPlan, Running, read_params};
-use crate::server::clients::order::{Access, Claim, Touch};
+use crate::server::clients::ops::{Body, Job, OpAnswer, RequestPlan, RunningJob, read_params};
+use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let ClockAdvance { by } = read_params(params)?;
@@ -31,12 +31,12 @@ pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<Request
     };
     Ok(RequestPlan {
         claim: Claim {
-            touch: Touch::Everything,
+            touch: ClaimTouch::Everything,
             access,
         },
         effect: match by_ms {
-            Some(_) => Effect::Write { keyed: false },
-            None => Effect::None,
+            Some(_) => PossibleEffect::Write { keyed: false },
+            None => PossibleEffect::None,
         },
         job: Job::Clock { by_ms },
     })
@@ -46,8 +46,8 @@ pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<Request
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     by_ms: Option<u64>,
-) -> Running {
-    Running::boxed(async move {
+) -> RunningJob {
+    RunningJob::boxed(async move {
         let shown = shared.replica.manual_now_ms().ok_or_else(|| {
             let message = "the clock of this server goes by itself: only a server that was started with `rstmdb --dev \
                            --clock manual` can advance it";
@@ -60,7 +60,7 @@ pub(in crate::server::clients::ops) fn start(
                 failure::bad_request("params.by", problem)
             })?,
         };
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::json(&ClockAdvanceResult { now }),
             wal_offset: None,
         })

@@ -4,37 +4,37 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use rstmdb_engine::fact::offset_in;
-use rstmdb_rcp::message::storage::ancestors::{Ancestors, Ended};
+use rstmdb_rcp::message::storage::ancestors::{Ancestors, AncestorsEnd};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
-use super::look::{Found, look_at};
+use super::look::{FoundEntry, look_at};
 use super::{PAGE_BYTES, write_item};
 use crate::replica::LogItem;
 use crate::server::clients::ops::{
-    Answer, Body, FRAME_ROOM_BYTES, Job, RequestPlan, Running, fresh, read_params,
+    Body, FRAME_ROOM_BYTES, Job, OpAnswer, RequestPlan, RunningJob, fresh, read_params,
 };
-use crate::server::clients::order::Touch;
+use crate::server::clients::order::ClaimTouch;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
-use crate::server::messages::json::Object;
+use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::json::ObjectWriter;
 use crate::server::product::block;
 
 /// ANCESTORS.
 pub(in crate::server::clients::ops) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: Ancestors = read_params(params)?;
     let job = Job::Ancestors(params);
-    Ok(RequestPlan::read(Touch::Everything, job))
+    Ok(RequestPlan::read(ClaimTouch::Everything, job))
 }
 
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     request: Ancestors,
-) -> Running {
-    Running::boxed(async move {
+) -> RunningJob {
+    RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::Json(walk(&shared, request).await?),
             wal_offset: None,
         })
@@ -43,19 +43,19 @@ pub(in crate::server::clients::ops) fn start(
 
 async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, ErrorBody> {
     let mut out = BytesMut::new();
-    let mut result = Object::begin(&mut out);
+    let mut result = ObjectWriter::begin(&mut out);
     result.key("facts").extend_from_slice(b"[");
     let mut offset = request.offset;
     let mut steps = 0;
     let ended = loop {
         let item = match look_at(shared, offset).await? {
-            Found::Write(item) => item,
-            Found::NoWrite if steps == 0 => return Err(no_write(offset)),
-            Found::NoWrite => break Ended::NotAnOffset,
-            Found::Compacted(error) if steps == 0 => {
-                return Err(failure::of_replica(&error, Effect::None));
+            FoundEntry::Write(item) => item,
+            FoundEntry::NoWrite if steps == 0 => return Err(no_write(offset)),
+            FoundEntry::NoWrite => break AncestorsEnd::NotAnOffset,
+            FoundEntry::Compacted(error) if steps == 0 => {
+                return Err(failure::of_replica(&error, PossibleEffect::None));
             }
-            Found::Compacted(_) => break Ended::Compacted,
+            FoundEntry::Compacted(_) => break AncestorsEnd::Compacted,
         };
         let start = result.written();
         let text = result.open();
@@ -63,7 +63,7 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
         let too_long = result.written() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
         if steps > 0 && (start > PAGE_BYTES || too_long) {
             result.open().truncate(start);
-            break Ended::Limit;
+            break AncestorsEnd::Limit;
         }
         steps += 1;
         let cause = match &item {
@@ -74,20 +74,20 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
             LogItem::Membership => None,
         };
         let Some(cause) = cause else {
-            break Ended::Root;
+            break AncestorsEnd::Root;
         };
         // A cause comes before its effect. So this ends, whatever clients have written.
         let Some(earlier) = offset_in(cause).filter(|earlier| *earlier < offset) else {
-            break Ended::NotAnOffset;
+            break AncestorsEnd::NotAnOffset;
         };
         offset = earlier;
         if steps >= request.steps_max() {
-            break Ended::Limit;
+            break AncestorsEnd::Limit;
         }
     };
     result.open().extend_from_slice(b"]");
     result.value("ended", &ended);
-    if ended == Ended::Limit {
+    if ended == AncestorsEnd::Limit {
         result.int("next", offset);
     }
     result.end();

@@ -2,10 +2,10 @@
 
 use rstmdb_engine::fact::LockChanged;
 
-use crate::server::messages::json::Object;
+use crate::server::messages::json::ObjectWriter;
 
 /// What became of a lock at this offset.
-pub(super) fn write(out: &mut Object<'_>, offset: u64, change: &LockChanged) {
+pub(super) fn write(out: &mut ObjectWriter<'_>, offset: u64, change: &LockChanged) {
     // A fact cannot carry the offset that it gets.
     let or_this = |earlier: u64| if earlier == 0 { offset } else { earlier };
     out.str("type", "lock_changed").str("name", &change.name);

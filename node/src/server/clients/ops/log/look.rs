@@ -4,10 +4,10 @@ use rstmdb_rcp::message::ErrorBody;
 
 use crate::replica::{Error, LogItem};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::failure::{self, PossibleEffect};
 
 /// What is there.
-pub(in crate::server::clients::ops) enum Found {
+pub(in crate::server::clients::ops) enum FoundEntry {
     Write(LogItem),
     /// Nothing took effect there.
     NoWrite,
@@ -18,9 +18,9 @@ pub(in crate::server::clients::ops) enum Found {
 pub(in crate::server::clients::ops) async fn look_at(
     shared: &ServerShared,
     offset: u64,
-) -> Result<Found, ErrorBody> {
+) -> Result<FoundEntry, ErrorBody> {
     let replica = &shared.replica;
-    let told = |error| failure::of_replica(&error, Effect::None);
+    let told = |error| failure::of_replica(&error, PossibleEffect::None);
     let mut held = replica.hold_history(offset).await.map_err(told)?;
     let mut page = replica.log_read(offset, 1);
     if let Err(Error::OffsetCompacted { .. }) = page {
@@ -30,12 +30,12 @@ pub(in crate::server::clients::ops) async fn look_at(
     }
     let page = match page {
         Ok(page) => page,
-        Err(error @ Error::OffsetCompacted { .. }) => return Ok(Found::Compacted(error)),
+        Err(error @ Error::OffsetCompacted { .. }) => return Ok(FoundEntry::Compacted(error)),
         Err(error) => return Err(told(error)),
     };
     drop(held);
     Ok(match page.items.into_iter().next() {
-        Some((at, item @ LogItem::Facts(_))) if at == offset => Found::Write(item),
-        _ => Found::NoWrite,
+        Some((at, item @ LogItem::Facts(_))) if at == offset => FoundEntry::Write(item),
+        _ => FoundEntry::NoWrite,
     })
 }

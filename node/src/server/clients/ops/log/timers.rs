@@ -2,17 +2,17 @@
 
 use rstmdb_engine::fact::{Fired, SetTimers, TimerSpent, Timers};
 
-use crate::server::messages::json::{self, Object};
+use crate::server::messages::json::{self, ObjectWriter};
 
 /// All timers of the instance after the fact, where it has changed them.
-pub(super) fn write(out: &mut Object<'_>, timers: Option<&Timers>) {
+pub(super) fn write(out: &mut ObjectWriter<'_>, timers: Option<&Timers>) {
     let Some(timers) = timers else { return };
     json::array(
         out.key("timers"),
         &timers.armed,
         usize::MAX,
         |out, timer| {
-            let mut object = Object::begin(out);
+            let mut object = ObjectWriter::begin(out);
             object.str("name", &timer.name).int("due_at", timer.due_ms);
             if timer.refusals > 0 {
                 object.int("refusals", u64::from(timer.refusals));
@@ -26,7 +26,7 @@ pub(super) fn write(out: &mut Object<'_>, timers: Option<&Timers>) {
 }
 
 /// The timer that has applied the event or deleted the instance.
-pub(super) fn write_fired(out: &mut Object<'_>, fired: Option<&Fired>) {
+pub(super) fn write_fired(out: &mut ObjectWriter<'_>, fired: Option<&Fired>) {
     let Some(fired) = fired else { return };
     let mut timer = out.object("timer");
     timer
@@ -37,7 +37,7 @@ pub(super) fn write_fired(out: &mut Object<'_>, fired: Option<&Fired>) {
 }
 
 /// A timer that had no effect.
-pub(super) fn write_spent(out: &mut Object<'_>, spent: &TimerSpent) {
+pub(super) fn write_spent(out: &mut ObjectWriter<'_>, spent: &TimerSpent) {
     out.str("type", "timer_spent")
         .str("instance_id", &spent.instance_id)
         .str("machine", &spent.machine)
@@ -52,7 +52,7 @@ pub(super) fn write_spent(out: &mut Object<'_>, spent: &TimerSpent) {
 }
 
 /// Timers that were set without an event.
-pub(super) fn write_set(out: &mut Object<'_>, set: &SetTimers) {
+pub(super) fn write_set(out: &mut ObjectWriter<'_>, set: &SetTimers) {
     out.str("type", "set_timers")
         .str("instance_id", &set.instance_id)
         .str("machine", &set.machine)

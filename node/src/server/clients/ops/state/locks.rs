@@ -7,12 +7,12 @@ use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{AcquireLock, Command, LockCommand};
 
-use crate::replica::{ClientRequest, LockRequest};
-use crate::server::clients::ops::{Job, RequestPlan, Running, answer_of};
+use crate::replica::{ClientRequest, LockAttempt};
+use crate::server::clients::ops::{Job, RequestPlan, RunningJob, answer_of};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::command::Asked;
-use crate::server::messages::failure::{self, Effect};
+use crate::server::messages::command::AskedCommand;
+use crate::server::messages::failure::{self, PossibleEffect};
 
 /// A client that waits for a lock.
 pub(crate) struct LockWait {
@@ -20,7 +20,7 @@ pub(crate) struct LockWait {
     meta: Option<Box<Meta>>,
     /// As the client sent it.
     sent: ClientRequest,
-    effect: Effect,
+    effect: PossibleEffect,
 }
 
 impl Job {
@@ -34,12 +34,12 @@ impl Job {
 }
 
 /// The plan for a request that is to wait; `None` for all others.
-pub(super) fn plan_of_waiting(asked: &Asked, sent: &ClientRequest) -> Option<RequestPlan> {
+pub(super) fn plan_of_waiting(asked: &AskedCommand, sent: &ClientRequest) -> Option<RequestPlan> {
     let Command::Lock(LockCommand::Acquire(acquire)) = &asked.command else {
         return None;
     };
     acquire.wait_ms.filter(|wait_ms| *wait_ms > 0)?;
-    let effect = Effect::Write { keyed: true };
+    let effect = PossibleEffect::Write { keyed: true };
     let wait = LockWait {
         acquire: acquire.clone(),
         meta: asked.meta.clone(),
@@ -58,19 +58,19 @@ pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     wait: LockWait,
     actor: Arc<str>,
-) -> Running {
+) -> RunningJob {
     let LockWait {
         acquire,
         meta,
         sent,
         effect,
     } = wait;
-    let request = LockRequest {
+    let request = LockAttempt {
         acquire,
         meta,
         sent: Box::new(move |wait_ms| with_wait(&sent, wait_ms)),
     };
-    Running::boxed(async move {
+    RunningJob::boxed(async move {
         let done = shared.replica.acquire_lock(request, actor).await;
         let done = done.map_err(|error| failure::of_replica(&error, effect))?;
         Ok(answer_of(done))

@@ -11,11 +11,11 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 
 use crate::replica::LogItem;
-use crate::server::clients::ops::log::look::{Found, look_at};
-use crate::server::clients::ops::{Answer, Body, Running, fresh};
+use crate::server::clients::ops::log::look::{FoundEntry, look_at};
+use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh};
 use crate::server::clients::shared::ServerShared;
-use crate::server::messages::failure::{self, Effect};
-use crate::server::messages::json::Object;
+use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::json::ObjectWriter;
 use crate::server::messages::{meta, reply};
 
 /// Answers.
@@ -23,27 +23,30 @@ pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     query: Query,
     options: ReadOptions,
-) -> Running {
-    Running::boxed(async move {
+) -> RunningJob {
+    RunningJob::boxed(async move {
         fresh(&shared, options).await?;
         let found = shared.replica.look_up(&query).await;
-        let instance = match found.map_err(|error| failure::of_replica(&error, Effect::None))? {
-            Reply::Instance(instance) => instance,
-            _ => return Err(ErrorBody::new(Code::InternalError, "this is no instance")),
-        };
+        let instance =
+            match found.map_err(|error| failure::of_replica(&error, PossibleEffect::None))? {
+                Reply::Instance(instance) => instance,
+                _ => return Err(ErrorBody::new(Code::InternalError, "this is no instance")),
+            };
         let write = look_at(&shared, instance.last_wal_offset).await?;
         let mut out = BytesMut::new();
-        let mut object = Object::begin(&mut out);
+        let mut object = ObjectWriter::begin(&mut out);
         reply::write_instance(&mut object, &instance);
         match write {
-            Found::Write(LogItem::Facts(entry)) => meta::write(object.object("meta"), &entry),
+            FoundEntry::Write(LogItem::Facts(entry)) => meta::write(object.object("meta"), &entry),
             // A node whose log begins with a snapshot, or whose retention has dropped the write, does not know it.
-            Found::Write(LogItem::Membership) | Found::NoWrite | Found::Compacted(_) => {
+            FoundEntry::Write(LogItem::Membership)
+            | FoundEntry::NoWrite
+            | FoundEntry::Compacted(_) => {
                 object.key("meta").extend_from_slice(b"null");
             }
         }
         object.end();
-        Ok(Answer {
+        Ok(OpAnswer {
             body: Body::Json(out),
             wal_offset: None,
         })
