@@ -492,9 +492,14 @@ fn deleted(op: &str, params: &Value) -> Answer {
             6,
             json!({"type": "apply_event", "instance_id": "a", "event": "E1", "prev_offset": 4}),
         ),
+        // A watch does not tell of it.
+        fact(
+            7,
+            json!({"type": "set_timers", "instance_id": "a", "timers": [], "prev_offset": 6}),
+        ),
         fact(
             9,
-            json!({"type": "delete_instance", "instance_id": "a", "prev_offset": 6}),
+            json!({"type": "delete_instance", "instance_id": "a", "prev_offset": 7}),
         ),
     ];
     match op {
@@ -537,7 +542,7 @@ fn the_history_of_a_deleted_instance_is_its_facts_in_the_log() {
                 .unwrap()
         })
         .collect();
-    assert_eq!(offsets, [9, 6, 4]);
+    assert_eq!(offsets, [9, 7, 6, 4]);
     assert_eq!(
         err,
         "the instance was deleted; these are its facts in the log\n"

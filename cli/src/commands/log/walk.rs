@@ -189,11 +189,24 @@ async fn of_deleted(
         deleted: matches!(last, Some(EventKind::Deleted | EventKind::Flushed)),
     };
     let mut first = None;
-    for offset in offsets.into_iter().rev() {
-        let facts = facts_at(session, id, offset).await?;
+    let mut at = offsets.pop_back();
+    while let Some(offset) = at
+        && history.records.len() < limit
+    {
+        let facts = match facts_at(session, id, offset).await {
+            Err(error) if earliest(&error).is_some() => break,
+            facts => facts?,
+        };
+        let before = facts
+            .iter()
+            .filter_map(|(fact, _)| earlier(fact, offset))
+            .next();
         first = facts.front().map(|(fact, _)| fact.kind.clone()).or(first);
         let records = facts.into_iter().map(|(_, record)| record);
         history.records.extend(records.rev());
+        // No watch tells of timers that were set without an event; the fact behind names theirs.
+        at = before.filter(|before| offsets.back().is_none_or(|shown| before > shown));
+        at = at.or_else(|| offsets.pop_back());
     }
     if history.records.is_empty() {
         return Err(missing);
