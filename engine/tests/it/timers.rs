@@ -902,7 +902,23 @@ fn faults_of_timers_are_told_with_their_places() {
         ),
         (
             r#"{"event":"GO","after":"1h30"}"#,
-            "states[0].timers[0].after:",
+            "states[0].timers[0].after: expected a duration",
+        ),
+        (
+            r#"{"event":"GO","after":"9999999999w"}"#,
+            "states[0].timers[0].after: expected a duration",
+        ),
+        (
+            r#"{"event":"GO","after":"1 +"}"#,
+            "states[0].timers[0].after: expected a name",
+        ),
+        (
+            r#"{"event":"GO","at":"1969-01-01T00:00:00Z"}"#,
+            "states[0].timers[0].at: expected a time as in RFC 3339 from 1970 on",
+        ),
+        (
+            r#"{"event":"GO","at":"2030-01-01T00:00:00"}"#,
+            "states[0].timers[0].at: expected a time",
         ),
         (
             r#"{"event":"NO","after":"1h"}"#,

@@ -6,7 +6,7 @@ use crate::Refusal;
 use crate::json::{JsonNode, JsonTree};
 use crate::limits::TIMERS_MAX;
 use crate::machine::expression::time_of_text;
-use crate::machine::span::{self, EXPECTED, TIME_MS_MAX};
+use crate::machine::span::{self, EXPECTED, TIME_EXPECTED, TIME_MS_MAX};
 
 /// Changes of timers, by their names.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Moves {
             }
             let to = read(value).ok_or_else(|| {
                 bad(format!(
-                    "timers.{name} must be {{\"after\": {EXPECTED}}}, {{\"at\": a time as in RFC 3339 or Unix \
+                    "timers.{name} must be {{\"after\": {EXPECTED}}}, {{\"at\": {TIME_EXPECTED}, or Unix \
                      milliseconds}}, or null"
                 ))
             })?;

@@ -9,8 +9,8 @@ use super::fields::{DefinitionFields, below, text};
 use crate::json::{JsonNode, JsonObject, JsonTree, compact};
 use crate::limits::{TIMER_PAYLOAD_BYTES_MAX, TIMER_RETRIES_MAX, TIMERS_MAX, name_fault};
 use crate::machine::definition::timer::{DELETE_AFTER, Retry, TimerDefinition, TimerWhen};
-use crate::machine::expression::time_of_text;
-use crate::machine::span::{self, EXPECTED};
+use crate::machine::expression::{Expression, time_of_text};
+use crate::machine::span::{self, EXPECTED, TIME_EXPECTED};
 
 const TIMER_KEYS: [&str; 10] = [
     "event", "after", "at", "name", "payload", "jitter", "late", "retry", "optional", "meta",
@@ -148,6 +148,17 @@ impl<'t> Input<'t> {
         if let Some(ms) = tree.string().and_then(span::parse) {
             return Some(TimerWhen::After(ms));
         }
+        // `90 d` and `1.5h` are no expressions either, and the fault of one would tell nothing of durations.
+        let is_meant = |text: &str| {
+            let begins = text.starts_with(|c: char| c.is_ascii_digit()) || text.starts_with('P');
+            let is_of_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ' ');
+            begins && text.chars().all(is_of_one) && Expression::parse(text).is_err()
+        };
+        if tree.string().is_some_and(is_meant) {
+            let text = format!("expected {EXPECTED}, up to the end of the year 9999");
+            self.faults.add(place, text);
+            return None;
+        }
         let value = self.expression(tree, place)?;
         Some(TimerWhen::AfterValue(Box::new(value)))
     }
@@ -156,6 +167,14 @@ impl<'t> Input<'t> {
     fn at(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<TimerWhen> {
         if let Some(ms) = tree.string().and_then(time_of_text) {
             return Some(TimerWhen::At(ms));
+        }
+        let is_meant = |text: &str| {
+            let mut bytes = text.bytes();
+            bytes.by_ref().take(4).all(|byte| byte.is_ascii_digit()) && bytes.next() == Some(b'-')
+        };
+        if tree.string().is_some_and(is_meant) {
+            self.faults.add(place, format!("expected {TIME_EXPECTED}"));
+            return None;
         }
         let value = self.expression(tree, place)?;
         Some(TimerWhen::AtValue(Box::new(value)))
