@@ -155,34 +155,7 @@ async fn of_deleted(
     limit: usize,
     missing: Error,
 ) -> Result<InstanceHistory, Error> {
-    let params = WatchInstance {
-        instance_id: id.into(),
-        include_ctx: Some(false),
-        from_offset: Some(0),
-        include: Some(Include::ALL.to_vec()),
-        ..WatchInstance::default()
-    };
-    let client = session.client().await?;
-    let mut watch = client.watch_instance(&params).await.map_err(from_client)?;
-    // The last ones, each offset once.
-    let mut offsets: VecDeque<u64> = VecDeque::new();
-    let mut last = None;
-    // The watch says once that it has come to the head.
-    while let Some(item) = watch.next_item().await {
-        match item.map_err(from_client)? {
-            WatchItem::Event(event) => {
-                if offsets.back() != Some(&event.wal_offset) {
-                    offsets.push_back(event.wal_offset);
-                }
-                if offsets.len() > limit.max(1) {
-                    offsets.pop_front();
-                }
-                last = event.kind;
-            }
-            WatchItem::Progress { .. } => break,
-        }
-    }
-    drop(watch);
+    let (mut offsets, last) = told_offsets(session, id, limit).await?;
     let mut history = InstanceHistory {
         records: Vec::new(),
         compacted: false,
@@ -215,6 +188,41 @@ async fn of_deleted(
     history.compacted = !begins && history.records.len() < limit;
     history.records.truncate(limit);
     Ok(history)
+}
+
+/// The last offsets that a watch of the instance tells of, each once, and of what kind the last of them is.
+async fn told_offsets(
+    session: &CliSession,
+    id: &str,
+    limit: usize,
+) -> Result<(VecDeque<u64>, Option<EventKind>), Error> {
+    let params = WatchInstance {
+        instance_id: id.into(),
+        include_ctx: Some(false),
+        from_offset: Some(0),
+        include: Some(Include::ALL.to_vec()),
+        ..WatchInstance::default()
+    };
+    let client = session.client().await?;
+    let mut watch = client.watch_instance(&params).await.map_err(from_client)?;
+    let mut offsets: VecDeque<u64> = VecDeque::new();
+    let mut last = None;
+    // The watch says once that it has come to the head.
+    while let Some(item) = watch.next_item().await {
+        match item.map_err(from_client)? {
+            WatchItem::Event(event) => {
+                if offsets.back() != Some(&event.wal_offset) {
+                    offsets.push_back(event.wal_offset);
+                }
+                if offsets.len() > limit.max(1) {
+                    offsets.pop_front();
+                }
+                last = event.kind;
+            }
+            WatchItem::Progress { .. } => break,
+        }
+    }
+    Ok((offsets, last))
 }
 
 fn earlier(fact: &WalkedFact, offset: u64) -> Option<u64> {
