@@ -192,6 +192,9 @@ export interface AllowedEvent {
   guards_left_out?: number;
   /** The states on its way that have transitions without an event, and what was tried there. */
   always?: { state: string; guards: TriedGuard[] }[];
+  /** The timers that it would arm, and those that it would disarm. */
+  armed?: string[];
+  disarmed?: string[];
   /** The error with which it would be refused, where that is not for its guards. */
   code?: string;
   message?: string;

@@ -76,7 +76,7 @@ test("a lock fences the writes of its holder, and timers are set and shown", { s
   assert.deepEqual((await db.lockList({ prefix: "none" })).locks, []);
   const timed = {
     format: 2,
-    states: { open: { timers: [{ event: "EXPIRE", after: "1h" }] }, expired: { type: "final" } },
+    states: [{ name: "open", timers: [{ event: "EXPIRE", after: "1h" }] }, { name: "expired", final: true }],
     initial: "open",
     transitions: [{ from: "open", event: "EXPIRE", to: "expired" }],
   };

@@ -81,7 +81,7 @@ class OneNode(unittest.TestCase):
         db = self.db
         definition = {
             "format": 2,
-            "states": {"open": {"timers": [{"event": "EXPIRE", "after": "1h"}]}, "expired": {"type": "final"}},
+            "states": [{"name": "open", "timers": [{"event": "EXPIRE", "after": "1h"}]}, {"name": "expired", "final": True}],
             "initial": "open",
             "transitions": [{"from": "open", "event": "EXPIRE", "to": "expired"}],
         }

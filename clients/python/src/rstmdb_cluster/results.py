@@ -365,6 +365,9 @@ class AllowedEvent(Result):
     guards_left_out: Optional[int] = None
     #: The states on its way that have transitions without an event.
     always: Optional[list[AlwaysTried]] = None
+    #: The timers that it would arm, and those that it would disarm.
+    armed: Optional[list[str]] = None
+    disarmed: Optional[list[str]] = None
     #: The error with which it would be refused, where that is not for its guards.
     code: Optional[str] = None
     message: Optional[str] = None
