@@ -171,9 +171,11 @@ impl<T: Types> Archiving<T> {
     /// Lists the archive when that is due, and puts there what it lacks.
     async fn check(&self) -> Result<(), ArchiveFailure> {
         let mut pending = self.pending();
-        // Another node may have put there what is damaged.
-        let interval = match pending.is_empty() && !self.archived.wants_damaged() {
-            _ if self.archived.is_behind(self.log.earliest_here()) => Duration::ZERO,
+        let here = self.log.earliest_here();
+        let is_gap = here > 1 && self.archived.earliest_below(here) == here;
+        // Another node may have put there what is damaged, or what lies before this node's own log.
+        let interval = match pending.is_empty() && !self.archived.wants_damaged() && !is_gap {
+            _ if self.archived.is_behind(here) => Duration::ZERO,
             true => LIST_INTERVAL,
             false => LIST_INTERVAL_BUSY,
         };
