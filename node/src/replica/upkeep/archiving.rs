@@ -171,9 +171,9 @@ impl<T: Types> Archiving<T> {
     /// Lists the archive when that is due, and puts there what it lacks.
     async fn check(&self) -> Result<(), ArchiveFailure> {
         let mut pending = self.pending();
+        // Another node may have put there what is damaged, or what lies before this node's own log.
         let here = self.log.earliest_here();
         let is_gap = here > 1 && self.archived.earliest_below(here) == here;
-        // Another node may have put there what is damaged, or what lies before this node's own log.
         let interval = match pending.is_empty() && !self.archived.wants_damaged() && !is_gap {
             _ if self.archived.is_behind(here) => Duration::ZERO,
             true => LIST_INTERVAL,
@@ -197,9 +197,8 @@ impl<T: Types> Archiving<T> {
 
     /// The files that retention no longer keeps and the archive lacks.
     fn pending(&self) -> Vec<Expired> {
-        let mut files = self.expired();
+        let (mut files, counters) = (self.expired(), &self.counters);
         files.retain(|file| !self.log.may_drop(file));
-        let counters = &self.counters;
         counters.archive_pending.set(files.len() as u64);
         let bytes = files.iter().map(Expired::bytes).sum();
         counters.archive_pending_bytes.set(bytes);
