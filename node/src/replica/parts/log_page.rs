@@ -121,7 +121,13 @@ impl<F: FileSystem> LogReader<F> {
 
     /// What has to be done before retention may drop the file.
     pub(crate) fn safety(&self, file: &Expired) -> Safety {
-        let (Some(archived), Some((first, last))) = (&self.archived, file.range()) else {
+        file.range()
+            .map_or(Safety::Safe, |(first, last)| self.safety_of(first, last))
+    }
+
+    /// What has to be done before these entries may be dropped.
+    pub(crate) fn safety_of(&self, first: u64, last: u64) -> Safety {
+        let Some(archived) = &self.archived else {
             return Safety::Safe;
         };
         let first = first.max(self.applied.read().stale_known_from());

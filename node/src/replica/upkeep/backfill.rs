@@ -3,7 +3,8 @@
 //! A node that got a snapshot has a log only from there on, while the other nodes can still show earlier entries. It
 //! asks them for one run after the other, newest first, so that its history grows downwards without a gap. Watches and
 //! pages of the log that need a run wait for it. Fetching stops where no node has more, where this node's retention
-//! would remove the run again, or where the state does not know which entries were stale. Nothing is fetched twice
+//! would remove the run again, or where the state does not know which entries were stale. Retention keeps what the archive
+//! lacks: without that run, reads would begin behind it until another node has archived it. Nothing is fetched twice
 //! behind one snapshot: entries that retention removed are not fetched again.
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver};
 
 use crate::replica::parts::backfilled_log::{BackfilledLog, Missing};
+use crate::replica::parts::log_page::archived::Safety;
 use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::TaskPace;
@@ -183,7 +185,7 @@ impl<T: Types> Fetch<T> {
         }
     }
 
-    /// Whether this node's retention would keep the run.
+    /// Whether this node would keep the run: retention does, or drops it only once the archive has it.
     fn is_worth_keeping(&self, run: &HistoryRun) -> bool {
         let backfill = &self.backfill;
         let tuning = backfill.tuned.now();
@@ -194,7 +196,9 @@ impl<T: Types> Fetch<T> {
         let by_size = retention
             .mb
             .is_none_or(|mb| stats.total_size_bytes < mb.saturating_mul(1 << 20));
-        by_events && by_size && run.first >= self.missing.from
+        let is_kept = by_events && by_size;
+        let is_lacking = backfill.log.safety_of(run.first, run.last) == Safety::Missing;
+        (is_kept || is_lacking) && run.first >= self.missing.from
     }
 
     async fn take_in(&self, mut run: HistoryRun) -> Result<(), FetchError> {
