@@ -25,7 +25,8 @@ pub struct LoadArgs {
     /// How many connections to use.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// How long to retry an operation while the server cannot be reached.
+    /// How long to retry an operation while the server cannot be reached. The load ends when the connection is lost
+    /// twice with the same operation in flight, because that operation may be the cause.
     #[arg(long, default_value = "60s", value_parser = duration)]
     pub retry_for: Duration,
 }

@@ -1,11 +1,13 @@
 //! 73,088 real operations, loaded by the command line: once, twice, and with the node killed in between.
 
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::turns;
 use rstmdb_jepsen::cli::{self, Cli};
 use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::incidents::Incidents;
 use rstmdb_jepsen::process::node::Node;
 use rstmdb_jepsen::raw::RawConnection;
@@ -14,6 +16,9 @@ use serde_json::json;
 
 const KILLS_BETWEEN_LOADS: usize = 4;
 const KILLS_WITHIN_A_LOAD: usize = 3;
+/// What `load` has in flight by default.
+const IN_FLIGHT: u64 = 1024;
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn find() -> Option<Incidents> {
     Incidents::find().unwrap()
@@ -27,6 +32,23 @@ fn load(incidents: &Incidents, cli: &Cli, options: &[&str]) -> cli::Finished {
 fn check_states(incidents: &Incidents, node: &Node) {
     let wrong = incidents.wrong_states(node.addr(), "linearizable").unwrap();
     assert_eq!(wrong, [""; 0]);
+}
+
+/// Waits until the load is over, or the node has applied twice as many operations as a load has in flight. Then it has
+/// answered those that were in flight when it was killed before. A load ends when the node is lost twice with the same
+/// operation.
+fn wait_for_progress(load: &mut Child, node: &Node) {
+    let begin = fingerprint(node).1;
+    within(PROGRESS_TIMEOUT, || {
+        if load.try_wait().unwrap().is_some() {
+            return Ok(());
+        }
+        match fingerprint(node).1 - begin {
+            applied if applied >= 2 * IN_FLIGHT => Ok(()),
+            applied => Err(format!("only {applied} operations")),
+        }
+    })
+    .unwrap();
 }
 
 /// What a load that changes nothing must leave as it was.
@@ -97,9 +119,10 @@ fn a_load_carries_on_by_itself_when_the_node_comes_back() {
     let mut rng = Rng::new(rng::seed("incidents, one load"));
     let mut node = Node::start(&NodeConfig::for_tests()).unwrap();
     let cli = Cli::new(node.addr());
-    let load = cli.spawn(&["load", &incidents.path()]).unwrap();
+    let mut load = cli.spawn(&["load", &incidents.path()]).unwrap();
     for _ in 0..KILLS_WITHIN_A_LOAD {
-        thread::sleep(Duration::from_millis(rng.between(100, 1500)));
+        wait_for_progress(&mut load, &node);
+        thread::sleep(Duration::from_millis(rng.between(0, 1500)));
         node.kill().unwrap();
         node.restart().unwrap();
     }
