@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -26,6 +27,11 @@ def needs_nodes() -> None:
     """Skips the test where there is no node's program."""
     if not (_BINARIES / "rstmdb").is_file():
         raise unittest.SkipTest(f"{_BINARIES / 'rstmdb'} does not exist: build it, or set RSTMDB_BIN_DIR")
+
+
+def hear_ctrl_c() -> None:
+    """For a child process: a shell that starts the tests in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def free_port() -> int:

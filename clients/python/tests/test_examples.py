@@ -18,7 +18,7 @@ from typing import Any
 
 from rstmdb_cluster import Client
 
-from .nodes import ORDER, Nodes, free_port
+from .nodes import ORDER, Nodes, free_port, hear_ctrl_c
 
 _FOLDER = pathlib.Path(__file__).parent.parent
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_FOLDER / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -30,7 +30,12 @@ class Example:
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "-u", str(_FOLDER / "examples" / name), *arguments]
         self.process = subprocess.Popen(
-            command, env={**_ENVIRONMENT, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env={**_ENVIRONMENT, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=hear_ctrl_c,
         )
         self.lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

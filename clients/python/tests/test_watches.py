@@ -13,6 +13,7 @@ from typing import Any, Optional
 from rstmdb_cluster import AsyncClient, Client, Position, Progress, errors
 
 from .fake import Drop, FakeNode, Json, Peer, Refused, Silence
+from .nodes import hear_ctrl_c
 
 BEGUN: Json = {"subscription_id": "s", "wal_offset": 10, "earliest_offset": 1, "cluster_id": "c"}
 
@@ -329,7 +330,9 @@ except KeyboardInterrupt:
     sys.exit(7)
 """
                 path = os.pathsep.join(sys.path)
-                child = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path})
+                child = subprocess.Popen(
+                    [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": path}, preexec_fn=hear_ctrl_c
+                )
                 try:
                     node.wait_asked("WATCH_ALL" if "watch" in waits else "GET_INSTANCE")
                     time.sleep(0.1)

@@ -74,7 +74,7 @@ pub use peers::change::{ChangeError, LeaderChange};
 pub use peers::none::NoPeers;
 pub use peers::report::{NodeReport, Role};
 pub use types::{Archive, ArchiveError, Host, ManualClock, Types};
-pub use upkeep::archiving::FolderArchive;
+pub use upkeep::archiving::{FolderArchive, OBJECT_BYTES_MAX};
 pub use upkeep::backup::BackupHead;
 pub use upkeep::compaction::Compacted;
 pub use upkeep::timers::TimersNow;

@@ -177,6 +177,36 @@ fn with_a_slow_and_failing_archive_every_node_shows_the_whole_log_in_the_end() {
     }
 }
 
+/// The other nodes hold what retention still keeps in whole segments, and the archive has the rest. A node that a
+/// snapshot has brought up to date keeps fewer entries than they hold, and yet shows all of them.
+#[test]
+fn a_node_that_got_a_snapshot_fetches_what_the_archive_lacks_though_retention_would_drop_it() {
+    for (seed, segment_bytes) in [(1, 8 * 1024), (2, 32 * 1024), (3, 1 << 20)] {
+        in_simulation(seed, async move {
+            let archive = Arc::new(SimArchive::new(seed, Duration::from_millis(200), 0));
+            let mut settings = settings(seed, 3, archive, Duration::from_secs(2));
+            settings.segment_bytes = segment_bytes;
+            settings.retention.events = Some(5);
+            let mut cluster = Cluster::form_with(settings).await;
+            let leader = cluster.leader().await;
+            submit(cluster.node(leader), machine()).await.unwrap();
+            submit(cluster.node(leader), create("a")).await.unwrap();
+            let away = 1 + leader % 3;
+            write(cluster.node(leader), 1, LAST / 3).await;
+            cluster.world.kill(away, false);
+            write(cluster.node(leader), LAST / 3 + 1, LAST).await;
+            cluster.start(away).await;
+            cluster.converge().await;
+            let back = cluster.node(away);
+            until("its history leads back to the first entry", || {
+                back.report().earliest_offset == 1
+            })
+            .await;
+            assert_eq!(read_patiently(back).await, expected(), "{segment_bytes}");
+        });
+    }
+}
+
 #[test]
 fn while_the_archive_takes_nothing_the_log_stays_and_writes_go_on() {
     in_simulation(7, async {

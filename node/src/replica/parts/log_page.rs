@@ -4,6 +4,7 @@
 //! entries changed nothing and are left out; the state remembers their offsets.
 
 pub(crate) mod archived;
+mod covered;
 mod damaged;
 
 use std::sync::Arc;
@@ -121,13 +122,7 @@ impl<F: FileSystem> LogReader<F> {
 
     /// What has to be done before retention may drop the file.
     pub(crate) fn safety(&self, file: &Expired) -> Safety {
-        file.range()
-            .map_or(Safety::Safe, |(first, last)| self.safety_of(first, last))
-    }
-
-    /// What has to be done before these entries may be dropped.
-    pub(crate) fn safety_of(&self, first: u64, last: u64) -> Safety {
-        let Some(archived) = &self.archived else {
+        let (Some(archived), Some((first, last))) = (&self.archived, file.range()) else {
             return Safety::Safe;
         };
         let first = first.max(self.applied.read().stale_known_from());
@@ -135,6 +130,13 @@ impl<F: FileSystem> LogReader<F> {
             true => Safety::Safe,
             false => archived.safety(first, last),
         }
+    }
+
+    /// Whether there is an archive that is not known to lead to `offset`: entries right before it would be lost with their
+    /// files on the nodes.
+    pub(crate) fn is_behind_a_gap(&self, offset: u64) -> bool {
+        let archived = self.archived.as_ref();
+        archived.is_some_and(|archived| offset > 1 && archived.lacks(offset - 1))
     }
 
     /// A page of at most `limit` entries from `from` on (0: from the earliest that is retained).

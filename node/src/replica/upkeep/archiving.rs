@@ -5,12 +5,10 @@
 //!                                  └▶ another node has put its entries: read that and compare ─▶ …
 //! ```
 //!
-//! A file is dropped only once this process has read all its entries in the archive. Another node may have put
-//! them there: the nodes of a cluster share their archive, and each puts only what is missing. So an archive that
-//! fails makes the log grow, and loses nothing.
-//!
-//! All calls of the archive are made by the tasks here, each with a deadline. Nothing else waits for them but a client
-//! that asks for an entry that has left the node.
+//! A file is dropped only once this process has read all its entries in the archive. Another node may have put them there:
+//! the nodes of a cluster share their archive, and each puts only what is missing. So an archive that fails makes the log
+//! grow, and loses nothing. The tasks here make all calls of the archive, each with a deadline. Nothing else waits for them
+//! but a client that asks for an entry that has left the node.
 
 mod folder;
 
@@ -50,7 +48,7 @@ const PENDING_MAX: usize = 10_000;
 /// How many files are read from the archive at the same time.
 pub(crate) const READERS: usize = 2;
 /// What an object may have at most: the largest segment that a node with an archive writes, and its head.
-const OBJECT_BYTES_MAX: u64 = 512 << 20;
+pub const OBJECT_BYTES_MAX: u64 = 512 << 20;
 
 /// What works with the archive.
 pub(crate) struct Archiving<T: Types> {
@@ -173,18 +171,19 @@ impl<T: Types> Archiving<T> {
         let mut pending = self.pending();
         // Another node may have put there what is damaged, or what lies before this node's own log.
         let here = self.log.earliest_here();
-        let is_gap = here > 1 && self.archived.earliest_below(here) == here;
-        let interval = match pending.is_empty() && !self.archived.wants_damaged() && !is_gap {
+        let is_busy = !pending.is_empty() || self.archived.wants_damaged();
+        let interval = match is_busy || self.log.is_behind_a_gap(here) {
             _ if self.archived.is_behind(here) => Duration::ZERO,
-            true => LIST_INTERVAL,
-            false => LIST_INTERVAL_BUSY,
+            true => LIST_INTERVAL_BUSY,
+            false => LIST_INTERVAL,
         };
-        let has_listed = self.list_older_than(interval).await?;
-        self.look_again(has_listed).await;
-        if has_listed {
+        if self.list_older_than(interval).await? {
             pending = self.pending();
         }
-        while let Some(file) = pending.first() {
+        self.look_again().await;
+        while let Some(file) = pending.first()
+            && !self.archived.is_behind(self.log.earliest_here())
+        {
             match self.log.safety(file) {
                 Safety::Safe => {}
                 Safety::Unverified(name) => self.verify(name).await?,
@@ -299,14 +298,15 @@ impl<T: Types> Archiving<T> {
         Ok(())
     }
 
-    /// Reads damaged objects again: all of them, or from time to time those whose entries clients ask for. One that is
-    /// whole again is used as before.
-    async fn look_again(&self, all: bool) {
+    /// Reads damaged objects again: those whose entries clients ask for soon, and all of them as often as an idle node
+    /// lists the archive. One that is whole again is used as before.
+    async fn look_again(&self) {
         let looked = self.progress.lock().looked_again;
-        if looked.is_some_and(|at| T::now() - at < DAMAGED_INTERVAL) {
+        let passed = looked.map_or(LIST_INTERVAL, |at| T::now() - at);
+        if passed < DAMAGED_INTERVAL {
             return;
         }
-        let names = self.archived.take_damaged(all);
+        let names = self.archived.take_damaged(passed >= LIST_INTERVAL);
         if names.is_empty() {
             return;
         }

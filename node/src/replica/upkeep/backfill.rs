@@ -3,9 +3,12 @@
 //! A node that got a snapshot has a log only from there on, while the other nodes can still show earlier entries. It
 //! asks them for one run after the other, newest first, so that its history grows downwards without a gap. Watches and
 //! pages of the log that need a run wait for it. Fetching stops where no node has more, where this node's retention
-//! would remove the run again, or where the state does not know which entries were stale. Retention keeps what the archive
-//! lacks: without that run, reads would begin behind it until another node has archived it. Nothing is fetched twice
+//! would remove the run again, or where the state does not know which entries were stale. Nothing is fetched twice
 //! behind one snapshot: entries that retention removed are not fetched again.
+//!
+//! Where there is an archive, retention removes only what the archive has. So a run that the archive lacks is fetched,
+//! too: without it, reads would begin behind a gap until another node has archived it. Retention removes nothing while
+//! such runs are fetched, because the next run must join the one before.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +20,6 @@ use openraft::type_config::TypeConfigExt;
 use rstmdb_raft_store::{self as raft_store, Entry, HistoryReceiver};
 
 use crate::replica::parts::backfilled_log::{BackfilledLog, Missing};
-use crate::replica::parts::log_page::archived::Safety;
 use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::TaskPace;
@@ -187,17 +189,17 @@ impl<T: Types> Fetch<T> {
 
     /// Whether this node would keep the run: retention does, or drops it only once the archive has it.
     fn is_worth_keeping(&self, run: &HistoryRun) -> bool {
-        let backfill = &self.backfill;
-        let tuning = backfill.tuned.now();
+        let Backfill { log, tuned, .. } = &*self.backfill;
+        let tuning = tuned.now();
         let retention = &tuning.compaction.retention;
-        let stats = backfill.log.store.stats();
+        let stats = log.store.stats();
         let behind = stats.latest_index.saturating_sub(run.last);
         let by_events = retention.events.is_none_or(|events| behind < events);
         let by_size = retention
             .mb
             .is_none_or(|mb| stats.total_size_bytes < mb.saturating_mul(1 << 20));
         let is_kept = by_events && by_size;
-        let is_lacking = backfill.log.safety_of(run.first, run.last) == Safety::Missing;
+        let is_lacking = log.is_behind_a_gap(run.last + 1) && has_ample_room(log, tuned);
         (is_kept || is_lacking) && run.first >= self.missing.from
     }
 
@@ -211,6 +213,14 @@ impl<T: Types> Fetch<T> {
         blocking(host, || receiver.finish())?;
         Ok(())
     }
+}
+
+/// Whether the disk has twice its reserve free. Only then may a node hold more history than retention keeps: at the
+/// reserve itself it would leave the replication.
+pub(crate) fn has_ample_room<F: raft_store::FileSystem>(log: &LogReader<F>, tuned: &Tuned) -> bool {
+    let reserve = tuned.now().free_bytes_min;
+    let free = log.host.free_bytes();
+    free.is_none_or(|free| free >= reserve.saturating_mul(2))
 }
 
 fn push<F: raft_store::FileSystem>(

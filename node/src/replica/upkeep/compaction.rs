@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
+use rstmdb_raft_store::Expired;
 
 use crate::replica::apply::state_machine::StateMachine;
 use crate::replica::error::Error;
@@ -20,6 +21,7 @@ use crate::replica::parts::log_page::{LogReader, blocking};
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::parts::pace::TaskPace;
 use crate::replica::types::Types;
+use crate::replica::upkeep::backfill::has_ample_room;
 use snapshot_due::{LogGrowth, SnapshotDue};
 
 /// Interval between checks of the thresholds and of retention.
@@ -170,7 +172,9 @@ impl<T: Types> Compaction<T> {
         let reclaimed = blocking(&**host, || {
             let (floor, now_ms) = self.log.retention_bounds();
             let retention = &self.tuned.now().compaction.retention;
-            store.retain_while(retention, floor, now_ms, &|file| self.log.may_drop(file))
+            let is_held = self.is_history_held();
+            let may_drop = |file: &Expired| !is_held && self.log.may_drop(file);
+            store.retain_while(retention, floor, now_ms, &may_drop)
         });
         let done = reclaimed.map_err(|error| Error::Storage {
             reason: format!("retention failed: {error}"),
@@ -182,6 +186,13 @@ impl<T: Types> Compaction<T> {
             applied.write().forget_stale_below(earliest);
         }
         Ok((done.segments_deleted, done.bytes))
+    }
+
+    /// Whether history is being fetched that leads to what the archive has. The next run must join the one before.
+    fn is_history_held(&self) -> bool {
+        self.log.archived.is_some()
+            && self.backfilled.is_fetching()
+            && has_ample_room(&self.log, &self.tuned)
     }
 
     /// Takes a snapshot (when the log has grown by the threshold since the last one, or in any

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use rstmdb_raft_store::{ArchivedFile, ArchivedName, FileSystem};
 use tokio::sync::{mpsc, oneshot};
 
+use super::covered::CoveredRanges;
 use super::damaged::Damaged;
 use crate::replica::error::Error;
 use crate::replica::parts::signal::Signal;
@@ -50,8 +51,7 @@ struct KnownArchive<F: FileSystem> {
     listed_for: u64,
     /// Why the last attempt to list it has failed.
     unlisted: Option<String>,
-    /// The ranges of entries that the objects hold, merged: neither overlapping nor adjacent.
-    covered: BTreeMap<u64, u64>,
+    covered: CoveredRanges,
     damaged: Damaged,
     /// The objects that this process has read whole, and whose checksum was right. The node drops only entries that are in
     /// these: a listing does not show what an object holds.
@@ -69,7 +69,7 @@ impl<F: FileSystem> ArchivedLog<F> {
             names: None,
             listed_for: 0,
             unlisted: None,
-            covered: BTreeMap::new(),
+            covered: CoveredRanges::default(),
             damaged: Damaged::default(),
             verified: BTreeSet::new(),
             files: VecDeque::new(),
@@ -87,7 +87,7 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// The first entry of those in the archive that lead to `here` without a gap; `here` if none do.
     pub(crate) fn earliest_below(&self, here: u64) -> u64 {
         let known = self.known.lock();
-        let range = known.range_of(here.saturating_sub(1));
+        let range = known.covered.range_of(here.saturating_sub(1));
         range.map_or(here, |(first, _)| first.clamp(1, here))
     }
 
@@ -110,6 +110,11 @@ impl<F: FileSystem> ArchivedLog<F> {
     /// How many files this process has read in the archive and found to be whole.
     pub(crate) fn verified_files(&self) -> usize {
         self.known.lock().verified.len()
+    }
+
+    /// Whether the archive is not known to have this entry.
+    pub(crate) fn lacks(&self, offset: u64) -> bool {
+        self.known.lock().covered.range_of(offset).is_none()
     }
 
     /// Whether the list is too old: this node's own log begins at `here` since it was made, and it does not lead there. A
@@ -217,7 +222,7 @@ impl<F: FileSystem> ArchivedLog<F> {
         let mut next = wanted;
         let mut found = None;
         while next < here {
-            let last = match known.range_of(next) {
+            let last = match known.covered.range_of(next) {
                 Some((_, last)) => last,
                 None => {
                     let (name, _) = known.damaged.want(next)?;
@@ -331,31 +336,13 @@ impl<F: FileSystem> KnownArchive<F> {
         })
     }
 
-    fn is_behind(&self, here: u64) -> bool {
-        let leads_here = here < 2 || self.range_of(here - 1).is_some();
-        self.names.is_some() && !leads_here && self.listed_for != here
-    }
-
-    /// The range without a gap that holds this entry.
-    fn range_of(&self, offset: u64) -> Option<(u64, u64)> {
-        let (first, last) = self.covered.range(..=offset).next_back()?;
-        (*last >= offset).then_some((*first, *last))
-    }
-
     fn cover(&mut self) {
-        self.covered.clear();
-        for name in self.names.iter().flatten() {
-            // They come in the order of their first entries.
-            match self.covered.last_entry() {
-                Some(mut range) if *range.get() + 1 >= name.first => {
-                    let last = name.last.max(*range.get());
-                    range.insert(last);
-                }
-                _ => {
-                    self.covered.insert(name.first, name.last);
-                }
-            }
-        }
+        self.covered = CoveredRanges::of(self.names.iter().flatten());
+    }
+
+    fn is_behind(&self, here: u64) -> bool {
+        let is_gap = here > 1 && self.covered.range_of(here - 1).is_none();
+        self.names.is_some() && is_gap && self.listed_for != here
     }
 
     fn name_of(&self, offset: u64) -> Option<ArchivedName> {

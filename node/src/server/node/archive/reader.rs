@@ -6,12 +6,9 @@ use rstmdb_raft_store::{self as raft_store, ArchivedName, Entry, Keyring};
 use uuid::Uuid;
 
 use super::open;
-use crate::replica::{ArchiveError, ArchiveOptions};
+use crate::replica::{ArchiveError, ArchiveOptions, OBJECT_BYTES_MAX};
 use crate::server::config::Config;
 use crate::server::logging;
-
-/// What an object may have at most; the same as for a node.
-const OBJECT_BYTES_MAX: u64 = 512 << 20;
 
 /// Why the archive was not read.
 #[derive(Debug, thiserror::Error)]
