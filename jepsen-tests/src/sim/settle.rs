@@ -258,7 +258,6 @@ async fn healed(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
 
 /// WAL_READ shows the same on every node: every event of the log, also of what only the archive has.
 async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(), ChainViolation> {
-    reaches_back(world, replica).await;
     let mut from = 0;
     loop {
         let page = page_of(id, replica, from).await?;
@@ -283,21 +282,6 @@ async fn log_of(world: &Arc<World>, id: u64, replica: &Replica<Sim>) -> Result<(
             let text = format!("node {id}, from {earliest} on, lacks {missing:?}");
             Err(("every node shows the same log", text))
         }
-    }
-}
-
-/// Waits until the node can read the first event. A node that a snapshot has brought up to date learns within half a
-/// minute what the others have put into the archive.
-async fn reaches_back(world: &Arc<World>, replica: &Replica<Sim>) {
-    let first = {
-        let chain = world.chain.lock();
-        chain.facts().events().next().map(|event| event.offset)
-    };
-    let until = trace::now() + HEALED_WITHIN * 2;
-    while first.is_some_and(|first| first < replica.report().earliest_offset)
-        && trace::now() < until
-    {
-        SimRuntime::sleep(POLL).await;
     }
 }
 
