@@ -47,10 +47,20 @@ export function plan(op, params, addKeys) {
   return made(params, repeatable, repeatable, true);
 }
 
-/** For how many milliseconds the server may wait before it answers. The server refuses more than a day. */
+/** For how many milliseconds the server may wait before it answers. */
 export function waitOf(op, params) {
   const wait = op === "LOCK_ACQUIRE" ? params.wait_ms : undefined;
-  return Number.isInteger(wait) && wait > 0 ? Math.min(wait, 86_400_000) : 0;
+  // The server refuses more than a day at once.
+  return Number.isInteger(wait) && wait > 0 && wait <= 86_400_000 ? wait : 0;
+}
+
+/**
+ * The parameters of an attempt that is sent when so many milliseconds of the call have passed. Only the rest of the wait
+ * for a lock is left: a server that waited for longer would grant the lock to a caller that has given up.
+ */
+export function paramsAfter(op, params, passed) {
+  const wait = waitOf(op, params);
+  return wait === 0 ? params : { ...params, wait_ms: Math.max(0, wait - Math.floor(passed)) };
 }
 
 function withKey(params, addKeys) {

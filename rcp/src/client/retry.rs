@@ -42,6 +42,23 @@ pub(super) struct RetryPlan<'a> {
     pub(super) wait: Duration,
 }
 
+impl RetryPlan<'_> {
+    /// The parameters of an attempt that is sent when so much time of the call has passed. Only the rest of the wait for
+    /// a lock is left: a server that waited for longer would grant the lock to a caller that has given up.
+    pub(super) fn params_after(&self, passed: Duration) -> Cow<'_, RawValue> {
+        let left = self.wait.saturating_sub(passed).as_millis();
+        // Of two fields of one name, the last one counts. A call that waits has the field already.
+        let with_left = |params: &RawValue| {
+            let body = params.get().strip_suffix('}')?;
+            RawValue::from_string(format!("{body},\"{WAIT}\":{left}}}")).ok()
+        };
+        if self.wait.is_zero() || passed.as_millis() == 0 {
+            return Cow::Borrowed(&self.params);
+        }
+        with_left(&self.params).map_or(Cow::Borrowed(&self.params), Cow::Owned)
+    }
+}
+
 /// Decides whether a call may be retried after its connection is lost.
 pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> RetryPlan<'a> {
     let dry_run = op::kind(name) == Some(OpKind::Write) && is_dry_run(params);
@@ -74,8 +91,9 @@ fn wait_of(params: &str) -> Duration {
     let wait_ms = fields
         .ok()
         .and_then(|fields| fields.get(WAIT)?.get().parse().ok());
-    // A longer wait is refused.
-    Duration::from_millis(wait_ms.unwrap_or(0).min(*WAIT_MS.end()))
+    // The server refuses a longer wait at once.
+    let wait_ms = wait_ms.filter(|wait_ms| WAIT_MS.contains(wait_ms));
+    Duration::from_millis(wait_ms.unwrap_or(0))
 }
 
 fn is_dry_run(params: &RawValue) -> bool {
@@ -278,7 +296,30 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(plan_of(r#"{"wait_ms":60000}"#), (minute, false));
         let day = Duration::from_secs(86_400);
-        assert_eq!(plan_of(r#"{"wait_ms":18446744073709551615}"#), (day, false));
+        assert_eq!(plan_of(r#"{"wait_ms":86400000}"#), (day, false));
+        assert_eq!(plan_of(r#"{"wait_ms":86400001}"#), (Duration::ZERO, true));
+    }
+
+    #[test]
+    fn a_later_attempt_waits_for_what_is_left() {
+        let sent = |op, params: &str, passed_ms| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan(op, &params, false);
+            let sent = plan.params_after(Duration::from_millis(passed_ms));
+            sent.get().to_owned()
+        };
+        let asked = r#"{"name":"l","wait_ms":60000,"reason":"}" }"#;
+        assert_eq!(sent("LOCK_ACQUIRE", asked, 0), asked);
+        for (passed_ms, left_ms) in [(1, 59_999), (40_000, 20_000), (60_000, 0), (70_000, 0)] {
+            let sent = sent("LOCK_ACQUIRE", asked, passed_ms);
+            let sent: Value = serde_json::from_str(&sent).unwrap();
+            assert_eq!(sent["wait_ms"], left_ms);
+            assert_eq!((&sent["name"], &sent["reason"]), (&"l".into(), &"}".into()));
+        }
+        for other in ["{}", r#"{"wait_ms":86400001}"#, r#"{"wait_ms":"x"}"#] {
+            assert_eq!(sent("LOCK_ACQUIRE", other, 40_000), other);
+        }
+        assert_eq!(sent("APPLY_EVENT", asked, 40_000), asked);
     }
 
     #[test]

@@ -96,8 +96,21 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
 def wait_of(op: str, params: Mapping[str, Any]) -> float:
     """For how many seconds the server may wait before it answers."""
     wait = params.get("wait_ms") if op == "LOCK_ACQUIRE" else None
-    # The server refuses more than a day.
-    return min(wait, 86_400_000) / 1000 if isinstance(wait, int) and wait > 0 else 0.0
+    # The server refuses more than a day at once.
+    if isinstance(wait, bool) or not isinstance(wait, int) or not 0 < wait <= 86_400_000:
+        return 0.0
+    return wait / 1000
+
+
+def params_after(op: str, params: Mapping[str, Any], passed: float) -> Mapping[str, Any]:
+    """The parameters of an attempt that is sent when so many seconds of the call have passed.
+
+    Only the rest of the wait for a lock is left: a server that waited for longer would grant the lock to a caller that
+    has given up.
+    """
+    if wait_of(op, params) == 0:
+        return params
+    return {**params, "wait_ms": max(0, params["wait_ms"] - int(passed * 1000))}
 
 
 def _with_key(params: Mapping[str, Any], add_keys: bool) -> tuple[Mapping[str, Any], bool]:
