@@ -71,6 +71,19 @@ test("a wait for a lock adds to the deadline", async (t) => {
   assert.ok(waits > 1000 && waits <= 2000, `${waits}`);
 });
 
+test("an advance of the clock has more time than other calls, and asking what it shows has not", async (t) => {
+  const node = await fake(t, (op, params, peer) => {
+    if (op !== "CLOCK_ADVANCE") return undefined;
+    if (params.by !== undefined) {
+      setTimeout(() => peer.send({ type: "response", id: "1", status: "ok", result: { now: 9 } }), 600);
+    }
+    throw SILENCE;
+  });
+  const db = client(t, [node], { timeout: 300 });
+  assert.equal((await db.clockAdvance("30m")).now, 9);
+  await thrown(db.clockAdvance(), rstmdb.OutcomeUnknown);
+});
+
 test("a wait for a lock that is sent again waits for what is left", async (t) => {
   const held = { name: "l", owner: "o", token: 7, expires_at: 9, ttl_ms: 1000, waiting: 0 };
   let asked = 0;

@@ -215,6 +215,20 @@ class Calls(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(asked, [{"name": "l", "owner": "o", "ttl_ms": 1000}] * 2)
         self.assertEqual(node.asked("APPLY_EVENT")[0]["fence"], {"lock": "l", "token": 7})
 
+    async def test_an_advance_of_the_clock_has_more_time_than_other_calls(self) -> None:
+        def script(op: str, _: Json, __: Peer) -> Optional[Json]:
+            if op != "CLOCK_ADVANCE":
+                return None
+            time.sleep(0.6)
+            return {"now": 9}
+
+        with FakeNode(script) as node:
+            async with client(node, timeout=0.3) as db:
+                self.assertEqual((await db.clock_advance("30m")).now, 9)
+                # It only asks.
+                with self.assertRaises(errors.OutcomeUnknown):
+                    await db.clock_advance()
+
     async def test_a_wait_that_the_server_refuses_is_sent_as_it_is(self) -> None:
         with FakeNode(times(1, Refused("BAD_REQUEST"), "LOCK_ACQUIRE")) as node:
             async with client(node) as db:

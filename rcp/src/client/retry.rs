@@ -14,6 +14,9 @@ use crate::message::op::{self, OpKind};
 const KEY: &str = "idempotency_key";
 const OPS: &str = "ops";
 const WAIT: &str = "wait_ms";
+/// The server answers an advance of its clock within this time, and goes on after it. A call that gave up earlier would
+/// tempt its caller to repeat it, which advances the clock twice.
+const CLOCK_ADVANCE_WAIT: Duration = Duration::from_secs(600);
 /// Everything that a batch may say.
 const BATCH_FIELDS: [&str; 7] = [
     "mode",
@@ -38,8 +41,10 @@ pub(super) struct RetryPlan<'a> {
     pub(super) dry_run: bool,
     /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,
-    /// For how long the server may wait before it answers: until a lock is free.
+    /// For how long the server may wait before it answers, beyond the usual time.
     pub(super) wait: Duration,
+    /// The wait is `wait_ms` of the parameters: until a lock is free.
+    counts_down: bool,
 }
 
 impl RetryPlan<'_> {
@@ -52,7 +57,7 @@ impl RetryPlan<'_> {
             let body = params.get().strip_suffix('}')?;
             RawValue::from_string(format!("{body},\"{WAIT}\":{left}}}")).ok()
         };
-        if self.wait.is_zero() || passed.as_millis() == 0 {
+        if !self.counts_down || passed.as_millis() == 0 {
             return Cow::Borrowed(&self.params);
         }
         with_left(&self.params).map_or(Cow::Borrowed(&self.params), Cow::Owned)
@@ -71,10 +76,7 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Retr
     let writes = matches!(op::kind(name), Some(OpKind::Write) | None) && !dry_run;
     let of_one_node =
         op::kind(name) == Some(OpKind::Maintenance) && !op::needs_cluster_feature(name);
-    let wait = match name {
-        op::LOCK_ACQUIRE => wait_of(params.get()),
-        _ => Duration::ZERO,
-    };
+    let wait = wait_of(name, params.get());
     let movable = repeatable && !of_one_node && wait.is_zero();
     RetryPlan {
         params,
@@ -83,10 +85,26 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Retr
         dry_run,
         writes,
         wait,
+        counts_down: name == op::LOCK_ACQUIRE && !wait.is_zero(),
     }
 }
 
-fn wait_of(params: &str) -> Duration {
+fn wait_of(name: &str, params: &str) -> Duration {
+    match name {
+        op::LOCK_ACQUIRE => lock_wait(params),
+        op::CLOCK_ADVANCE => {
+            let advances = Fields::split("", params, ["by"]).is_ok_and(|it| it.get("by").is_some());
+            if advances {
+                CLOCK_ADVANCE_WAIT
+            } else {
+                Duration::ZERO
+            }
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+fn lock_wait(params: &str) -> Duration {
     let fields = Fields::split("", params, [WAIT]);
     let wait_ms = fields
         .ok()
@@ -298,6 +316,23 @@ mod tests {
         let day = Duration::from_secs(86_400);
         assert_eq!(plan_of(r#"{"wait_ms":86400000}"#), (day, false));
         assert_eq!(plan_of(r#"{"wait_ms":86400001}"#), (Duration::ZERO, true));
+    }
+
+    #[test]
+    fn an_advance_of_the_clock_has_more_time_and_is_not_repeated() {
+        let plan_of = |params: &str| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan("CLOCK_ADVANCE", &params, true);
+            assert!(!plan.repeatable && !plan.movable);
+            assert_eq!(
+                plan.params_after(Duration::from_secs(9)).get(),
+                params.get()
+            );
+            plan.wait
+        };
+        assert_eq!(plan_of(r#"{"by":"30m"}"#), Duration::from_secs(600));
+        assert_eq!(plan_of("{}"), Duration::ZERO);
+        assert_eq!(plan_of(r#"{"by":null}"#), Duration::ZERO);
     }
 
     #[test]
