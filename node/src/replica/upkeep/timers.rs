@@ -158,7 +158,8 @@ impl<T: Types> TimersTask<T> {
             return pause;
         }
         let asked = self.inbox.asked.load(Ordering::Relaxed);
-        let Some(room) = firings.room(asked, now) else {
+        let configured = self.inbox.tuned.now().timers_in_flight;
+        let Some(room) = firings.room(configured, asked, now) else {
             return LOOK_INTERVAL;
         };
         if let Some(manual) = self.clocks.manual() {

@@ -25,15 +25,15 @@ use crate::replica::types::Types;
 use crate::replica::write::queue;
 use crate::replica::write::request::RequestSource;
 
-/// Firings in flight at most while clients send commands: so few that a command behind them hardly waits. More are
-/// submitted once half of them are done.
-const IN_FLIGHT_MAX: usize = 64;
-/// Firings in flight at most while no client does.
-const IN_FLIGHT_MAX_ALONE: usize = 1024;
+/// Firings in flight at most, whatever is configured: clients always have at least half of what the proposer takes. The
+/// table of keys names it.
+const IN_FLIGHT_MAX: usize = queue::IN_FLIGHT_MAX / 2;
+const _: () = assert!(IN_FLIGHT_MAX == 8_192);
+/// While clients send commands, this part of what is configured: of 256 only 64, so few that a command behind them hardly
+/// waits. With 128 it did.
+const SHARE_BESIDE_CLIENTS: usize = 4;
 /// After this time without a command from a client there is none.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
-// Clients always have at least half of what the proposer takes.
-const _: () = assert!(IN_FLIGHT_MAX_ALONE <= queue::IN_FLIGHT_MAX / 2);
 /// The shortest time between two looks, and the pause after a firing that had to wait.
 pub(super) const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Pause after a firing that was not decided.
@@ -117,24 +117,31 @@ impl<T: Types> Firings<T> {
         None
     }
 
-    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it.
-    pub(super) fn room(&mut self, asked: u64, now: InstantOf<T>) -> Option<usize> {
+    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it:
+    /// before half of those in flight are done.
+    pub(super) fn room(
+        &mut self,
+        configured: usize,
+        asked: u64,
+        now: InstantOf<T>,
+    ) -> Option<usize> {
         if self.asked != asked {
             self.asked = asked;
             self.clients_until = Some(now + ALONE_AFTER);
         }
-        let most = match self.clients_until.is_some_and(|until| now < until) {
-            true => IN_FLIGHT_MAX,
-            false => IN_FLIGHT_MAX_ALONE,
-        };
+        let most = most_in_flight(
+            configured,
+            self.clients_until.is_some_and(|until| now < until),
+        );
         (self.known.len() <= most / 2).then(|| most - self.known.len())
     }
 
     /// Remembers what is due soon, as a leader must not: what a state says later is newer.
     pub(super) fn remember(&mut self, state: &State) {
         const SOON_MS: u64 = 5_000;
+        const REMEMBERED_MAX: usize = 64;
         let soon_ms = state.last_time_ms() + SOON_MS;
-        let soon = state.due_timers(soon_ms, IN_FLIGHT_MAX, |_| false);
+        let soon = state.due_timers(soon_ms, REMEMBERED_MAX, |_| false);
         let new = soon
             .into_iter()
             .filter(|fire| !self.remembered.contains(fire));
@@ -265,5 +272,33 @@ impl<T: Types> Firings<T> {
 }
 
 fn new_search() -> DueSearch {
-    DueSearch::new(LOOKED_AT_MAX + IN_FLIGHT_MAX_ALONE)
+    DueSearch::new(LOOKED_AT_MAX + IN_FLIGHT_MAX)
+}
+
+fn most_in_flight(configured: usize, beside_clients: bool) -> usize {
+    let share = match beside_clients {
+        true => configured / SHARE_BESIDE_CLIENTS,
+        false => configured,
+    };
+    share.clamp(1, IN_FLIGHT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_most_of_the_room_while_they_send_commands() {
+        for (configured, alone, beside) in [
+            (256, 256, 64),
+            (1, 1, 1),
+            (3, 3, 1),
+            (8_192, 8_192, 2_048),
+            (0, 1, 1),
+            (usize::MAX, IN_FLIGHT_MAX, IN_FLIGHT_MAX),
+        ] {
+            assert_eq!(most_in_flight(configured, false), alone);
+            assert_eq!(most_in_flight(configured, true), beside);
+        }
+    }
 }
