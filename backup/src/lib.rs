@@ -9,7 +9,7 @@
 //!   the manifest has a checksum of its own.
 //! - **A manifest cannot lead out of its folder**, whatever it contains.
 //! - **It does not depend on servers or protocols.** Entries and records are bytes here; only the engine
-//!   interprets them.
+//!   interprets them, when a run is replayed.
 //!
 //! The folder:
 //!
@@ -30,9 +30,11 @@
 //! | [`writer`] | one file on its way into the folder |
 //! | [`manifest`] | what there is |
 //! | [`folder`] | the names of the files; reading and checking them |
+//! | [`replay`] | the beginning of a replay, for a restore and for the check of a backup |
 
 pub mod folder;
 pub mod manifest;
+pub mod replay;
 pub mod stream;
 pub mod writer;
 

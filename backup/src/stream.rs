@@ -12,6 +12,8 @@
 //! | 25 | | payload, as in the log |
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+pub use rstmdb_engine::chain::EntryKind;
+use rstmdb_engine::chain::Logged;
 
 /// What precedes a body.
 pub const LENGTH_BYTES: usize = 4;
@@ -19,17 +21,6 @@ pub const LENGTH_BYTES: usize = 4;
 const ENTRY_HEAD_BYTES: usize = 25;
 /// The longest body, inclusive: the longest payload of the log and its head.
 pub const BODY_BYTES_MAX: usize = (256 << 20) + ENTRY_HEAD_BYTES;
-
-/// What an entry holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryKind {
-    /// Nothing: a leader's first entry.
-    Blank,
-    /// Facts.
-    Normal,
-    /// The members of the cluster.
-    Membership,
-}
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,11 +41,7 @@ impl LogEntry {
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.put_u32_le((ENTRY_HEAD_BYTES + self.payload.len()) as u32);
-        out.put_u8(match self.kind {
-            EntryKind::Blank => 0,
-            EntryKind::Normal => 1,
-            EntryKind::Membership => 2,
-        });
+        out.put_u8(self.kind.number());
         out.put_u64_le(self.term);
         out.put_u64_le(self.offset);
         out.put_u64_le(self.time_ms);
@@ -69,12 +56,9 @@ impl LogEntry {
         if body.len() < ENTRY_HEAD_BYTES {
             return Err(format!("an entry of {} bytes", body.len()));
         }
-        let kind = match body.get_u8() {
-            0 => EntryKind::Blank,
-            1 => EntryKind::Normal,
-            2 => EntryKind::Membership,
-            other => return Err(format!("an entry of the unknown kind {other}")),
-        };
+        let number = body.get_u8();
+        let kind = EntryKind::of_number(number)
+            .ok_or_else(|| format!("an entry of the unknown kind {number}"))?;
         Ok(Self {
             kind,
             term: body.get_u64_le(),
@@ -82,6 +66,16 @@ impl LogEntry {
             time_ms: body.get_u64_le(),
             payload: body,
         })
+    }
+
+    /// The entry as the chain has it.
+    pub fn logged(&self) -> Logged<'_> {
+        Logged {
+            term: self.term,
+            offset: self.offset,
+            kind: self.kind,
+            payload: &self.payload,
+        }
     }
 }
 

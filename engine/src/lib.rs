@@ -61,7 +61,7 @@ pub use fact::planted::{fire_again, fire_early, rearm_on_self_transitions};
 pub use fact::{Entry, Fact};
 pub use limits::Limits;
 pub use machine::{Compiled, definition, expression, guard, nearest, schema, span};
-pub use query::LockTurn;
+pub use query::{DueSearch, LockTurn};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::PendingEntries;
 #[cfg(feature = "planted-bugs")]

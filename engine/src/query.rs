@@ -18,6 +18,7 @@ use crate::view::View;
 use crate::{Refusal, State};
 
 pub use locks::LockTurn;
+pub use timers::DueSearch;
 
 impl State {
     /// Answers a query from what is applied.

@@ -90,6 +90,23 @@ impl fmt::Debug for Keyring {
     }
 }
 
+impl CryptoKeys {
+    fn must_be_in(&self, newer: &CryptoKeys) -> Result<(), Error> {
+        for (id, secret) in &self.known {
+            let what = match newer.known.get(id) {
+                Some(now) if now == secret => continue,
+                Some(_) => format!("key {id} has changed; give a new key a new id"),
+                None => format!(
+                    "key {id} is missing, and files may still need it; to remove a key, wait until no file is \
+                     encrypted with it, then restart the node without it"
+                ),
+            };
+            return Err(Error::Keys { what });
+        }
+        Ok(())
+    }
+}
+
 impl Keyring {
     /// Reads keys from text: one to a line (or separated by commas), each its id (from 1) and 64
     /// hexadecimal digits. The last one encrypts new files. Empty lines and what follows `#` are
@@ -152,25 +169,24 @@ impl Keyring {
         Ok(Some(hex::encode(&check[..8])))
     }
 
-    /// Learns the keys of `newer`, and uses its current one for new files if `switch`.
+    /// Whether the keys of `newer` can be learned. Changes nothing.
     ///
     /// # Errors
     /// [`Error::Keys`] when a key that was known is not among them or is another one: files may need
-    /// it, and the next start would be refused. Nothing has changed then.
+    /// it, and the next start would be refused.
+    pub fn can_learn(&self, newer: &Keyring) -> Result<(), Error> {
+        let newer = newer.0.read().clone();
+        self.0.read().must_be_in(&newer)
+    }
+
+    /// Learns the keys of `newer`, and uses its current one for new files if `switch`.
+    ///
+    /// # Errors
+    /// Those of [`Self::can_learn`]. Nothing has changed then.
     pub fn learn(&self, newer: &Keyring, switch: bool) -> Result<(), Error> {
         let newer = newer.0.read().clone();
         let mut keys = self.0.write();
-        for (id, secret) in &keys.known {
-            let what = match newer.known.get(id) {
-                Some(now) if now == secret => continue,
-                Some(_) => format!("key {id} has changed; give a new key a new id"),
-                None => format!(
-                    "key {id} is missing, and files may still need it; to remove a key, wait until no file is \
-                     encrypted with it, then restart the node without it"
-                ),
-            };
-            return Err(Error::Keys { what });
-        }
+        keys.must_be_in(&newer)?;
         keys.known = newer.known;
         if switch {
             keys.current = newer.current;

@@ -90,6 +90,7 @@ fn learning_adds_keys_and_refuses_a_changed_or_a_lost_one() {
     ring.learn(&list(&[(1, 1), (2, 2)]), false).unwrap();
     assert_eq!((ring.ids(), ring.current()), (vec![1, 2], Some(1)));
     for wrong in [[(1, 1), (2, 9)].as_slice(), &[(2, 2), (3, 3)]] {
+        assert!(ring.can_learn(&list(wrong)).is_err());
         assert!(ring.learn(&list(wrong), true).is_err());
         assert_eq!((ring.ids(), ring.current()), (vec![1, 2], Some(1)));
     }

@@ -132,6 +132,7 @@ impl Settings {
             costly_bytes: self.costly_bytes,
             levels: Arc::new(Levels::understanding(self.understands)),
             raises_level: self.raises_level,
+            timers_in_flight: Options::TIMERS_IN_FLIGHT,
             archive: self.archive.clone(),
         }
     }

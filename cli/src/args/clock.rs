@@ -13,7 +13,7 @@ pub struct ClockArgs {
 /// The subcommands of `clock`.
 #[derive(Debug, Subcommand)]
 pub enum ClockCommand {
-    /// Let time pass, and wait until everything that is due by then was done: up to 610 s, or --timeout if that is longer.
+    /// Let time pass, and wait until everything that is due by then was done: for up to 600 s and --timeout.
     /// Do not repeat it after a timeout: the clock goes on, and a repetition would advance it twice.
     Advance(ClockAdvanceArgs),
 }

@@ -1,6 +1,7 @@
 //! `timers` and what follows it.
 
 use clap::{Args, Subcommand};
+use rstmdb_rcp::message::instance::timers::TimerPlace;
 
 use super::about::WriteArgs;
 use super::asking::{DryRunArgs, Freshness};
@@ -39,6 +40,9 @@ pub struct TimersList {
     /// How many to list; 1000 at most.
     #[arg(long, default_value_t = 100)]
     pub limit: u64,
+    /// Only timers behind this one, as the list before says it: DUE in Unix milliseconds, or `next` of the answer.
+    #[arg(long, value_name = "DUE,ID,NAME", value_parser = place)]
+    pub after: Option<TimerPlace<'static>>,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,
@@ -82,4 +86,45 @@ pub struct TimersResume {
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,
+}
+
+/// A place in the list of timers. An id or a name with a comma has to come as JSON.
+fn place(text: &str) -> Result<TimerPlace<'static>, String> {
+    if let Ok(place) = serde_json::from_str(text) {
+        return Ok(place);
+    }
+    let parts: Vec<&str> = text.split(',').collect();
+    match parts.as_slice() {
+        [due, id, name] => due.parse().ok().map(|due_at| TimerPlace {
+            due_at,
+            instance_id: (*id).to_owned().into(),
+            name: (*name).to_owned().into(),
+        }),
+        _ => None,
+    }
+    .ok_or_else(|| {
+        "expected DUE,ID,NAME, such as 1767229200000,order-1,EXPIRE, or the JSON object `next` of the answer before"
+            .to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_three_parts_or_json() {
+        let read = |text| place(text).map(|it| (it.due_at, it.instance_id, it.name));
+        let expected = (17, "o-1".into(), "EXPIRE".into());
+        assert_eq!(read("17,o-1,EXPIRE"), Ok(expected));
+        let expected = (17, "a,b".into(), "c".into());
+        let json = r#"{"due_at":17,"instance_id":"a,b","name":"c"}"#;
+        assert_eq!(read(json), Ok(expected));
+        for wrong in ["", "17", "17,a", "17,a,b,c", "soon,a,b", "{}"] {
+            assert!(
+                place(wrong).is_err_and(|it| it.contains("DUE,ID,NAME")),
+                "{wrong}"
+            );
+        }
+    }
 }

@@ -1,33 +1,14 @@
 //! Checks that a backup can be restored: its files are whole, and replaying them leads to the states that the
-//! cluster had. A restore makes the same checks, with the same [`Replay`], for the part that it needs.
+//! cluster had. A restore makes the same checks, with the same replay, for the part that it needs.
 
 use std::path::Path;
 
-use rstmdb_backup::stream::EntryKind;
-use rstmdb_backup::{self as backup, BackupRun, LogEntry, Manifest, folder};
-use rstmdb_engine::chain::{self, Logged};
-use rstmdb_engine::replay::{self, Replay, SnapshotBeginning, Until};
+use rstmdb_backup::replay::{ReplayFault, begin};
+use rstmdb_backup::{BackupRun, Manifest, folder};
+use rstmdb_engine::replay::Until;
 
 use super::from_backup;
 use crate::Error;
-
-/// Why a run cannot be restored.
-#[derive(Debug, thiserror::Error)]
-enum RunFault {
-    #[error(transparent)]
-    File(#[from] backup::Error),
-    #[error("{file}: {reason}")]
-    Replay { file: String, reason: replay::Error },
-}
-
-impl RunFault {
-    fn replay(file: &str, reason: replay::Error) -> Self {
-        Self::Replay {
-            file: file.to_owned(),
-            reason,
-        }
-    }
-}
 
 /// Checks all of the backup in `dir`; each fault goes to `say`.
 ///
@@ -55,7 +36,7 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
     }
     for run in manifest.restorable() {
         replay(dir, run).map_err(|fault| match fault {
-            RunFault::File(error) => from_backup(error),
+            ReplayFault::File(error) => from_backup(error),
             fault => Error::Failed(format!("{} cannot be restored: {fault}", dir.display())),
         })?;
     }
@@ -63,13 +44,13 @@ pub(super) fn check(dir: &Path, manifest: &Manifest, say: impl Fn(String)) -> Re
 }
 
 /// Applies a run from its beginning to its end, as a restore does.
-fn replay(dir: &Path, run: &BackupRun) -> Result<(), RunFault> {
-    let mut replay = begin(dir, run)?;
+fn replay(dir: &Path, run: &BackupRun) -> Result<(), ReplayFault> {
+    let mut replay = begin(dir, run, Until::End)?;
     for file in &run.log {
-        let wrong = |reason| RunFault::replay(&file.info.file, reason);
+        let wrong = |reason| ReplayFault::of_file(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
             let entry = entry?;
-            replay.entry(&logged(&entry)).map_err(wrong)?;
+            replay.entry(&entry.logged()).map_err(wrong)?;
         }
         let (digest, head) = (file.digest.as_deref(), file.chain_head.as_deref());
         replay
@@ -77,30 +58,4 @@ fn replay(dir: &Path, run: &BackupRun) -> Result<(), RunFault> {
             .map_err(wrong)?;
     }
     Ok(())
-}
-
-/// An entry of the backup, as the chain has it.
-fn logged(entry: &LogEntry) -> Logged<'_> {
-    Logged {
-        term: entry.term,
-        offset: entry.offset,
-        kind: match entry.kind {
-            EntryKind::Blank => chain::EntryKind::Blank,
-            EntryKind::Normal => chain::EntryKind::Normal,
-            EntryKind::Membership => chain::EntryKind::Membership,
-        },
-        payload: &entry.payload,
-    }
-}
-
-fn begin(dir: &Path, run: &BackupRun) -> Result<Replay, RunFault> {
-    let Some(snapshot) = &run.snapshot else {
-        return Ok(Replay::new(Until::End));
-    };
-    let wrong = |reason| RunFault::replay(&snapshot.info.file, reason);
-    let mut beginning = SnapshotBeginning::new(snapshot.offset, &snapshot.digest);
-    for record in folder::snapshot_records(dir, snapshot)? {
-        beginning.push(record?).map_err(wrong)?;
-    }
-    beginning.finish(Until::End).map_err(wrong)
 }

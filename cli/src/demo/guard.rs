@@ -1,7 +1,7 @@
-//! Ends the nodes when this program cannot, because it was killed with SIGKILL.
+//! Ends the nodes, or a command under a lock, when this program cannot, because it was killed with SIGKILL.
 //!
 //! A shell runs beside this program and reads a pipe that only this program holds open. Each line is the list
-//! of the processes that run now. When the pipe closes, for whatever reason, the shell kills the processes of
+//! of the processes that run now; a process group is its leader's number with a minus. When the pipe closes, for whatever reason, the shell kills the processes of
 //! the last line. At an orderly end this program first sends an empty line.
 
 use std::io::Write;
@@ -45,9 +45,18 @@ impl DemoGuard {
     /// Replaces the list of the processes to end.
     pub fn watch(&mut self, pids: impl Iterator<Item = u32>) {
         let pids: Vec<String> = pids.map(|pid| pid.to_string()).collect();
+        self.tell(&pids.join(" "));
+    }
+
+    /// As [`DemoGuard::watch`], with all processes of the group that this one leads.
+    pub fn watch_group(&mut self, leader: u32) {
+        self.tell(&format!("-{leader}"));
+    }
+
+    fn tell(&mut self, line: &str) {
         if let Some(pipe) = &mut self.pipe {
             // Without the shell the nodes keep running if this program is killed. The operator then has to end them.
-            let _ = writeln!(pipe, "{}", pids.join(" "));
+            let _ = writeln!(pipe, "{line}");
         }
     }
 }
@@ -63,6 +72,7 @@ impl Drop for DemoGuard {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::io::Read;
     use std::os::unix::process::ExitStatusExt;
 
     use super::*;
@@ -83,6 +93,27 @@ mod tests {
         assert!(spared.try_wait().unwrap().is_none());
         spared.kill().unwrap();
         spared.wait().unwrap();
+    }
+
+    #[test]
+    fn of_a_group_all_processes_are_killed() {
+        let script = "sleep 600 & sleep 600";
+        let mut leader = Command::new("sh");
+        leader.args(["-c", script]).stdout(Stdio::piped());
+        let mut leader = leader.process_group(0).spawn().unwrap();
+        let mut guard = DemoGuard::start().unwrap();
+        guard.watch_group(leader.id());
+        drop(guard);
+        assert_eq!(leader.wait().unwrap().signal(), Some(9));
+        // Each process of the group holds the pipe open.
+        let mut said = String::new();
+        leader
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `lock`, and commands that run under a lock.
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -80,7 +82,14 @@ fn what_is_typed_is_what_is_asked() {
     ] {
         exited(&fake.cli(args).output().unwrap(), 0);
         let (sent, said) = fake.requests().pop().unwrap();
-        let said: Value = serde_json::from_str(&said).unwrap();
+        let mut said: Value = serde_json::from_str(&said).unwrap();
+        // A millisecond may have passed.
+        if let Some(wait) = said
+            .get_mut("wait_ms")
+            .filter(|wait| wait.as_u64() > Some(59_000))
+        {
+            *wait = json!(60_000);
+        }
         assert_eq!((&*sent, said), (op, params), "{args:?}");
     }
     exited(
@@ -194,6 +203,30 @@ fn a_command_is_ended_when_the_lock_is_lost() {
     );
     assert!(out.starts_with("term\n"), "{out}");
     assert!(err.contains("lock \"job\" is lost"), "{err}");
+}
+
+#[test]
+fn what_the_command_has_started_ends_with_it_when_this_program_is_killed() {
+    let fake = granting();
+    let script = "sleep 60 & echo started; wait";
+    let args = ["lock", "run", "job", "--", "sh", "-c", script];
+    let mut command = fake.cli(&args);
+    command.stdout(Stdio::piped());
+    let mut program = command.spawn().unwrap();
+    let mut out = BufReader::new(program.stdout.take().unwrap());
+    let mut said = String::new();
+    out.read_line(&mut said).unwrap();
+    assert_eq!(said, "started\n");
+    let begun = Instant::now();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    // The command and what it has started hold this pipe open.
+    out.read_to_string(&mut said).unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]

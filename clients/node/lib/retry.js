@@ -31,7 +31,7 @@ export function plan(op, params, addKeys) {
   // The same definition again is answered with `created: false`.
   if (op === "PUT_MACHINE") return made(params, true, true, true);
   // An owner gets the token that it has. A node that waits for a lock is not left for another.
-  if (op === "LOCK_ACQUIRE") return made(params, true, waitOf(op, params) === 0, true);
+  if (op === "LOCK_ACQUIRE") return made(params, true, lockWait(op, params) === 0, true);
   // An expiry never moves back.
   if (op === "LOCK_RENEW") return made(params, true, true, true);
   // Pausing twice is the same as pausing once. Without `set` the call only asks.
@@ -47,10 +47,26 @@ export function plan(op, params, addKeys) {
   return made(params, repeatable, repeatable, true);
 }
 
-/** For how many milliseconds the server may wait before it answers. The server refuses more than a day. */
+/** For how many milliseconds the server may wait before it answers, beyond the usual time. */
 export function waitOf(op, params) {
+  // The server answers within this time, and goes on after it. A repetition would advance its clock twice.
+  if (op === "CLOCK_ADVANCE") return params.by == null ? 0 : 600_000;
+  return lockWait(op, params);
+}
+
+function lockWait(op, params) {
   const wait = op === "LOCK_ACQUIRE" ? params.wait_ms : undefined;
-  return Number.isInteger(wait) && wait > 0 ? Math.min(wait, 86_400_000) : 0;
+  // The server refuses more than a day at once.
+  return Number.isInteger(wait) && wait > 0 && wait <= 86_400_000 ? wait : 0;
+}
+
+/**
+ * The parameters of an attempt that is sent when so many milliseconds of the call have passed. Only the rest of the wait
+ * for a lock is left: a server that waited for longer would grant the lock to a caller that has given up.
+ */
+export function paramsAfter(op, params, passed) {
+  const wait = lockWait(op, params);
+  return wait === 0 ? params : { ...params, wait_ms: Math.max(0, wait - Math.floor(passed)) };
 }
 
 function withKey(params, addKeys) {

@@ -3,7 +3,7 @@
 import { stringify } from "./frame.js";
 import { within } from "./connection.js";
 import { Dialer } from "./dial.js";
-import { Backoff, isDryRun, plan } from "./retry.js";
+import { Backoff, isDryRun, paramsAfter, plan } from "./retry.js";
 import {
   ClosedError, ConnectError, ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError, RequestError, RstmdbError,
   ServerError, fromWire,
@@ -71,7 +71,7 @@ export class Session {
     }
     const planned = plan(op, params, this.options.autoKeys);
     try {
-      const answer = await this.attempt(op, planned, stringify(planned.params), timeout, isDryRun(params));
+      const answer = await this.attempt(op, planned, timeout, isDryRun(params));
       if (params.dry_run && answer.result.dry_run !== true) {
         throw new ProtocolError("the server did not heed dry_run, and wrote", { details: { outcome: "applied" } });
       }
@@ -85,8 +85,13 @@ export class Session {
     }
   }
 
-  async attempt(op, planned, text, timeout, dryRun) {
+  async attempt(op, planned, timeout, dryRun) {
     const began = now();
+    const asTold = stringify(planned.params);
+    const text = () => {
+      const params = paramsAfter(op, planned.params, now() - began);
+      return params === planned.params ? asTold : stringify(params);
+    };
     const deadline = began + timeout;
     const backoff = new Backoff(this.options.backoffMin, this.options.backoffMax);
     // Whether any attempt so far may have taken effect. That stays true if a later attempt is not sent or is refused
@@ -213,7 +218,7 @@ export class Session {
       const { name } = this.current.address;
       throw new RequestError(`dry_run: the server at ${name} does not offer the feature "lifecycle"`);
     }
-    return this.current.enqueue(op, text);
+    return this.current.enqueue(op, text());
   }
 
   /** Runs this after all earlier ones, or fails at the deadline. */

@@ -66,7 +66,44 @@ test("a wait for a lock adds to the deadline", async (t) => {
   });
   const db = client(t, [node], { timeout: 300 });
   assert.equal((await db.lockAcquire("l", "o", 1000, { wait_ms: 2000 })).token, 7);
-  assert.deepEqual(node.asked("LOCK_ACQUIRE"), [{ name: "l", owner: "o", ttl_ms: 1000, wait_ms: 2000 }]);
+  const [{ wait_ms: waits, ...asked }] = node.asked("LOCK_ACQUIRE");
+  assert.deepEqual(asked, { name: "l", owner: "o", ttl_ms: 1000 });
+  assert.ok(waits > 1000 && waits <= 2000, `${waits}`);
+});
+
+test("an advance of the clock has more time than other calls, and asking what it shows has not", async (t) => {
+  const node = await fake(t, (op, params, peer) => {
+    if (op !== "CLOCK_ADVANCE") return undefined;
+    if (params.by !== undefined) {
+      setTimeout(() => peer.send({ type: "response", id: "1", status: "ok", result: { now: 9 } }), 600);
+    }
+    throw SILENCE;
+  });
+  const db = client(t, [node], { timeout: 300 });
+  assert.equal((await db.clockAdvance("30m")).now, 9);
+  await thrown(db.clockAdvance(), rstmdb.OutcomeUnknown);
+});
+
+test("a wait for a lock that is sent again waits for what is left", async (t) => {
+  const held = { name: "l", owner: "o", token: 7, expires_at: 9, ttl_ms: 1000, waiting: 0 };
+  let asked = 0;
+  const node = await fake(t, (op) => {
+    if (op !== "LOCK_ACQUIRE") return undefined;
+    asked += 1;
+    if (asked < 4) throw new Refused("NO_LEADER", { retryable: true });
+    return held;
+  });
+  await client(t, [node]).lockAcquire("l", "o", 1000, { wait_ms: 20_000 });
+  const waits = node.asked("LOCK_ACQUIRE").map(({ wait_ms: left }) => left);
+  assert.equal(waits.length, 4);
+  for (const [at, left] of waits.entries()) assert.ok(left < (waits[at - 1] ?? 20_001) && left > 10_000, `${waits}`);
+});
+
+test("a wait that the server refuses is sent as it is", async (t) => {
+  const node = await fake(t, times(1, new Refused("BAD_REQUEST"), "LOCK_ACQUIRE"));
+  const refused = client(t, [node]).lockAcquire("l", "o", 1000, { wait_ms: 86_400_001 });
+  await thrown(refused, rstmdb.BadRequest);
+  assert.equal(node.asked("LOCK_ACQUIRE")[0].wait_ms, 86_400_001);
 });
 
 test("a lost write is sent again with the same key", async (t) => {

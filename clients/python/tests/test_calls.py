@@ -210,8 +210,31 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 lock = await db.lock_acquire("l", "o", 1000, wait_ms=2000)
                 self.assertEqual((lock.token, lock.fence), (7, {"lock": "l", "token": 7}))
                 await db.apply_event("i", "GO", fence=lock.fence)
-        self.assertEqual(asked, [{"name": "l", "owner": "o", "ttl_ms": 1000, "wait_ms": 2000}] * 2)
+        first, second = [params.pop("wait_ms") for params in asked]
+        self.assertTrue(2000 >= first > second > 1000, f"{first}, then {second}: what is left")
+        self.assertEqual(asked, [{"name": "l", "owner": "o", "ttl_ms": 1000}] * 2)
         self.assertEqual(node.asked("APPLY_EVENT")[0]["fence"], {"lock": "l", "token": 7})
+
+    async def test_an_advance_of_the_clock_has_more_time_than_other_calls(self) -> None:
+        def script(op: str, _: Json, __: Peer) -> Optional[Json]:
+            if op != "CLOCK_ADVANCE":
+                return None
+            time.sleep(0.6)
+            return {"now": 9}
+
+        with FakeNode(script) as node:
+            async with client(node, timeout=0.3) as db:
+                self.assertEqual((await db.clock_advance("30m")).now, 9)
+                # It only asks.
+                with self.assertRaises(errors.OutcomeUnknown):
+                    await db.clock_advance()
+
+    async def test_a_wait_that_the_server_refuses_is_sent_as_it_is(self) -> None:
+        with FakeNode(times(1, Refused("BAD_REQUEST"), "LOCK_ACQUIRE")) as node:
+            async with client(node) as db:
+                with self.assertRaises(errors.BadRequest):
+                    await db.lock_acquire("l", "o", 1000, wait_ms=86_400_001)
+            self.assertEqual(node.asked("LOCK_ACQUIRE")[0]["wait_ms"], 86_400_001)
 
     async def test_a_release_whose_outcome_is_unknown_is_not_sent_again(self) -> None:
         with FakeNode(times(9, Drop(), "LOCK_RELEASE")) as node:

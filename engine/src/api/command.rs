@@ -186,7 +186,7 @@ pub struct SetTimers {
 
 /// A timer whose time has come: its instance, the offset of the entry into the state, its name, and its time tell it
 /// from every other.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FireTimer {
     /// The instance's id.
     pub instance_id: String,

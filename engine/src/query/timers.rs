@@ -1,5 +1,6 @@
 //! The armed timers in the order in which they are due: for the leader that fires them, and for TIMER_LIST.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -18,6 +19,57 @@ use crate::{Refusal, State};
 
 /// How many timers TIMER_LIST looks at for one page. Behind them it goes on with the next page.
 const LOOKED_AT_MAX: usize = 50_000;
+
+/// A search for timers that are due, over several calls. There may be a million in front of the first that this node
+/// understands, so a call looks at so many at most, and the next one does not look at those again.
+#[derive(Clone, Debug)]
+pub struct DueSearch {
+    looked_at_max: usize,
+    /// Up to this one, no timer is understood.
+    behind: Option<DueTimer>,
+    /// Timers that turned out not to be understood when they were decided.
+    passed: BTreeSet<FireTimer>,
+    goes_on: bool,
+}
+
+impl DueSearch {
+    /// From the first timer on. Each call looks at so many at most.
+    pub fn new(looked_at_max: usize) -> Self {
+        Self {
+            looked_at_max,
+            behind: None,
+            passed: BTreeSet::new(),
+            goes_on: false,
+        }
+    }
+
+    /// The same search, at once up to the end.
+    #[must_use]
+    pub fn to_the_end(&self) -> Self {
+        Self {
+            looked_at_max: usize::MAX,
+            ..self.clone()
+        }
+    }
+
+    /// Leaves out a timer that was found and turned out not to be understood.
+    pub fn pass(&mut self, fire: FireTimer) {
+        self.passed.insert(fire);
+    }
+
+    /// Whether the last call ended before it had looked at all that is due, and the next one gets further.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The instance and the name of a timer that is left out because it is not understood, if there is one.
+    pub fn left_out(&self) -> Option<(&str, &str)> {
+        let passed = self.passed.first();
+        let passed = passed.map(|fire| (&*fire.instance_id, &*fire.name));
+        let behind = self.behind.as_ref();
+        passed.or_else(|| behind.map(|place| (&*place.id, &*place.name)))
+    }
+}
 
 impl State {
     /// How many timers are armed.
@@ -55,6 +107,45 @@ impl State {
         let due = due.take_while(|place| place.kept_ms <= kept_ms);
         let due = due.filter_map(|place| self.firing(place));
         due.filter(|fire| !leave_out(fire)).take(most).collect()
+    }
+
+    /// As [`State::due_timers`], without the timers of machines that this node does not understand. It goes on where the
+    /// last call with this `search` has got to.
+    pub fn timers_to_fire(
+        &self,
+        search: &mut DueSearch,
+        now_ms: u64,
+        most: usize,
+        leave_out: impl Fn(&FireTimer) -> bool,
+    ) -> Vec<FireTimer> {
+        let kept_ms = now_ms.saturating_sub(self.shift_ms());
+        let (mut found, mut at_begin, mut is_cut, mut behind) = (Vec::new(), true, false, None);
+        for (looked_at, place) in self.timers.queue(search.behind.as_ref()).enumerate() {
+            if place.kept_ms > kept_ms || found.len() == most {
+                break;
+            }
+            is_cut = looked_at == search.looked_at_max;
+            if is_cut {
+                break;
+            }
+            let fire = match self.understands(place) {
+                true => self.firing(place),
+                false => None,
+            };
+            match fire.filter(|fire| !search.passed.contains(fire)) {
+                Some(fire) => {
+                    at_begin = false;
+                    found.extend((!leave_out(&fire)).then_some(fire));
+                }
+                None if at_begin => behind = Some(place),
+                None => {}
+            }
+        }
+        search.goes_on = is_cut && at_begin;
+        if let Some(place) = behind {
+            search.behind = Some(place.clone());
+        }
+        found
     }
 
     /// The timers that an instance would have if it entered this state now, for programs that run machines without a
@@ -96,6 +187,16 @@ impl State {
             shift_ms: self.shift_ms(),
             ..fact::Timers::default()
         }))
+    }
+
+    /// Whether this node knows what the timer does.
+    fn understands(&self, place: &DueTimer) -> bool {
+        let instance = self.instances.get(place.id.as_bytes());
+        let timer = instance.and_then(|instance| {
+            let machine = self.machines.by_number(instance.machine())?;
+            machine.timer(instance.state(), &place.name)
+        });
+        timer.is_some()
     }
 
     fn firing(&self, place: &DueTimer) -> Option<FireTimer> {

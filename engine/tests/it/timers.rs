@@ -7,8 +7,8 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::fact::{Body, Entry, Message, level};
 use rstmdb_engine::reply::{Firing, TimerPlace};
 use rstmdb_engine::{
-    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, EntryOutcome,
-    InstanceView, Limits, PendingEntries, Refusal, Reply, State, decide, prepare,
+    ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, DueSearch,
+    EntryOutcome, InstanceView, Limits, PendingEntries, Refusal, Reply, State, decide, prepare,
 };
 use serde_json::json;
 
@@ -964,5 +964,94 @@ fn faults_of_timers_are_told_with_their_places() {
     assert!(
         last.contains("states[1].timers: a final state has no transition out"),
         "{last}"
+    );
+}
+
+/// A log in which 20 timers of the machine `later` are due before the first of `order`, as a program reads it that does
+/// not understand `later`.
+fn beside_a_machine_of_a_later_program() -> World {
+    let mut knows = World::order();
+    knows.ok(&put("later", 1, ORDER));
+    let mut check_out = |id: &str, machine: &str| {
+        knows.ok(&Command::CreateInstance(CreateInstance {
+            instance_id: id.to_owned(),
+            id_given: true,
+            machine: machine.to_owned(),
+            version: 1,
+            initial_ctx: Some(bytes("{}")),
+            idempotency_key: None,
+        }));
+        knows.event(id, "CHECKOUT");
+    };
+    for number in 10..20 {
+        check_out(&format!("later-{number}"), "later");
+    }
+    check_out("order", "order");
+    let mut world = World {
+        state: State::new(),
+        other: State::new(),
+        now_ms: START + HOUR,
+        entries: Vec::new(),
+    };
+    for (_, mut entry) in knows.entries {
+        if let Some(Body::PutMachine(put)) = &mut entry.facts[0].body
+            && put.machine == "later"
+        {
+            put.definition = bytes(&ORDER.replace("\"optional\"", "\"unheard\"")).to_vec();
+        }
+        assert_eq!(world.apply(&entry), EntryOutcome::Applied, "{entry}");
+    }
+    world
+}
+
+#[test]
+fn a_search_passes_over_timers_that_are_not_understood_in_steps_and_once() {
+    let mut world = beside_a_machine_of_a_later_program();
+    let mut search = DueSearch::new(8);
+    let find = |world: &World, search: &mut DueSearch| {
+        let found = world
+            .state
+            .timers_to_fire(search, world.now_ms, 10, |_| false);
+        found
+            .into_iter()
+            .map(|fire| format!("{} {}", fire.instance_id, fire.name))
+            .collect::<Vec<_>>()
+    };
+    // In the order in which they are due: 10 that are due after 10 minutes, the order's, 10 after 30 minutes, the order's.
+    assert_eq!(find(&world, &mut search), [""; 0]);
+    assert!(search.goes_on());
+    assert_eq!(search.left_out(), Some(("later-17", "first")));
+    assert_eq!(find(&world, &mut search), ["order first"]);
+    assert!(!search.goes_on(), "until it has fired");
+    // What is found and left out by the caller is looked at again, and what is behind it.
+    let known = world
+        .state
+        .timers_to_fire(&mut search, world.now_ms, 10, |_| true);
+    assert!(known.is_empty(), "{known:?}");
+    let mut whole = search.to_the_end();
+    assert_eq!(find(&world, &mut whole), ["order first", "order EXPIRE"]);
+    let fire = world
+        .state
+        .timers_to_fire(&mut search, world.now_ms, 1, |_| false)
+        .remove(0);
+    let fired = world.ok(&Command::FireTimer(fire));
+    assert!(matches!(fired, Reply::Fired(Firing::Done)), "{fired:?}");
+    assert_eq!(find(&world, &mut search), [""; 0]);
+    assert!(search.goes_on());
+    assert_eq!(find(&world, &mut search), ["order EXPIRE"]);
+    // One that turns out not to be understood is left out, too.
+    let fire = world
+        .state
+        .timers_to_fire(&mut search, world.now_ms, 1, |_| false)
+        .remove(0);
+    search.pass(fire);
+    assert_eq!(find(&world, &mut search), [""; 0]);
+    assert!(!search.goes_on());
+    // A new search begins at the first.
+    let mut whole = DueSearch::new(usize::MAX);
+    assert_eq!(find(&world, &mut whole), ["order EXPIRE"]);
+    assert_eq!(
+        world.state.due_timers(world.now_ms, 100, |_| false).len(),
+        21
     );
 }

@@ -12,29 +12,16 @@ impl Cluster {
     /// # Errors
     /// When there are no ports, or a configuration cannot be written.
     pub fn relocate(&mut self, ids: &[u64], told: &[u64]) -> Result<(), Error> {
-        let mut places = Vec::new();
-        for (id, member) in &self.members {
-            let found = Addresses::find(*id)?;
-            places.push(match ids.contains(id) {
-                true => found,
-                false => Addresses {
-                    id: *id,
-                    bind: member.bind,
-                    peer: member.peer,
-                    rcp_port: member.node.addr().port(),
-                },
-            });
-        }
-        let peers: Vec<String> = places.iter().map(Addresses::to_yaml).collect();
-        let listed = self.config.clone();
-        let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
-        for place in places.iter().filter(|place| told.contains(&place.id)) {
-            let member = self.member_mut(place.id)?;
-            (member.bind, member.peer) = (place.bind, place.peer);
-            let config = place.configure(&listed);
-            member.node.reconfigure(place.rcp_port, &config)?;
-        }
-        Ok(())
+        let place = |id: u64| match ids.contains(&id) {
+            true => Addresses::find(id),
+            false => self.place_of(id),
+        };
+        let places: Vec<_> = self
+            .ids()
+            .into_iter()
+            .map(place)
+            .collect::<Result<_, _>>()?;
+        self.settle(&places, told)
     }
 
     /// Gives each of two nodes, which do not run, the addresses of the other one. Only their own configurations say so.
@@ -42,37 +29,23 @@ impl Cluster {
     /// # Errors
     /// When a configuration cannot be written.
     pub fn swap(&mut self, one: u64, other: u64) -> Result<(), Error> {
-        let place = |cluster: &Self, id: u64, of: u64| {
-            let member = cluster.members.get(&of).ok_or_else(|| super::unknown(of))?;
-            Ok::<_, Error>(Addresses {
-                id,
-                bind: member.bind,
-                peer: member.peer,
-                rcp_port: member.node.addr().port(),
-            })
-        };
-        let mut places = Vec::new();
-        for id in self.ids() {
+        let place = |id: u64| {
             let of = match id {
                 id if id == one => other,
                 id if id == other => one,
                 id => id,
             };
-            places.push(place(self, id, of)?);
-        }
-        let peers: Vec<String> = places.iter().map(Addresses::to_yaml).collect();
-        let listed = self.config.clone();
-        let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
-        for place in places
-            .iter()
-            .filter(|place| [one, other].contains(&place.id))
-        {
-            let member = self.member_mut(place.id)?;
-            (member.bind, member.peer) = (place.bind, place.peer);
-            let config = place.configure(&listed);
-            member.node.reconfigure(place.rcp_port, &config)?;
-        }
-        Ok(())
+            Ok::<_, Error>(Addresses {
+                id,
+                ..self.place_of(of)?
+            })
+        };
+        let places: Vec<_> = self
+            .ids()
+            .into_iter()
+            .map(place)
+            .collect::<Result<_, _>>()?;
+        self.settle(&places, &[one, other])
     }
 
     /// Gives a node that does not run other addresses; `advertise` is told where it listens then, and says where other
@@ -87,26 +60,37 @@ impl Cluster {
     ) -> Result<(), Error> {
         let mut place = Addresses::find(id)?;
         place.peer = advertise(id, place.bind)?;
-        let others = self
-            .members
-            .iter()
-            .filter(|(other, member)| **other != id && !member.retired);
-        let others = others.map(|(other, member)| {
-            let there = Addresses {
-                id: *other,
-                bind: member.bind,
-                peer: member.peer,
-                rcp_port: member.node.addr().port(),
-            };
-            there.to_yaml()
-        });
-        let peers: Vec<String> = others.chain([place.to_yaml()]).collect();
+        let retired = self.retired();
+        let others = self.ids().into_iter();
+        let others = others.filter(|other| *other != id && !retired.contains(other));
+        let places = others.map(|other| self.place_of(other));
+        let places: Vec<_> = places.chain([Ok(place)]).collect::<Result<_, _>>()?;
+        self.settle(&places, &[id])
+    }
+
+    /// Where a node is now.
+    fn place_of(&self, id: u64) -> Result<Addresses, Error> {
+        let member = self.members.get(&id).ok_or_else(|| super::unknown(id))?;
+        Ok(Addresses {
+            id,
+            bind: member.bind,
+            peer: member.peer,
+            rcp_port: member.node.addr().port(),
+        })
+    }
+
+    /// Gives the nodes in `told` their places, and their configurations the places of all.
+    fn settle(&mut self, places: &[Addresses], told: &[u64]) -> Result<(), Error> {
+        let peers: Vec<String> = places.iter().map(Addresses::to_yaml).collect();
         let listed = self.config.clone();
         let listed = listed.with("cluster.peers", &format!("[{}]", peers.join(", ")));
-        let config = place.configure(&listed);
-        let member = self.member_mut(id)?;
-        (member.bind, member.peer) = (place.bind, place.peer);
-        member.node.reconfigure(place.rcp_port, &config)
+        for place in places.iter().filter(|place| told.contains(&place.id)) {
+            let config = place.configure(&listed);
+            let member = self.member_mut(place.id)?;
+            (member.bind, member.peer) = (place.bind, place.peer);
+            member.node.reconfigure(place.rcp_port, &config)?;
+        }
+        Ok(())
     }
 
     /// Where a node's peers find it, and its clients.

@@ -14,6 +14,9 @@ use crate::message::op::{self, OpKind};
 const KEY: &str = "idempotency_key";
 const OPS: &str = "ops";
 const WAIT: &str = "wait_ms";
+/// The server answers an advance of its clock within this time, and goes on after it. A call that gave up earlier would
+/// tempt its caller to repeat it, which advances the clock twice.
+const CLOCK_ADVANCE_WAIT: Duration = Duration::from_secs(600);
 /// Everything that a batch may say.
 const BATCH_FIELDS: [&str; 7] = [
     "mode",
@@ -38,8 +41,27 @@ pub(super) struct RetryPlan<'a> {
     pub(super) dry_run: bool,
     /// It changes something, so an unknown outcome must be reported.
     pub(super) writes: bool,
-    /// For how long the server may wait before it answers: until a lock is free.
+    /// For how long the server may wait before it answers, beyond the usual time.
     pub(super) wait: Duration,
+    /// The wait is `wait_ms` of the parameters: until a lock is free.
+    counts_down: bool,
+}
+
+impl RetryPlan<'_> {
+    /// The parameters of an attempt that is sent when so much time of the call has passed. Only the rest of the wait for
+    /// a lock is left: a server that waited for longer would grant the lock to a caller that has given up.
+    pub(super) fn params_after(&self, passed: Duration) -> Cow<'_, RawValue> {
+        let left = self.wait.saturating_sub(passed).as_millis();
+        // Of two fields of one name, the last one counts. A call that waits has the field already.
+        let with_left = |params: &RawValue| {
+            let body = params.get().strip_suffix('}')?;
+            RawValue::from_string(format!("{body},\"{WAIT}\":{left}}}")).ok()
+        };
+        if !self.counts_down || passed.as_millis() == 0 {
+            return Cow::Borrowed(&self.params);
+        }
+        with_left(&self.params).map_or(Cow::Borrowed(&self.params), Cow::Owned)
+    }
 }
 
 /// Decides whether a call may be retried after its connection is lost.
@@ -54,10 +76,7 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Retr
     let writes = matches!(op::kind(name), Some(OpKind::Write) | None) && !dry_run;
     let of_one_node =
         op::kind(name) == Some(OpKind::Maintenance) && !op::needs_cluster_feature(name);
-    let wait = match name {
-        op::LOCK_ACQUIRE => wait_of(params.get()),
-        _ => Duration::ZERO,
-    };
+    let wait = wait_of(name, params.get());
     let movable = repeatable && !of_one_node && wait.is_zero();
     RetryPlan {
         params,
@@ -66,16 +85,33 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Retr
         dry_run,
         writes,
         wait,
+        counts_down: name == op::LOCK_ACQUIRE && !wait.is_zero(),
     }
 }
 
-fn wait_of(params: &str) -> Duration {
+fn wait_of(name: &str, params: &str) -> Duration {
+    match name {
+        op::LOCK_ACQUIRE => lock_wait(params),
+        op::CLOCK_ADVANCE => {
+            let advances = Fields::split("", params, ["by"]).is_ok_and(|it| it.get("by").is_some());
+            if advances {
+                CLOCK_ADVANCE_WAIT
+            } else {
+                Duration::ZERO
+            }
+        }
+        _ => Duration::ZERO,
+    }
+}
+
+fn lock_wait(params: &str) -> Duration {
     let fields = Fields::split("", params, [WAIT]);
     let wait_ms = fields
         .ok()
         .and_then(|fields| fields.get(WAIT)?.get().parse().ok());
-    // A longer wait is refused.
-    Duration::from_millis(wait_ms.unwrap_or(0).min(*WAIT_MS.end()))
+    // The server refuses a longer wait at once.
+    let wait_ms = wait_ms.filter(|wait_ms| WAIT_MS.contains(wait_ms));
+    Duration::from_millis(wait_ms.unwrap_or(0))
 }
 
 fn is_dry_run(params: &RawValue) -> bool {
@@ -278,7 +314,47 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(plan_of(r#"{"wait_ms":60000}"#), (minute, false));
         let day = Duration::from_secs(86_400);
-        assert_eq!(plan_of(r#"{"wait_ms":18446744073709551615}"#), (day, false));
+        assert_eq!(plan_of(r#"{"wait_ms":86400000}"#), (day, false));
+        assert_eq!(plan_of(r#"{"wait_ms":86400001}"#), (Duration::ZERO, true));
+    }
+
+    #[test]
+    fn an_advance_of_the_clock_has_more_time_and_is_not_repeated() {
+        let plan_of = |params: &str| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan("CLOCK_ADVANCE", &params, true);
+            assert!(!plan.repeatable && !plan.movable);
+            assert_eq!(
+                plan.params_after(Duration::from_secs(9)).get(),
+                params.get()
+            );
+            plan.wait
+        };
+        assert_eq!(plan_of(r#"{"by":"30m"}"#), Duration::from_secs(600));
+        assert_eq!(plan_of("{}"), Duration::ZERO);
+        assert_eq!(plan_of(r#"{"by":null}"#), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_later_attempt_waits_for_what_is_left() {
+        let sent = |op, params: &str, passed_ms| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan(op, &params, false);
+            let sent = plan.params_after(Duration::from_millis(passed_ms));
+            sent.get().to_owned()
+        };
+        let asked = r#"{"name":"l","wait_ms":60000,"reason":"}" }"#;
+        assert_eq!(sent("LOCK_ACQUIRE", asked, 0), asked);
+        for (passed_ms, left_ms) in [(1, 59_999), (40_000, 20_000), (60_000, 0), (70_000, 0)] {
+            let sent = sent("LOCK_ACQUIRE", asked, passed_ms);
+            let sent: Value = serde_json::from_str(&sent).unwrap();
+            assert_eq!(sent["wait_ms"], left_ms);
+            assert_eq!((&sent["name"], &sent["reason"]), (&"l".into(), &"}".into()));
+        }
+        for other in ["{}", r#"{"wait_ms":86400001}"#, r#"{"wait_ms":"x"}"#] {
+            assert_eq!(sent("LOCK_ACQUIRE", other, 40_000), other);
+        }
+        assert_eq!(sent("APPLY_EVENT", asked, 40_000), asked);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl ClientSession {
         // A node's refusal of an earlier attempt.
         let mut refused = None;
         loop {
-            let mut pending = match self.send(op, &plan, deadline).await {
+            let mut pending = match self.send(op, &plan, (began, deadline)).await {
                 Ok(pending) => pending,
                 Err(error) if maybe_done => {
                     return Err(in_doubt(error, refused.as_ref(), plan.repeatable));
@@ -236,10 +236,10 @@ impl ClientSession {
         &self,
         op: &str,
         plan: &RetryPlan<'_>,
-        deadline: Instant,
+        (began, deadline): (Instant, Instant),
     ) -> Result<PendingCall, Error> {
         if self.queued.load(Ordering::Acquire) == 0
-            && let Some(pending) = self.try_send(op, plan)?
+            && let Some(pending) = self.try_send(op, plan, began)?
         {
             return Ok(pending);
         }
@@ -252,7 +252,7 @@ impl ClientSession {
         let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
         loop {
             // Queue it before the lock is released, so that calls waiting for the lock come after it.
-            if let Some(pending) = self.try_send(op, plan)? {
+            if let Some(pending) = self.try_send(op, plan, began)? {
                 return Ok(pending);
             }
             let order = self.dialer.order_from(self.at() + 1);
@@ -273,7 +273,12 @@ impl ClientSession {
         }
     }
 
-    fn try_send(&self, op: &str, plan: &RetryPlan<'_>) -> Result<Option<PendingCall>, Error> {
+    fn try_send(
+        &self,
+        op: &str,
+        plan: &RetryPlan<'_>,
+        began: Instant,
+    ) -> Result<Option<PendingCall>, Error> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
@@ -287,7 +292,7 @@ impl ClientSession {
                 connection.address
             )));
         }
-        match connection.enqueue(op, &plan.params) {
+        match connection.enqueue(op, &plan.params_after(began.elapsed())) {
             Ok(pending) => Ok(Some(pending)),
             Err(lost) => match &*lost.error {
                 Error::Request(_) => Err((*lost.error).clone()),

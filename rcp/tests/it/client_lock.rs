@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, Error};
 use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::locks::LockAcquire;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -217,6 +218,33 @@ async fn a_wait_has_its_own_connection_and_goes_on_when_that_is_lost() {
     next(&mut asked, "0 LOCK_RENEW").await;
     assert_eq!(lock.token().unwrap(), 7);
     drop(client);
+}
+
+#[tokio::test]
+async fn a_call_that_waits_and_is_sent_again_waits_for_what_is_left() {
+    let tries = AtomicUsize::new(0);
+    let (client, mut asked) = telling(move |_, request| {
+        Some(match tries.fetch_add(1, Ordering::SeqCst) {
+            0..3 => Err(ErrorBody::new(Code::NoLeader, "the node ends")),
+            _ => Ok(held(request)),
+        })
+    })
+    .await;
+    let params = LockAcquire {
+        name: "l".into(),
+        owner: "o".into(),
+        ttl_ms: 1000,
+        wait_ms: Some(20_000),
+        ..LockAcquire::default()
+    };
+    client.lock_acquire(&params).await.unwrap();
+    let mut before = 20_001;
+    for _ in 0..4 {
+        let asked = next(&mut asked, "LOCK_ACQUIRE").await;
+        let left = asked["wait_ms"].as_u64().unwrap();
+        assert!(left < before && left > 10_000, "{left} after {before}");
+        before = left;
+    }
 }
 
 #[tokio::test]

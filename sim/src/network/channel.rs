@@ -4,7 +4,6 @@
 //! The handler of a request runs as a task of the node that is called, and the body of the request is read by a task of
 //! the caller. Each task runs on its node's clock, and is frozen or killed with its node.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +35,6 @@ pub struct SimDial {
     pub network: Network,
     /// The node.
     pub from: u64,
-    /// How often each node had moved, by the configuration of this one: where an address leads nowhere, the one of the
-    /// configuration is tried, too, as in the product.
-    pub listed: BTreeMap<u64, u64>,
 }
 
 impl Dial for SimDial {
@@ -57,7 +53,6 @@ impl Dial for SimDial {
             from: self.from,
             to,
             moves,
-            listed: self.listed.get(&to).copied(),
             others,
             open: Mutex::default(),
         });
@@ -73,9 +68,7 @@ struct ChannelLine {
     to: u64,
     /// How often the node had moved whose address this is.
     moves: u64,
-    /// The same by the configuration.
-    listed: Option<u64>,
-    /// Where else the node may be: where it has said that it is.
+    /// Where else the node may be: where it has said that it is, and where the configuration has it.
     others: Others,
     open: Mutex<Option<OpenedChannel>>,
 }
@@ -117,10 +110,9 @@ impl ChannelLine {
             return Ok(open);
         }
         let others = (self.others)();
-        let said = others.iter().filter_map(|addr| Some(node_at(addr)?.1));
-        let places = [Some(self.moves), self.listed].into_iter().flatten();
-        let mut opened = places
-            .chain(said)
+        let others = others.iter().filter_map(|addr| Some(node_at(addr)?.1));
+        let mut opened = std::iter::once(self.moves)
+            .chain(others)
             .filter_map(|moves| self.network.open(self.from, self.to, moves));
         let opened = opened.next();
         let (connection, services) = opened.ok_or_else(refused)?;

@@ -163,12 +163,6 @@ impl World {
         moved_info(id, sites.get(&id).map_or(0, |site| site.moves))
     }
 
-    /// How often each node has moved.
-    fn moves(&self) -> BTreeMap<u64, u64> {
-        let sites = self.sites.lock();
-        sites.iter().map(|(id, site)| (*id, site.moves)).collect()
-    }
-
     /// Gives a node that does not run other addresses. It announces them when it starts.
     pub fn relocate(&self, id: u64) {
         if let Some(site) = self.sites.lock().get_mut(&id) {

@@ -97,7 +97,6 @@ impl World {
         let dial = SimDial {
             network: self.network.clone(),
             from: id,
-            listed: self.moves(),
         };
         let connections = Connections::over(&options, dial);
         let server = PeerServer::new(&options);

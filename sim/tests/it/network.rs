@@ -85,7 +85,6 @@ async fn call(
     let dial = SimDial {
         network: network.clone(),
         from: 1,
-        listed: std::collections::BTreeMap::new(),
     };
     let channel = dial
         .dial(

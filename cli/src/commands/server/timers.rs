@@ -34,7 +34,7 @@ async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error>
         due_before: args.due_before,
         suspended: args.suspended,
         limit: Some(args.limit),
-        after: None,
+        after: args.after,
         read: args.freshness.options(),
     };
     session.show(op::TIMER_LIST, &params).await

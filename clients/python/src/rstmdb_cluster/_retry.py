@@ -76,7 +76,7 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
         return Plan(params, True, True, True)
     if op == "LOCK_ACQUIRE":
         # An owner gets the token that it has. A node that waits for a lock is not left for another.
-        return Plan(params, True, wait_of(op, params) == 0, True)
+        return Plan(params, True, _lock_wait(op, params) == 0, True)
     if op == "LOCK_RENEW":
         # An expiry never moves back.
         return Plan(params, True, True, True)
@@ -94,10 +94,30 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
 
 
 def wait_of(op: str, params: Mapping[str, Any]) -> float:
-    """For how many seconds the server may wait before it answers."""
+    """For how many seconds the server may wait before it answers, beyond the usual time."""
+    if op == "CLOCK_ADVANCE":
+        # The server answers within this time, and goes on after it. A repetition would advance its clock twice.
+        return 0.0 if params.get("by") is None else 600.0
+    return _lock_wait(op, params)
+
+
+def _lock_wait(op: str, params: Mapping[str, Any]) -> float:
     wait = params.get("wait_ms") if op == "LOCK_ACQUIRE" else None
-    # The server refuses more than a day.
-    return min(wait, 86_400_000) / 1000 if isinstance(wait, int) and wait > 0 else 0.0
+    # The server refuses more than a day at once.
+    if isinstance(wait, bool) or not isinstance(wait, int) or not 0 < wait <= 86_400_000:
+        return 0.0
+    return wait / 1000
+
+
+def params_after(op: str, params: Mapping[str, Any], passed: float) -> Mapping[str, Any]:
+    """The parameters of an attempt that is sent when so many seconds of the call have passed.
+
+    Only the rest of the wait for a lock is left: a server that waited for longer would grant the lock to a caller that
+    has given up.
+    """
+    if _lock_wait(op, params) == 0:
+        return params
+    return {**params, "wait_ms": max(0, params["wait_ms"] - int(passed * 1000))}
 
 
 def _with_key(params: Mapping[str, Any], add_keys: bool) -> tuple[Mapping[str, Any], bool]:

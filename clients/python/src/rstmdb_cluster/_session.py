@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Optional, Union, cast
+from typing import Any, Callable, Optional, Union, cast
 
 from . import _frame
 from ._connection import Answer, Connection, Expired, Lost, Pending
 from ._dial import Dialer
 from ._options import Address, Options
-from ._retry import Backoff, Plan, is_dry_run, plan
+from ._retry import Backoff, Plan, is_dry_run, params_after, plan
 from .errors import (
     ClosedError,
     ConnectError,
@@ -97,7 +97,7 @@ class Session:
         made = plan(op, params, self.options.auto_keys)
         try:
             needs = "lifecycle" if is_dry_run(params) else None
-            answer = await self._call(op, made, _frame.dumps(dict(made.params)), timeout, needs)
+            answer = await self._call(op, made, timeout, needs)
             if params.get("dry_run") and (answer.result or {}).get("dry_run") is not True:
                 raise ProtocolError("the server did not heed dry_run, and wrote", details={"outcome": "applied"})
             return answer
@@ -106,8 +106,14 @@ class Session:
             error.params = made.params
             raise
 
-    async def _call(self, op: str, made: Plan, text: str, timeout: float, needs: Optional[str]) -> Answer:
+    async def _call(self, op: str, made: Plan, timeout: float, needs: Optional[str]) -> Answer:
         began = self.loop.time()
+        as_told = _frame.dumps(dict(made.params))
+
+        def text() -> str:
+            params = params_after(op, made.params, self.loop.time() - began)
+            return as_told if params is made.params else _frame.dumps(dict(params))
+
         deadline = began + timeout
         backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
         # Whether any attempt so far may have taken effect. That stays true if a later attempt is not sent or is refused
@@ -198,7 +204,7 @@ class Session:
             self._left.append(connection)
             connection.retire()
 
-    async def _send(self, op: str, text: str, deadline: float, needs: Optional[str]) -> Pending:
+    async def _send(self, op: str, text: Callable[[], str], deadline: float, needs: Optional[str]) -> Pending:
         """Queues a call on the current connection; opens one if there is none."""
         if self._queued == 0:
             pending = self._try_send(op, text, needs)
@@ -214,7 +220,9 @@ class Session:
         finally:
             self._queued -= 1
 
-    async def _reconnect_and_send(self, op: str, text: str, deadline: float, needs: Optional[str]) -> Pending:
+    async def _reconnect_and_send(
+        self, op: str, text: Callable[[], str], deadline: float, needs: Optional[str]
+    ) -> Pending:
         backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
         failure: Optional[RstmdbError] = None
         while True:
@@ -233,7 +241,7 @@ class Session:
                 raise failure
             await asyncio.sleep(pause)
 
-    def _try_send(self, op: str, text: str, needs: Optional[str]) -> Optional[Pending]:
+    def _try_send(self, op: str, text: Callable[[], str], needs: Optional[str]) -> Optional[Pending]:
         if self.closed:
             raise ClosedError("the client is closed")
         if self._current is None or not self._current.usable:
@@ -241,7 +249,7 @@ class Session:
         if needs is not None and needs not in self._current.features:
             # An older server would ignore the parameter, and write.
             raise RequestError(f"dry_run: the server at {self._current.address} does not offer the feature {needs!r}")
-        return self._current.enqueue(op, text)
+        return self._current.enqueue(op, text())
 
     async def _replace(self, order: list[Address], deadline: float) -> None:
         if self.closed:

@@ -93,9 +93,14 @@ pub struct Options {
     pub levels: Arc<Levels>,
     /// Whether this node, as the leader, raises the feature level as soon as every member understands a higher one.
     pub raises_level: bool,
+    /// How many firings of timers this node, as the leader, has in flight at most; while clients send commands, a quarter
+    /// of it.
+    pub timers_in_flight: usize,
 }
 
 impl Options {
     /// Less than a millisecond's work.
     pub const COSTLY_BYTES: usize = 64 << 10;
+    /// The default of the configuration.
+    pub const TIMERS_IN_FLIGHT: usize = 256;
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use futures_util::future::FutureExt;
 use futures_util::stream::StreamExt;
 use openraft::type_config::TypeConfigExt;
-use rstmdb_engine::{ExpireLock, FireTimer};
+use rstmdb_engine::ExpireLock;
 
 use crate::planted::{self, Bug};
 use crate::replica::apply::term::term_of;
@@ -71,6 +71,8 @@ struct Found {
     now_ms: u64,
     /// When the next timer that is not due yet is due, or the next lock.
     next_ms: Option<u64>,
+    /// Timers were passed over that this node does not understand, and the next look gets further.
+    goes_on: bool,
 }
 
 /// Fires timers until the replica is dropped or stopped.
@@ -156,7 +158,8 @@ impl<T: Types> TimersTask<T> {
             return pause;
         }
         let asked = self.inbox.asked.load(Ordering::Relaxed);
-        let Some(room) = firings.room(asked, now) else {
+        let configured = self.inbox.tuned.now().timers_in_flight;
+        let Some(room) = firings.room(configured, asked, now) else {
             return LOOK_INTERVAL;
         };
         if let Some(manual) = self.clocks.manual() {
@@ -169,6 +172,9 @@ impl<T: Types> TimersTask<T> {
                 firings.submit(due, self);
             }
         }
+        if found.goes_on {
+            return LOOK_INTERVAL_MIN;
+        }
         // What is due is in flight, and its outcome wakes this task, or it cannot be decided here.
         let Some(next_ms) = found.next_ms else {
             return LOOK_INTERVAL;
@@ -178,7 +184,7 @@ impl<T: Types> TimersTask<T> {
     }
 
     /// What is due and not in flight yet: so many at most.
-    fn find(&self, firings: &Firings<T>, room: usize) -> Found {
+    fn find(&self, firings: &mut Firings<T>, room: usize) -> Found {
         let state = self.applied.read();
         let mut now_ms = self.clocks.log_time_ms(state.last_time_ms());
         if planted::is(Bug::TimerFiresBeforeDue) {
@@ -187,22 +193,23 @@ impl<T: Types> TimersTask<T> {
         let timers_ms = state.next_due_ms().filter(|_| !state.is_paused());
         let locks_ms = state.next_lock_expiry_ms();
         let is_due = |first_ms: Option<u64>| first_ms.is_some_and(|first_ms| first_ms <= now_ms);
-        let mut due = Vec::new();
+        let (mut due, mut goes_on) = (Vec::new(), false);
         if is_due(locks_ms) {
             let leave_out = |lock: &ExpireLock| firings.knows(&Due::Lock(lock.clone()));
             let locks = state.expired_locks(now_ms, room, leave_out);
             due.extend(locks.into_iter().map(Due::Lock));
         }
         if is_due(timers_ms) {
-            let leave_out = |fire: &FireTimer| firings.knows(&Due::Timer(fire.clone()));
-            let timers = state.due_timers(now_ms, room - due.len(), leave_out);
+            let timers = firings.find(&state, now_ms, room - due.len());
             due.extend(timers.into_iter().map(Due::Timer));
+            goes_on = firings.goes_on();
         }
         let next_ms = [timers_ms, locks_ms].into_iter().flatten();
         Found {
             due,
             now_ms,
             next_ms: next_ms.filter(|next_ms| now_ms < *next_ms).min(),
+            goes_on,
         }
     }
 
@@ -216,8 +223,12 @@ impl<T: Types> TimersTask<T> {
     ) -> Duration {
         // Read before the state, so that an advance ends only after what was armed before it.
         let (goal_ms, asked) = manual.goal();
-        for due in self.find(firings, room).due {
+        let found = self.find(firings, room);
+        for due in found.due {
             firings.submit(due, self);
+        }
+        if found.goes_on {
+            return LOOK_INTERVAL_MIN;
         }
         if !firings.is_empty() {
             return LOOK_INTERVAL;
@@ -232,12 +243,12 @@ impl<T: Types> TimersTask<T> {
     /// When the first timer or lock until this time is due.
     fn next_until(&self, firings: &Firings<T>, goal_ms: u64) -> Option<u64> {
         let state = self.applied.read();
-        let timers = match state.is_paused() {
-            true => Vec::new(),
-            false => state.due_timers(goal_ms, 1, |fire| firings.knows(&Due::Timer(fire.clone()))),
+        let timer = match state.is_paused() {
+            true => None,
+            false => firings.first_until(&state, goal_ms),
         };
         let locks = state.expired_locks(goal_ms, 1, |_| false);
-        let timer_ms = timers.first().map(|fire| fire.due_ms);
+        let timer_ms = timer.map(|fire| fire.due_ms);
         let lock_ms = locks.first().map(|lock| lock.expires_ms);
         [timer_ms, lock_ms].into_iter().flatten().min()
     }

@@ -163,6 +163,8 @@ pub(super) static KEYS: &[ConfigKey] = &[
         |c, v| c.idempotency.keys_max, v.number(1..=u64::MAX >> 1)?),
     key!("idempotency.max_mb", "RSTMDB_IDEMPOTENCY_MAX_MB", "4096", "MiB, a whole number from 1",
         |c, v| c.idempotency.bytes_max, v.number(MB_SET)? << 20),
+    key!("timers.in_flight", "RSTMDB_TIMERS_IN_FLIGHT", "256", "a whole number from 1 to 8192",
+        |c, v| c.timers.in_flight, usize::try_from(v.number(1..=8_192)?).ok()?),
     key!("cluster.node_id", "RSTMDB_NODE_ID", "", "a whole number from 1",
         |c, v| c.cluster.node_id, v.number_or_none(1..=u64::MAX >> 1)?),
     key!("cluster.name", "RSTMDB_CLUSTER_NAME", "rstmdb", "a name of at most 128 characters",

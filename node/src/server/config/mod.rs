@@ -5,6 +5,7 @@
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `network` | the RCP listener's part |
 //! | `history` | snapshots, retention, the archive |
+//! | `engine` | idempotency keys, timers |
 //! | `value` | a value before it has a type, and the parser of each type |
 //! | `address`, `hash` | what an address is; hashes as they are written |
 //! | `file` | the YAML file, as pairs of key and value |
@@ -16,6 +17,7 @@
 
 pub(crate) mod address;
 mod check;
+mod engine;
 mod error;
 pub(crate) mod file;
 mod hash;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
 pub(super) use check::read_keys;
+pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
 pub use history::{ArchiveConfig, CompactionConfig};
 use keys::{ConfigKey, KEYS};
@@ -62,6 +65,8 @@ pub struct Config {
     pub logging: Logging,
     /// How long and how many idempotency keys are remembered.
     pub idempotency: Idempotency,
+    /// How timers fire.
+    pub timers: TimersConfig,
     /// The cluster this node belongs to.
     pub cluster: ClusterConfig,
     /// The clock stands still until a client advances it; no key sets it.
@@ -167,17 +172,6 @@ pub enum LogFormat {
     Pretty,
     /// One JSON object a line.
     Json,
-}
-
-/// How long and how many idempotency keys are remembered.
-#[derive(Debug, Clone, Default)]
-pub struct Idempotency {
-    /// `idempotency.retention_secs`
-    pub retention: Duration,
-    /// `idempotency.max_keys`
-    pub keys_max: u64,
-    /// `idempotency.max_mb`, in bytes
-    pub bytes_max: u64,
 }
 
 /// The cluster this node belongs to.

@@ -82,6 +82,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("idempotency.retention_secs", "60", &["0", "x"]),
     ("idempotency.max_keys", "5", &["0"]),
     ("idempotency.max_mb", "16", &["0", "16MB"]),
+    ("timers.in_flight", "8192", &["0", "8193", "-1", "all"]),
     ("cluster.node_id", "7", &["0", "-1", "a"]),
     ("cluster.name", "orders", &["[]"]),
     ("cluster.peers", "1=h:7402/h:7401", &["1=h:7402", "h:1/h:2", "1=h:1/h:2,1=g:1/g:2", "1=0.0.0.0:7402/h:7401", "1=h:7402/[::]:7401", "1=h:0/h:7401", "1=my db:1/h:2"]),

@@ -73,6 +73,7 @@ pub(crate) fn tuning(config: &Config) -> Tuning {
         // A client that waits for a leader in vain gets its answer before the session gives up on the request.
         leader_wait: config.network.request_timeout * 9 / 10,
         raises_level: config.cluster.raises_level,
+        timers_in_flight: config.timers.in_flight,
     }
 }
 
@@ -100,5 +101,6 @@ pub(crate) fn replica_options(config: &Config, local: &Local, cluster_id: u128) 
         costly_bytes: Options::COSTLY_BYTES,
         levels: local.levels.clone(),
         raises_level: tuning.raises_level,
+        timers_in_flight: tuning.timers_in_flight,
     }
 }

@@ -9,6 +9,7 @@ mod keys;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rstmdb_raft_store::{self as raft_store, Keyring};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::reload::ReloadResult;
@@ -150,8 +151,11 @@ impl Fresh {
         tls::acceptor(&runs.tls).map_err(|error| error.to_string())?;
         let proofs = peering::proofs(&runs.cluster).map_err(|error| error.to_string())?;
         Credentials::new(proofs).map_err(|error| error.to_string())?;
-        // Keys that can be read in addition change nothing that is in force.
-        self.encryption_keys().map(drop)
+        // They are learned when all else can be used, too, and are then among what has changed.
+        match self.newer_keys()? {
+            Some(newer) => self.shared.keys.can_learn(&newer).map_err(of_key_file),
+            None => Ok(()),
+        }
     }
 
     fn bring_into_force(&self) {
@@ -206,13 +210,16 @@ impl Fresh {
     fn encryption_keys(&self) -> Result<bool, String> {
         let keys = &self.shared.keys;
         let before = keys.ids();
-        let newer = self.shared.reread_keys();
-        let Some(newer) = newer.map_err(|error| error.to_string())? else {
+        let Some(newer) = self.newer_keys()? else {
             return Ok(false);
         };
-        let learned = keys.learn(&newer, false);
-        learned.map_err(|error| format!("storage.encryption_key_file: {error}"))?;
+        keys.learn(&newer, false).map_err(of_key_file)?;
         Ok(keys.ids() != before)
+    }
+
+    fn newer_keys(&self) -> Result<Option<Keyring>, String> {
+        let newer = self.shared.reread_keys();
+        newer.map_err(|error| error.to_string())
     }
 
     fn tokens(&self) -> Result<bool, String> {
@@ -294,6 +301,10 @@ impl ReloadFailure {
             details: json!({ "applied": applied }),
         }
     }
+}
+
+fn of_key_file(error: raft_store::Error) -> String {
+    format!("storage.encryption_key_file: {error}")
 }
 
 fn refused(failure: ReloadFailure) -> ErrorBody {

@@ -28,6 +28,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rstmdb_backup::replay::ReplayFault;
 use rstmdb_backup::{self as backup, BackupRun, Manifest, folder};
 use rstmdb_engine as engine;
 use rstmdb_engine::chain::Head;
@@ -152,11 +153,11 @@ pub enum Error {
     Node(#[from] Box<node::Error>),
 }
 
-impl Error {
-    fn replay(file: &str, reason: engine::replay::Error) -> Self {
-        Self::Replay {
-            file: file.to_owned(),
-            reason,
+impl From<ReplayFault> for Error {
+    fn from(fault: ReplayFault) -> Self {
+        match fault {
+            ReplayFault::File(error) => Self::Backup(error),
+            ReplayFault::Replay { file, reason } => Self::Replay { file, reason },
         }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use rstmdb_backup::replay::{ReplayFault, begin};
 use rstmdb_backup::stream::EntryKind;
 use rstmdb_backup::{self as backup, BackupRun, LogEntry, LogFile, folder};
 use rstmdb_engine::State;
-use rstmdb_engine::chain::{self, Logged};
-use rstmdb_engine::replay::{Replay, ReplayedEntry, SnapshotBeginning, Until};
+use rstmdb_engine::replay::{Replay, ReplayedEntry, Until};
 use rstmdb_raft_store::{LogId, log_id};
 
 use super::{Error, RestoreTarget, choose};
@@ -31,13 +31,15 @@ pub(super) fn replay(
         RestoreTarget::Offset(offset) => Until::Offset(offset),
         RestoreTarget::Time(_) => Until::TimeMs(choose::millis(target)),
     };
-    let (mut replay, mut last) = begin(dir, run, until)?;
+    let mut replay = begin(dir, run, until)?;
+    let snapshot = run.snapshot.as_ref();
+    let mut last = snapshot.map_or(log_id(0, 0), |it| log_id(it.term, it.offset));
     let history_from = run.first_offset.max(replay.state().stale_known_from());
     for file in log {
-        let wrong = |reason| Error::replay(&file.info.file, reason);
+        let wrong = |reason| ReplayFault::of_file(&file.info.file, reason);
         for entry in folder::log_entries(dir, file)? {
             let entry = entry?;
-            match replay.entry(&logged(&entry)).map_err(wrong)? {
+            match replay.entry(&entry.logged()).map_err(wrong)? {
                 // The file is there only to be read.
                 ReplayedEntry::Covered => {}
                 ReplayedEntry::Applied => last = log_id(entry.term, entry.offset),
@@ -50,33 +52,6 @@ pub(super) fn replay(
             .map_err(wrong)?;
     }
     Ok(finish(replay, last, history_from))
-}
-
-/// An entry of the backup, as the chain has it.
-fn logged(entry: &LogEntry) -> Logged<'_> {
-    Logged {
-        term: entry.term,
-        offset: entry.offset,
-        kind: match entry.kind {
-            EntryKind::Blank => chain::EntryKind::Blank,
-            EntryKind::Normal => chain::EntryKind::Normal,
-            EntryKind::Membership => chain::EntryKind::Membership,
-        },
-        payload: &entry.payload,
-    }
-}
-
-fn begin(dir: &Path, run: &BackupRun, until: Until) -> Result<(Replay, LogId), Error> {
-    let Some(snapshot) = &run.snapshot else {
-        return Ok((Replay::new(until), log_id(0, 0)));
-    };
-    let wrong = |reason| Error::replay(&snapshot.info.file, reason);
-    let mut beginning = SnapshotBeginning::new(snapshot.offset, &snapshot.digest);
-    for record in folder::snapshot_records(dir, snapshot)? {
-        beginning.push(record?).map_err(wrong)?;
-    }
-    let replay = beginning.finish(until).map_err(wrong)?;
-    Ok((replay, log_id(snapshot.term, snapshot.offset)))
 }
 
 fn finish(replay: Replay, last: LogId, history_from: u64) -> Replayed {

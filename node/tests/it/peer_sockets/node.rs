@@ -172,6 +172,7 @@ fn replica_options(id: u64) -> replica::Options {
         costly_bytes: replica::Options::COSTLY_BYTES,
         levels: Arc::default(),
         raises_level: false,
+        timers_in_flight: replica::Options::TIMERS_IN_FLIGHT,
         archive: None,
     }
 }

@@ -85,7 +85,7 @@ struct LockedCommand {
     own_group: bool,
     interrupt: Signals,
     terminate: Signals,
-    /// Kills it if this process is killed: no one would renew the lock.
+    /// Kills it, with its group, if this process is killed: no one would renew the lock.
     guard: DemoGuard,
 }
 
@@ -119,7 +119,10 @@ impl LockedCommand {
                 _ => NOT_STARTED,
             })
         })?;
-        guard.watch(child.id().into_iter());
+        match child.id() {
+            Some(pid) if own_group => guard.watch_group(pid),
+            pid => guard.watch(pid.into_iter()),
+        }
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         Ok(Self {
             child,

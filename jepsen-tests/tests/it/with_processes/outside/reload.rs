@@ -219,3 +219,28 @@ fn a_file_of_tokens_that_is_no_file_does_not_hold_up_the_node() {
     fs::write(&secrets, "").unwrap();
     assert_eq!(cli.run(&["reload"]).unwrap().code, Some(0));
 }
+
+#[test]
+fn a_reload_tells_of_new_encryption_keys_once() {
+    let _turn = turns::light();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys");
+    let keys = |known: &[u32]| {
+        let line = |id: &u32| format!("{id} {}\n", "4a".repeat(32));
+        fs::write(&path, known.iter().map(line).collect::<String>()).unwrap();
+    };
+    keys(&[1]);
+    let config = NodeConfig::for_tests();
+    let config = config.with("storage.encryption_key_file", &path.display().to_string());
+    let node = Node::start(&config).unwrap();
+    let cli = Cli::new(node.addr());
+    let files = || cli.json(&["reload", "--json"]).unwrap()["nodes"][0]["result"]["files"].clone();
+    assert_eq!(files(), json!([]));
+    keys(&[1, 2]);
+    assert_eq!(files(), json!(["storage.encryption_key_file"]));
+    assert_eq!(files(), json!([]));
+    keys(&[2]);
+    let refused = cli.run(&["reload"]).unwrap();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("key 1 is missing"), "{refused:?}");
+}

@@ -22,6 +22,8 @@ pub struct Tuning {
     pub leader_wait: Duration,
     /// Whether a leader raises the feature level as soon as every member understands a higher one.
     pub raises_level: bool,
+    /// How many firings of timers a leader has in flight at most.
+    pub timers_in_flight: usize,
 }
 
 impl From<&Options> for Tuning {
@@ -32,6 +34,7 @@ impl From<&Options> for Tuning {
             free_bytes_min: options.free_bytes_min,
             leader_wait: options.leader_wait,
             raises_level: options.raises_level,
+            timers_in_flight: options.timers_in_flight,
         }
     }
 }

@@ -13,7 +13,7 @@ use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
 use rstmdb_engine::reply::Firing;
 use rstmdb_engine::{
-    Command, ExpireLock, FireTimer, LockCommand, LockExpiry, LockReply, Reply, State,
+    Command, DueSearch, ExpireLock, FireTimer, LockCommand, LockExpiry, LockReply, Reply, State,
 };
 
 use super::TimersTask;
@@ -25,21 +25,24 @@ use crate::replica::types::Types;
 use crate::replica::write::queue;
 use crate::replica::write::request::RequestSource;
 
-/// Firings in flight at most while clients send commands: so few that a command behind them hardly waits. More are
-/// submitted once half of them are done.
-const IN_FLIGHT_MAX: usize = 64;
-/// Firings in flight at most while no client does.
-const IN_FLIGHT_MAX_ALONE: usize = 1024;
+/// Firings in flight at most, whatever is configured: clients always have at least half of what the proposer takes. The
+/// table of keys names it.
+const IN_FLIGHT_MAX: usize = queue::IN_FLIGHT_MAX / 2;
+const _: () = assert!(IN_FLIGHT_MAX == 8_192);
+/// While clients send commands, this part of what is configured: of 256 only 64, so few that a command behind them hardly
+/// waits. With 128 it did.
+const SHARE_BESIDE_CLIENTS: usize = 4;
 /// After this time without a command from a client there is none.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
-// Clients always have at least half of what the proposer takes.
-const _: () = assert!(IN_FLIGHT_MAX_ALONE <= queue::IN_FLIGHT_MAX / 2);
 /// The shortest time between two looks, and the pause after a firing that had to wait.
 pub(super) const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// Pause after a firing that was not decided.
 const ERROR_PAUSE: Duration = Duration::from_millis(200);
-/// Timers that this node cannot decide are tried again after this time.
-const NOT_UNDERSTOOD_PAUSE: Duration = Duration::from_secs(60);
+/// Timers that this node does not understand are looked at again after this time, and with them those that were armed for
+/// a time in the past, between them.
+const NOT_UNDERSTOOD_PAUSE: Duration = Duration::from_secs(10);
+/// How many timers a look at the state goes through, beside those in flight. No entry is applied meanwhile.
+const LOOKED_AT_MAX: usize = 4096;
 
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,8 +59,10 @@ pub(super) struct Firings<T: Types> {
     term: u64,
     known: HashSet<Due>,
     pub(super) outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
-    /// Timers that this node cannot decide.
-    not_understood: HashSet<Due>,
+    /// It leaves out the timers that this node does not understand.
+    search: DueSearch,
+    /// Whether the log says already that there are any.
+    said: bool,
     /// What this node would fire if it led, with its bug planted.
     remembered: Vec<FireTimer>,
     /// Nothing is submitted before.
@@ -74,7 +79,8 @@ impl<T: Types> Firings<T> {
             term: 0,
             known: HashSet::new(),
             outcomes: FuturesUnordered::new(),
-            not_understood: HashSet::new(),
+            search: new_search(),
+            said: false,
             remembered: Vec::new(),
             paused_until: None,
             forget_at: None,
@@ -111,24 +117,31 @@ impl<T: Types> Firings<T> {
         None
     }
 
-    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it.
-    pub(super) fn room(&mut self, asked: u64, now: InstantOf<T>) -> Option<usize> {
+    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it:
+    /// before half of those in flight are done.
+    pub(super) fn room(
+        &mut self,
+        configured: usize,
+        asked: u64,
+        now: InstantOf<T>,
+    ) -> Option<usize> {
         if self.asked != asked {
             self.asked = asked;
             self.clients_until = Some(now + ALONE_AFTER);
         }
-        let most = match self.clients_until.is_some_and(|until| now < until) {
-            true => IN_FLIGHT_MAX,
-            false => IN_FLIGHT_MAX_ALONE,
-        };
+        let most = most_in_flight(
+            configured,
+            self.clients_until.is_some_and(|until| now < until),
+        );
         (self.known.len() <= most / 2).then(|| most - self.known.len())
     }
 
     /// Remembers what is due soon, as a leader must not: what a state says later is newer.
     pub(super) fn remember(&mut self, state: &State) {
         const SOON_MS: u64 = 5_000;
+        const REMEMBERED_MAX: usize = 64;
         let soon_ms = state.last_time_ms() + SOON_MS;
-        let soon = state.due_timers(soon_ms, IN_FLIGHT_MAX, |_| false);
+        let soon = state.due_timers(soon_ms, REMEMBERED_MAX, |_| false);
         let new = soon
             .into_iter()
             .filter(|fire| !self.remembered.contains(fire));
@@ -145,7 +158,37 @@ impl<T: Types> Firings<T> {
     }
 
     pub(super) fn knows(&self, due: &Due) -> bool {
-        self.known.contains(due) || self.not_understood.contains(due)
+        self.known.contains(due)
+    }
+
+    /// The timers that are due and not in flight: so many at most.
+    pub(super) fn find(&mut self, state: &State, now_ms: u64, most: usize) -> Vec<FireTimer> {
+        let known = &self.known;
+        let leave_out = |fire: &FireTimer| known.contains(&Due::Timer(fire.clone()));
+        let found = state.timers_to_fire(&mut self.search, now_ms, most, leave_out);
+        if let Some((instance, timer)) = self.search.left_out().filter(|_| !self.said) {
+            // A machine may have a million of them.
+            self.said = true;
+            tracing::warn!(
+                instance,
+                timer,
+                "this node does not understand the machine of a timer that is due; another leader may"
+            );
+        }
+        found
+    }
+
+    /// Whether the next look gets further, although nothing has happened.
+    pub(super) fn goes_on(&self) -> bool {
+        self.search.goes_on()
+    }
+
+    /// The first timer until this time that is not in flight. The search stays where it is.
+    pub(super) fn first_until(&self, state: &State, goal_ms: u64) -> Option<FireTimer> {
+        let leave_out = |fire: &FireTimer| self.known.contains(&Due::Timer(fire.clone()));
+        let mut search = self.search.to_the_end();
+        let found = state.timers_to_fire(&mut search, goal_ms, 1, leave_out);
+        found.into_iter().next()
     }
 
     pub(super) fn submit(&mut self, due: Due, timers: &TimersTask<T>) {
@@ -182,14 +225,9 @@ impl<T: Types> Firings<T> {
                 }
                 Firing::Void | Firing::Waits => LOOK_INTERVAL_MIN,
                 Firing::NotUnderstood => {
-                    // A machine may have a million of them.
-                    if self.not_understood.is_empty() {
-                        tracing::warn!(
-                            timer = ?due,
-                            "this node does not understand the machine of a timer that is due; another leader may"
-                        );
+                    if let Due::Timer(fire) = due {
+                        self.search.pass(fire);
                     }
-                    self.not_understood.insert(due);
                     return;
                 }
             },
@@ -209,14 +247,17 @@ impl<T: Types> Firings<T> {
         self.paused_until = Some(T::now() + pause);
     }
 
-    /// Tries again what could not be decided.
+    /// Begins the search anew now and then.
     fn forget(&mut self, now: InstantOf<T>) {
-        if self.not_understood.is_empty() {
-            self.forget_at = None;
-        } else if self.forget_at.is_none() {
-            self.forget_at = Some(now + NOT_UNDERSTOOD_PAUSE);
-        } else if self.forget_at.is_some_and(|at| at <= now) {
-            self.not_understood.clear();
+        match self.forget_at {
+            None if self.search.left_out().is_some() => {
+                self.forget_at = Some(now + NOT_UNDERSTOOD_PAUSE);
+            }
+            Some(at) if at <= now => {
+                self.forget_at = None;
+                self.search = new_search();
+            }
+            _ => {}
         }
     }
 
@@ -227,5 +268,37 @@ impl<T: Types> Firings<T> {
             self.outcomes.len(),
             "the firings in flight are not those that are awaited"
         );
+    }
+}
+
+fn new_search() -> DueSearch {
+    DueSearch::new(LOOKED_AT_MAX + IN_FLIGHT_MAX)
+}
+
+fn most_in_flight(configured: usize, beside_clients: bool) -> usize {
+    let share = match beside_clients {
+        true => configured / SHARE_BESIDE_CLIENTS,
+        false => configured,
+    };
+    share.clamp(1, IN_FLIGHT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_most_of_the_room_while_they_send_commands() {
+        for (configured, alone, beside) in [
+            (256, 256, 64),
+            (1, 1, 1),
+            (3, 3, 1),
+            (8_192, 8_192, 2_048),
+            (0, 1, 1),
+            (usize::MAX, IN_FLIGHT_MAX, IN_FLIGHT_MAX),
+        ] {
+            assert_eq!(most_in_flight(configured, false), alone);
+            assert_eq!(most_in_flight(configured, true), beside);
+        }
     }
 }

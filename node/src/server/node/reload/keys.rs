@@ -3,7 +3,7 @@
 use crate::server::config::{Config, Setting, ValueOrigin};
 
 /// Keys with these prefixes come into force when the node reads its configuration again. All other keys need a restart.
-const RELOADED: [&str; 14] = [
+const RELOADED: [&str; 15] = [
     "auth.",
     "tls.",
     "cluster.tls.",
@@ -18,6 +18,7 @@ const RELOADED: [&str; 14] = [
     "storage.allow_",
     "storage.max_machine_versions",
     "storage.min_free_mb",
+    "timers.in_flight",
 ];
 /// Exceptions: these keys need a restart.
 const NOT_RELOADED: [&str; 3] = ["auth.required", "tls.enabled", "cluster.tls.enabled"];
@@ -74,6 +75,7 @@ pub(super) fn take_over(config: &mut Config, read: Config) {
     cluster.raises_level = read.cluster.raises_level;
     config.compaction = read.compaction;
     config.idempotency = read.idempotency;
+    config.timers = read.timers;
     config.logging.level = read.logging.level;
     config.network.idle_timeout = read.network.idle_timeout;
     config.network.keepalive = read.network.keepalive;

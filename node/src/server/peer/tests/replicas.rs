@@ -124,6 +124,7 @@ pub fn replica_options(node_id: u64, formation: Formation) -> replica::Options {
         costly_bytes: replica::Options::COSTLY_BYTES,
         levels: Arc::default(),
         raises_level: false,
+        timers_in_flight: replica::Options::TIMERS_IN_FLIGHT,
         archive: None,
     }
 }
