@@ -65,6 +65,12 @@ pub struct TimersSet {
     /// Refuse unless the instance is in this state.
     #[arg(long, value_name = "STATE")]
     pub expected_state: Option<String>,
+    /// Refuse unless the instance's last fact is at this offset.
+    #[arg(long, value_name = "OFFSET")]
+    pub expected_wal_offset: Option<u64>,
+    /// A second call with the same key does not take effect again.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,
@@ -79,6 +85,9 @@ pub struct TimersResume {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
+    /// A second call with the same key does not take effect again.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,

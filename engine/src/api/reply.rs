@@ -112,6 +112,8 @@ pub enum Reply {
         instance_id: Arc<str>,
         /// Its timers now.
         timers: Vec<TimerView>,
+        /// Whether this call has changed something. False also when the key says that an earlier one has.
+        applied: bool,
         /// The offset of the fact that set them; `None` when nothing was changed.
         wal_offset: Option<u64>,
     },

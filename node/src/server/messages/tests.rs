@@ -289,6 +289,7 @@ fn timers_set(wal_offset: Option<u64>) -> Reply {
     Reply::TimersSet {
         instance_id: "order-1".into(),
         timers: vec![timer(Some("EXPIRE"), 2), timer(None, 0)],
+        applied: wal_offset.is_some(),
         wal_offset,
     }
 }
