@@ -522,6 +522,7 @@ fn trials() -> Vec<Reply> {
         again(deleted(7), Would::default()),
         trial(timers_set(Some(NO_OFFSET)), Some(would(None))),
         trial(timers_set(None), None),
+        again(timers_set(Some(7)), Would::default()),
         trial(put(warnings()), None),
         trial(flushed(), None),
         trial(Reply::Batch(in_batch), None),
