@@ -53,7 +53,7 @@ pub struct TimersSet {
     /// The timer's name: its event's, unless the definition gives it another.
     #[arg(value_name = "TIMER")]
     pub name: String,
-    /// Let it fire after this time: 30m, 1h30m, 90d.
+    /// Let it fire after this time: 30m, 1h30m, 90d, PT30M.
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
     pub after: Option<String>,
     /// Let it fire at this time: 2027-01-31T12:00:00Z.

@@ -163,6 +163,7 @@ fn the_clock_is_shown_and_advanced() {
     for (args, params) in [
         (&["clock"][..], "{}"),
         (&["clock", "advance", "1h30m"], r#"{"by":"1h30m"}"#),
+        (&["clock", "advance", "PT30M"], r#"{"by":"PT30M"}"#),
     ] {
         let (out, _) = exited(&fake.cli(args).output().unwrap(), 0);
         assert!(out.contains("1700000000000"), "{out}");
