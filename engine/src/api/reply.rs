@@ -171,7 +171,8 @@ pub enum Reply {
     Batch(Vec<Reply>),
     /// What a command would answer and do.
     DryRun(Box<Trial>),
-    /// In a dry run, an operation that stands alone is refused.
+    /// In a dry run, an operation that stands alone is refused. With an entry: the command is refused, and the entry says
+    /// what its client has given up.
     Refused(Box<Refusal>),
 }
 
