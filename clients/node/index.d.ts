@@ -130,7 +130,14 @@ export interface Instance {
 export interface Timer { name: string; due_at: number; event?: string; refusals?: number }
 /** By a timer's name; null disarms it. */
 export type TimerChanges = { [name: string]: { after: string | number } | { at: string | number } | null };
-export interface TimersSet extends DryRun { instance_id: string; timers: Timer[]; wal_offset?: number | null }
+export interface TimersSet extends DryRun {
+  instance_id: string;
+  timers: Timer[];
+  /** Absent when nothing was changed. */
+  wal_offset?: number | null;
+  /** False when nothing was changed, also when an idempotency key replays an earlier call. */
+  applied: boolean;
+}
 export interface TimerPlace { due_at: number; instance_id: string; name: string }
 export interface ListedTimer extends Timer { instance_id: string; machine: string; version: number; state: string }
 export interface TimerList {
@@ -372,7 +379,7 @@ export class Client {
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
   applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent>;
-  timerSet(instanceId: string, timers?: TimerChanges, options?: WriteOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
+  timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
   timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
   /** The same owner gets the same token again, so each process needs an owner of its own. The wait adds to the timeout. */
   lockAcquire(name: string, owner: string, ttlMs: number, options?: WriteOptions & { wait_ms?: number }): Promise<HeldLock>;

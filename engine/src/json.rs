@@ -9,7 +9,6 @@ mod equal;
 mod number;
 mod object;
 mod reader;
-mod shown;
 mod tree;
 
 pub(crate) use check::check;
@@ -19,7 +18,6 @@ pub(crate) use equal::{ReadBudget, Stopped, equal};
 pub(crate) use number::JsonDecimal;
 pub(crate) use object::{JsonObject, compact};
 pub(crate) use reader::{JsonFault, JsonKind, JsonReader};
-pub(crate) use shown::shown;
 pub(crate) use tree::{JsonNode, JsonTree};
 
 #[cfg(test)]

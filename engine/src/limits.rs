@@ -67,6 +67,9 @@ pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
 /// A place in a lock's queue is kept for so much longer than the owner waits, in milliseconds, so that an owner finds it
 /// that asks again at the end of its time.
 pub const LOCK_PLACE_SLACK_MS: u64 = 3000;
+/// An owner that asks without waiting gives up a place that it would lose within this time, in milliseconds: that of the
+/// wait which has ended. A place that lasts longer belongs to another wait of the owner, which goes on.
+pub const LOCK_PLACE_ENDS_MS: u64 = 2 * LOCK_PLACE_SLACK_MS;
 /// A place in a lock's queue is lost after this time, in milliseconds, unless the owner asks again.
 pub const LOCK_PLACE_MS_MAX: u64 = 30_000;
 /// A lock that goes to an owner that has waited expires after this time, in milliseconds, unless the owner asks again: it

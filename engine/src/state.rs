@@ -107,6 +107,7 @@ pub(crate) enum KeyOutcome {
         from_state: Arc<str>,
         to_state: Arc<str>,
     },
+    TimersSet,
     Deleted,
 }
 
@@ -297,6 +298,9 @@ impl State {
         let brief = record.brief();
         if key_record::key_name::is_of_delete(record.name()) {
             return Some(KeyOutcome::Deleted);
+        }
+        if key_record::key_name::is_of_set_timers(record.name()) {
+            return Some(KeyOutcome::TimersSet);
         }
         let to_state = self.state_name(brief.machine, brief.to)?;
         if key_record::key_name::is_of_create(record.name()) {

@@ -301,7 +301,7 @@ impl<'a> View<'a> {
         let found = self.key_of_any_life(&key_name(scope, key))?;
         let counts = match scope {
             Scope::Delete(id) => !matches!(self.last(id), Last::Live(_)),
-            Scope::Create(_) | Scope::CreateOf(_) | Scope::Apply(_) => self
+            Scope::Create(_) | Scope::CreateOf(_) | Scope::Apply(_) | Scope::SetTimers(_) => self
                 .life_began(&found.instance_id)
                 .is_some_and(|began| began <= found.offset),
         };

@@ -21,7 +21,7 @@ pub enum ClockCommand {
 /// `clock advance`.
 #[derive(Debug, Args)]
 pub struct ClockAdvanceArgs {
-    /// How much: 30m, 1h30m, 90d.
+    /// How much: 30m, 1h30m, 90d, PT30M.
     #[arg(value_name = "DURATION")]
     pub by: String,
 }

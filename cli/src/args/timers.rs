@@ -57,7 +57,7 @@ pub struct TimersSet {
     /// The timer's name: its event's, unless the definition gives it another.
     #[arg(value_name = "TIMER")]
     pub name: String,
-    /// Let it fire after this time: 30m, 1h30m, 90d.
+    /// Let it fire after this time: 30m, 1h30m, 90d, PT30M.
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
     pub after: Option<String>,
     /// Let it fire at this time: 2027-01-31T12:00:00Z.
@@ -69,6 +69,12 @@ pub struct TimersSet {
     /// Refuse unless the instance is in this state.
     #[arg(long, value_name = "STATE")]
     pub expected_state: Option<String>,
+    /// Refuse unless the instance's last fact is at this offset.
+    #[arg(long, value_name = "OFFSET")]
+    pub expected_wal_offset: Option<u64>,
+    /// A second call with the same key does not take effect again.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,
@@ -83,6 +89,9 @@ pub struct TimersResume {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
+    /// A second call with the same key does not take effect again.
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,

@@ -79,7 +79,10 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
             origin: origin(delete.prev_offset, delete.key.as_ref()),
         }),
         Some(Body::TimerSpent(spent)) => Ok(spent_entry(spent, origin(spent.prev_offset, None))),
-        Some(Body::SetTimers(set)) => Ok(set_entry(set, origin(set.prev_offset, None))),
+        Some(Body::SetTimers(set)) => {
+            let origin = origin(set.prev_offset, set.key.as_ref());
+            Ok(set_entry(set, origin))
+        }
         Some(Body::FlushAll(_)) => Ok(WalEntry::FlushAll {
             origin: origin(0, None),
         }),

@@ -137,11 +137,33 @@ fn automation_is_one_operation_with_what_was_asked_for() {
 }
 
 #[test]
+fn a_timer_is_set_with_the_key_that_is_given_or_with_one_of_its_own() {
+    let fake = Fake::start(|_, _| Answer::Ok("{}".to_owned()));
+    let set = ["timers", "set", "i", "END", "--after", "1h"];
+    let sent = |more: &[&str]| -> serde_json::Value {
+        let args: Vec<&str> = set.iter().chain(more).copied().collect();
+        exited(&fake.cli(&args).output().unwrap(), 0);
+        let (op, params) = fake.requests().pop().unwrap();
+        assert_eq!(op, op::TIMER_SET);
+        serde_json::from_str(&params).unwrap()
+    };
+    let given = sent(&["--idempotency-key", "k", "--expected-wal-offset", "7"]);
+    assert_eq!(
+        (&given["idempotency_key"], &given["expected_wal_offset"]),
+        (&"k".into(), &7.into())
+    );
+    let (one, other) = (sent(&[]), sent(&[]));
+    assert_eq!(one["idempotency_key"].as_str().map(str::len), Some(36));
+    assert_ne!(one["idempotency_key"], other["idempotency_key"]);
+}
+
+#[test]
 fn the_clock_is_shown_and_advanced() {
     let fake = Fake::start(|_, _| Answer::Ok("{\"now\":1700000000000}".to_owned()));
     for (args, params) in [
         (&["clock"][..], "{}"),
         (&["clock", "advance", "1h30m"], r#"{"by":"1h30m"}"#),
+        (&["clock", "advance", "PT30M"], r#"{"by":"PT30M"}"#),
     ] {
         let (out, _) = exited(&fake.cli(args).output().unwrap(), 0);
         assert!(out.contains("1700000000000"), "{out}");

@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
-const KEYED = new Set(["CREATE_INSTANCE", "APPLY_EVENT", "DELETE_INSTANCE"]);
+const KEYED = new Set(["CREATE_INSTANCE", "APPLY_EVENT", "TIMER_SET", "DELETE_INSTANCE"]);
 const READS = new Set([
   "PING", "INFO", "GET_MACHINE", "LIST_MACHINES", "GET_INSTANCE", "LIST_INSTANCES", "ALLOWED_EVENTS", "TIMER_LIST",
   "LOCK_GET", "LOCK_LIST", "WAL_READ",
@@ -42,7 +42,7 @@ export function plan(op, params, addKeys) {
     return made(keyed, repeatable, repeatable, true);
   }
   if (op === "BATCH") return planBatch(params, addKeys);
-  // FLUSH_ALL, TIMER_SET, LOCK_RELEASE, and operations that this version does not know.
+  // FLUSH_ALL, LOCK_RELEASE, and operations that this version does not know.
   const repeatable = typeof params.idempotency_key === "string";
   return made(params, repeatable, repeatable, true);
 }

@@ -83,6 +83,10 @@ test("a lock fences the writes of its holder, and timers are set and shown", { s
   await db.putMachine("timed", 1, timed);
   await db.createInstance("timed", 1, "t-1");
   assert.deepEqual((await db.getInstance("t-1")).timers.map(({ name }) => name), ["EXPIRE"]);
+  const later = () => db.timerSet("t-1", { EXPIRE: { after: "2h" } }, { idempotency_key: "later" });
+  const [moved, again] = [await later(), await later()];
+  assert.deepEqual([moved.applied, again.applied, again.wal_offset], [true, false, moved.wal_offset]);
+  assert.deepEqual(again.timers, moved.timers);
   assert.deepEqual((await db.timerSet("t-1", { EXPIRE: null })).timers, []);
   assert.deepEqual((await db.timerList({ machine: "timed" })).timers, []);
 });

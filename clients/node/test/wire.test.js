@@ -192,7 +192,7 @@ test("calls are retried by the rules of the protocol", () => {
   for (const op of ["GET_INSTANCE", "PUT_MACHINE", "WAL_READ", "CLUSTER_ADD", "ALLOWED_EVENTS"]) {
     assert.ok(plan(op, {}, false).repeatable, op);
   }
-  for (const op of ["APPLY_EVENT", "CREATE_INSTANCE", "DELETE_INSTANCE"]) {
+  for (const op of ["APPLY_EVENT", "TIMER_SET", "CREATE_INSTANCE", "DELETE_INSTANCE"]) {
     assert.ok(!plan(op, {}, false).repeatable);
     assert.ok(plan(op, { idempotency_key: "k" }, false).repeatable);
     assert.equal(plan(op, {}, true).params.idempotency_key.length, 36);

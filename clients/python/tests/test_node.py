@@ -90,8 +90,11 @@ class OneNode(unittest.TestCase):
         armed = db.get_instance("t-1").timers
         assert armed is not None
         self.assertEqual([timer.name for timer in armed], ["EXPIRE"])
-        moved = db.timer_set("t-1", {"EXPIRE": {"after": "2h"}})
+        moved = db.timer_set("t-1", {"EXPIRE": {"after": "2h"}}, idempotency_key="later")
         self.assertGreater(moved.timers[0].due_at, armed[0].due_at)
+        again = db.timer_set("t-1", {"EXPIRE": {"after": "2h"}}, idempotency_key="later")
+        self.assertEqual((moved.applied, again.applied, again.wal_offset), (True, False, moved.wal_offset))
+        self.assertEqual(again.timers, moved.timers)
         listed = db.timer_list(machine="timed")
         self.assertEqual([timer.instance_id for timer in listed.timers], ["t-1"])
         self.assertEqual(db.timer_set("t-1", {"EXPIRE": None}).timers, [])

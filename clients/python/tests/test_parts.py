@@ -71,7 +71,7 @@ class Retries(unittest.TestCase):
     def test_reads_and_definitions_may_be_repeated_and_writes_without_key_may_not(self) -> None:
         for op in ("GET_INSTANCE", "PUT_MACHINE", "WAL_READ", "CLUSTER_ADD", "ALLOWED_EVENTS"):
             self.assertTrue(plan(op, {}, False).repeatable, op)
-        for op in ("APPLY_EVENT", "CREATE_INSTANCE", "DELETE_INSTANCE"):
+        for op in ("APPLY_EVENT", "TIMER_SET", "CREATE_INSTANCE", "DELETE_INSTANCE"):
             self.assertFalse(plan(op, {}, False).repeatable, op)
             self.assertTrue(plan(op, {"idempotency_key": "k"}, False).repeatable, op)
             self.assertTrue(plan(op, {}, True).repeatable, op)

@@ -253,7 +253,7 @@ impl CasesReader {
             Some(ms) => ms,
             None => {
                 let text = format!(
-                    "{json} is not a duration; allowed are texts like \"90s\", \"1h30m\" and \"14d\""
+                    "{json} is not a duration; allowed are texts like \"90s\", \"1h30m\", \"14d\" and \"PT30M\""
                 );
                 self.fault(place, text);
                 0

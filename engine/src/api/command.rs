@@ -182,6 +182,8 @@ pub struct SetTimers {
     pub expected_state: Option<String>,
     /// Refuse unless this is the offset of the instance's last fact.
     pub expected_wal_offset: Option<u64>,
+    /// Makes a retry take effect once.
+    pub idempotency_key: Option<String>,
 }
 
 /// A timer whose time has come: its instance, the offset of the entry into the state, its name, and its time tell it

@@ -112,6 +112,8 @@ pub enum Reply {
         instance_id: Arc<str>,
         /// Its timers now.
         timers: Vec<TimerView>,
+        /// Whether this call has changed something. False also when the key says that an earlier one has.
+        applied: bool,
         /// The offset of the fact that set them; `None` when nothing was changed.
         wal_offset: Option<u64>,
     },
@@ -169,7 +171,8 @@ pub enum Reply {
     Batch(Vec<Reply>),
     /// What a command would answer and do.
     DryRun(Box<Trial>),
-    /// In a dry run, an operation that stands alone is refused.
+    /// In a dry run, an operation that stands alone is refused. With an entry: the command is refused, and the entry says
+    /// what its client has given up.
     Refused(Box<Refusal>),
 }
 

@@ -59,8 +59,10 @@ pub(super) fn admissible(
             timers_fit(view, of, spent.timers.as_ref(), spent.fired.as_ref(), at)
         }
         Some(Body::SetTimers(set)) => {
+            let scope = Some(Scope::SetTimers(&set.instance_id));
             let of = (&*set.instance_id, set.prev_offset);
-            timers_fit(view, of, set.timers.as_ref(), None, at)
+            Ok(timers_fit(view, of, set.timers.as_ref(), None, at)?
+                && key_is_free(view, scope, set.key.as_ref(), at))
         }
         Some(Body::DeleteInstance(delete)) => {
             let scope = Some(Scope::Delete(&delete.instance_id));

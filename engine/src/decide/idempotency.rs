@@ -37,6 +37,7 @@ impl Decider<'_> {
     pub(super) fn replay(self, found: KeyFound, event: Option<&ApplyEvent>) -> OpDecision {
         let wal_offset = found.offset;
         let reply = match found.outcome {
+            KeyOutcome::TimersSet => self.timers_set_before(found),
             KeyOutcome::Created { state } => Reply::Created {
                 instance_id: found.instance_id,
                 state,

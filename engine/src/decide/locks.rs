@@ -14,8 +14,8 @@ use crate::api::reply::{LockExpiry, LockReply, LockView, Reply};
 use crate::fact::level::Feature;
 use crate::fact::{Body, LockHolder};
 use crate::limits::{
-    LOCK_NAME_BYTES_MAX, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS, LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN,
-    LOCK_WAITERS_MAX, LOCKS_MAX, LOCKS_WAITING_MAX,
+    LOCK_NAME_BYTES_MAX, LOCK_PLACE_ENDS_MS, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS,
+    LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN, LOCK_WAITERS_MAX, LOCKS_MAX, LOCKS_WAITING_MAX,
 };
 use crate::{LockRefusal, Refusal};
 
@@ -82,16 +82,32 @@ impl Decider<'_> {
             return Ok(self.held(change, writes));
         }
         if wait_ms == 0 {
-            return Err(Refusal::from(LockRefusal::Held {
+            let held = LockRefusal::Held {
                 name: acquire.name.clone(),
                 owner: holder.owner.clone(),
                 expires_ms: holder.expires_ms,
-            }));
+            };
+            return self.give_up(&acquire.owner, change, held.into());
         }
         let kept_ms = wait_ms
             .saturating_add(LOCK_PLACE_SLACK_MS)
             .min(LOCK_PLACE_MS_MAX);
         self.wait(acquire, kept_ms, change)
+    }
+
+    /// Refuses an owner that does not wait. If its wait has just ended, its place goes in the log: a lock that went to it
+    /// later would stand idle until the grant expires.
+    fn give_up(
+        self,
+        owner: &str,
+        mut change: LockChange<'_>,
+        held: Refusal,
+    ) -> Result<OpDecision, Refusal> {
+        let ends_ms = self.time_ms.saturating_add(LOCK_PLACE_ENDS_MS);
+        if change.has_ended() || !change.give_up(owner, ends_ms) {
+            return Err(held);
+        }
+        Ok(decided(change, Reply::Refused(Box::new(held)), true))
     }
 
     /// A place in the queue, or the one that the owner has.

@@ -4,7 +4,7 @@
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// What is expected where a text is no span.
-pub(crate) const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), or as in ISO 8601, \"PT30M\"";
+pub const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), or as in ISO 8601, \"PT30M\"";
 
 /// What is expected where a text is no point in time.
 pub(crate) const TIME_EXPECTED: &str =

@@ -5,6 +5,7 @@
 //! it has the same state as one that has applied everything.
 
 mod locks;
+mod timers;
 
 use std::sync::Arc;
 
@@ -70,7 +71,7 @@ impl State {
             Some(Body::TimerSpent(spent)) => {
                 self.touch(&spent.instance_id, spent.timers.as_ref(), at)
             }
-            Some(Body::SetTimers(set)) => self.touch(&set.instance_id, set.timers.as_ref(), at),
+            Some(Body::SetTimers(set)) => self.set_timers(set, at),
             Some(Body::LockChanged(changed)) => self.change_lock(changed, at),
             Some(Body::FlushAll(_)) => {
                 self.flush();
@@ -213,49 +214,6 @@ impl State {
             self.put_key(scope, key, at, KeyBrief::default());
         }
         Ok(())
-    }
-
-    /// Changes nothing of an instance but its timers and the offset of its last fact.
-    fn touch(
-        &mut self,
-        id: &str,
-        timers: Option<&fact::Timers>,
-        at: FactAt<'_>,
-    ) -> Result<(), Error> {
-        let Some(before) = self.instances.get(id.as_bytes()).cloned() else {
-            return Err(contradiction(at, "the instance of the timers is gone"));
-        };
-        let parts = InstanceParts {
-            id,
-            machine: before.machine(),
-            state: before.state(),
-            ctx: before.ctx(),
-            event_id: before.event_id().unwrap_or_default(),
-            created_ms: before.created_ms(),
-            updated_ms: at.time_ms,
-            last_offset: at.offset,
-            created_offset: before.created_offset(),
-        };
-        self.put_instance(&parts, at)?;
-        self.put_timers(id, timers, at);
-        Ok(())
-    }
-
-    /// Puts the timers that a fact holds in place of the instance's earlier ones.
-    fn put_timers(&mut self, id: &str, timers: Option<&fact::Timers>, at: FactAt<'_>) {
-        let Some(timers) = timers else { return };
-        let entry = match timers.entry {
-            0 => at.offset,
-            earlier => earlier,
-        };
-        let shift_ms = self.shift_ms();
-        let (gone, come) = self.timers.put(id, timers, entry, shift_ms);
-        if let Some(digest) = gone {
-            self.remove_digest(digest);
-        }
-        if let Some(digest) = come {
-            self.add_digest(digest);
-        }
     }
 
     /// Forgets the keys that earlier facts of this entry gave the instance. Offsets tell keys of earlier

@@ -5,7 +5,7 @@
 
 use super::State;
 use super::idempotency::IdempotencyKeys;
-use super::idempotency::key_record::key_name::is_of_delete;
+use super::idempotency::key_record::key_name::is_without_state;
 use super::machines::Machines;
 use crate::fact::level;
 
@@ -216,7 +216,7 @@ impl IdempotencyKeys {
                 )
             })?;
             let machine = record.brief().machine;
-            let known = is_of_delete(record.name()) || machines.by_number(machine).is_some();
+            let known = is_without_state(record.name()) || machines.by_number(machine).is_some();
             ensure(known, || {
                 format!("an idempotency key of offset {offset} is of no known machine")
             })?;

@@ -13,7 +13,7 @@ use prost::Message;
 use super::automation::Automation;
 use super::digest::used_id_digest;
 use super::error::Error;
-use super::idempotency::key_record::key_name::{is_name, is_of_delete};
+use super::idempotency::key_record::key_name::{is_name, is_without_state};
 use super::idempotency::key_record::{KeyBrief, KeyParts};
 use super::instance::{Instance, InstanceParts};
 use super::snapshot::{FORMAT, proto};
@@ -299,7 +299,7 @@ impl StateLoader {
         message: &proto::Key,
         brief: &'a proto::Brief,
     ) -> Result<KeyBrief<'a>, String> {
-        if is_of_delete(&message.name) {
+        if is_without_state(&message.name) {
             return Ok(KeyBrief::default());
         }
         let state = |number| {

@@ -112,11 +112,9 @@ impl Overlay {
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
             Some(Body::TimerSpent(spent)) => {
                 let timers = spent.timers.as_ref();
-                self.touch(&spent.instance_id, timers, offset, time_ms);
+                _ = self.touch(&spent.instance_id, timers, offset, time_ms);
             }
-            Some(Body::SetTimers(set)) => {
-                self.touch(&set.instance_id, set.timers.as_ref(), offset, time_ms);
-            }
+            Some(Body::SetTimers(set)) => self.set_timers(set, offset, time_ms),
             Some(Body::LockChanged(changed)) => self.change_lock(changed, offset, time_ms),
             Some(Body::FlushAll(_)) => self.flush(offset),
             Some(Body::SetLevel(set)) => {

@@ -134,8 +134,14 @@ impl Model {
         }
         if wait_ms == 0 {
             let said = Said::Held { owner: held.owner };
-            // A refusal changes nothing.
+            // A refusal changes nothing but the place of a wait that has ended.
             (self.holder, self.queue) = (holder, queue);
+            if !ended {
+                let goes = |waiter: &(usize, u64, u64, u64)| {
+                    waiter.0 == owner && waiter.3 <= now_ms + 2 * SLACK_MS
+                };
+                self.queue.retain(|waiter| !goes(waiter));
+            }
             return said;
         }
         let until_ms = now_ms + (wait_ms + SLACK_MS).min(PLACE_MS);
@@ -243,7 +249,10 @@ impl Run {
     }
 
     fn said(&mut self, command: LockCommand) -> Said {
-        let outcome = self.run(&Command::Lock(command), None);
+        let outcome = match self.run(&Command::Lock(command), None) {
+            Ok(Reply::Refused(refusal)) => Err(*refusal),
+            outcome => outcome,
+        };
         match outcome {
             Ok(Reply::Lock(LockReply::Held { lock, .. })) => Said::Holds {
                 token: lock.token,

@@ -113,6 +113,7 @@ impl World {
     fn lock(&mut self, command: LockCommand) -> Result<LockReply, Refusal> {
         match self.run(&Command::Lock(command))? {
             Reply::Lock(reply) => Ok(reply),
+            Reply::Refused(refusal) => Err(*refusal),
             other => panic!("{other:?}"),
         }
     }
@@ -339,6 +340,39 @@ fn an_owner_that_asks_again_keeps_its_place() {
     assert_eq!(world.view().unwrap().waiting, 0);
     assert_eq!(world.waits("c", 60_000).0, c);
     assert_eq!(world.waits("b", 60_000), (b, 0));
+}
+
+#[test]
+fn an_owner_whose_wait_has_ended_is_passed_over_at_once() {
+    let mut world = World::new();
+    let token = world.held("a").token;
+    world.waits("b", 1000);
+    world.waits("c", 60_000);
+    world.now_ms += 1000;
+    let before = world.at();
+    let refusal = world.acquire("b", 0).unwrap_err();
+    assert_eq!(refusal.code(), "LOCK_HELD");
+    assert_eq!(refusal.details()["owner"], "a");
+    assert_eq!((world.at(), world.state.locks_waiting()), (before + 1, 1));
+    // There is no place to give up any more, so nothing is written.
+    world.acquire("b", 0).unwrap_err();
+    assert_eq!(world.at(), before + 1);
+    world.release(token).unwrap();
+    assert_eq!(world.holder().as_deref(), Some("c"));
+}
+
+#[test]
+fn an_owner_that_asks_without_waiting_keeps_the_place_of_a_longer_wait() {
+    let mut world = World::new();
+    let token = world.held("a").token;
+    let (place, _) = world.waits("b", 60_000);
+    world.waits("c", 60_000);
+    let before = world.at();
+    world.acquire("b", 0).unwrap_err();
+    assert_eq!(world.at(), before);
+    assert_eq!(world.waits("b", 60_000), (place, 0));
+    world.release(token).unwrap();
+    assert_eq!(world.holder().as_deref(), Some("b"));
 }
 
 #[test]

@@ -30,5 +30,6 @@ mod replay;
 mod scenario;
 mod scenarios;
 mod snapshots;
+mod timer_keys;
 mod timer_model;
 mod timers;

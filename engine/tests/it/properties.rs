@@ -169,12 +169,14 @@ fn fired() -> impl Strategy<Value = Option<fact::Fired>> {
 }
 
 fn timer_fact() -> impl Strategy<Value = Body> {
-    (name(), 0..9u64, timers(), fired()).prop_map(|(instance_id, prev_offset, timers, fired)| {
-        match fired {
+    let place = (name(), 0..9u64);
+    (place, fact_key(), timers(), fired()).prop_map(
+        |((instance_id, prev_offset), key, timers, fired)| match fired {
             None => Body::SetTimers(fact::SetTimers {
                 instance_id,
                 prev_offset,
                 timers,
+                key,
                 ..fact::SetTimers::default()
             }),
             fired => Body::TimerSpent(fact::TimerSpent {
@@ -184,8 +186,8 @@ fn timer_fact() -> impl Strategy<Value = Body> {
                 timers,
                 ..fact::TimerSpent::default()
             }),
-        }
-    })
+        },
+    )
 }
 
 fn any_fact() -> impl Strategy<Value = Fact> {

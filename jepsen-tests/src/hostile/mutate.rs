@@ -335,7 +335,8 @@ fn allowed_events(instance: &str) -> (&'static str, Value) {
 /// What becomes of timers.
 fn timers(instance: &str) -> (&'static str, Value) {
     let timers = json!({"E": {"after": "1h"}, "F": {"at": 1}, "G": null});
-    let params = json!({"instance_id": instance, "timers": timers, "resume": true});
+    let params =
+        json!({"instance_id": instance, "timers": timers, "resume": true, "idempotency_key": "t"});
     ("TIMER_SET", params)
 }
 

@@ -244,7 +244,12 @@ mod tests {
     fn reads_and_definitions_may_be_repeated_and_unkeyed_writes_may_not() {
         assert!(planned("GET_INSTANCE", "{}", false).1);
         assert!(planned("PUT_MACHINE", "{}", false).1);
-        for name in ["APPLY_EVENT", "CREATE_INSTANCE", "DELETE_INSTANCE"] {
+        for name in [
+            "APPLY_EVENT",
+            "TIMER_SET",
+            "CREATE_INSTANCE",
+            "DELETE_INSTANCE",
+        ] {
             assert!(!planned(name, "{}", false).1, "{name}");
             assert!(
                 planned(name, r#"{"idempotency_key":"k"}"#, false).1,

@@ -113,7 +113,10 @@ pub fn needs_cluster_feature(name: &str) -> bool {
 
 /// Whether the operation takes an idempotency key.
 pub fn takes_idempotency_key(name: &str) -> bool {
-    matches!(name, CREATE_INSTANCE | DELETE_INSTANCE | APPLY_EVENT)
+    matches!(
+        name,
+        CREATE_INSTANCE | DELETE_INSTANCE | APPLY_EVENT | TIMER_SET
+    )
 }
 
 /// Whether the operation is allowed inside a BATCH.

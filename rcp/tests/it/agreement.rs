@@ -166,7 +166,7 @@ rows! {
         r#"{"instance_id":"i","event":"E"}"#;
     TIMER_SET (TimerSet<'_>) -> TimerSetResult<'_>, dry run TimerSetDryRun<'_>:
         r#"{"instance_id":"i","timers":{"t":null},"resume":true,"expected_state":"s","expected_wal_offset":9,
-            "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
+            "idempotency_key":"k","headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"instance_id":"i","timers":{"t":{"at":5}}}"#;
     TIMER_LIST (TimerList<'_>) -> TimerListResult<'_>:
         r#"{"machine":"m","due_before":9,"suspended":true,"limit":5,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rstmdb_engine::fact::{Fence, LockChanged, LockEnded, LockHolder, LockWaiter};
+use rstmdb_engine::limits::LOCK_PLACE_ENDS_MS;
 
 /// The fault of a fact.
 type Wrong = String;
@@ -122,7 +123,10 @@ impl LockAccount {
             }
             (None, None) => {}
         }
-        if let Some(early) = gone.iter().find(|(_, until_ms)| time_ms < *until_ms) {
+        // An owner whose wait has ended gives up its place.
+        let gives_up = fact.ended.is_none() && fact.waiter.is_none();
+        let ends_ms = time_ms + if gives_up { LOCK_PLACE_ENDS_MS } else { 0 };
+        if let Some(early) = gone.iter().find(|(_, until_ms)| ends_ms < *until_ms) {
             return Err(format!("{early:?} loses its place at {time_ms}"));
         }
         if let Some(waiter) = &fact.waiter {

@@ -20,6 +20,7 @@ pub(in crate::commands) async fn run(
             let params = TimerSet {
                 instance_id: args.instance_id.into(),
                 resume: true,
+                idempotency_key: args.idempotency_key.map(Into::into),
                 meta: args.about.meta(),
                 ..TimerSet::default()
             };
@@ -46,6 +47,8 @@ async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
         instance_id: args.instance_id.into(),
         timers: Some(&timers),
         expected_state: args.expected_state.map(Into::into),
+        expected_wal_offset: args.expected_wal_offset,
+        idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,
         ..TimerSet::default()

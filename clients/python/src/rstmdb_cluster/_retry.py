@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 KEY = "idempotency_key"
 
-_KEYED = frozenset({"CREATE_INSTANCE", "APPLY_EVENT", "DELETE_INSTANCE"})
+_KEYED = frozenset({"CREATE_INSTANCE", "APPLY_EVENT", "TIMER_SET", "DELETE_INSTANCE"})
 _READS = frozenset(
     {
         "PING",
@@ -88,7 +88,7 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
         return Plan(params, repeatable, repeatable, True)
     if op == "BATCH":
         return _plan_batch(params, add_keys)
-    # FLUSH_ALL, TIMER_SET, LOCK_RELEASE, and operations that this version does not know.
+    # FLUSH_ALL, LOCK_RELEASE, and operations that this version does not know.
     repeatable = isinstance(params.get(KEY), str)
     return Plan(params, repeatable, repeatable, True)
 

@@ -249,10 +249,14 @@ class TimersSet(Result):
 
     instance_id: str
     timers: list[Timer]
-    #: None when nothing was changed.
+    #: None when nothing was changed, or with ``dry_run``.
     wal_offset: Optional[int] = None
+    #: False when nothing was changed, also when an idempotency key replays an earlier call.
+    applied: bool = True
     dry_run: Optional[bool] = None
     would: Optional[Would] = None
+    #: With ``dry_run``: True if an idempotency key would replay an earlier call.
+    replayed: Optional[bool] = None
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,17 @@ impl<'l> LockChange<'l> {
         self.gone.extend(go.iter().map(|(place, _)| *place));
     }
 
+    /// Takes an owner's place away if it is lost by `ends_ms`; whether it was taken.
+    pub(super) fn give_up(&mut self, owner: &str, ends_ms: u64) -> bool {
+        let ends = |waiter: &QueuedOwner| *waiter.owner == *owner && waiter.until_ms <= ends_ms;
+        let Some(at) = self.queue.iter().position(|(_, waiter)| ends(waiter)) else {
+            return false;
+        };
+        let (place, _) = self.queue.remove(at);
+        self.gone.push(place);
+        true
+    }
+
     /// How many are in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()

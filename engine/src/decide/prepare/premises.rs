@@ -72,7 +72,11 @@ impl Premises {
                 let scope = Scope::Delete(&delete.instance_id);
                 self.key(view, scope, delete.idempotency_key.as_deref(), now);
             }
-            Command::SetTimers(set) => self.instance(view, &set.instance_id),
+            Command::SetTimers(set) => {
+                self.instance(view, &set.instance_id);
+                let scope = Scope::SetTimers(&set.instance_id);
+                self.key(view, scope, set.idempotency_key.as_deref(), now);
+            }
             Command::FireTimer(fire) => {
                 self.instance(view, &fire.instance_id);
                 self.automation(view);

@@ -7,10 +7,13 @@ use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{ApplyEvent, SetTimers};
 use crate::api::reply::{Reply, TimerView};
+use crate::decide::idempotency::{KeyCheck, ParamsHash};
 use crate::decide::{OpDecision, check_expected};
 use crate::fact::level::Feature;
 use crate::fact::{self, Body};
+use crate::json::check;
 use crate::machine::Machine;
+use crate::state::{KeyFound, Scope};
 use crate::view::Current;
 
 impl Decider<'_> {
@@ -21,6 +24,11 @@ impl Decider<'_> {
             check_name("expected_state", state)?;
         }
         let moves = Moves::read(set.timers.as_ref())?;
+        let scope = Scope::SetTimers(&set.instance_id);
+        let key = match self.key(set.idempotency_key.as_deref(), scope, || params(set))? {
+            KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
+            KeyCheck::New(key) => key,
+        };
         let current = self.current(&set.instance_id)?;
         let expected = ApplyEvent {
             expected_state: set.expected_state.clone(),
@@ -43,14 +51,10 @@ impl Decider<'_> {
             }
             after = timers.and_then(|timers| normal(true, timers));
         }
-        let shown = match (&after, &before) {
-            (Some(after), _) => self.shown(&current, after),
-            (None, Some(before)) => self.shown(&current, before),
-            (None, None) => Vec::new(),
-        };
         let reply = Reply::TimersSet {
             instance_id: Arc::from(set.instance_id.as_str()),
-            timers: shown,
+            timers: shown(&current, after.as_ref().or(before.as_deref())),
+            applied: after.is_some(),
             wal_offset: after.is_some().then_some(self.offset),
         };
         let Some(timers) = after else {
@@ -67,15 +71,37 @@ impl Decider<'_> {
                 machine: current.machine.name.to_string(),
                 version: current.machine.version,
                 state: current.state_name().to_string(),
+                key,
             }),
             reply,
             machine: None,
         })
     }
 
-    fn shown(self, current: &Current<'_>, timers: &fact::Timers) -> Vec<TimerView> {
-        current.timers(timers)
+    /// The answer to a repetition of the call. The timers are those of now: no client may act on times that have passed.
+    pub(in crate::decide) fn timers_set_before(self, found: KeyFound) -> Reply {
+        let timers = self.view.timers(&found.instance_id);
+        let current = self.view.instance(&found.instance_id);
+        let timers = current.map(|current| shown(&current, timers.as_deref()));
+        Reply::TimersSet {
+            instance_id: found.instance_id,
+            timers: timers.unwrap_or_default(),
+            applied: false,
+            wal_offset: Some(found.offset),
+        }
     }
+}
+
+fn shown(current: &Current<'_>, timers: Option<&fact::Timers>) -> Vec<TimerView> {
+    timers.map_or_else(Vec::new, |timers| current.timers(timers))
+}
+
+fn params(set: &SetTimers) -> ParamsHash {
+    ParamsHash::default()
+        .number(set.timers.as_ref().and_then(|timers| check(timers).ok()))
+        .number(Some(u64::from(set.resume)))
+        .text(set.expected_state.as_deref())
+        .number(set.expected_wal_offset)
 }
 
 /// Refuses a timer that a state does not have.

@@ -126,6 +126,7 @@ pub const SCHEMA: &[Row] = &[
     row("SetTimers", 4, "machine", 2),
     row("SetTimers", 5, "version", 2),
     row("SetTimers", 6, "state", 2),
+    holding("SetTimers", 7, "key", 2, "Key"),
     row("LockChanged", 1, "name", 2),
     row("LockChanged", 2, "prev_offset", 2),
     holding("LockChanged", 3, "ended", 2, "LockEnded"),

@@ -5,7 +5,7 @@ pub(crate) mod key_name;
 use std::sync::Arc;
 
 use crate::state::table::Keyed;
-use key_name::{instance_in, is_of_delete};
+use key_name::{instance_in, is_without_state};
 
 /// What a key costs besides its own bytes, about: two places in tables, the allocation, the numbers.
 pub(crate) const KEY_BYTES: u64 = 176;
@@ -116,7 +116,7 @@ impl KeyRecord {
     /// digest stands for it.
     pub(crate) fn digest_into(&self, machine: u128, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(&self.0[..at::MACHINE]);
-        if !is_of_delete(self.name()) {
+        if !is_without_state(self.name()) {
             buffer.extend_from_slice(&machine.to_le_bytes());
         }
         buffer.extend_from_slice(&self.0[at::NAME_BYTES..]);

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{LiveInFlight, Overlay, OverlayChange};
+use super::{KeyInFlight, LiveInFlight, Overlay, OverlayChange};
 use crate::fact;
+use crate::state::{KeyOutcome, Scope, key_name};
 
 /// A change of the timers alone.
 pub(crate) struct TimersTouch {
@@ -24,13 +25,28 @@ pub(super) fn held(timers: Option<&fact::Timers>, offset: u64) -> TimersInFlight
 }
 
 impl Overlay {
+    pub(super) fn set_timers(&mut self, set: &fact::SetTimers, offset: u64, time_ms: u64) {
+        let instance_id = self.touch(&set.instance_id, set.timers.as_ref(), offset, time_ms);
+        if let Some(key) = &set.key {
+            let name = key_name(Scope::SetTimers(&set.instance_id), &key.key);
+            let in_flight = KeyInFlight {
+                offset,
+                time_ms,
+                params_hash: key.params_hash,
+                instance_id,
+                outcome: KeyOutcome::TimersSet,
+            };
+            self.put_key(&name, in_flight);
+        }
+    }
+
     pub(super) fn touch(
         &mut self,
         id: &str,
         timers: Option<&fact::Timers>,
         offset: u64,
         time_ms: u64,
-    ) {
+    ) -> Arc<str> {
         let timers = held(timers, offset);
         let before = self.instances.remove(id).map(|item| item.change);
         let change = match before {
@@ -48,6 +64,6 @@ impl Overlay {
                 updated_ms: time_ms,
             }),
         };
-        self.put(id, offset, change);
+        self.put(id, offset, change)
     }
 }

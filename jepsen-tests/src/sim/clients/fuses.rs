@@ -185,24 +185,50 @@ impl Keeper {
         }
     }
 
-    /// Moves timers without an event.
+    /// Moves timers without an event; with a key twice, of which one takes effect.
     async fn set_timers(&mut self, id: String) {
         let (state, moves) = match self.rng.percent(70) {
             true => ("lit", self.moves_lit()),
             false => ("out", json!({ "LIGHT": self.to() })),
         };
-        let command = Command::SetTimers(SetTimers {
+        // In a later life of the fuse the key would be a new one, so the move is of this version only.
+        let last = self.last_offset(&id).filter(|_| self.rng.percent(50));
+        let set = SetTimers {
             instance_id: id.clone(),
             timers: Some(Bytes::from(moves.to_string())),
             expected_state: Some(state.to_owned()),
+            expected_wal_offset: last,
+            idempotency_key: last.map(|_| self.tag()),
             ..SetTimers::default()
-        });
+        };
+        let first = self.moved_at(&set).await;
+        if set.idempotency_key.is_none() {
+            return;
+        }
+        let again = self.moved_at(&set).await;
+        if let (Some(first), Some(again)) = (first, again)
+            && first != again
+        {
+            let seen = format!("timers of {id} were moved at {first}, and again at {again}");
+            trace::violated("what has a key takes effect once", seen);
+        }
+    }
+
+    /// Where the last known fact of a fuse is.
+    fn last_offset(&self, id: &str) -> Option<u64> {
+        let chain = self.world.chain.lock();
+        chain.facts().at(id, u64::MAX).map(|version| version.offset)
+    }
+
+    /// Sends a move to some node; gives where the answer says that it took effect.
+    async fn moved_at(&mut self, set: &SetTimers) -> Option<u64> {
         let node = *self.rng.pick(&self.world.members());
+        let command = Command::SetTimers(set.clone());
         let AttemptOutcome::Answered {
             outcome: Ok(done), ..
         } = submit(&self.world, node, command).await
         else {
-            return;
+            return None;
         };
         self.world.observe_all();
         let Replied::Here(Reply::TimersSet {
@@ -210,14 +236,16 @@ impl Keeper {
             ..
         }) = &done.reply
         else {
-            return;
+            return None;
         };
         trace::note(node, "timers moved", [*offset, 0]);
+        let id = &set.instance_id;
         let chain = self.world.chain.lock();
-        if !chain.facts().has_at(&id, *offset) {
+        if !chain.facts().has_at(id, *offset) {
             let seen = format!("timers of {id} were moved at {offset}: it is not there");
             trace::violated("what was acknowledged is in the log", seen);
         }
+        Some(*offset)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Waiting for a lock. The queue is a part of the replicated state, so no leader and no node can lose it. What waits here
 //! is the node that has the client's connection: it looks at the facts that it applies, and asks again for its client.
-//! So the client learns its turn whoever leads. An owner whose node or connection is gone is not asked for any more, and
-//! loses its place after a while.
+//! So the client learns its turn whoever leads. At the end of the wait it asks once more without waiting, which gives the
+//! place up. An owner whose node or connection is gone is not asked for any more, and loses its place after a while: it may
+//! be on its way to another node.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rstmdb_engine::Refusal;
+use rstmdb_engine::{Refusal, Reply};
 use tokio::sync::oneshot;
 
 use super::replied::Replied;
@@ -17,6 +17,20 @@ pub struct Done {
     pub reply: Replied,
     /// Where it took effect; `None` when nothing was written.
     pub offset: Option<u64>,
+}
+
+impl Done {
+    /// The outcome of a command whose entry took effect at an offset.
+    pub(crate) fn written(reply: Reply, offset: u64) -> Result<Self, Error> {
+        match reply {
+            // The entry says only what the client has given up.
+            Reply::Refused(refusal) => Err(Error::Refused(*refusal)),
+            reply => Ok(Self {
+                reply: reply.into(),
+                offset: Some(offset),
+            }),
+        }
+    }
 }
 
 /// The outcome of a submitted command, to be waited for.

@@ -311,10 +311,7 @@ impl<T: Types> Proposer<T> {
             Ok(response) if response.response == EntryOutcome::Applied => {
                 let offset = response.log_id.index;
                 refuse_overtaken(&mut self.pipeline.again, &request.command);
-                request.answer.send(Ok(Done {
-                    reply: reply.into(),
-                    offset: Some(offset),
-                }));
+                request.answer.send(Done::written(reply, offset));
                 return Some(offset);
             }
             // Applied as stale: it changed nothing.

@@ -21,7 +21,7 @@ pub fn is_repeatable(command: &Command) -> bool {
 pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
-        Command::FlushAll | Command::SetTimers(_) => false,
+        Command::FlushAll => false,
         // Only the leader that has submitted it decides it, and looks again at what is due.
         Command::FireTimer(_) => false,
         Command::Lock(lock) => match lock {
@@ -34,6 +34,7 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
         Command::CreateInstance(create) => create.idempotency_key.is_some(),
         Command::ApplyEvent(apply) => apply.idempotency_key.is_some(),
         Command::DeleteInstance(delete) => delete.idempotency_key.is_some(),
+        Command::SetTimers(set) => set.idempotency_key.is_some(),
         Command::Batch(ops) => written(ops).all(is_keyed),
         Command::DryRun(_) => true,
     }

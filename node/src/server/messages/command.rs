@@ -281,6 +281,7 @@ fn timer_set(params: &RawValue, text: &ParamsText<'_>) -> Result<AskedCommand, E
         resume: params.resume,
         expected_state: params.expected_state.map(Into::into),
         expected_wal_offset: params.expected_wal_offset,
+        idempotency_key: params.idempotency_key.map(Into::into),
     });
     let meta = meta::of_params(params.meta);
     Ok(asked_or_done(params.dry_run, command, meta))

@@ -91,6 +91,7 @@ fn write_timers(params: &mut ObjectWriter<'_>, set: &rstmdb_engine::SetTimers) -
     }
     optional_str(params, "expected_state", set.expected_state.as_deref());
     optional_int(params, "expected_wal_offset", set.expected_wal_offset);
+    optional_str(params, "idempotency_key", set.idempotency_key.as_deref());
     Op::TimerSet
 }
 

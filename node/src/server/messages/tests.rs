@@ -289,6 +289,7 @@ fn timers_set(wal_offset: Option<u64>) -> Reply {
     Reply::TimersSet {
         instance_id: "order-1".into(),
         timers: vec![timer(Some("EXPIRE"), 2), timer(None, 0)],
+        applied: wal_offset.is_some(),
         wal_offset,
     }
 }
@@ -521,6 +522,7 @@ fn trials() -> Vec<Reply> {
         again(deleted(7), Would::default()),
         trial(timers_set(Some(NO_OFFSET)), Some(would(None))),
         trial(timers_set(None), None),
+        again(timers_set(Some(7)), Would::default()),
         trial(put(warnings()), None),
         trial(flushed(), None),
         trial(Reply::Batch(in_batch), None),

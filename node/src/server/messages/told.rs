@@ -236,6 +236,7 @@ fn timers_set(set: TimerSetResult<'_>) -> Reply {
     Reply::TimersSet {
         instance_id: (*set.instance_id).into(),
         timers: timers(set.timers),
+        applied: set.applied,
         wal_offset: set.wal_offset,
     }
 }

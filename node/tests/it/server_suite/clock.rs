@@ -88,7 +88,7 @@ async fn it_stands_still_and_chains_fire_as_if_the_time_had_passed() {
     assert_eq!(advance(&mut conn, "9m59s").await, began + 599_000);
     assert_eq!(state(&mut conn, &id).await, "open");
     // No firing is late, although the clock is advanced over all of them at once.
-    assert_eq!(advance(&mut conn, "20m1s").await, began + 30 * MINUTE_MS);
+    assert_eq!(advance(&mut conn, "PT20M1S").await, began + 30 * MINUTE_MS);
     assert_eq!(state(&mut conn, &id).await, "lost");
     let at = |minutes| began + minutes * MINUTE_MS;
     assert_eq!(times(&mut conn, &id).await, [at(0), at(10), at(20), at(30)]);
@@ -148,8 +148,12 @@ async fn time_goes_on_from_the_log_after_a_restart() {
     assert_eq!(advance(&mut conn, "10m").await, before + 10 * MINUTE_MS);
     assert_eq!(state(&mut conn, &id).await, "reminded");
     // The last of them is longer than there is time left.
-    for wrong in ["", "30", "m", "-1s", "30m1h", "1.5h", "417000w"] {
+    for wrong in ["", "30", "m", "-1s", "30m1h", "1.5h", "P1M", "417000w"] {
         let params = json!({ "by": wrong });
-        conn.refused("CLOCK_ADVANCE", params, "BAD_REQUEST").await;
+        let error = conn.refused("CLOCK_ADVANCE", params, "BAD_REQUEST").await;
+        assert_eq!(error["details"]["field"], "params.by");
+        let beyond = wrong.ends_with("000w");
+        let message = error["message"].as_str().unwrap();
+        assert!(beyond || message.contains("PT30M"), "{message}");
     }
 }

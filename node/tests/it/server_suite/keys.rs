@@ -93,3 +93,46 @@ async fn keys_end_when_their_instance_is_deleted() {
     assert_ne!(second["instance_id"], first["instance_id"]);
     node.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_of_a_timer_set_moves_nothing_and_shows_the_timers_of_now() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (machine, id) = (fresh("timed"), fresh("timed"));
+    let definition = json!({ "format": 2, "initial": "open", "states": [
+        { "name": "open", "timers": [{ "event": "END", "after": "1h" }] }],
+        "transitions": [{ "from": "open", "event": "END", "to": "open" }] });
+    let put = json!({ "machine": machine, "version": 1, "definition": definition });
+    conn.ok("PUT_MACHINE", put).await;
+    let create = json!({ "instance_id": id, "machine": machine });
+    conn.ok("CREATE_INSTANCE", create).await;
+    let keyed = |span: &str| json!({ "instance_id": id, "timers": { "END": { "after": span } }, "idempotency_key": "k" });
+    let first = conn.ok("TIMER_SET", keyed("2h")).await;
+    assert_eq!(first["applied"], true, "{first}");
+    let mut unkeyed = keyed("3h");
+    unkeyed["idempotency_key"] = Value::Null;
+    let moved = conn.ok("TIMER_SET", unkeyed).await;
+    let again = conn.ok("TIMER_SET", keyed("2h")).await;
+    let expected = json!({
+        "instance_id": id, "timers": moved["timers"], "wal_offset": first["wal_offset"], "applied": false,
+    });
+    assert_eq!(again, expected);
+    let error = conn.refused("TIMER_SET", keyed("4h"), "CONFLICT").await;
+    let details = json!({ "idempotency_key": "k", "actual_wal_offset": first["wal_offset"] });
+    assert_eq!(error["details"], details);
+    let mut dry = keyed("2h");
+    dry["dry_run"] = json!(true);
+    let told = conn.ok("TIMER_SET", dry).await;
+    assert_eq!(
+        (&told["replayed"], &told["wal_offset"], &told["applied"]),
+        (&json!(true), &first["wal_offset"], &json!(false))
+    );
+    let page = json!({ "from_offset": first["wal_offset"], "limit": 1 });
+    let page = conn.ok("WAL_READ", page).await;
+    let entry = &page["records"][0]["entry"];
+    assert_eq!(
+        (&entry["type"], &entry["idempotency_key"]),
+        (&json!("set_timers"), &json!("k"))
+    );
+    node.stop().await;
+}

@@ -349,6 +349,41 @@ async fn the_fence_of_a_batch_stands_for_its_operations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_writes_nothing_is_refused_as_a_whole_if_its_fence_is_lost() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let lock = fresh("reads");
+    let held = conn.ok("LOCK_ACQUIRE", acquire(&lock, "o", 60_000)).await;
+    let (token, lost) = (token_of(&held), token_of(&held) + 7);
+    let read = json!({ "op": "GET_INSTANCE", "params": { "instance_id": id } });
+    let none = json!({ "op": "GET_INSTANCE", "params": { "instance_id": fresh("none") } });
+    let of = |mode: &str, ops: &[&Value]| json!({ "mode": mode, "ops": ops });
+    for mode in ["best_effort", "atomic"] {
+        for ops in [&[][..], &[&read], &[&none]] {
+            let batch = with_fence(of(mode, ops), &lock, lost);
+            let error = conn.refused("BATCH", batch, "LOCK_LOST").await;
+            let details = json!({ "lock": lock, "token": lost, "current_token": token });
+            assert_eq!(error["details"], details, "{mode} {ops:?}");
+        }
+        for ops in [&[][..], &[&read]] {
+            let done = conn
+                .ok("BATCH", with_fence(of(mode, ops), &lock, token))
+                .await;
+            assert_eq!(done["results"].as_array().unwrap().len(), ops.len());
+        }
+    }
+    let refused = with_fence(of("atomic", &[&none]), &lock, token);
+    conn.refused("BATCH", refused, "INSTANCE_NOT_FOUND").await;
+    conn.ok("LOCK_RELEASE", json!({ "name": lock, "token": token }))
+        .await;
+    let batch = with_fence(of("atomic", &[&read]), &lock, token);
+    let error = conn.refused("BATCH", batch, "LOCK_LOST").await;
+    assert_eq!(error["details"]["current_token"], Value::Null);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_log_shows_locks_and_the_fences_of_writes() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;

@@ -180,6 +180,24 @@ async fn timers_are_listed_moved_and_held_by_a_pause() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_key_of_a_timer_set_outlives_a_restart_from_a_snapshot() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = begun(&mut conn).await;
+    conn.ok("APPLY_EVENT", event(&id, "CHECKOUT", "2h")).await;
+    let set = json!({ "instance_id": id, "timers": { "EXPIRE": { "after": "3h" } }, "idempotency_key": "k" });
+    let first = conn.ok("TIMER_SET", set.clone()).await;
+    conn.ok("COMPACT", json!({ "force_snapshot": true })).await;
+    let node = TestNode::start_on(node.stop().await, &[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let mut again = conn.ok("TIMER_SET", set).await;
+    assert_eq!(again["applied"], false);
+    again["applied"] = json!(true);
+    assert_eq!(again, first);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn armed_timers_write_nothing_until_they_are_due() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;

@@ -67,6 +67,9 @@ pub struct TimerSet<'a> {
     /// Refuse unless the instance last changed here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_wal_offset: Option<u64>,
+    /// Makes a retry take effect once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<Cow<'a, str>>,
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
@@ -82,7 +85,8 @@ impl<'a> Params<'a> for TimerSet<'a> {
             "timers",
             "resume",
             "expected_state",
-            "expected_wal_offset"
+            "expected_wal_offset",
+            "idempotency_key"
         ];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
@@ -91,6 +95,7 @@ impl<'a> Params<'a> for TimerSet<'a> {
             resume: fields.optional_bool("resume")?.unwrap_or(false),
             expected_state: fields.optional_text("expected_state")?,
             expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
+            idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
             dry_run: fields.dry_run()?,
         })
@@ -108,6 +113,8 @@ pub struct TimerSetResult<'a> {
     /// Where it stands in the log; absent when nothing was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_offset: Option<u64>,
+    /// False when nothing was changed, also when an idempotency key replays an earlier call.
+    pub applied: bool,
 }
 
 /// What a TIMER_SET would answer and do.
@@ -118,11 +125,16 @@ pub struct TimerSetDryRun<'a> {
     /// The timers that it would have, by name.
     #[serde(default)]
     pub timers: Vec<Timer<'a>>,
-    /// Always `None`: nothing was written.
+    /// `None`, unless an idempotency key would replay an earlier call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_offset: Option<u64>,
+    /// Whether it would change something. False when an idempotency key would replay an earlier call.
+    pub applied: bool,
     /// Always true.
     pub dry_run: bool,
+    /// Whether an idempotency key would replay an earlier call.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replayed: bool,
     /// What it would do; absent when it would change nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub would: Option<Would<'a>>,

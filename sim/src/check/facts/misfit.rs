@@ -129,6 +129,7 @@ fn expected(body: &Body) -> Option<ExpectedStand<'_>> {
             ..of(&spent.instance_id, spent.prev_offset)
         },
         Body::SetTimers(set) => ExpectedStand {
+            key: set.key.as_ref(),
             timers: set.timers.as_ref(),
             ..of(&set.instance_id, set.prev_offset)
         },

@@ -87,6 +87,7 @@ impl Facts {
             offset,
             time_ms: self.time_ms,
         })?;
+        self.remember_key(set.key.as_ref(), offset);
         if set.state != stand.state {
             return Err(format!("it is in state {}", stand.state));
         }

@@ -119,6 +119,34 @@ fn an_owner_that_waits_keeps_its_place_when_leaders_are_killed() {
 }
 
 #[test]
+fn a_client_whose_wait_has_ended_does_not_keep_the_next_waiting() {
+    in_simulation(98, async {
+        let cluster = Cluster::form(98, 3).await;
+        let leader = cluster.leader().await;
+        for (number, node) in [leader, leader % 3 + 1].into_iter().enumerate() {
+            let token = held(ask(&cluster, 1, "first", 0).await).token;
+            let replica = cluster.node(node).clone();
+            let short = Sim::spawn(wait_for(replica, format!("short-{number}"), 1_000));
+            Sim::sleep(Duration::from_millis(300)).await;
+            let replica = cluster.node(3).clone();
+            let next = Sim::spawn(wait_for(replica, format!("next-{number}"), 120_000));
+            match short.await.unwrap() {
+                Err(Error::Refused(refusal)) => assert_eq!(refusal.code(), "LOCK_HELD"),
+                other => panic!("{other:?}"),
+            }
+            release(&cluster, 1, token).await;
+            let begun = Sim::now();
+            let lock = held(next.await.unwrap());
+            assert_eq!(*lock.owner, *format!("next-{number}"));
+            let waited = Sim::now() - begun;
+            assert!(waited < Duration::from_secs(1), "{waited:?}");
+            release(&cluster, 1, lock.token).await;
+        }
+        cluster.converge().await;
+    });
+}
+
+#[test]
 fn a_lock_of_a_client_that_is_gone_goes_to_the_next_in_time() {
     in_simulation(97, async {
         let cluster = Cluster::form(97, 3).await;

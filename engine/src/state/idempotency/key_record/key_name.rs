@@ -10,6 +10,7 @@ pub(crate) enum Scope<'a> {
     /// CREATE_INSTANCE without one.
     CreateOf(&'a str),
     Apply(&'a str),
+    SetTimers(&'a str),
     Delete(&'a str),
 }
 
@@ -32,11 +33,11 @@ impl<'a> Scope<'a> {
             Body::DeleteInstance(delete) => {
                 Some((Self::Delete(&delete.instance_id), delete.key.as_ref()?))
             }
+            Body::SetTimers(set) => Some((Self::SetTimers(&set.instance_id), set.key.as_ref()?)),
             Body::PutMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
             | Body::TimerSpent(_)
-            | Body::SetTimers(_)
             | Body::SetAutomation(_)
             | Body::LockChanged(_) => None,
         }
@@ -46,6 +47,7 @@ impl<'a> Scope<'a> {
 const CREATE: u8 = b'c';
 const CREATE_OF: u8 = b'm';
 const APPLY: u8 = b'a';
+const SET_TIMERS: u8 = b't';
 const DELETE: u8 = b'd';
 /// The operation's letter and the owner's length.
 const NAME_HEAD_BYTES: usize = 5;
@@ -56,6 +58,7 @@ pub(crate) fn key_name(scope: Scope<'_>, key: &str) -> Box<[u8]> {
         Scope::Create(id) => (CREATE, id),
         Scope::CreateOf(machine) => (CREATE_OF, machine),
         Scope::Apply(id) => (APPLY, id),
+        Scope::SetTimers(id) => (SET_TIMERS, id),
         Scope::Delete(id) => (DELETE, id),
     };
     let mut name = Vec::with_capacity(NAME_HEAD_BYTES + owner.len() + key.len());
@@ -85,11 +88,21 @@ fn owner_in(name: &[u8]) -> Option<&str> {
 
 /// Whether [`key_name`] could have made it.
 pub(in crate::state) fn is_name(name: &[u8]) -> bool {
-    owner_in(name).is_some() && [CREATE, CREATE_OF, APPLY, DELETE].contains(&name[0])
+    let operations = [CREATE, CREATE_OF, APPLY, SET_TIMERS, DELETE];
+    owner_in(name).is_some() && operations.contains(&name[0])
 }
 
 pub(in crate::state) fn is_of_delete(name: &[u8]) -> bool {
     name.first() == Some(&DELETE)
+}
+
+pub(in crate::state) fn is_of_set_timers(name: &[u8]) -> bool {
+    name.first() == Some(&SET_TIMERS)
+}
+
+/// Whether a retry is told of no state of its machine: the key holds none.
+pub(in crate::state) fn is_without_state(name: &[u8]) -> bool {
+    is_of_delete(name) || is_of_set_timers(name)
 }
 
 pub(in crate::state) fn is_of_create(name: &[u8]) -> bool {

@@ -152,6 +152,7 @@ pub(super) fn moved(offset: u64, set: &SetTimers) -> TrueFact {
     TrueFact {
         machine: set.machine.clone(),
         to: set.state.clone(),
+        key: set.key.as_ref().map(|key| key.key.clone()),
         ..TrueFact::bare(offset, FactKind::Moved, &set.instance_id)
     }
 }

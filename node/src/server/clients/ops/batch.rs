@@ -11,13 +11,15 @@ use rstmdb_rcp::message::batch::{Batch, BatchMode, BatchOp as Requested};
 use rstmdb_rcp::message::meta::Meta;
 use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::answer::BatchItemAnswer;
-use super::state::{claim_of, merge, sent, submission, touch_of, touch_of_query};
+use super::state::{claim_of, merge, sent, submission, touch_lock, touch_of, touch_of_query};
 use super::{
     Body, Job, JobOutcome, OpAnswer, RequestPlan, RunningJob, Started, effect_of, read_params,
+    submit,
 };
+use crate::replica::Submission;
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::command::{self, AskedCommand, BatchedOp, NewIds, ParamsText};
@@ -39,13 +41,61 @@ pub(super) fn batch(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         let sent = sent(Op::Batch, &asked.command, &text, params, ids);
         return Ok(RequestPlan::write(claim, submission(asked, sent)));
     }
-    if batch.ops.is_empty() {
-        return Ok(RequestPlan::answered(Body::Items(Vec::new())));
+    let plan = match batch.mode {
+        _ if batch.ops.is_empty() => RequestPlan::answered(Body::Items(Vec::new())),
+        BatchMode::Atomic => atomic(&batch, params, &text)?,
+        BatchMode::BestEffort => best_effort_plan(&batch, &text),
+    };
+    match (&batch.meta.fence, plan.effect) {
+        (Some(fence), PossibleEffect::None) => {
+            let claim = Claim {
+                touch: merge([plan.claim.touch, touch_lock(&fence.lock)]),
+                access: plan.claim.access,
+            };
+            let job = Job::UnderFence(Box::new(plan.job), Box::new(fence_check(&batch)?));
+            Ok(RequestPlan { claim, job, ..plan })
+        }
+        _ => Ok(plan),
     }
-    match batch.mode {
-        BatchMode::Atomic => atomic(&batch, params, &text),
-        BatchMode::BestEffort => Ok(best_effort_plan(&batch, &text)),
-    }
+}
+
+/// The question whether the fence of a batch holds: the same batch without operations. Where operations write, each
+/// write answers it.
+fn fence_check(batch: &Batch<'_>) -> Result<Submission, ErrorBody> {
+    let empty = Batch {
+        mode: BatchMode::Atomic,
+        meta: batch.meta.clone(),
+        ..Batch::default()
+    };
+    let params =
+        to_raw_value(&empty).map_err(|error| failure::bad_request("params", &error.to_string()))?;
+    let asked = AskedCommand {
+        command: Command::Batch(Vec::new()),
+        meta: meta::of_params(empty.meta),
+    };
+    let text = ParamsText::in_buffer(&params);
+    let sent = sent(Op::Batch, &asked.command, &text, &params, NewIds::default());
+    Ok(submission(asked, sent))
+}
+
+/// Does what only reads, and then asks whether its fence holds. A token that holds a lock has held it ever since it was
+/// granted, so it held when everything was read.
+pub(super) fn under_fence(
+    shared: &Arc<ServerShared>,
+    reads: Job,
+    check: Submission,
+    actor: &Arc<str>,
+) -> RunningJob {
+    let (shared, actor) = (shared.clone(), actor.clone());
+    RunningJob::boxed(async move {
+        let outcome = match reads.start(&shared, &actor) {
+            Started::Done(outcome) => outcome,
+            Started::Running(running) => running.await,
+        };
+        // An owner must learn first that its lock is lost.
+        submit(&shared, check, PossibleEffect::None, &actor).await?;
+        outcome
+    })
 }
 
 fn atomic(

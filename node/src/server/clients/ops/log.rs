@@ -231,7 +231,7 @@ fn write_other(
         }
         Some(FactBody::SetTimers(set)) => {
             timers::write_set(out, set);
-            write_origin(out, entry, set.prev_offset, None);
+            write_origin(out, entry, set.prev_offset, set.key.as_ref());
         }
         Some(FactBody::SetAutomation(set)) => {
             write_automation(out, set);

@@ -138,6 +138,8 @@ pub(crate) enum Job {
     ReadAll(Vec<Query>),
     /// Operations that stand alone.
     BestEffort(Vec<batch::BatchStep>),
+    /// Operations that only read, and whether the fence of their batch holds.
+    UnderFence(Box<Job>, Box<Submission>),
     /// Begin a watch.
     Watch(watches::WatchRequest),
     /// Read a page of the log.
@@ -304,6 +306,9 @@ impl Job {
                 }))
             }
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
+            Self::UnderFence(reads, check) => {
+                Started::Running(batch::under_fence(shared, *reads, *check, actor))
+            }
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
             Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
             Self::Ancestors(request) => {

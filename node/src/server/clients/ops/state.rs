@@ -127,7 +127,7 @@ pub(super) fn touch_of_query(query: &Query) -> ClaimTouch {
 }
 
 /// A lock has a lane of its own. That of an instance may have the same number: the two then wait for each other.
-fn touch_lock(name: &str) -> ClaimTouch {
+pub(super) fn touch_lock(name: &str) -> ClaimTouch {
     touch(&format!("lock {name}"))
 }
 

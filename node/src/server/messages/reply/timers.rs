@@ -20,6 +20,7 @@ pub(super) fn write(object: &mut ObjectWriter<'_>, reply: &Reply) {
         Reply::TimersSet {
             instance_id,
             timers,
+            applied,
             wal_offset,
         } => {
             object.str("instance_id", instance_id);
@@ -27,6 +28,7 @@ pub(super) fn write(object: &mut ObjectWriter<'_>, reply: &Reply) {
             if let Some(offset) = wal_offset {
                 super::write_offset(object, "wal_offset", *offset);
             }
+            object.flag("applied", *applied);
         }
         Reply::Timers {
             items,

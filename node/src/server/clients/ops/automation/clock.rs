@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rstmdb_engine::span::{self, EXPECTED};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
@@ -16,11 +17,9 @@ pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<Request
     let ClockAdvance { by } = read_params(params)?;
     let by_ms = match by.as_deref() {
         None => None,
-        Some(text) => Some(rstmdb_engine::span::parse(text).ok_or_else(|| {
+        Some(text) => Some(span::parse(text).ok_or_else(|| {
             let shown: String = text.chars().take(64).collect();
-            let problem = format!(
-                "expected a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), found {shown:?}"
-            );
+            let problem = format!("expected {EXPECTED}, found {shown:?}");
             failure::bad_request("params.by", &problem)
         })?),
     };
