@@ -12,7 +12,7 @@ COPY . .
 RUN find . -type f ! -name 'Cargo.*' ! -name build.rs ! -path '*/src/lib.rs' ! -path '*/src/main.rs' \
         ! -path '*/examples/*' ! -path '*/tests/*' ! -path '*/benches/*' -delete \
     && find . -type d -empty -delete \
-    && echo 'fn main() {}' | tee $(find . -name '*.rs') >/dev/null
+    && echo 'fn main() {}' | tee $(find . -name '*.rs' ! -path './stubs/*') >/dev/null
 
 FROM ${BUILD_IMAGE} AS build
 # How much the compiler optimizes, and tells debuggers: less for images that only tests run.
@@ -27,8 +27,8 @@ COPY --from=skeleton /src .
 RUN cargo build --release --locked -p rstmdb -p rstmdb-cli
 COPY . .
 # cargo compares times, and these sources may be older than what was just compiled without them. Not those
-# in target, which the dependencies generated.
-RUN find . -path ./target -prune -o -name '*.rs' -exec touch {} + \
+# in target, which the dependencies generated, and not those that stand in for a dependency.
+RUN find . \( -path ./target -o -path ./stubs \) -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p rstmdb -p rstmdb-cli
 
 FROM ${RUNTIME_IMAGE}
