@@ -11,11 +11,18 @@
 use std::time::Duration;
 
 use rstmdb_rcp::client::{Client, ClientOptions, Error, Lock};
+use rstmdb_rcp::json::to_raw;
 use rstmdb_rcp::message::instance::{ApplyEvent, ListInstances};
 use rstmdb_rcp::message::meta::Meta;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 type Failure = Box<dyn std::error::Error>;
+
+#[derive(Serialize)]
+struct Packing {
+    packed: bool,
+}
 
 /// How long others wait after this worker has died.
 const TTL: Duration = Duration::from_secs(3);
@@ -32,7 +39,7 @@ async fn main() -> Result<(), Failure> {
         ..ClientOptions::default()
     })
     .await?;
-    let packed = RawValue::from_string(r#"{"packed":true}"#.to_owned())?;
+    let packed = to_raw(&Packing { packed: true })?;
     loop {
         println!("waiting for the lock");
         let lock = client.lock("shipping").ttl(TTL).wait(WAIT_MAX);

@@ -10,13 +10,35 @@
 
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, ClientOptions, Error};
+use rstmdb_rcp::json::to_raw;
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, GetInstance};
 use rstmdb_rcp::message::machine::PutMachine;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 type Failure = Box<dyn std::error::Error>;
 
 const ORDER: &str = include_str!("../../docs/examples/order.json");
+
+/// The context of an order. The payloads of PAY and PACK become a part of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(default)]
+    packed: bool,
+}
+
+#[derive(Serialize)]
+struct Payment {
+    method: &'static str,
+}
+
+#[derive(Serialize)]
+struct Packing {
+    packed: bool,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
@@ -31,10 +53,12 @@ async fn main() -> Result<(), Failure> {
     define(&client).await?;
     create(&client, &order).await?;
 
-    if apply(&client, &order, "PAY", Some(r#"{"method":"card"}"#)).await? {
+    let payment = to_raw(&Payment { method: "card" })?;
+    if apply(&client, &order, "PAY", Some(&payment)).await? {
         ship_too_early(&client, &order).await?;
     }
-    apply(&client, &order, "PACK", Some(r#"{"packed":true}"#)).await?;
+    let packing = to_raw(&Packing { packed: true })?;
+    apply(&client, &order, "PACK", Some(&packing)).await?;
     apply(&client, &order, "SHIP", None).await?;
 
     let read = GetInstance {
@@ -42,7 +66,8 @@ async fn main() -> Result<(), Failure> {
         ..GetInstance::default()
     };
     let instance = client.get_instance(&read).await?.result;
-    println!("{order} is {}: {}", instance.state, instance.ctx.get());
+    let ctx: Order = instance.ctx_as()?;
+    println!("{order} is {}: {ctx:?}", instance.state);
     client.close().await;
     Ok(())
 }
@@ -57,12 +82,16 @@ async fn define(client: &Client) -> Result<(), Failure> {
 }
 
 async fn create(client: &Client, order: &str) -> Result<(), Failure> {
-    let ctx = RawValue::from_string(r#"{"total":42}"#.to_owned())?;
+    let ctx = Order {
+        total: 42,
+        method: None,
+        packed: false,
+    };
     let create = CreateInstance {
         instance_id: Some(order.into()),
         machine: "order".into(),
         version: 1,
-        initial_ctx: Some(&ctx),
+        initial_ctx: Some(&to_raw(&ctx)?),
         // A retry of this call, by the library or by the next run, gives the first result again.
         idempotency_key: Some(format!("{order}/create").into()),
         ..CreateInstance::default()
@@ -79,15 +108,12 @@ async fn apply(
     client: &Client,
     order: &str,
     event: &str,
-    payload: Option<&str>,
+    payload: Option<&RawValue>,
 ) -> Result<bool, Failure> {
-    let payload = payload
-        .map(|json| RawValue::from_string(json.to_owned()))
-        .transpose()?;
     let apply = ApplyEvent {
         instance_id: order.into(),
         event: event.into(),
-        payload: payload.as_deref(),
+        payload,
         idempotency_key: Some(format!("{order}/{event}").into()),
         ..ApplyEvent::default()
     };

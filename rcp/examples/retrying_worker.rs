@@ -12,14 +12,21 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, ClientOptions, Error};
+use rstmdb_rcp::json::to_raw;
 use rstmdb_rcp::message::instance::ApplyEvent;
 use rstmdb_rcp::message::watch::{Event, WatchAll};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 type Failure = Box<dyn std::error::Error>;
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Serialize)]
+struct Packing {
+    packed: bool,
+}
 
 /// How a step ended.
 enum Step {
@@ -38,7 +45,7 @@ async fn main() -> Result<(), Failure> {
         ..ClientOptions::default()
     })
     .await?;
-    let packed = RawValue::from_string(r#"{"packed":true}"#.to_owned())?;
+    let packed = to_raw(&Packing { packed: true })?;
     let paid = WatchAll {
         machines: vec!["order".into()],
         events: vec!["PAY".into()],
@@ -87,7 +94,8 @@ async fn retried(client: &Client, apply: &ApplyEvent<'_>) -> Result<Step, Error>
             Error::Refused(refusal) if is_final(&refusal.code) => {
                 return Ok(Step::Refused(refusal.code.clone()));
             }
-            error if may_pass(error) => {}
+            // Safe also when the outcome is unknown: with the key a repeated event takes effect once.
+            error if error.is_retryable() => {}
             _ => return Err(error),
         }
         eprintln!(
@@ -105,15 +113,4 @@ fn is_final(code: &Code) -> bool {
         code,
         Code::InvalidTransition | Code::GuardFailed | Code::InstanceNotFound
     )
-}
-
-/// Whether another try may succeed. It is safe even when the outcome of this one is unknown: the key makes a
-/// repeated event take effect once. A request during which two leaders were lost may be what ends them; it is left
-/// to a person.
-fn may_pass(error: &Error) -> bool {
-    match error {
-        Error::Refused(refusal) => refusal.retryable && refusal.leaders_lost() == 0,
-        Error::Connect { .. } | Error::Disconnected { .. } | Error::Timeout { .. } => true,
-        _ => false,
-    }
 }

@@ -18,6 +18,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use futures_util::FutureExt;
 use rstmdb_rcp::client::{Client, ClientOptions, Watch, WatchItem};
+use rstmdb_rcp::json::from_raw;
 use rstmdb_rcp::message::watch::{Event, EventKind, Include, WatchAll, WatchAllResult};
 
 type Failure = Box<dyn std::error::Error>;
@@ -144,7 +145,7 @@ async fn begin(client: &Client, stored: Option<&(String, Position)>) -> Result<W
 
 /// The first position. From a log whose beginning is gone nothing exact can be made.
 fn store_first(sql: &mut Sql, watch: &Watch) -> Result<Position, Failure> {
-    let started: WatchAllResult<'_> = serde_json::from_str(watch.started().get())?;
+    let started: WatchAllResult<'_> = from_raw(watch.started())?;
     if started.earliest_offset != Some(1) {
         return Err(
             "the log no longer begins at offset 1: set archive.url, or keep more history".into(),

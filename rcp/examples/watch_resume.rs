@@ -22,6 +22,12 @@ use serde::{Deserialize, Serialize};
 
 type Failure = Box<dyn std::error::Error>;
 
+/// What this program reads of the context of an order. Other fields are ignored.
+#[derive(Deserialize)]
+struct Order {
+    total: Option<f64>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Position {
     cluster_id: Option<String>,
@@ -44,7 +50,7 @@ async fn main() -> Result<(), Failure> {
     let mut watch = begin(&client, load(file)?).await?;
     while let Some(item) = watch.next_item().await {
         match item {
-            Ok(WatchItem::Event(event)) => handle(&event),
+            Ok(WatchItem::Event(event)) => handle(&event)?,
             // Nothing matched lately. Storing this keeps the position ahead of what retention removes.
             Ok(WatchItem::Progress { .. }) => {}
             Err(error) => return Err(explained(&error).into()),
@@ -67,11 +73,14 @@ async fn begin(client: &Client, stored: Option<Position>) -> Result<Watch, Failu
     begun.map_err(|error| explained(&error).into())
 }
 
-fn handle(event: &Event<'_>) {
+fn handle(event: &Event<'_>) -> Result<(), Error> {
+    let order: Order = event.ctx_as()?;
+    let total = order.total.unwrap_or_default();
     println!(
-        "{}: {} is {} by {}",
+        "{}: over {total}: {} is {} by {}",
         event.wal_offset, event.instance_id, event.to_state, event.event
     );
+    Ok(())
 }
 
 /// The two ends of a watch that need a decision; no retry helps there.

@@ -26,37 +26,7 @@
 //! A retried call may overtake calls that were queued after it; callers who need an order across
 //! failures await one call before the next, or use `expected_wal_offset`.
 //!
-//! ```no_run
-//! use futures_util::StreamExt;
-//! use rstmdb_rcp::client::{Client, ClientOptions, Error};
-//! use rstmdb_rcp::message::instance::ApplyEvent;
-//! use rstmdb_rcp::message::watch::WatchAll;
-//!
-//! # async fn pay() -> Result<(), Error> {
-//! let client = Client::connect(ClientOptions {
-//!     addrs: ["db1:7401", "db2:7401", "db3:7401"].map(String::from).into(),
-//!     retry_writes: true,
-//!     ..ClientOptions::default()
-//! })
-//! .await?;
-//!
-//! let pay = ApplyEvent {
-//!     instance_id: "order-1".into(),
-//!     event: "PAY".into(),
-//!     ..ApplyEvent::default()
-//! };
-//! let paid = client.apply_event(&pay).await?.result;
-//! println!("{} at offset {}", paid.to_state, paid.wal_offset);
-//!
-//! // Goes on at another node when this one is lost: each event once, in order.
-//! let mut watch = client.watch_all(&WatchAll::default()).await?;
-//! while let Some(event) = watch.next().await {
-//!     let event = event?;
-//!     println!("{} is {}", event.instance_id, event.to_state);
-//! }
-//! # Ok(())
-//! # }
-//! ```
+//! [The front page](crate) of this crate shows a program: create, apply, errors, watch.
 
 mod address;
 mod connection;

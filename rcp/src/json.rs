@@ -5,6 +5,10 @@
 //! depth), and its numbers are rounded to a double. A [`Json`] takes every key as it is, keeps each
 //! number as it was written, and bounds the depth before it recurses. Text that contains users' input is read
 //! with [`Json::parse`] or [`value`], never as a `Value` by serde_json itself.
+//!
+//! A program that knows its contexts and payloads as types of its own uses [`to_raw`] and [`from_raw`].
+
+mod typed;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +20,9 @@ use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
 
 use crate::depth;
+
+pub(crate) use typed::read_part;
+pub use typed::{DocumentError, from_raw, to_raw};
 
 /// The deepest nesting that is read, inclusive: that of a request, wrapped in an answer.
 const DEPTH_MAX: usize = 128;

@@ -1,4 +1,100 @@
-//! RCP v1, the protocol every client of rstmdb speaks.
+//! The client library of rstmdb, and RCP v1, the protocol that every client of rstmdb speaks.
+//!
+//! # A client
+//!
+//! The crate is not on crates.io. A program names a clone of the repository, or its address:
+//!
+//! ```toml
+//! [dependencies]
+//! rstmdb-rcp = { path = "../rstmdb/rcp", features = ["client"] }
+//! # rstmdb-rcp = { git = "https://…/rstmdb.git", rev = "…", features = ["client"] }
+//! futures-util = "0.3"
+//! serde = { version = "1", features = ["derive"] }
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread"] }
+//! ```
+//!
+//! Create an instance, apply an event, look at errors, watch. Contexts and payloads are types of the program:
+//!
+//! ```no_run
+//! use futures_util::StreamExt;
+//! use rstmdb_rcp::Code;
+//! use rstmdb_rcp::client::{Client, ClientOptions, Error};
+//! use rstmdb_rcp::json::to_raw;
+//! use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance};
+//! use rstmdb_rcp::message::watch::WatchAll;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Order {
+//!     total: u64,
+//! }
+//!
+//! #[derive(Serialize)]
+//! struct Payment {
+//!     method: &'static str,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Error> {
+//!     let client = Client::connect(ClientOptions {
+//!         addrs: ["db1:7401", "db2:7401", "db3:7401"].map(String::from).into(),
+//!         // Each write gets an idempotency key, so a retry takes effect once.
+//!         retry_writes: true,
+//!         ..ClientOptions::default()
+//!     })
+//!     .await?;
+//!
+//!     let create = CreateInstance {
+//!         instance_id: Some("order-1".into()),
+//!         machine: "order".into(),
+//!         initial_ctx: Some(&to_raw(&Order { total: 42 })?),
+//!         ..CreateInstance::default()
+//!     };
+//!     client.create_instance(&create).await?;
+//!
+//!     let pay = ApplyEvent {
+//!         instance_id: "order-1".into(),
+//!         event: "PAY".into(),
+//!         payload: Some(&to_raw(&Payment { method: "card" })?),
+//!         ..ApplyEvent::default()
+//!     };
+//!     match client.apply_event(&pay).await {
+//!         Ok(paid) => {
+//!             let order: Order = paid.result.ctx_as()?;
+//!             println!("{}: {} is paid", paid.result.wal_offset, order.total);
+//!         }
+//!         // An answer like any other: nothing has changed. Look at the code, never at the message.
+//!         Err(Error::Refused(refusal)) if refusal.code == Code::InvalidTransition => {
+//!             println!("the order cannot be paid now: {}", refusal.message);
+//!         }
+//!         // The client has retried until its deadline. With a key of the program's own, call again later.
+//!         Err(error) if error.is_retryable() => {
+//!             println!("{error}; outcome unknown: {}", error.outcome_unknown());
+//!         }
+//!         Err(error) => return Err(error),
+//!     }
+//!
+//!     // Everything from the first retained event on, and then what happens. When a node is lost, the watch goes on at
+//!     // another one: each event once, in order.
+//!     let all = WatchAll {
+//!         machines: vec!["order".into()],
+//!         from_offset: Some(0),
+//!         ..WatchAll::default()
+//!     };
+//!     let mut watch = client.watch_all(&all).await?;
+//!     while let Some(event) = watch.next().await {
+//!         let event = event?;
+//!         let order: Order = event.ctx_as()?;
+//!         println!("{} over {} is {}", event.instance_id, order.total, event.to_state);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The module `client` says what the client retries, and what it promises. `rcp/examples` has five programs: the life of
+//! an order, a watcher that resumes, a worker that retries, a worker with a lock, a projection into SQL.
+//!
+//! # The crate
 //!
 //! What this crate promises:
 //!

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::Code;
+use crate::json::DocumentError;
 use crate::message::ErrorBody;
 
 /// Why a call has no result.
@@ -49,6 +50,10 @@ pub enum Error {
     /// The parameters cannot be sent.
     #[error("the request cannot be sent: {0}")]
     Request(String),
+    /// A context or payload and a type of the program do not fit each other. What the call itself did is not
+    /// affected by this.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
     /// The lock is lost, or may be another owner's soon.
     #[error("lock {name:?} is lost: {reason}")]
     LockLost {
@@ -80,9 +85,22 @@ impl Error {
             | Error::Tls(_)
             | Error::Options(_)
             | Error::Request(_)
+            | Error::Document(_)
             | Error::LockLost { .. }
             | Error::Closed => false,
         }
+    }
+
+    /// Whether the same call may succeed at another try: the server says so, or no server was reached, or none
+    /// answered.
+    ///
+    /// The client library has retried a call until its deadline before it returns such an error. When the error also has
+    /// an [unknown outcome](Self::outcome_unknown), a write may have taken effect: call again only if it has an
+    /// idempotency key. After a call with which two leaders in a row were lost this is false, because the call may be what
+    /// ends them.
+    pub fn is_retryable(&self) -> bool {
+        let ends_leaders = matches!(self, Error::Refused(refusal) if refusal.leaders_lost() > 0);
+        self.may_pass() && !ends_leaders
     }
 
     /// Whether a new connection, perhaps to another node, may succeed.
@@ -94,6 +112,7 @@ impl Error {
             | Error::Tls(_)
             | Error::Options(_)
             | Error::Request(_)
+            | Error::Document(_)
             | Error::LockLost { .. }
             | Error::Closed => false,
         }
@@ -113,4 +132,27 @@ impl Error {
 fn said_before(earlier: Option<&str>) -> String {
     let said = |earlier| format!("; before that a node said {earlier}");
     earlier.map(said).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_succeed_at_another_try_is_retryable() {
+        let refused = |code: Code| ErrorBody::new(code, "");
+        let lost = Error::Disconnected {
+            reason: String::new(),
+            outcome_unknown: true,
+        };
+        assert!(lost.is_retryable() && lost.outcome_unknown());
+        assert!(Error::Refused(refused(Code::NoLeader)).is_retryable());
+        assert!(!Error::Refused(refused(Code::GuardFailed)).is_retryable());
+        assert!(!Error::Closed.is_retryable());
+        let ends_leaders = refused(Code::NoLeader).with_details(json!({ "leaders_lost": 2 }));
+        let error = Error::Refused(ends_leaders);
+        assert!(error.may_pass() && !error.is_retryable());
+    }
 }

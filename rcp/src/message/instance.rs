@@ -13,6 +13,7 @@ use timers::Timer;
 use super::fields::Fields;
 use super::meta::{FactMeta, Meta, names_of_write};
 use super::{ParamFault, Params, ReadOptions};
+use crate::json::{DocumentError, read_part};
 
 /// Parameters of CREATE_INSTANCE.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -145,6 +146,16 @@ pub struct GetInstanceResult<'a> {
     /// no longer has that write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<FactMeta<'a>>,
+}
+
+impl GetInstanceResult<'_> {
+    /// The context as a type of the program.
+    ///
+    /// # Errors
+    /// The context is not of this type.
+    pub fn ctx_as<'b, T: Deserialize<'b>>(&'b self) -> Result<T, DocumentError> {
+        read_part("ctx", Some(&self.ctx))
+    }
 }
 
 /// Parameters of LIST_INSTANCES.
@@ -354,4 +365,14 @@ pub struct ApplyEventResult<'a> {
     /// As given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_id: Option<Cow<'a, str>>,
+}
+
+impl ApplyEventResult<'_> {
+    /// The context after, as a type of the program. An `Option` takes the `null` of a repeated event.
+    ///
+    /// # Errors
+    /// The context is not of this type.
+    pub fn ctx_as<'b, T: Deserialize<'b>>(&'b self) -> Result<T, DocumentError> {
+        read_part("ctx", Some(&self.ctx))
+    }
 }

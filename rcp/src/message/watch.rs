@@ -12,6 +12,7 @@ use super::meta::{FactMeta, is_zero, text_or_empty, text_or_null};
 use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
 use crate::frame::{EncodeError, Flags};
+use crate::json::{DocumentError, read_part};
 use crate::wire::{self, WireMode};
 
 /// What a watch can tell besides events.
@@ -246,6 +247,22 @@ impl Event<'_> {
     /// What has happened. A watch without `include` delivers only events, without `kind`.
     pub fn kind(&self) -> EventKind {
         self.kind.unwrap_or_default()
+    }
+
+    /// The context after, as a type of the program. An `Option` takes it also where there is none.
+    ///
+    /// # Errors
+    /// The context is not of this type.
+    pub fn ctx_as<'b, T: Deserialize<'b>>(&'b self) -> Result<T, DocumentError> {
+        read_part("ctx", self.ctx.as_deref())
+    }
+
+    /// The payload as a type of the program. An `Option` takes it also where there is none.
+    ///
+    /// # Errors
+    /// The payload is not of this type.
+    pub fn payload_as<'b, T: Deserialize<'b>>(&'b self) -> Result<T, DocumentError> {
+        read_part("payload", self.payload.as_deref())
     }
 }
 

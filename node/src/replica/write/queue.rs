@@ -17,8 +17,9 @@ pub(crate) const BATCH_COMMANDS_MAX: usize = 512;
 /// Commands in flight at most, decided or forwarded; above this new ones wait in the queue.
 pub(crate) const IN_FLIGHT_MAX: usize = 16_384;
 
-/// Refuses the waiting commands that touch what a later command, `done`, wrote to: they must not take effect behind it.
-/// Only their clients may retry them.
+/// Refuses the waiting commands that touch an instance which `done` has changed.
+///
+/// `done` was submitted after them. So they must not take effect any more, and only their clients may retry them.
 pub(crate) fn refuse_overtaken<T: Types>(waiting: &mut VecDeque<Request<T>>, done: &Command) {
     if waiting.is_empty() {
         return;
@@ -77,9 +78,8 @@ impl<T: Types> Queue<T> {
 
     /// Takes commands that have to be placed again, in their order, behind those that it has already.
     ///
-    /// A command that may have taken effect is retried only if that is harmless. A command before it that touches the
-    /// same instance is not retried: it may have been refused before the later one took effect, and would now take
-    /// effect behind it. Only its client may retry it.
+    /// A command that may have taken effect is retried only if that is harmless. No command that came before it and
+    /// touches the same instance is retried: that one would now take effect after it. Only its client may retry it.
     pub(crate) fn put_back(&mut self, requests: VecDeque<Request<T>>) {
         let mut done = TouchedInstances::default();
         let mut again = VecDeque::with_capacity(requests.len());

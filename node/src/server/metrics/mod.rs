@@ -9,6 +9,7 @@
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
+//! | `renamed` | the old names of some, for one version |
 //! | `locks` | locks that are held, waited for, expired, lost |
 //! | `timers` | timers that are armed, overdue, fired, spent |
 //! | `scraped` | what the replica and its log count |
@@ -18,6 +19,7 @@ mod archive;
 mod families;
 mod guards;
 mod locks;
+mod renamed;
 mod scraped;
 mod timers;
 
@@ -126,7 +128,7 @@ impl Metrics {
             connections_total: make
                 .counter("rstmdb_connections_total", "Client connections accepted.")?,
             connections_rejected: make.counter(
-                "rstmdb_connections_rejected",
+                "rstmdb_connections_rejected_total",
                 "Client connections refused at network.max_connections.",
             )?,
             buffers_bytes: make.gauge(
@@ -226,7 +228,9 @@ impl Metrics {
         };
         families.extend(self.requests());
         families.extend(scraped::latencies(replica));
-        TextEncoder::new().encode_to_string(&families)
+        let mut text = TextEncoder::new().encode_to_string(&families)?;
+        renamed::write(&families, &mut text);
+        Ok(text)
     }
 
     fn requests(&self) -> [MetricFamily; 2] {

@@ -85,8 +85,8 @@ struct Raft {
 impl Scraped {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
-            machines: make.gauge("rstmdb_machines_total", "Machine versions.")?,
-            instances: make.gauge("rstmdb_instances_total", "Live instances.")?,
+            machines: make.gauge("rstmdb_machines", "Machine versions.")?,
+            instances: make.gauge("rstmdb_instances", "Live instances.")?,
             idempotency_keys: make
                 .gauge("rstmdb_idempotency_keys", "Idempotency keys remembered.")?,
             idempotency_bytes: make.gauge(

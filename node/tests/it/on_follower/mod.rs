@@ -27,6 +27,8 @@ mod locks;
 mod machines;
 #[path = "../server_suite/meta.rs"]
 mod meta;
+#[path = "../server_suite/metrics.rs"]
+mod metrics;
 #[path = "../server_suite/order.rs"]
 mod order;
 #[path = "../server_suite/scenarios.rs"]

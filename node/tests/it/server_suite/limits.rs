@@ -37,7 +37,7 @@ async fn connections_beyond_the_limit_are_told_and_closed() {
     Conn::open(node.addr).await.ok("PING", json!({})).await;
     let (_, metrics) = node.http("/metrics").await;
     assert!(
-        metrics.contains("rstmdb_connections_rejected 30"),
+        metrics.contains("rstmdb_connections_rejected_total 30"),
         "{metrics}"
     );
     node.stop().await;

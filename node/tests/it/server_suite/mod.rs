@@ -23,6 +23,7 @@ mod limits;
 mod locks;
 mod machines;
 mod meta;
+mod metrics;
 mod order;
 mod ports;
 mod process;
