@@ -41,6 +41,8 @@ pub enum Workload {
     Automation,
     /// Timers that fire by themselves.
     Timer,
+    /// Locks, and writes under them.
+    Lock,
 }
 
 /// One request and its outcome.

@@ -33,7 +33,8 @@ fn problem(entry: &HistoryEntry, why: &str) -> Option<String> {
         return Some(format!("an answer that is not valid: {why}"));
     }
     let is_read = match entry.op.as_str() {
-        "GET_INSTANCE" | "LIST_INSTANCES" | "ALLOWED_EVENTS" => true,
+        "GET_INSTANCE" | "LIST_INSTANCES" | "ALLOWED_EVENTS" | "TIMER_LIST" | "LOCK_GET"
+        | "LOCK_LIST" => true,
         "BATCH" => entry.params["ops"]
             .as_array()
             .is_some_and(|ops| ops.iter().all(|op| op["op"] == "GET_INSTANCE")),

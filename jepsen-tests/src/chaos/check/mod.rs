@@ -12,6 +12,7 @@
 //! | `asking` | dry runs and ALLOWED_EVENTS: the answer fits the log, and nothing took effect |
 //! | `times` | the log's time: never back, never far ahead |
 //! | `timers` | timers: fired once, in time, and not forgotten |
+//! | `locks` | locks: one holder, tokens that grow, and writes only under the token that holds |
 //! | `answers` | that every answer is valid RCP, and none reports an internal error of the node |
 //! | `search` | linearizability without the log: is there any order of the requests that explains the values? |
 //!
@@ -35,7 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use bank::CENTS_EACH;
 pub use log::levels::NAME as LEVEL;
-use log::{automation, levels, said, timers, times};
+use log::{automation, levels, locks, said, timers, times};
 use result::Tally;
 pub use result::{CheckVerdict, CheckerResult, Violation, ViolationWindow};
 pub use truth::Error;
@@ -47,7 +48,7 @@ use super::history::{HistoryEntry, Workload};
 type Checker = fn(&[HistoryEntry], &Truth) -> Vec<CheckerResult>;
 
 /// Every checker, by its name in the report when it fails itself.
-const CHECKS: [(&str, Checker); 14] = [
+const CHECKS: [(&str, Checker); 15] = [
     ("logs", logs_agree),
     (answers::NAME, answers::check),
     (order::pipelined::NAME, order::pipelined::check),
@@ -61,6 +62,7 @@ const CHECKS: [(&str, Checker); 14] = [
     (levels::NAME, levels::check),
     (automation::NAME, automation::check),
     (timers::NAME, timers::check),
+    (locks::NAME, locks::check),
     (search::NAME, search::check),
 ];
 

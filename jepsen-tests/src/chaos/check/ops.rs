@@ -94,6 +94,11 @@ pub(super) fn of(entry: &HistoryEntry) -> Vec<InstanceOp<'_>> {
     if matches!(entry.workload, Workload::Asking | Workload::Timer) {
         return Vec::new();
     }
+    of_any(entry)
+}
+
+/// As [`of`], for every workload.
+pub(super) fn of_any(entry: &HistoryEntry) -> Vec<InstanceOp<'_>> {
     if entry.op != "BATCH" {
         let told = match &entry.outcome {
             RequestOutcome::Ok(result) => ClientTold::Ok(result),

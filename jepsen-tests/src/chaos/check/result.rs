@@ -204,6 +204,7 @@ impl Workload {
             Workload::Parcel => "parcel",
             Workload::Automation => "automation",
             Workload::Timer => "timer",
+            Workload::Lock => "lock",
         }
     }
 }

@@ -13,6 +13,7 @@ mod automation;
 mod bank;
 mod fixtures;
 mod levels;
+mod locks;
 mod monotonic;
 mod once;
 mod order;

@@ -60,7 +60,7 @@ impl EndedRun<'_> {
     ) -> (Vec<HistoryEntry>, Vec<CheckerResult>) {
         let (mut healed, took) = converge(nodes);
         if healed.is_valid() {
-            // Timers fire for ever. The log must come to rest before anything is compared.
+            // Timers fire for ever, and locks expire. The log must come to rest before anything is compared.
             healed = match workload::rest(shared, rng) {
                 Ok(()) => converge(nodes).0,
                 Err(error) => check::failed("healed", &error.to_string()),

@@ -69,7 +69,7 @@ fn problem(
     inherited: &mut usize,
 ) -> Option<String> {
     let (asked, found) = (&op.entry.params, &fact.meta);
-    for field in ["headers", "reason", "causation_id"] {
+    for field in ["headers", "reason", "causation_id", "fence"] {
         if asked[field] != found[field] {
             return Some(format!(
                 "{field} is {}, and the client said {}",

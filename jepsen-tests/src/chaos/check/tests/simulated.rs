@@ -83,9 +83,11 @@ impl Simulated {
                 Workload::Bank => it.bank(),
                 Workload::Set => it.set(),
                 // Their histories are made by hand.
-                Workload::Asking | Workload::Parcel | Workload::Automation | Workload::Timer => {
-                    it.order()
-                }
+                Workload::Asking
+                | Workload::Parcel
+                | Workload::Automation
+                | Workload::Timer
+                | Workload::Lock => it.order(),
             }
         }
         it.entries.sort_by_key(|entry| entry.begun);

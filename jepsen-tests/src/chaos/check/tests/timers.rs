@@ -113,3 +113,59 @@ fn firing_early_or_twice_and_a_forgotten_timer_are_found() {
     end(&mut forgotten, 15_000);
     assert_says(&judge(forgotten), "overdue had not fired");
 }
+
+#[test]
+fn what_was_told_of_a_gate_and_is_not_in_the_log_is_found() {
+    let (id, hold) = ("gate-1", ("HOLD", "open"));
+    let judge = |op: &str, params: Value, outcome: RequestOutcome| {
+        let mut log = Log::default();
+        log.create(5, id, "gate", "open", json!({}));
+        log.event(6, id, hold, json!({"by": "g1"}), "g1");
+        let mut moved = log.fact(7, FactKind::Moved, id);
+        moved.ctx = Value::Null;
+        log.push(moved);
+        let mut history = History::of(Workload::Timer);
+        history.push((1, 2), op, params, outcome);
+        let mut truth = log.truth();
+        let mut timers = opened();
+        nudge(&mut timers, 8, 11_000);
+        truth.timers = Arc::new(timers);
+        result(&history.entries, &truth, "timers", "timer")
+    };
+    let told = |offset: u64, state: &str| {
+        RequestOutcome::Ok(json!({"wal_offset": offset, "last_wal_offset": offset, "state": state}))
+    };
+    let event = |tag: &str| json!({"instance_id": id, "event": "HOLD", "event_id": tag});
+    let named = json!({"instance_id": id});
+    let good = [
+        ("APPLY_EVENT", event("g1"), told(6, "open")),
+        (
+            "APPLY_EVENT",
+            event("g2"),
+            refused("INVALID_TRANSITION", json!({})),
+        ),
+        ("TIMER_SET", named.clone(), told(7, "open")),
+        ("GET_INSTANCE", named.clone(), told(7, "open")),
+        ("CREATE_INSTANCE", named.clone(), told(5, "open")),
+    ];
+    for (op, params, outcome) in good {
+        let found = judge(op, params, outcome);
+        assert_eq!(found.verdict, CheckVerdict::Valid, "{op}: {found}");
+    }
+    let wrong = [
+        ("APPLY_EVENT", event("g2"), told(6, "open")),
+        (
+            "APPLY_EVENT",
+            event("g1"),
+            refused("INVALID_TRANSITION", json!({})),
+        ),
+        ("TIMER_SET", named.clone(), told(6, "open")),
+        ("GET_INSTANCE", named.clone(), told(7, "closed")),
+        ("CREATE_INSTANCE", named.clone(), told(6, "open")),
+        ("DELETE_INSTANCE", named, told(7, "open")),
+    ];
+    for (op, params, outcome) in wrong {
+        let found = judge(op, params, outcome);
+        assert_eq!(found.violations().len(), 1, "{op}: {found}");
+    }
+}

@@ -17,7 +17,7 @@ use rstmdb_raft_store::{
 };
 
 use super::error::Error;
-use super::{TimersOfLog, TrueFact, Truth, meta, of_engine};
+use super::{LocksOfLog, TimersOfLog, TrueFact, Truth, meta, of_engine};
 
 /// The kind of an entry for the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,6 +301,7 @@ fn apply(committed: &BTreeMap<u64, LogId>, contents: &Contents) -> Result<Truth,
     truth.levels = found.levels;
     truth.automation = found.automation;
     truth.timers = Arc::new(found.timers);
+    truth.locks = Arc::new(found.locks);
     truth.last_offset = next.saturating_sub(1);
     truth.digest = format!("{:032x}", state.digest());
     truth.heads = chain.heads;
@@ -316,12 +317,14 @@ struct FoundFacts {
     levels: Vec<(u64, u32)>,
     automation: Vec<(u64, bool, String)>,
     timers: TimersOfLog,
+    locks: LocksOfLog,
 }
 
 impl FoundFacts {
     fn take(&mut self, index: u64, entry: &fact::Entry) -> Result<(), Error> {
         self.times.push((index, entry.time_ms));
         self.timers.take(index, entry);
+        self.locks.take(index, entry);
         let said = meta(entry);
         for (position, fact) in entry.facts.iter().enumerate() {
             match &fact.body {

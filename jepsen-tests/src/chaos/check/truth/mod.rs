@@ -1,6 +1,7 @@
 //! The truth of a run: every fact that took effect, in the order of the log.
 
 mod error;
+mod locks;
 mod logs;
 mod timers;
 
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 use rstmdb_engine::fact;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::error::Error;
+pub use self::locks::{LEDGER, LockVersion, LocksOfLog};
 pub use self::timers::{AT_THE_END, TimersOfLog};
 use crate::rcp::wal::ReadRecord;
 
@@ -88,6 +90,8 @@ pub struct Truth {
     pub automation: Vec<(u64, bool, String)>,
     /// What the log says of timers.
     pub timers: Arc<TimersOfLog>,
+    /// What the log says of locks.
+    pub locks: Arc<LocksOfLog>,
     /// Where the committed log ends.
     pub last_offset: u64,
     /// Where the nodes' logs contradict each other or themselves; each is a violation.
@@ -193,7 +197,7 @@ pub fn of_record(record: &ReadRecord, position: usize) -> Result<Option<TrueFact
         "delete_instance" => FactKind::Delete,
         "timer_spent" => FactKind::Spent,
         "set_timers" => FactKind::Moved,
-        "put_machine" | "checkpoint" | "snapshot" => return Ok(None),
+        "put_machine" | "lock_changed" | "checkpoint" | "snapshot" => return Ok(None),
         other => {
             return Err(Error::Entry {
                 offset: record.offset,
@@ -266,6 +270,10 @@ pub(super) fn meta(entry: &fact::Entry) -> Value {
         if !headers.is_empty() {
             shown.insert("headers".to_owned(), Value::Object(headers));
         }
+        if let Some(fence) = &meta.fence {
+            let fence = json!({"lock": fence.lock, "token": fence.token});
+            shown.insert("fence".to_owned(), fence);
+        }
     }
     Value::Object(shown)
 }
@@ -286,7 +294,7 @@ pub(super) fn of_engine(
         Some(fact::Body::CreateInstance(create)) => TrueFact {
             machine: create.machine.clone(),
             to: create.state.clone(),
-            ctx: json(offset, &create.ctx)?,
+            ctx: read(offset, &create.ctx)?,
             via: create.via.clone(),
             emits: create.emits.clone(),
             key: create.key.as_ref().map(|key| key.key.clone()),
@@ -298,10 +306,10 @@ pub(super) fn of_engine(
             from: apply.from_state.clone(),
             to: apply.to_state.clone(),
             payload: match apply.payload.as_deref() {
-                Some(payload) => json(offset, payload)?,
+                Some(payload) => read(offset, payload)?,
                 None => Value::Null,
             },
-            ctx: json(offset, &apply.ctx)?,
+            ctx: read(offset, &apply.ctx)?,
             via: apply.via.clone(),
             emits: apply.emits.clone(),
             event_id: apply.event_id.clone(),
@@ -326,7 +334,7 @@ pub(super) fn of_engine(
     Ok(Some(TrueFact { position, ..found }))
 }
 
-fn json(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
+fn read(offset: u64, bytes: &[u8]) -> Result<Value, Error> {
     rstmdb_rcp::json::value_of_bytes(bytes).map_err(|error| Error::Entry {
         offset,
         what: error.to_string(),

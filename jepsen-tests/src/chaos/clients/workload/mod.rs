@@ -3,6 +3,7 @@
 mod asking;
 mod automation;
 mod bank;
+mod locks;
 mod machine;
 mod once;
 mod parcels;
@@ -19,16 +20,16 @@ use serde_json::{Value, json};
 pub use super::client::SUITE;
 use super::client::{ChaosClient, ClientsShared};
 use crate::Error;
+use crate::chaos::check::truth::LEDGER;
 use crate::chaos::history::{RequestOutcome, Workload};
 use crate::chaos::nodes::Nodes;
 use crate::harness::rng::Rng;
 use crate::harness::wait::within;
 use crate::load::machines::TestMachine;
 use crate::rcp::raw::RawConnection;
-pub use timers::rest;
 
 /// How many clients each workload has.
-const CLIENTS: [(Workload, u32); 11] = [
+const CLIENTS: [(Workload, u32); 12] = [
     (Workload::Register, 4),
     (Workload::Machine, 4),
     (Workload::Once, 3),
@@ -40,6 +41,7 @@ const CLIENTS: [(Workload, u32); 11] = [
     (Workload::Parcel, 4),
     (Workload::Automation, 2),
     (Workload::Timer, 3),
+    (Workload::Lock, 4),
 ];
 /// Instances of each workload that shares some: few, so that clients meet.
 const SHARED_INSTANCES: u64 = 5;
@@ -110,6 +112,7 @@ fn steps_of(workload: Workload, number: u32) -> Box<dyn WorkloadStep> {
         Workload::Parcel => Box::new(parcels::Parcels::default()),
         Workload::Automation => Box::new(automation::AutomationClient::default()),
         Workload::Timer => Box::new(timers::Gates::default()),
+        Workload::Lock => Box::new(locks::LockClient::default()),
     }
 }
 
@@ -159,6 +162,7 @@ fn create_shared(shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
             json!({"total_cents": 50}),
         ),
         (Workload::Once, "once", "counter", json!({})),
+        (Workload::Lock, LEDGER, "counter", json!({})),
         (
             Workload::Bank,
             "acct",
@@ -188,6 +192,15 @@ fn create_shared(shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
     Ok(())
 }
 
+/// Brings the log to rest: no lock is held any more, everything has fired that is due, and automation is paused.
+///
+/// # Errors
+/// When the cluster does not do it in time.
+pub fn rest(shared: &ClientsShared, rng: &mut Rng) -> Result<(), Error> {
+    locks::rest(shared, rng)?;
+    timers::rest(shared, rng)
+}
+
 /// Reads every shared instance once on every node, after the last fault.
 pub fn read_at_last(shared: &ClientsShared, rng: &mut Rng) {
     let nodes: Vec<u64> = shared.directory.read().iter().map(|(id, _)| *id).collect();
@@ -196,6 +209,7 @@ pub fn read_at_last(shared: &ClientsShared, rng: &mut Rng) {
         (Workload::Machine, "order"),
         (Workload::Once, "once"),
         (Workload::Parcel, "parcel"),
+        (Workload::Lock, LEDGER),
     ] {
         let mut client = ChaosClient::new(SUITE, workload, rng.fork(), shared);
         for node in &nodes {
