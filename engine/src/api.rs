@@ -6,4 +6,4 @@ pub(crate) mod refusal;
 pub mod reply;
 
 pub(crate) use check::{check_headers, check_id, check_name, check_ops, check_prose, check_text};
-pub use refusal::{LockRefusal, Refusal};
+pub use refusal::{LockRefusal, Refusal, TRIED};

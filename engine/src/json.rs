@@ -9,6 +9,7 @@ mod equal;
 mod number;
 mod object;
 mod reader;
+mod shown;
 mod tree;
 
 pub(crate) use check::check;
@@ -18,6 +19,7 @@ pub(crate) use equal::{ReadBudget, Stopped, equal};
 pub(crate) use number::JsonDecimal;
 pub(crate) use object::{JsonObject, compact};
 pub(crate) use reader::{JsonFault, JsonKind, JsonReader};
+pub(crate) use shown::shown;
 pub(crate) use tree::{JsonNode, JsonTree};
 
 #[cfg(test)]

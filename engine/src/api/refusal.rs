@@ -309,15 +309,6 @@ impl Refusal {
         }
     }
 
-    /// What the guards of a refused event have read: a part of the details, in which numbers keep their digits.
-    pub fn tried(&self) -> Option<&[Tried]> {
-        match self {
-            Self::GuardFailed { tried, .. } => Some(tried),
-            Self::InBatch { refusal, .. } => refusal.tried(),
-            _ => None,
-        }
-    }
-
     /// The details of what is not as the client expects.
     fn conflict_details(&self) -> Value {
         match self {
@@ -352,12 +343,14 @@ impl Refusal {
                 guards,
                 guards_left_out,
                 errors,
-                ..
+                tried,
             } => {
+                let tried: Vec<Value> = tried.iter().map(Tried::to_json).collect();
                 let mut details = json!({
                     "current_state": current_state,
                     "event": event,
                     "guards": guards,
+                    TRIED: tried,
                 });
                 if *guards_left_out > 0 {
                     details["guards_left_out"] = json!(guards_left_out);
@@ -386,6 +379,9 @@ impl Refusal {
         }
     }
 }
+
+/// The field of the details of `GUARD_FAILED` with what the guards have read.
+pub const TRIED: &str = "tried";
 
 fn held_back(nodes: &[u64]) -> String {
     if nodes.is_empty() {

@@ -467,9 +467,6 @@ fn found_result(reply: &Reply) -> Value {
 /// left out, because the session and the engine word it differently.
 pub fn error(refusal: &Refusal) -> Value {
     let mut details = refusal.details();
-    if let Some(all) = refusal.tried() {
-        details["tried"] = json!(all.iter().map(tried).collect::<Vec<_>>());
-    }
     let field = details["field"].as_str().map(str::to_owned);
     if let Some(field) = &field {
         details["field"] = json!(path(refusal, field));

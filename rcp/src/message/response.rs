@@ -1,7 +1,5 @@
 //! The response envelope, errors and meta; what a server writes and a client reads.
 
-mod details;
-
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
@@ -12,7 +10,6 @@ use serde_json::value::RawValue;
 use super::ParamFault;
 use crate::Code;
 use crate::frame::{EncodeError, Flags};
-use crate::json::Json;
 use crate::wire::{self, WireMode};
 
 /// In the details of an error: how many leaders in a row were lost with the request, if the cluster stops
@@ -20,19 +17,23 @@ use crate::wire::{self, WireMode};
 pub const LEADERS_LOST: &str = "leaders_lost";
 
 /// The error in a response.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(try_from = "details::ReadError")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ErrorBody {
     /// The code.
     pub code: Code,
     /// For people.
+    #[serde(default)]
     pub message: Box<str>,
     /// Whether trying the same again is safe and may succeed.
+    #[serde(default)]
     pub retryable: bool,
     /// Data by code.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::json::optional_value"
+    )]
     pub details: Option<Value>,
-    /// In the details of `GUARD_FAILED` the list `tried`: what guards have read, with its numbers as they are written.
-    pub tried: Option<Box<Json>>,
 }
 
 impl ErrorBody {
@@ -43,7 +44,6 @@ impl ErrorBody {
             code,
             message: message.into().into_boxed_str(),
             details: None,
-            tried: None,
         }
     }
 

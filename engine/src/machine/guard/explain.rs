@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use crate::json::Context;
+use serde_json::{Map, Value, json};
+
+use crate::json::{Context, shown};
 use crate::limits::EXPLAINED_VALUE_BYTES_MAX;
 use crate::machine::expression::EvalAttempt;
 
@@ -29,6 +31,27 @@ pub struct ValueRead {
     pub value: String,
     /// Whether the value is longer: the text is its beginning then.
     pub cut: bool,
+}
+
+impl Tried {
+    /// As JSON. Of a value that is longer, `values` has the beginning as a string that ends in `…`, and `cut` names its
+    /// path. A number that would be rounded is a string.
+    pub(crate) fn to_json(&self) -> Value {
+        let values = self.values.iter();
+        let values: Map<String, Value> = values
+            .map(|read| (read.path.clone(), read.to_json()))
+            .collect();
+        let mut object = json!({ "text": self.text, "holds": self.holds, "values": values });
+        let cut = self.values.iter().filter(|read| read.cut);
+        let cut: Vec<&str> = cut.map(|read| &*read.path).collect();
+        if !cut.is_empty() {
+            object["cut"] = json!(cut);
+        }
+        if let Some(error) = &self.error {
+            object["error"] = json!(error);
+        }
+        object
+    }
 }
 
 /// A condition that can say what it read. Each language of conditions implements it, so all of them are explained
@@ -123,6 +146,11 @@ impl ValueRead {
     /// What is shown of a value that is longer.
     pub fn beginning(&self) -> Option<String> {
         self.cut.then(|| format!("{}…", self.value))
+    }
+
+    fn to_json(&self) -> Value {
+        self.beginning()
+            .map_or_else(|| shown(&self.value), Value::from)
     }
 
     fn new(path: &str, value: &str) -> Self {

@@ -10,7 +10,6 @@
 //! | `reply` | from a reply to its JSON, here or as the leader wrote it |
 //! | `failure` | the error that a client gets when a request was not done |
 //! | `too_long` | the error that it gets when the request was done, but its answer is longer than a frame |
-//! | `tried` | what guards have read |
 //! | `json` | answers written straight into a buffer |
 //! | `tests` | whether clients read all that the node writes, and the other way round |
 //! | `testing`, `told` | for tests and simulations: from a command to a request, and from a result to a reply |
@@ -30,4 +29,3 @@ mod tests;
 #[cfg(any(test, feature = "testing"))]
 mod told;
 pub(crate) mod too_long;
-mod tried;

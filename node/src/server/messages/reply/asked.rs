@@ -1,10 +1,10 @@
 //! The answers to ALLOWED_EVENTS, and the fields that `dry_run` adds to an answer.
 
 use bytes::{BufMut, BytesMut};
+use rstmdb_engine::guard::Tried;
 use rstmdb_engine::reply::{AllowedEvent, AllowedEvents, AlwaysTried, Trial, Would};
 
 use crate::server::messages::json::{self, ObjectWriter};
-use crate::server::messages::tried;
 
 /// The result of ALLOWED_EVENTS.
 pub(super) fn write_allowed(object: &mut ObjectWriter<'_>, allowed: &AllowedEvents) {
@@ -32,7 +32,7 @@ fn write_event(out: &mut BytesMut, allowed: &AllowedEvent) {
         object.key("guards"),
         &allowed.guards,
         usize::MAX,
-        tried::write,
+        write_tried,
     );
     if allowed.guards_left_out > 0 {
         object.int("guards_left_out", allowed.guards_left_out as u64);
@@ -58,7 +58,35 @@ fn write_always(out: &mut BytesMut, always: &AlwaysTried) {
     let mut object = ObjectWriter::begin(out);
     object.str("state", &always.state);
     let guards = object.key("guards");
-    json::array(guards, &always.guards, usize::MAX, tried::write);
+    json::array(guards, &always.guards, usize::MAX, write_tried);
+    object.end();
+}
+
+fn write_tried(out: &mut BytesMut, tried: &Tried) {
+    let mut object = ObjectWriter::begin(out);
+    object.str("text", &tried.text).flag("holds", tried.holds);
+    let values = object.key("values");
+    values.put_u8(b'{');
+    for (at, read) in tried.values.iter().enumerate() {
+        if at > 0 {
+            values.put_u8(b',');
+        }
+        json::string(values, &read.path);
+        values.put_u8(b':');
+        match read.beginning() {
+            Some(beginning) => json::string(values, &beginning),
+            None => values.put_slice(read.value.as_bytes()),
+        }
+    }
+    values.put_u8(b'}');
+    let cut = tried.values.iter().filter(|read| read.cut);
+    let cut: Vec<&str> = cut.map(|read| &*read.path).collect();
+    if !cut.is_empty() {
+        object.value("cut", &cut);
+    }
+    if let Some(error) = &tried.error {
+        object.str("error", error);
+    }
     object.end();
 }
 
