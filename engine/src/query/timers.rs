@@ -128,7 +128,7 @@ impl State {
             if is_cut {
                 break;
             }
-            let fire = match self.understands(place) {
+            let fire = match self.knows(place) {
                 true => self.firing(place),
                 false => None,
             };
@@ -190,7 +190,7 @@ impl State {
     }
 
     /// Whether this node knows what the timer does.
-    fn understands(&self, place: &DueTimer) -> bool {
+    fn knows(&self, place: &DueTimer) -> bool {
         let instance = self.instances.get(place.id.as_bytes());
         let timer = instance.and_then(|instance| {
             let machine = self.machines.by_number(instance.machine())?;
