@@ -997,7 +997,7 @@ fn beside_a_machine_of_a_later_program() -> World {
         if let Some(Body::PutMachine(put)) = &mut entry.facts[0].body
             && put.machine == "later"
         {
-            put.definition = bytes(&ORDER.replace("\"optional\"", "\"unheard\"")).to_vec();
+            put.definition = bytes(&ORDER.replace("\"optional\"", "\"unheard\""));
         }
         assert_eq!(world.apply(&entry), EntryOutcome::Applied, "{entry}");
     }

@@ -97,5 +97,5 @@ fn op_told_wrong(op: &InstanceOp<'_>, truth: &Truth) -> Option<String> {
 }
 
 fn is_there(truth: &Truth, id: &str, is_it: impl Fn(&TrueFact) -> bool) -> bool {
-    truth.of_instance(id).any(|fact| is_it(fact))
+    truth.of_instance(id).any(is_it)
 }
