@@ -1,5 +1,5 @@
-//! What was submitted to the proposer and not answered yet. At a change of the term all of it is dropped, because the
-//! proposer drops it too; the next look finds in the state what is still due.
+//! Firings that were submitted to the proposer and are not answered yet. At a change of the term all of them are
+//! dropped, because the proposer drops them too. The next look finds in the state what is still due.
 
 use std::collections::HashSet;
 use std::future::{Future, pending};
@@ -25,12 +25,12 @@ use crate::replica::types::Types;
 use crate::replica::write::queue;
 use crate::replica::write::request::RequestSource;
 
-/// Firings in flight at most while clients send commands: so few that a command behind them hardly waits. More are
-/// submitted once half of them are done.
+/// Most firings in flight while clients send commands. It is so small that a client's command after them hardly waits.
+/// More are submitted once half of them are done.
 const IN_FLIGHT_MAX: usize = 64;
-/// Firings in flight at most while no client does.
+/// Most firings in flight while no client sends commands.
 const IN_FLIGHT_MAX_ALONE: usize = 1024;
-/// After this time without a command from a client there is none.
+/// After this time without a command, clients are taken to send none.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
 // Clients always have at least half of what the proposer takes.
 const _: () = assert!(IN_FLIGHT_MAX_ALONE <= queue::IN_FLIGHT_MAX / 2);
@@ -102,7 +102,7 @@ impl<T: Types> Firings<T> {
         }
     }
 
-    /// How long nothing is submitted, if that is so.
+    /// For how long nothing may be submitted; `None` if firings may be submitted now.
     pub(super) fn pause(&mut self, now: InstantOf<T>) -> Option<Duration> {
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Some(until - now);
@@ -111,7 +111,7 @@ impl<T: Types> Firings<T> {
         None
     }
 
-    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it.
+    /// How many more may be submitted, after `asked` commands of clients in all; `None` while too many are in flight.
     pub(super) fn room(&mut self, asked: u64, now: InstantOf<T>) -> Option<usize> {
         if self.asked != asked {
             self.asked = asked;
@@ -186,7 +186,7 @@ impl<T: Types> Firings<T> {
                     if self.not_understood.is_empty() {
                         tracing::warn!(
                             timer = ?due,
-                            "this node does not understand the machine of a timer that is due; another leader may"
+                            "a timer is due, but this node does not understand its machine; another leader may"
                         );
                     }
                     self.not_understood.insert(due);
@@ -202,7 +202,7 @@ impl<T: Types> Firings<T> {
             },
             Ok(_) => return,
             Err(error) => {
-                tracing::debug!(%error, ?due, "a timer was not fired, or a lock not ended, yet");
+                tracing::debug!(%error, ?due, "a due timer or an expired lock was not decided; this node tries again");
                 ERROR_PAUSE
             }
         };
