@@ -48,13 +48,13 @@ pub const TIMERS_MAX: usize = 16;
 pub const TIMER_PAYLOAD_BYTES_MAX: usize = 16 << 10;
 /// How often a refused timer may be tried again.
 pub const TIMER_RETRIES_MAX: u32 = 1000;
-/// More timers of one instance than this must not fire in one minute: then they are suspended.
+/// If more firings of one instance than this come within a minute, its timers are suspended.
 pub const FIRINGS_MAX: u32 = 100;
 /// The minute in which [`FIRINGS_MAX`] counts, in milliseconds.
 pub const FIRINGS_MS: u64 = 60_000;
 /// Longest page of TIMER_LIST.
 pub const TIMERS_LISTED_MAX: usize = 1000;
-/// Overdue timers are counted no further.
+/// Overdue timers are counted up to this number.
 pub const TIMERS_OVERDUE_COUNTED_MAX: usize = 100_000;
 /// Most bytes of the reason that a spent timer keeps.
 pub const SPENT_MESSAGE_BYTES_MAX: usize = 512;
@@ -64,16 +64,16 @@ pub const LOCK_NAME_BYTES_MAX: usize = 1024;
 pub const LOCK_TTL_MS_MIN: u64 = 1000;
 /// Longest time for which a lock is granted, in milliseconds, and longest time that an owner may ask to wait.
 pub const LOCK_TTL_MS_MAX: u64 = 86_400_000;
-/// A place in a lock's queue is kept for so much longer than the owner waits, in milliseconds, so that an owner finds it
-/// that asks again at the end of its time.
+/// A place in a lock's queue is kept for this much longer than the owner waits, in milliseconds, so that an owner that
+/// asks again at the end of its wait still finds it.
 pub const LOCK_PLACE_SLACK_MS: u64 = 3000;
 /// An owner that asks without waiting gives up a place that it would lose within this time, in milliseconds: that of the
 /// wait which has ended. A place that lasts longer belongs to another wait of the owner, which goes on.
 pub const LOCK_PLACE_ENDS_MS: u64 = 2 * LOCK_PLACE_SLACK_MS;
-/// A place in a lock's queue is lost after this time, in milliseconds, unless the owner asks again.
+/// A place in a lock's queue runs out after this time, in milliseconds, unless the owner asks again.
 pub const LOCK_PLACE_MS_MAX: u64 = 30_000;
-/// A lock that goes to an owner that has waited expires after this time, in milliseconds, unless the owner asks again: it
-/// may have gone away.
+/// If an owner that waits gets the lock, the lock expires after this time, in milliseconds, unless the owner asks
+/// again: the owner may have gone away.
 pub const LOCK_CLAIM_MS_MAX: u64 = 10_000;
 /// Most locks that may be held at one time.
 pub const LOCKS_MAX: usize = 100_000;

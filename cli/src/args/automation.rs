@@ -15,7 +15,7 @@ pub struct AutomationArgs {
 /// The subcommands of `automation`.
 #[derive(Debug, Subcommand)]
 pub enum AutomationCommand {
-    /// Pause automation: the database does nothing by itself.
+    /// Pause automation: the database does nothing by itself, and no timer fires.
     Pause(PauseArgs),
     /// Let automation run again.
     Resume(ResumeArgs),
@@ -32,10 +32,10 @@ pub struct PauseArgs {
 /// `automation resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// Timers that became due during the pause do not fire any more.
+    /// Timers that became due during the pause do not fire. The log says so.
     #[arg(long, conflicts_with = "shift_timers")]
     pub skip_overdue: bool,
-    /// Move the timers by the length of the pause, so that the pause does not count.
+    /// All timers are due later, by the length of the pause.
     #[arg(long)]
     pub shift_timers: bool,
     /// What is said about it.

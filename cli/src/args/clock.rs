@@ -13,15 +13,15 @@ pub struct ClockArgs {
 /// The subcommands of `clock`.
 #[derive(Debug, Subcommand)]
 pub enum ClockCommand {
-    /// Let time pass, and wait until everything that is due by then was done: for up to 600 s and --timeout.
-    /// Do not repeat it after a timeout: the clock goes on, and a repetition would advance it twice.
+    /// Let time pass, and wait until everything that is due by then is done: up to 600 s longer than --timeout.
+    /// After a timeout do not run it again: the clock goes on, and a second command would advance it twice.
     Advance(ClockAdvanceArgs),
 }
 
 /// `clock advance`.
 #[derive(Debug, Args)]
 pub struct ClockAdvanceArgs {
-    /// How much: 30m, 1h30m, 90d, PT30M.
+    /// How much time: 30m, 1h30m, 90d, PT30M.
     #[arg(value_name = "DURATION")]
     pub by: String,
 }

@@ -68,11 +68,11 @@ pub enum CliCommand {
     Cluster(ClusterArgs),
     /// Show whether the database does something by itself, pause that, or let it run again.
     Automation(AutomationArgs),
-    /// List timers, move one, or let an instance's timers fire again.
+    /// List timers, set or move one, or let suspended timers of an instance fire again.
     Timers(TimersArgs),
     /// Acquire, renew and release locks, or run a command while holding one.
     Lock(LockArgs),
-    /// Show the time of a server for tests whose clock stands still, or let time pass.
+    /// Show the time of a server that was started with `--clock manual`, or let time pass there.
     Clock(ClockArgs),
     /// Remove every machine and instance. Asks first.
     FlushAll(FlushAllArgs),
@@ -307,7 +307,8 @@ pub struct ApplyEventArgs {
     /// The caller's own id of the event, kept with it.
     #[arg(long, value_name = "ID")]
     pub event_id: Option<String>,
-    /// What becomes of the timers of the state that the event leads to: a JSON object such as {"EXPIRE": {"after": "1h"}}.
+    /// Set, move or disarm timers of the state that the event leads to: a JSON object such as
+    /// {"EXPIRE": {"after": "1h"}}.
     #[arg(long, value_name = "JSON")]
     pub timers: Option<String>,
     /// A second call with the same key does not take effect again.
@@ -327,8 +328,8 @@ pub struct BatchArgs {
     /// All operations take effect, or none.
     #[arg(long)]
     pub atomic: bool,
-    /// The operations {"op", "params"}: a JSON array or one object a line; @file.json is the same as file.json, - standard
-    /// input.
+    /// A file of operations {"op", "params"}: a JSON array, or one object a line; `-` is standard input. @file.json is the
+    /// same as file.json.
     pub file: String,
     /// Its metadata.
     #[command(flatten)]

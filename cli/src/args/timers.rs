@@ -17,24 +17,24 @@ pub struct TimersArgs {
 /// What can be done with timers.
 #[derive(Debug, Subcommand)]
 pub enum TimersCommand {
-    /// List armed timers, the first that is due first.
+    /// List armed timers, in the order in which they are due.
     List(TimersList),
     /// Set, move or disarm a timer of an instance.
     Set(TimersSet),
-    /// Let the timers of an instance fire again, after too many have fired in a minute.
+    /// Let the timers of an instance fire again, after too many have fired within a minute.
     Resume(TimersResume),
 }
 
 /// `timers list`.
 #[derive(Debug, Args)]
 pub struct TimersList {
-    /// Only those of instances of this machine.
+    /// Only timers of instances of this machine.
     #[arg(long, value_name = "NAME")]
     pub machine: Option<String>,
-    /// Only those that are due before this time, Unix milliseconds.
+    /// Only timers that are due before this time, Unix milliseconds.
     #[arg(long, value_name = "MS")]
     pub due_before: Option<u64>,
-    /// Only those that do not fire because too many of their instance have fired.
+    /// Only timers that do not fire, because too many timers of their instance have fired within a minute.
     #[arg(long)]
     pub suspended: bool,
     /// How many to list; 1000 at most.
@@ -54,13 +54,13 @@ pub struct TimersSet {
     /// The instance.
     #[arg(value_name = "ID")]
     pub instance_id: String,
-    /// The timer's name: its event's, unless the definition gives it another.
+    /// The timer's name. Without a name in the definition it is the name of its event.
     #[arg(value_name = "TIMER")]
     pub name: String,
     /// Let it fire after this time: 30m, 1h30m, 90d, PT30M.
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
     pub after: Option<String>,
-    /// Let it fire at this time: 2027-01-31T12:00:00Z.
+    /// Let it fire at this time: 2027-01-31T12:00:00Z, or Unix milliseconds.
     #[arg(long, value_name = "TIME", conflicts_with = "off")]
     pub at: Option<String>,
     /// Disarm it.

@@ -10,7 +10,7 @@ pub enum IncludedKind {
     Created,
     /// Deletions, and that everything was removed.
     Deleted,
-    /// Timers whose event was refused or came too late.
+    /// Timers that had no effect: their event was refused, too late, or skipped after a pause.
     #[value(name = "timer_spent", alias = "timer-spent")]
     TimerSpent,
 }

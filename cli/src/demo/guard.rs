@@ -1,8 +1,10 @@
-//! Ends the nodes, or a command under a lock, when this program cannot, because it was killed with SIGKILL.
+//! Ends the nodes of a demo, or the command of `lock run`, when this program cannot, because it was killed with
+//! SIGKILL.
 //!
 //! A shell runs beside this program and reads a pipe that only this program holds open. Each line is the list
-//! of the processes that run now; a process group is its leader's number with a minus. When the pipe closes, for whatever reason, the shell kills the processes of
-//! the last line. At an orderly end this program first sends an empty line.
+//! of the processes that run now; a process group is its leader's number with a minus. When the pipe closes, for
+//! whatever reason, the shell kills the processes of the last line. At an orderly end this program first sends an empty
+//! line.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -26,7 +28,7 @@ impl DemoGuard {
     pub fn start() -> Result<DemoGuard, Error> {
         let failed = |error| {
             Error::Failed(format!(
-                "cannot start sh, which ends the nodes if this program is killed: {error}"
+                "cannot start sh, which ends the processes of this program if it is killed: {error}"
             ))
         };
         let mut shell = Command::new("sh")

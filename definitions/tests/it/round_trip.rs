@@ -1,7 +1,7 @@
 //! What was exported is the same machine when it is imported again.
 //!
-//! For each language there is a part of format 2 that it can say whole. Machines of that part are drawn; each is exported
-//! without a loss, imported without a loss, and does the same over drawn events and times.
+//! Each language can express a part of format 2 without a loss. Machines of that part are drawn. Each is exported and
+//! imported again, both without a loss, and does the same over drawn events and times.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Locks: who holds one, who waits for it, and writes that take effect only while one is held.
 //!
-//! A lock whose time is over is never honoured, also before that is in the log: each decision first ends it, and gives it
-//! to the first that waits. The fact of the decision says so.
+//! No decision treats an expired lock as held, even if no fact says yet that it has expired. A request for such a lock
+//! first ends the expired holding and gives the lock to the first owner that waits. The fact of the decision says so.
 
 mod change;
 
@@ -183,8 +183,8 @@ impl Decider<'_> {
         Ok(decided(change, reply, true))
     }
 
-    /// It is safety for those that wait, and nothing that the database begins by itself, so a pause of automation does
-    /// not stop it.
+    /// A pause of automation does not stop this: it must not block the owners that wait for the lock of an owner that
+    /// died.
     fn expire(self, expire: &ExpireLock) -> OpDecision {
         let answer = |expiry| OpDecision::Answer {
             reply: Reply::Lock(LockReply::Expired(expiry)),

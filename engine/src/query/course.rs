@@ -45,7 +45,7 @@ pub(crate) struct Course<'a> {
     pub(crate) slack_ms: u64,
     via: Vec<u16>,
     emits: Vec<Arc<str>>,
-    /// Where somebody asks: what the guards of `always` have read.
+    /// For a question about an event: what the guards of `always` have read.
     told: Option<AlwaysReads>,
 }
 

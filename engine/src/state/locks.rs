@@ -1,8 +1,8 @@
 //! The locks that are held: by name, and in the order in which they expire.
 //!
-//! A lock that nobody holds is not here. An owner that waits has a place, the offset of the fact that gave it, and lower
-//! places get the lock first. A place is lost at its time unless the owner asks again; until another owner gets the lock
-//! it stays where it is, so that an owner that asks late still finds it.
+//! A free lock is not here. An owner that waits has a place: the offset of the fact that gave it. Lower places get the
+//! lock first. A place runs out at its time, unless the owner asks again. It stays in the queue until another owner
+//! gets the lock, so that an owner that asks late still finds its place.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(crate) struct QueuedOwner {
     pub(crate) until_ms: u64,
 }
 
-/// Those that wait for a lock. One that comes or goes costs the same whether there are few or many others.
+/// The owners that wait for a lock. Adding or removing one costs the same for few and for many owners.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WaitQueue {
     by_place: OrdMap<u64, Arc<QueuedOwner>>,

@@ -334,7 +334,7 @@ fn an_owner_that_asks_again_keeps_its_place() {
     world.now_ms += 10_000;
     assert_eq!(world.waits("c", 60_000), (c, 1));
     assert_eq!(world.waits("b", 60_000), (b, 0));
-    // Also if it asks too late, as long as the lock has gone to nobody else.
+    // Also if it asks too late, as long as no other owner has got the lock.
     world.lock(renew(token, Some(3_600_000))).unwrap();
     world.now_ms += 2 * LOCK_PLACE_MS_MAX;
     assert_eq!(world.view().unwrap().waiting, 0);

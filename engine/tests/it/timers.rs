@@ -502,7 +502,7 @@ fn what_is_too_late_does_not_happen_and_everything_else_fires_once() {
     world.event("a", "PAY");
     world.ok(&apply("a", "NOTE", r#"{"ok":true}"#, None));
     world.event("b", "CHECKOUT");
-    // Nobody leads for two hours.
+    // No node leads for two hours.
     world.now_ms += 2 * HOUR;
     let fired = world.fire_due();
     assert_eq!(

@@ -69,15 +69,16 @@ pub struct LockRequest<'c> {
 }
 
 impl LockRequest<'_> {
-    /// Who holds the lock, for people who look. The library adds a random part to it, because two holders of one name
-    /// would share the lock. The client's name and the process id if it is not called.
+    /// The owner's name, for people who look at the lock. The library adds a random part, because two owners with the
+    /// same name would share the lock. The default is the client's name and the process id.
     pub fn owner(mut self, owner: impl Into<String>) -> Self {
         self.owner = Some(owner.into());
         self
     }
 
-    /// For how long the lock stays held when its holder is gone: a second to a day, 30 s if it is not called. The guard
-    /// renews at a third of it. If it is shorter than a change of the leader (a few seconds), such a change loses it.
+    /// After how long the lock expires if its owner does not renew it: a second to a day; the default is 30 s. The
+    /// guard renews each time a third of it has passed. If it is shorter than a change of the leader (some seconds),
+    /// such a change loses the lock.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -91,7 +92,7 @@ impl LockRequest<'_> {
         self
     }
 
-    /// What the log says about the grant and its end.
+    /// The metadata of the grant and of the renewals.
     pub fn meta(mut self, meta: Meta<'static>) -> Self {
         self.meta = meta;
         self
@@ -126,8 +127,8 @@ impl LockRequest<'_> {
     }
 }
 
-/// A lock that this process holds. A task renews it at a third of its time, over lost connections and changes of the
-/// leader. Dropping it releases the lock as well as that is possible without waiting; [`Lock::release`] waits.
+/// A lock that this process holds. A task renews it each time a third of its time has passed, over lost connections and
+/// changes of the leader. Dropping it starts a release and does not wait for the outcome; [`Lock::release`] waits.
 ///
 /// The lock can be lost before it is dropped: the process was paused, or the cluster could not be reached in time. So
 ///
@@ -252,7 +253,7 @@ impl Lock {
         }
     }
 
-    /// Releases the lock: the first that waits gets it at once.
+    /// Releases the lock: the first owner that waits gets it at once.
     ///
     /// # Errors
     /// [`Error::LockLost`] when it was lost before, at once. After any other error the lock may be held until it expires.

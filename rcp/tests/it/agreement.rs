@@ -97,7 +97,7 @@ fn result_again<'a, R: Deserialize<'a> + Serialize>(text: &'a str) -> Result<Val
 /// What a watch delivers, read and written again. A field that an item does not have is absent or null.
 ///
 /// # Errors
-/// Nothing knows its `type`, or it is not of that form.
+/// Its `type` is unknown, or it does not have the fields of its type.
 pub fn delivered_again(text: &str) -> Result<Value, String> {
     #[derive(Deserialize)]
     struct Item<'a> {

@@ -10,10 +10,10 @@ use super::super::asking::Freshness;
 use super::super::values::duration;
 
 const EXIT_CODES: &str = "\
-Exit codes of `lock`, beside those of every command: 75 another owner holds the lock;\n\
-76 the lock is lost. `lock run` exits with the code of its command, 128 and the number of\n\
-the signal that has ended the command, 127 if there is no such command, 126 if it cannot\n\
-be started.";
+Exit codes of `lock`, besides those of every command: 75 if another owner holds the lock,\n\
+76 if the lock is lost. `lock run` exits with the exit code of its command. It exits with\n\
+128 plus the number of the signal if a signal has ended the command, with 127 if there is\n\
+no such command, and with 126 if the command cannot be started.";
 
 /// `lock`.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub struct LockArgs {
 pub enum LockCommandArgs {
     /// Acquire a lock, and print the token for --fence.
     Acquire(LockAcquireArgs),
-    /// Hold a lock for longer.
+    /// Extend the time of a lock.
     Renew(LockRenewArgs),
     /// Give a lock back.
     Release(LockReleaseArgs),
@@ -47,7 +47,7 @@ pub enum LockCommandArgs {
 pub struct Acquiring {
     /// The lock's name. There is no need to create a lock.
     pub name: String,
-    /// For how long the lock stays held unless it is renewed: 1s to 24h.
+    /// After this time the lock expires, unless it is renewed: 1s to 24h.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub ttl: Duration,
     /// Wait for this long while another owner holds the lock: up to 24h.
@@ -61,8 +61,8 @@ pub struct Acquiring {
 /// `lock acquire`.
 #[derive(Debug, Args)]
 pub struct LockAcquireArgs {
-    /// Who holds the lock. The same owner gets the same token again, so processes that may exclude each other need
-    /// different owners. A new one is made when absent.
+    /// The owner's name. An owner that asks again gets the same token, so each process needs a name of its own. When
+    /// absent, the command makes a new one.
     #[arg(long, value_name = "OWNER")]
     pub owner: Option<String>,
     /// How it is acquired.
@@ -79,7 +79,7 @@ pub struct LockRenewArgs {
     // A name of its own: `token` is the global option.
     #[arg(value_name = "TOKEN")]
     pub lock_token: u64,
-    /// For how long from now; as before when absent.
+    /// After this time from now the lock expires; the same time as before when absent.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub ttl: Option<Duration>,
     /// Its metadata.
@@ -120,7 +120,7 @@ pub struct LockListArgs {
     /// How many to list; 1000 at most.
     #[arg(long, default_value_t = 100)]
     pub limit: u64,
-    /// Only locks behind this name.
+    /// Only locks after this name, in the order of names.
     #[arg(long, value_name = "NAME")]
     pub after: Option<String>,
     /// How fresh the answer has to be.
@@ -131,17 +131,17 @@ pub struct LockListArgs {
 /// `lock run`.
 #[derive(Debug, Args)]
 pub struct LockRun {
-    /// Who holds the lock, for people who look. A random part is added.
+    /// The owner's name, for people who look at the lock. The command adds a random part.
     #[arg(long, value_name = "OWNER")]
     pub owner: Option<String>,
-    /// When the lock is lost, the command gets SIGTERM, and after this time SIGKILL.
+    /// If the lock is lost, the command gets SIGTERM, and after this time SIGKILL.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub grace: Duration,
     /// How it is acquired.
     #[command(flatten)]
     pub how: Acquiring,
-    /// The command. It finds RSTMDB_LOCK_NAME, RSTMDB_LOCK_TOKEN and RSTMDB_FENCE in its environment; the last one fences
-    /// each write of an rstmdb-cli that it calls.
+    /// The command. Its environment has RSTMDB_LOCK_NAME, RSTMDB_LOCK_TOKEN and RSTMDB_FENCE. If it calls rstmdb-cli,
+    /// that takes RSTMDB_FENCE as --fence for its writes.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }

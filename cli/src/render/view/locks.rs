@@ -18,7 +18,7 @@ pub(super) fn list(result: &Json, paint: Paint) -> String {
         ]);
     }
     if table.is_empty() {
-        return format!("{}\n", paint.dim("none is held"));
+        return format!("{}\n", paint.dim("no lock is held"));
     }
     let more = match &*cell(&result["next"]) {
         "" => String::new(),
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(list(&parsed(&result), Paint::PLAIN), expected);
         assert_eq!(
             list(&parsed(&json!({"locks": []})), Paint::PLAIN),
-            "none is held\n"
+            "no lock is held\n"
         );
     }
 

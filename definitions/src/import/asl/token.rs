@@ -10,7 +10,7 @@ use crate::model::{Act, ModelState};
 
 /// The tasks and choices that `export` has written.
 pub(super) struct AslTokens<'a> {
-    /// By task: its choice, and the rules of that.
+    /// By task: its choice, and the rules of the choice.
     tasks: HashMap<&'a str, (&'a str, &'a [Json])>,
     choices: HashSet<&'a str>,
 }

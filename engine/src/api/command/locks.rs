@@ -11,13 +11,13 @@ pub enum LockCommand {
     Renew(RenewLock),
     /// LOCK_RELEASE.
     Release(ReleaseLock),
-    /// End a lock whose time is over. Only the leader submits it, for itself.
+    /// End a lock that has expired. Only the leader submits it, to itself.
     Expire(ExpireLock),
 }
 
-/// Get a lock, or a place in its queue.
+/// Acquire a lock, or get a place in its queue.
 ///
-/// It is harmless to ask again. An owner that holds the lock gets the same token, and the expiry moves forward, never
+/// Asking again does no harm. An owner that holds the lock gets the same token, and the expiry moves forward, never
 /// back. An owner that waits keeps its place. So an owner must be the name of one process: two processes that share a
 /// name share the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,18 +34,18 @@ pub struct AcquireLock {
     pub wait_ms: Option<u64>,
 }
 
-/// Hold a lock for longer.
+/// Extend the time of a lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RenewLock {
     /// The lock's name.
     pub name: String,
     /// The token that the lock was granted with.
     pub token: u64,
-    /// How long from now; as at the last time when absent. The expiry never moves back.
+    /// How long from now; when absent, the time that the owner asked for last. The expiry never moves back.
     pub ttl_ms: Option<u64>,
 }
 
-/// Give a lock back. The first that waits gets it in the same fact.
+/// Give a lock back. The same fact gives it to the first owner that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReleaseLock {
     /// The lock's name.
@@ -54,7 +54,7 @@ pub struct ReleaseLock {
     pub token: u64,
 }
 
-/// A lock whose time is over. The first that waits gets it in the same fact.
+/// End a lock that has expired. The same fact gives it to the first owner that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ExpireLock {
     /// The lock's name.
@@ -72,7 +72,7 @@ pub struct ListLocks {
     pub prefix: Option<String>,
     /// At most this many: 100 when absent, never more than 1000.
     pub limit: Option<u64>,
-    /// Only names behind this one.
+    /// Only names after this one.
     pub after: Option<String>,
     /// The log's time: locks that have expired by then are not shown. [`Query::ask_as`](super::Query::ask_as) sets it.
     pub now_ms: u64,

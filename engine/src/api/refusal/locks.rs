@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 /// A refusal that is about a lock.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LockRefusal {
-    /// Another one holds the lock, or is to get it next.
+    /// Another owner holds the lock, or gets it next.
     #[error("lock {name:?} is held by {owner:?} until {expires_ms}")]
     Held {
         /// The lock's name.
@@ -15,7 +15,7 @@ pub enum LockRefusal {
         /// Until when, Unix milliseconds, unless the owner renews.
         expires_ms: u64,
     },
-    /// The token is not the lock's: the lock was released, has expired, or another one holds it.
+    /// The token does not hold the lock: the lock was released, has expired, or another owner has it.
     #[error("token {token} does not hold lock {lock:?}{}", .current.map_or(String::new(), |token| format!(": it is held with token {token}")))]
     Lost {
         /// The lock's name.
@@ -25,10 +25,10 @@ pub enum LockRefusal {
         /// The token that holds the lock now, if any does.
         current: Option<u64>,
     },
-    /// There are as many locks, or as many that wait, as is allowed.
+    /// The number of locks, or of owners that wait, has reached its limit.
     #[error("there are {most} {what} already, the most that are allowed")]
     TooMany {
-        /// Of what: `locks`, `owners that wait for this lock`, `owners that wait for locks`.
+        /// What has reached its limit: `locks`, `owners that wait for this lock`, `owners that wait for locks`.
         what: &'static str,
         /// How many are allowed.
         most: u64,

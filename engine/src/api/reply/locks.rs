@@ -5,21 +5,21 @@ use std::sync::Arc;
 /// The answer to a command or a query about locks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockReply {
-    /// The lock is the owner's: it was granted, or held already, or renewed.
+    /// The owner holds the lock: it was granted now or before, or was renewed.
     Held {
         /// The lock and its holder.
         lock: LockView,
         /// The offset of the fact that granted or renewed it; `None` when nothing was written.
         wal_offset: Option<u64>,
     },
-    /// Another one holds the lock, and the owner has a place in its queue. Only the node that asks for its client sees
-    /// this: it asks again until the lock is held, or until the client waits no longer.
+    /// Another owner holds the lock, and this owner has a place in the queue. Only the node that asks for its client
+    /// sees this reply. It asks again until the client has the lock or no longer waits.
     Waits {
         /// The lock and its holder.
         lock: LockView,
         /// The offset of the fact that gave the place. It stays the same when the owner asks again.
         place: u64,
-        /// How many wait before it.
+        /// How many owners wait before it.
         ahead: u64,
         /// When the place is lost unless the owner asks again, Unix milliseconds.
         until_ms: u64,
@@ -34,7 +34,7 @@ pub enum LockReply {
         owner: Arc<str>,
         /// The token that is no longer the lock's.
         token: u64,
-        /// Who holds it now: the first that has waited.
+        /// Who holds it now: the first owner that waited.
         next: Option<Arc<str>>,
         /// The offset of the fact.
         wal_offset: u64,
@@ -52,7 +52,7 @@ pub enum LockReply {
     Listed {
         /// The page.
         items: Vec<LockView>,
-        /// Behind which name the next page begins, if there is one.
+        /// The name after which the next page begins, if there is one.
         next: Option<String>,
     },
 }
@@ -70,16 +70,16 @@ pub struct LockView {
     pub expires_ms: u64,
     /// For how long it was asked for, in milliseconds.
     pub ttl_ms: u64,
-    /// How many wait for it.
+    /// How many owners wait for it.
     pub waiting: u64,
 }
 
 /// What became of a lock whose time is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockExpiry {
-    /// It was ended. `granted`: the first that has waited holds it now.
+    /// It was ended. `granted`: the first owner that waited holds it now.
     Done {
-        /// Whether another one holds it now.
+        /// Whether another owner holds it now.
         granted: bool,
     },
     /// It was renewed or released meanwhile.

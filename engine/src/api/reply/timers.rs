@@ -41,16 +41,16 @@ pub struct TimerPlace {
     pub name: String,
 }
 
-/// What became of a timer whose time has come.
+/// What happened to a timer that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firing {
     /// Its event was applied, or its instance deleted.
     Done,
     /// It was spent: its event was refused, or came too late.
     Spent,
-    /// It is no longer armed like that.
+    /// No timer is armed with this entry, name and due time any more.
     Void,
-    /// It is not due yet, or nothing fires now.
+    /// It is not due yet, automation is paused, or the instance is suspended.
     Waits,
     /// This node does not understand the machine.
     NotUnderstood,

@@ -15,7 +15,7 @@ pub(super) struct LockChange<'l> {
     ended: Option<LockEnded>,
     /// Who holds the lock after the change; token 0 if it is granted now.
     pub(super) holder: Option<LockHolder>,
-    /// Those that are in the queue after the change, by place, also those that have lost their place.
+    /// The owners that are in the queue after the change, by place, also those whose place has run out.
     queue: Vec<(u64, &'l QueuedOwner)>,
     gone: Vec<u64>,
     waiter: Option<LockWaiter>,
@@ -42,8 +42,8 @@ impl<'l> LockChange<'l> {
         }
     }
 
-    /// Ends the holding, and gives the lock to the first that waits. `asks` is there to ask, so it has not lost its
-    /// place.
+    /// Ends the holding, and gives the lock to the first owner that waits. The owner `asks` is asking now, so it still
+    /// waits even if its place has run out.
     pub(super) fn end(&mut self, expired: bool, asks: Option<&str>) {
         let Some(held) = self.holder.take() else {
             return;
@@ -56,7 +56,7 @@ impl<'l> LockChange<'l> {
         let now_ms = self.now_ms;
         let waits = |waiter: &QueuedOwner| now_ms < waiter.until_ms || asks == Some(&*waiter.owner);
         let first = self.queue.iter().position(|(_, waiter)| waits(waiter));
-        // If no owner waits any more, the lock is free, and nobody's place is left.
+        // If no owner waits any more, the lock is free, and all places are given up.
         let passed = first.map_or(self.queue.len(), |first| first + 1);
         let mut passed: Vec<(u64, &QueuedOwner)> = self.queue.drain(..passed).collect();
         self.gone.extend(passed.iter().map(|(place, _)| *place));
@@ -80,7 +80,7 @@ impl<'l> LockChange<'l> {
         queue.find(|(_, waiter)| *waiter.owner == *owner).copied()
     }
 
-    /// If there are so many, those go that have lost their place.
+    /// If there are so many owners in the queue, removes those whose place has run out.
     pub(super) fn make_room(&mut self, most: usize) {
         if self.queue.len() < most {
             return;
@@ -104,12 +104,12 @@ impl<'l> LockChange<'l> {
         true
     }
 
-    /// How many are in the queue.
+    /// How many owners are in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many wait before a place; 0: the place that is given now.
+    /// How many owners wait before a place; 0 stands for the place that is given now.
     pub(super) fn ahead(&self, place: u64) -> u64 {
         let before = self.queue.iter().filter(|(other, waiter)| {
             (place == 0 || *other < place) && self.now_ms < waiter.until_ms

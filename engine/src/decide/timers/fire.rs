@@ -1,8 +1,8 @@
-//! A timer fires: the leader looks at what is due, and submits this to itself.
+//! A timer fires: the leader finds it due, and submits this command to itself.
 //!
-//! A firing takes effect once: its fact names the instance's previous fact, so a second one is stale, whichever leaders
-//! believed that they were to decide it. It is decided on what is armed when it is decided. A timer that was moved or
-//! disarmed meanwhile is another timer, or none.
+//! A firing takes effect once: its fact names the instance's previous fact. So if two nodes believe that they lead and
+//! both decide it, the second fact is stale. A firing is decided on the timers that are armed at that moment. If the
+//! timer was moved or disarmed meanwhile, the firing finds no such timer.
 
 use crate::Refusal;
 use crate::api::command::{ApplyEvent, DeleteInstance, FireTimer};
@@ -23,7 +23,7 @@ const SKIPPED: &str = "SKIPPED";
 struct Reason {
     code: &'static str,
     message: String,
-    /// The definition may want it tried again.
+    /// The event was refused, so the timer fires again if the definition has `retry`.
     refused: bool,
 }
 
@@ -60,11 +60,11 @@ impl Decider<'_> {
         // Kept times, so that a later shift does not change which timers were skipped.
         let kept_ms = fire.due_ms.saturating_sub(automation.shift_ms);
         let too_late = if kept_ms < automation.skip_below_ms {
-            let message = "it became due while automation was paused".to_owned();
+            let message = "it became due while automation was paused, and was skipped".to_owned();
             Some((SKIPPED, message))
         } else {
             let is_late = timer.late_max_ms.filter(|most| late_ms > *most);
-            is_late.map(|most| (LATE, format!("{late_ms} ms late; {most} are allowed")))
+            is_late.map(|most| (LATE, format!("{late_ms} ms late; {most} ms are allowed")))
         };
         let reason = match too_late {
             Some((code, message)) => Reason {
@@ -123,7 +123,7 @@ impl Decider<'_> {
         })
     }
 
-    /// Writes that the timer had no effect: if it were not logged, it would be tried for ever.
+    /// Writes that the timer had no effect. Without this fact the leader would try the timer again for ever.
     fn spend(
         self,
         timer: &TimerDefinition,

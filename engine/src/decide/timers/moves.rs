@@ -1,4 +1,4 @@
-//! What a client says of timers: `{"EXPIRE": {"after": "1h"}, "REMIND": {"at": "2027-01-01T00:00:00Z"}, "X": null}`.
+//! How a client moves timers: `{"EXPIRE": {"after": "1h"}, "REMIND": {"at": "2027-01-01T00:00:00Z"}, "X": null}`.
 
 use bytes::Bytes;
 
@@ -62,7 +62,7 @@ impl Moves {
         self.0.is_empty()
     }
 
-    /// The timers' new times; `None`: not armed. What is due already is due now.
+    /// The timers' new times; `None` disarms. A time that is past counts as now.
     pub(crate) fn due(
         &self,
         now_ms: u64,

@@ -365,3 +365,10 @@ fn what_a_definition_takes_is_a_small_multiple_of_its_text() {
     assert_eq!(parsed.exits.len(), 150_000);
     assert!(exits <= 2 * text.len(), "{exits} bytes");
 }
+
+/// The bytes that docs/limits.md names.
+#[test]
+fn the_parts_of_which_a_definition_may_have_very_many_are_small() {
+    assert_eq!(size_of::<Exit>(), 12);
+    assert_eq!(size_of::<crate::machine::guard::GuardExpr>(), 24);
+}

@@ -20,13 +20,13 @@ pub struct TimerDefinition {
     pub when: TimerWhen,
     /// The payload of the event, a JSON object.
     pub payload: Option<Bytes>,
-    /// It fires up to so much later, drawn when it is armed.
+    /// When it is armed, a drawn time of at most this many milliseconds is added.
     pub jitter_ms: u64,
-    /// It does not happen if it would fire later than this after its time.
+    /// If it would fire later than this after its due time, it is spent without effect.
     pub late_max_ms: Option<u64>,
-    /// What becomes of it if its event is refused.
+    /// Whether it fires again if its event is refused.
     pub retry: Option<Retry>,
-    /// Where it has no usable time it is not armed, instead of the event being refused.
+    /// If its expression gives no usable time, it is not armed. Otherwise the event that enters the state is refused.
     pub optional: bool,
 }
 

@@ -45,7 +45,7 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of this number.
     pub fn new(world: &Arc<World>, plan: &Arc<SimPlan>, name: u64) -> Self {
-        // A fuse also ends by itself, so nobody repeats its creation.
+        // A fuse also ends by itself, so no client repeats its creation.
         let mut answers = world.answers.lock();
         (0..plan.fuses).for_each(|number| answers.may_end(&id_of(number)));
         drop(answers);

@@ -1,8 +1,8 @@
-//! Waiting for a lock. The queue is a part of the replicated state, so no leader and no node can lose it. What waits here
-//! is the node that has the client's connection: it looks at the facts that it applies, and asks again for its client.
-//! So the client learns its turn whoever leads. At the end of the wait it asks once more without waiting, which gives the
-//! place up. An owner whose node or connection is gone is not asked for any more, and loses its place after a while: it may
-//! be on its way to another node.
+//! Waiting for a lock. The queue is a part of the replicated state, so no leader and no node can lose it. The node that
+//! has the client's connection waits here: it looks at the facts that it applies, and asks again for its client. So the
+//! client learns that it has the lock, whichever node leads. At the end of the wait the node asks once more without
+//! waiting, which gives the place up. If the node or the connection is gone, no node asks for the owner any more, and
+//! the owner loses its place after a while: it may be on its way to another node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ use crate::replica::peers::calls::ClientRequest;
 use crate::replica::types::Types;
 use crate::replica::write::request::Submission;
 
-/// An owner that waits is asked for again after this time. A place in the queue lasts three times as long, so one change
-/// of the leader costs no place.
+/// After this time a node asks again for an owner that waits. A place in the queue lasts three times as long, so a
+/// change of the leader costs no owner its place.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// The shortest time between two looks at the lock.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);

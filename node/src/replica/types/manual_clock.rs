@@ -1,7 +1,7 @@
-//! A clock that stands still until somebody advances it: for tests of what depends on time.
+//! A clock that stands still until a client advances it: for tests of what depends on time.
 //!
-//! An advance goes step by step: to the time at which the next timer is due, on to the next one once that one was
-//! decided, and at last to the time that was asked for. So a test sees what it would see if it had waited.
+//! An advance goes in steps. The clock stops at the time at which the next timer is due, goes on once that timer was
+//! decided, and ends at the time that the client asked for. So a test sees what it would see if it had waited.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -55,7 +55,7 @@ impl ManualClock {
         self.hands.lock().shows_ms
     }
 
-    /// What it shows, once it was put forward to `least_ms` if it showed less: the log of an earlier process may have
+    /// What it shows, after it was set to `least_ms` if it showed less: the log of an earlier process may have
     /// come further.
     pub(crate) fn raised_ms(&self, least_ms: u64) -> u64 {
         let mut hands = self.hands.lock();
@@ -67,7 +67,7 @@ impl ManualClock {
     }
 
     /// Advances it, waits until everything that is due by then was decided, and gives the time that it then shows;
-    /// `None` if that is behind the last time that there is.
+    /// `None` if that is later than the year 9999.
     ///
     /// If the caller stops waiting, the clock still goes to where the advance ends.
     pub(crate) async fn advance(&self, by_ms: u64) -> Option<u64> {
@@ -105,8 +105,8 @@ impl ManualClock {
         (hands.goal_ms, hands.asked)
     }
 
-    /// Takes the next step, when nothing is due at the time that it shows: to the time at which the next timer is due,
-    /// or to the goal. If it is there, the first `asked` advances have come to their end.
+    /// Takes the next step. Call it when nothing is due at the time that the clock shows. The step goes to the time at
+    /// which the next timer is due, or to the goal. If it is there, the first `asked` advances have come to their end.
     ///
     /// Gives whether it has moved.
     pub(crate) fn step(&self, next_due_ms: Option<u64>, asked: u64) -> bool {

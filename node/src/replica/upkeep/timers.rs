@@ -1,12 +1,13 @@
-//! Fires timers whose time has come, and ends locks whose time is over. Only the leader does; the others have the same
-//! timers and locks, and wait.
+//! Fires timers that are due, and ends locks that have expired. Only the leader does this. Followers have the same
+//! timers and locks, and fire none.
 //!
-//! The state holds all armed timers in the order in which they are due, so a new leader looks for nothing. A firing is a
-//! command that the leader submits to its own proposer, never to another node. Whether it takes effect is decided there,
-//! on what is armed at that moment: a firing that comes twice, too early or too late for a moved timer does nothing.
+//! The state holds all armed timers in the order in which they are due, so a new leader finds them without a scan. A
+//! firing is a command that the leader submits to its own proposer, never to another node. The proposer decides it on
+//! the timers that are armed at that moment. So a firing that comes twice, too early, or after its timer was moved does
+//! nothing.
 //!
-//! A lock is ended in the same way. It is not honoured from the moment on at which its time is over; ending it gives it to
-//! the first that waits. That goes on while automation is paused: it is safety for those that wait.
+//! The leader ends a lock in the same way. No decision treats a lock as held once it has expired; ending it gives it to
+//! the first owner that waits. This goes on while automation is paused, so that these owners do not wait for ever.
 //!
 //! A clock that stands still until it is advanced is advanced here: from one due time to the next.
 
@@ -43,7 +44,7 @@ const LEADER_INTERVAL: Duration = Duration::from_millis(100);
 /// The log's time advances by at most a tenth faster than the clock that sleeping goes by.
 const SLEW: (u64, u64) = (10, 11);
 
-/// What fires timers.
+/// The task that fires timers.
 pub(crate) struct TimersTask<T: Types> {
     neighbours: Arc<Neighbours<T>>,
     applied: Arc<Applied>,
@@ -57,11 +58,11 @@ pub(crate) struct TimersTask<T: Types> {
 pub struct TimersNow {
     /// How many are armed.
     pub armed: u64,
-    /// How many instances have timers that do not fire, because too many have.
+    /// How many instances have timers that do not fire, because too many have fired within a minute.
     pub suspended: u64,
     /// How many are overdue. 0 on a node that does not lead.
     pub overdue: u64,
-    /// For how long the first of them is, in milliseconds.
+    /// For how long the first of these is overdue, in milliseconds.
     pub lag_ms: u64,
 }
 

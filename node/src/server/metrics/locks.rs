@@ -20,11 +20,11 @@ impl LockMetrics {
             waiting: make.gauge("rstmdb_locks_waiting", "Owners that wait for locks.")?,
             expired: make.counter(
                 "rstmdb_locks_expired_total",
-                "Locks that this node as the leader ended because their time was over.",
+                "Locks that expired while this node was the leader.",
             )?,
             lost: make.counter(
                 "rstmdb_locks_lost_total",
-                "Requests that this node as the leader refused because their token did not hold the lock.",
+                "Requests that this node refused as the leader because their token did not hold the lock.",
             )?,
         })
     }

@@ -21,23 +21,23 @@ impl TimersMetrics {
             armed: make.gauge("rstmdb_timers_armed", "Timers that are armed.")?,
             overdue: make.gauge(
                 "rstmdb_timers_overdue",
-                "Timers whose time has come, on the leader; counted up to 100000.",
+                "On the leader: timers that are due and have not fired, counted up to 100000.",
             )?,
             lag: make.register(Gauge::new(
                 "rstmdb_timers_lag_seconds",
-                "For how long the first overdue timer is overdue, on the leader.",
+                "On the leader: for how long the first overdue timer is overdue.",
             )?)?,
             suspended: make.gauge(
                 "rstmdb_timers_suspended_instances",
-                "Instances whose timers do not fire because too many have.",
+                "Instances whose timers do not fire because too many have fired within a minute.",
             )?,
             fired: make.counter(
                 "rstmdb_timers_fired_total",
-                "Timers that this node as the leader let take effect.",
+                "Timers that took effect while this node was the leader.",
             )?,
             spent: make.counter(
                 "rstmdb_timers_spent_total",
-                "Timers of this node as the leader whose event was refused or came too late.",
+                "Timers that were spent without effect while this node was the leader.",
             )?,
         })
     }

@@ -37,7 +37,7 @@ pub(super) async fn wait(
             }
         };
         let sent = Instant::now();
-        // Who asks again keeps its place.
+        // An owner that asks again keeps its place.
         params.wait_ms = Some(millis(until.saturating_duration_since(sent)));
         let asked = timeout_at(give_up, ask(&mut link, options, &params)).await;
         let error = match asked {

@@ -55,10 +55,10 @@ pub struct FiredBy<'a> {
 pub struct TimerSet<'a> {
     /// The instance.
     pub instance_id: Cow<'a, str>,
-    /// An object: by a timer's name `{"after": "1h"}`, `{"at": time}` or null, which disarms it.
+    /// An object with timers' names as keys: each has `{"after": "1h"}`, `{"at": time}`, or null, which disarms it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timers: Option<&'a RawValue>,
-    /// Let its timers fire again after too many have.
+    /// Let its timers fire again after they were suspended.
     #[serde(skip_serializing_if = "is_false")]
     pub resume: bool,
     /// Refuse unless the instance is in this state.
@@ -149,7 +149,7 @@ pub struct TimerList<'a> {
     /// Only those that are due before this time, Unix ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_before: Option<u64>,
-    /// Only those that do not fire because too many of their instance have, by instance.
+    /// Only timers that do not fire, because too many timers of their instance have fired; in the order of instances.
     #[serde(skip_serializing_if = "is_false")]
     pub suspended: bool,
     /// 100 if absent, 1000 at most.
@@ -211,7 +211,7 @@ pub struct TimerListResult<'a> {
     /// Where the next page begins; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<TimerPlace<'a>>,
-    /// How many timers there are, of all machines.
+    /// How many timers are armed, of all machines.
     #[serde(default)]
     pub armed: u64,
     /// How many of them are overdue; counted up to 100,000.

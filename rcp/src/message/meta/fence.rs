@@ -8,7 +8,8 @@ use crate::message::ParamFault;
 use crate::message::fields::{Fields, unexpected};
 
 /// A lock, and the token that its holder got with it. A write with a fence takes effect only while the token holds the
-/// lock. The leader decides both in one log entry, so no pause and no clock of the client can let a late write through.
+/// lock. The leader decides both in one log entry. So a late write is refused, whatever pauses or clocks the client
+/// had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fence<'a> {
     /// The lock's name.

@@ -1,4 +1,4 @@
-//! CLOCK_ADVANCE: lets time pass on a server whose clock stands still otherwise, for tests of what depends on time.
+//! CLOCK_ADVANCE: lets time pass on a server with a clock for tests, which stands still otherwise.
 
 use std::borrow::Cow;
 

@@ -15,14 +15,14 @@ pub const TTL_MS: RangeInclusive<u64> = 1_000..=86_400_000;
 /// For how long a client may wait for a lock, in milliseconds: a day at most.
 pub const WAIT_MS: RangeInclusive<u64> = 0..=86_400_000;
 
-/// Parameters of LOCK_ACQUIRE. It is harmless to ask again: an owner that holds the lock gets the same token.
+/// Parameters of LOCK_ACQUIRE. Asking again does no harm: an owner that holds the lock gets the same token.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct LockAcquire<'a> {
     /// The lock's name. There is no need to create a lock.
     pub name: Cow<'a, str>,
     /// Who asks. Two processes that give the same owner share the lock, so each needs an owner of its own.
     pub owner: Cow<'a, str>,
-    /// For how long the owner gets the lock, unless it renews. See [`TTL_MS`].
+    /// After how many milliseconds the lock expires, unless the owner renews it. See [`TTL_MS`].
     pub ttl_ms: u64,
     /// For how long to wait while another owner has the lock. See [`WAIT_MS`]; 0 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,7 +54,7 @@ pub struct LockRenew<'a> {
     pub name: Cow<'a, str>,
     /// The token that LOCK_ACQUIRE answered.
     pub token: u64,
-    /// For how long from now; as before if absent. See [`TTL_MS`].
+    /// After how many milliseconds from now the lock expires; the same time as before if absent. See [`TTL_MS`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
     /// What the client says about the write.
@@ -117,7 +117,7 @@ pub struct LockHeld<'a> {
     /// The lock.
     #[serde(flatten)]
     pub lock: LockItem<'a>,
-    /// Where the grant or the renewal stands in the log; absent when nothing was written.
+    /// The offset of the grant or the renewal; absent when nothing was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wal_offset: Option<u64>,
 }
@@ -136,7 +136,7 @@ pub struct LockItem<'a> {
     /// For how long the owner asked for it.
     #[serde(default)]
     pub ttl_ms: u64,
-    /// How many wait for it.
+    /// How many owners wait for it.
     #[serde(default)]
     pub waiting: u64,
 }
@@ -148,14 +148,14 @@ pub struct LockReleased<'a> {
     pub name: Cow<'a, str>,
     /// Who held it.
     pub owner: Cow<'a, str>,
-    /// The token that holds it no longer.
+    /// The token that no longer holds it.
     pub token: u64,
     /// Always true.
     pub released: bool,
-    /// Who holds it now: the first that has waited.
+    /// Who holds it now: the first owner that waited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_owner: Option<Cow<'a, str>>,
-    /// Where it stands in the log.
+    /// Its offset in the log.
     pub wal_offset: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Locks on a cluster: owners that wait get them in order, whoever leads, and nobody waits for an owner that is gone.
+//! Locks on a cluster: owners that wait get them in order, whichever node leads, and do not wait for an owner that is
+//! gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,7 +185,7 @@ fn a_lock_expires_in_time_and_a_wait_ends_in_time() {
         );
         let waited = (Sim::now() - begun).as_millis();
         assert!((59_000..61_000).contains(&waited), "{waited} ms");
-        // Nobody renews it.
+        // Its owner does not renew it.
         Sim::sleep(Duration::from_millis(TTL + 1_000)).await;
         cluster.converge().await;
         let left = cluster.node(1).with_state(|state| state.locks_held());

@@ -1,4 +1,4 @@
-//! Timers on a cluster: they fire once, not early, and are not lost, whoever leads and whatever the clocks show.
+//! Timers on a cluster: they fire once, not early, and are not lost, whichever node leads and whatever the clocks show.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -48,7 +48,7 @@ pub(super) async fn run(session: &CliSession, args: LockRun) -> Result<(), Error
         (Ok(_), Err(error)) if error.is_lock_lost() => Err(from_lock(error)),
         (Ok(status), released) => {
             if let Err(error) = released {
-                eprintln!("the lock is not released, and expires by itself: {error}");
+                eprintln!("the lock could not be released, and will expire by itself: {error}");
             }
             exit_of(status)
         }
@@ -85,7 +85,7 @@ struct LockedCommand {
     own_group: bool,
     interrupt: Signals,
     terminate: Signals,
-    /// Kills it, with its group, if this process is killed: no one would renew the lock.
+    /// Kills the command, with its group, if this process is killed, because then no process renews the lock.
     guard: DemoGuard,
 }
 
@@ -140,7 +140,7 @@ impl LockedCommand {
             tokio::select! {
                 status = self.child.wait() => break status.map_err(Error::Output),
                 lost = lock.lost() => {
-                    eprintln!("{lost}; the command is ended");
+                    eprintln!("{lost}; the command gets SIGTERM");
                     self.end(grace).await;
                     break Err(from_lock(lost));
                 }

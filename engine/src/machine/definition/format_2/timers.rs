@@ -208,7 +208,7 @@ impl<'t> Input<'t> {
         Some(text)
     }
 
-    /// How late it may be; `None`: as late as it gets.
+    /// How late it may be; `None`: any time.
     fn late(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<u64> {
         match tree.string() {
             Some("fire") => return None,

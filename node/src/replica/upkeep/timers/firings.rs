@@ -1,5 +1,5 @@
-//! What was submitted to the proposer and not answered yet. At a change of the term all of it is dropped, because the
-//! proposer drops it too; the next look finds in the state what is still due.
+//! Firings that were submitted to the proposer and are not answered yet. At a change of the term all of them are
+//! dropped, because the proposer drops them too. The next look finds in the state what is still due.
 
 use std::collections::HashSet;
 use std::future::{Future, pending};
@@ -25,14 +25,14 @@ use crate::replica::types::Types;
 use crate::replica::write::queue;
 use crate::replica::write::request::RequestSource;
 
-/// Firings in flight at most, whatever is configured: clients always have at least half of what the proposer takes. The
+/// Most firings in flight, whatever is configured: clients always have at least half of what the proposer takes. The
 /// table of keys names it.
 const IN_FLIGHT_MAX: usize = queue::IN_FLIGHT_MAX / 2;
 const _: () = assert!(IN_FLIGHT_MAX == 8_192);
-/// While clients send commands, this part of what is configured: of 256 only 64, so few that a command behind them hardly
-/// waits. With 128 it did.
+/// While clients send commands, this part of what is configured. Of 256 this is only 64, so that a client's command
+/// after them hardly waits. With 128 it did.
 const SHARE_BESIDE_CLIENTS: usize = 4;
-/// After this time without a command from a client there is none.
+/// After this time without a command, clients are taken to send none.
 const ALONE_AFTER: Duration = Duration::from_secs(1);
 /// The shortest time between two looks, and the pause after a firing that had to wait.
 pub(super) const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(1);
@@ -108,7 +108,7 @@ impl<T: Types> Firings<T> {
         }
     }
 
-    /// How long nothing is submitted, if that is so.
+    /// For how long nothing may be submitted; `None` if firings may be submitted now.
     pub(super) fn pause(&mut self, now: InstantOf<T>) -> Option<Duration> {
         if let Some(until) = self.paused_until.filter(|until| now < *until) {
             return Some(until - now);
@@ -117,8 +117,8 @@ impl<T: Types> Firings<T> {
         None
     }
 
-    /// How many more may be submitted, now that so many commands of clients have come; `None` while it is not worth it:
-    /// before half of those in flight are done.
+    /// How many more may be submitted, after `asked` commands of clients in all; `None` while too many are in flight:
+    /// before half of them are done.
     pub(super) fn room(
         &mut self,
         configured: usize,
@@ -172,7 +172,7 @@ impl<T: Types> Firings<T> {
             tracing::warn!(
                 instance,
                 timer,
-                "this node does not understand the machine of a timer that is due; another leader may"
+                "a timer is due, but this node does not understand its machine; another leader may"
             );
         }
         found
@@ -240,7 +240,7 @@ impl<T: Types> Firings<T> {
             },
             Ok(_) => return,
             Err(error) => {
-                tracing::debug!(%error, ?due, "a timer was not fired, or a lock not ended, yet");
+                tracing::debug!(%error, ?due, "a due timer or an expired lock was not decided; this node tries again");
                 ERROR_PAUSE
             }
         };

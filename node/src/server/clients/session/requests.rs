@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if tag.waits && self.work.waits() >= LOCK_WAITS_MAX {
             let message =
-                format!("{LOCK_WAITS_MAX} requests of this connection wait for locks already");
+                format!("{LOCK_WAITS_MAX} requests of this connection already wait for locks");
             return self.refuse_tagged(&tag, ErrorBody::new(Code::RateLimited, message));
         }
         match job.start(&self.shared, self.client.actor()) {
@@ -256,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
 /// The lock may have been granted already. Asking again is harmless, so the client does that at another node.
 fn waits_no_longer() -> ErrorBody {
-    let message = "the connection ends, so this node waits for the lock no longer";
+    let message = "the connection ends, so this node no longer waits for the lock";
     ErrorBody::new(Code::NoLeader, message)
         .with_details(serde_json::json!({ "outcome": "unknown" }))
 }
