@@ -290,10 +290,10 @@ mod tests {
     #[test]
     fn clients_have_most_of_the_room_while_they_send_commands() {
         for (configured, alone, beside) in [
-            (256, 256, 64),
+            (256, 256, 32),
             (1, 1, 1),
             (3, 3, 1),
-            (8_192, 8_192, 2_048),
+            (8_192, 8_192, 1_024),
             (0, 1, 1),
             (usize::MAX, IN_FLIGHT_MAX, IN_FLIGHT_MAX),
         ] {
