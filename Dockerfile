@@ -31,14 +31,33 @@ COPY . .
 RUN find . \( -path ./target -o -path ./stubs \) -prune -o -name '*.rs' -exec touch {} + \
     && cargo build --release --locked -p rstmdb -p rstmdb-cli
 
-FROM ${RUNTIME_IMAGE}
+# What the programs need of Debian, and a shell with a few commands: for compose's service `secret`, for start.sh of
+# deploy/kubernetes, and for those who look inside. Debian's own image is larger than the programs.
+FROM ${RUNTIME_IMAGE} AS system
+SHELL ["/bin/sh", "-euc"]
 # A number, so that an orchestrator can see that it is not root's.
-RUN groupadd --gid 7401 rstmdb \
-    && useradd --uid 7401 --gid 7401 --no-create-home --home-dir /data --shell /usr/sbin/nologin rstmdb \
-    && install -d -o 7401 -g 7401 -m 700 /data /secret
+RUN groupadd --gid 7401 rstmdb; \
+    useradd --uid 7401 --gid 7401 --no-create-home --home-dir /data --shell /usr/sbin/nologin rstmdb
+RUN mkdir -p /system/etc/ssl/certs /system/usr/local/bin; \
+    for link in /bin /lib* /sbin; do if [ -L "$link" ]; then cp -P "$link" /system; fi; done; \
+    cp -P /etc/passwd /etc/group /etc/nsswitch.conf /etc/os-release /etc/debian_version /system/etc; \
+    programs=$(for name in sh cat cp date df du env getent grep head id ls mkdir mv od rm sleep stat tail test tr wc; do \
+        command -v "/usr/bin/$name"; done); \
+    libraries=$(ldd $programs | grep -o '/[^ ]*\.so[^ ]*' | sort -u; \
+        ldconfig -p | grep -oE '/[^ ]*/(libgcc_s\.so\.1|libm\.so\.6)$'); \
+    for file in $programs $libraries /usr/lib/os-release; do \
+        install -D "$file" "/system$(realpath "$(dirname "$file")")/$(basename "$file")"; \
+    done; \
+    install -d -m 1777 /system/tmp; \
+    install -d -m 700 /owned/data /owned/secret
+
+FROM scratch
+COPY --from=system /system /
+COPY --from=system --chown=7401:7401 /owned /
 # The roots that `rstmdb-cli --tls` trusts when no CA is named.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /src/target/release/rstmdb /src/target/release/rstmdb-cli /usr/local/bin/
+ENV PATH=/usr/local/bin:/usr/bin:/bin
 USER 7401:7401
 WORKDIR /data
 VOLUME /data

@@ -1,4 +1,4 @@
-//! The image that the tests' containers run: the last stage of the repository's Dockerfile. It holds the programs that
+//! The image that the tests' containers run: the last stages of the repository's Dockerfile. It holds the programs that
 //! the other tests run, not those that the first stages would build: compiling them again, in a container and with an
 //! empty cache, takes as long as all tests together.
 //!
@@ -89,13 +89,13 @@ fn to_build() -> Result<Image, Error> {
 fn make_ready(runtime: &str) -> Result<(), Error> {
     let path = repository().join("Dockerfile");
     let text = fs::read_to_string(&path).map_err(Error::io(path.display().to_string()))?;
-    let (stage, files) = last_stage(&text).map_err(Error::Command)?;
+    let (stages, files) = last_stages(&text).map_err(Error::Command)?;
     let folder = tempfile::tempdir().map_err(Error::io("the folder of an image"))?;
     for file in files {
         put(&file, folder.path())?;
     }
     let dockerfile = folder.path().join("Dockerfile");
-    fs::write(&dockerfile, stage).map_err(Error::io(dockerfile.display().to_string()))?;
+    fs::write(&dockerfile, stages).map_err(Error::io(dockerfile.display().to_string()))?;
     let mut build = Command::new("docker");
     build
         .args(["build", "--quiet", "--tag", READY, "--label", LABEL])
@@ -133,34 +133,34 @@ fn source(path: &str) -> Result<PathBuf, Error> {
         "/src/target/release/rstmdb-cli" => binaries::cli(),
         CERTIFICATES => Ok(path.into()),
         other => Err(Error::Command(format!(
-            "the last stage of the Dockerfile copies {other} from the stage `build`, which the tests' image cannot have"
+            "the last stages of the Dockerfile copy {other} from the stage `build`, which the tests' image cannot have"
         ))),
     }
 }
 
-/// The Dockerfile's last stage, and the paths that it copies. It copies them from the build's folder instead of from
-/// the stage `build`.
-fn last_stage(dockerfile: &str) -> Result<(String, Vec<String>), String> {
+/// The Dockerfile's stages behind `build`, and the paths that they copy from it. They copy them from the build's folder
+/// instead.
+fn last_stages(dockerfile: &str) -> Result<(String, Vec<String>), String> {
     let from = dockerfile
-        .rfind("\nFROM ")
-        .ok_or("the Dockerfile has no stage")?;
-    let mut stage = "ARG RUNTIME_IMAGE\n".to_owned();
+        .find("\nFROM ${RUNTIME_IMAGE}")
+        .ok_or("the Dockerfile has no stage on RUNTIME_IMAGE")?;
+    let mut stages = "ARG RUNTIME_IMAGE\n".to_owned();
     let mut files = Vec::new();
     for line in dockerfile[from + 1..].lines() {
         match line.strip_prefix("COPY --from=build ") {
-            None => stage.push_str(line),
+            None => stages.push_str(line),
             Some(copy) => {
                 let mut words: Vec<&str> = copy.split_whitespace().collect();
                 let to = words.pop().ok_or("a COPY without a destination")?;
                 let names = words.iter().filter_map(|path| path.rsplit('/').next());
                 let names: Vec<&str> = names.collect();
-                stage.push_str(&format!("COPY {} {to}", names.join(" ")));
+                stages.push_str(&format!("COPY {} {to}", names.join(" ")));
                 files.extend(words.into_iter().map(str::to_owned));
             }
         }
-        stage.push('\n');
+        stages.push('\n');
     }
-    Ok((stage, files))
+    Ok((stages, files))
 }
 
 #[cfg(test)]
@@ -169,19 +169,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_stage_copies_what_is_beside_it() {
+    fn the_last_stages_copy_what_is_beside_them() {
         let text = fs::read_to_string(repository().join("Dockerfile")).unwrap();
-        let (stage, files) = last_stage(&text).unwrap();
+        let (stages, files) = last_stages(&text).unwrap();
         assert!(
-            stage.starts_with("ARG RUNTIME_IMAGE\nFROM ${RUNTIME_IMAGE}\n"),
-            "{stage}"
+            stages.starts_with("ARG RUNTIME_IMAGE\nFROM ${RUNTIME_IMAGE} AS system\n"),
+            "{stages}"
         );
         assert!(
-            stage.contains("\nCOPY rstmdb rstmdb-cli /usr/local/bin/\n"),
-            "{stage}"
+            stages.contains("\nCOPY rstmdb rstmdb-cli /usr/local/bin/\n"),
+            "{stages}"
         );
-        assert!(stage.ends_with("ENTRYPOINT [\"rstmdb\"]\n"), "{stage}");
-        assert!(!stage.contains("--from"), "{stage}");
+        assert!(stages.ends_with("ENTRYPOINT [\"rstmdb\"]\n"), "{stages}");
+        assert!(!stages.contains("--from=build"), "{stages}");
         assert_eq!(files.len(), 3, "{files:?}");
     }
 }
