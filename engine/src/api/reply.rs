@@ -171,8 +171,7 @@ pub enum Reply {
     Batch(Vec<Reply>),
     /// What a command would answer and do.
     DryRun(Box<Trial>),
-    /// In a dry run, an operation that stands alone is refused. With an entry: the command is refused, and the entry says
-    /// what its client has given up.
+    /// In a dry run: an operation that stands alone. With an entry: the command; the entry says what its client gives up.
     Refused(Box<Refusal>),
 }
 

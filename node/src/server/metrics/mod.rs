@@ -9,6 +9,7 @@
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
+//! | `process` | what the system says about the process |
 //! | `renamed` | the old names of some, for one version |
 //! | `locks` | locks that are held, waited for, expired, lost |
 //! | `timers` | timers that are armed, overdue, fired, spent |
@@ -19,6 +20,7 @@ mod archive;
 mod families;
 mod guards;
 mod locks;
+mod process;
 mod renamed;
 mod scraped;
 mod timers;
@@ -41,6 +43,7 @@ use agreed::Agreed;
 use archive::ArchiveMetrics;
 use guards::Guards;
 use locks::LockMetrics;
+use process::ProcessMetrics;
 use scraped::Scraped;
 use timers::TimersMetrics;
 
@@ -64,6 +67,7 @@ pub struct Metrics {
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
     archive: Mutex<ArchiveMetrics>,
+    process: ProcessMetrics,
 }
 
 /// What is read when the metrics are asked for.
@@ -106,9 +110,6 @@ impl Metrics {
     /// When a name is not valid or is there twice: a bug in this file.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
         let make = Maker(&registry);
         let build = make.register(IntGaugeVec::new(
             Opts::new(
@@ -151,6 +152,7 @@ impl Metrics {
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
             archive: Mutex::new(ArchiveMetrics::new(&make)?),
+            process: ProcessMetrics::new(),
             registry: registry.clone(),
         };
         Ok(metrics)
@@ -228,6 +230,7 @@ impl Metrics {
         };
         families.extend(self.requests());
         families.extend(scraped::latencies(replica));
+        families.extend(self.process.families());
         let mut text = TextEncoder::new().encode_to_string(&families)?;
         renamed::write(&families, &mut text);
         Ok(text)
