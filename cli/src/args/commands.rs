@@ -1,9 +1,13 @@
 //! The commands, and the arguments of those that are one operation of the protocol.
 
+mod automation;
+mod clock;
 mod locks;
 
 use clap::{Args, Subcommand};
 
+pub use automation::{AutomationArgs, AutomationCommand, PauseArgs, ResumeArgs};
+pub use clock::{ClockAdvanceArgs, ClockArgs, ClockCommand};
 pub use locks::{
     Acquiring, LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs,
     LockReleaseArgs, LockRenewArgs, LockRun,
@@ -11,9 +15,7 @@ pub use locks::{
 
 use super::about::WriteArgs;
 use super::asking::{Allowed, DryRunArgs, ExplainArgs, Freshness};
-use super::automation::AutomationArgs;
 use super::bench::BenchArgs;
-use super::clock::ClockArgs;
 use super::cluster::ClusterArgs;
 use super::offline::Offline;
 use super::timers::TimersArgs;

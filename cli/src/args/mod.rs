@@ -5,11 +5,10 @@
 
 mod about;
 mod asking;
-mod automation;
 mod bench;
-mod clock;
 mod cluster;
 mod commands;
+mod form;
 mod offline;
 mod timers;
 mod tools;
@@ -19,19 +18,19 @@ mod watches;
 pub use about::WriteArgs;
 pub(crate) use about::header;
 pub use asking::{Allowed, ConsistencyArg, DryRunArgs, ExplainArgs, Freshness};
-pub use automation::{AutomationArgs, AutomationCommand, PauseArgs, ResumeArgs};
 pub use bench::{BenchArgs, BenchKeys, BenchOp, Mix, MixedOp, WatchKind};
-pub use clock::{ClockAdvanceArgs, ClockArgs, ClockCommand};
 pub use cluster::{
     ClusterAddArgs, ClusterArgs, ClusterCommand, DemoArgs, NodeId, SetAddress, TransferLeader,
 };
 pub use commands::{
-    Acquiring, AncestorsArgs, ApplyEventArgs, BatchArgs, CliCommand, CompactArgs,
-    CreateInstanceArgs, DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs,
-    HashTokenArgs, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs, LockAcquireArgs, LockArgs,
-    LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun,
-    PutMachineArgs, WalReadArgs,
+    Acquiring, AncestorsArgs, ApplyEventArgs, AutomationArgs, AutomationCommand, BatchArgs,
+    CliCommand, ClockAdvanceArgs, ClockArgs, ClockCommand, CompactArgs, CreateInstanceArgs,
+    DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs, HashTokenArgs,
+    InstanceIdArgs, ListInstancesArgs, ListMachinesArgs, LockAcquireArgs, LockArgs,
+    LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs,
+    PutMachineArgs, ResumeArgs, WalReadArgs,
 };
+pub use form::{FormArgs, OutputForm};
 pub use offline::{
     ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,
     SimulateArgs, TestArgs, ValidateArgs,
@@ -57,8 +56,8 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the server refused (code and message on standard error), the command\n\
 found damage, or a local file failed; 2 wrong arguments or input file; 3 no connection;\n\
 4 timeout or unknown outcome. `lock` has some of its own: see `lock --help`.\n\n\
-Results are tables on a terminal. With --json, or if the output is piped, they are RCP's JSON\n\
-unchanged.";
+Results are tables on a terminal, and RCP's JSON, unchanged, if the output is piped. -o says\n\
+otherwise: `-o table | less -S`, `-o jsonl | grep PAID`, `-o yaml`.";
 
 /// The client of rstmdb, the replicated database of state machines.
 #[derive(Debug, Parser)]
@@ -82,9 +81,9 @@ pub struct Cli {
     override_usage = "COMMAND [ARGUMENTS]"
 )]
 pub struct LineArgs {
-    /// Print RCP's JSON unchanged.
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How results are printed.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Print each request and how long its answer took.
     #[arg(short, long, global = true)]
     pub verbose: bool,
@@ -142,9 +141,9 @@ pub struct Global {
     /// How messages are encoded.
     #[arg(long, value_name = "MODE", global = true, default_value = "binary")]
     pub wire_mode: WireMode,
-    /// Print RCP's JSON unchanged.
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How results are printed.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Print each request and how long its answer took, to standard error.
     #[arg(short, long, global = true)]
     pub verbose: bool,

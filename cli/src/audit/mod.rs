@@ -73,8 +73,8 @@ pub(crate) async fn head(session: &CliSession, args: &args::AuditHeadArgs) -> Re
             }
         }
     };
-    if session.out.json {
-        return session.out.json_line(&kept);
+    if session.out.for_programs() {
+        return session.out.value(&kept);
     }
     let KeptHead {
         cluster_id,
@@ -136,9 +136,9 @@ fn check_file(session: &CliSession, file: &Path, kept: Head) -> Result<(), Error
 }
 
 fn show(session: &CliSession, proven: &Proven) -> Result<(), Error> {
-    if session.out.json {
+    if session.out.for_programs() {
         for record in &proven.facts {
-            session.out.json_line(record)?;
+            session.out.item(record)?;
         }
     } else {
         let mut records = Vec::with_capacity(proven.facts.len());

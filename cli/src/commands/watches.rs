@@ -55,7 +55,7 @@ pub(super) fn unwatch(session: &CliSession, args: &args::UnwatchArgs) -> Result<
     let removed = watches.end(&args.subscription_id);
     session
         .out
-        .json_line(&rstmdb_rcp::message::watch::UnwatchResult {
+        .value(&rstmdb_rcp::message::watch::UnwatchResult {
             subscription_id: args.subscription_id.as_str().into(),
             removed,
         })
@@ -75,13 +75,13 @@ async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<()
 
 async fn print(session: &CliSession, mut watch: Watch, progress: bool) -> Result<(), Error> {
     if progress {
-        session.out.line(watch.started().get())?;
+        session.out.json_item(watch.started().get())?;
     }
     while let Some(item) = watch.next_item().await {
         match item.map_err(from_client)? {
-            WatchItem::Event(event) => session.out.json_line(&event)?,
+            WatchItem::Event(event) => session.out.item(&event)?,
             WatchItem::Progress { wal_offset } if progress => {
-                session.out.json_line(&Progress {
+                session.out.item(&Progress {
                     subscription_id: watch.subscription_id().into(),
                     wal_offset,
                 })?;

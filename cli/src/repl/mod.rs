@@ -149,7 +149,7 @@ async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
     match line.command {
         LineCommand::Exit => Ok(ReplNext::Leave),
         LineCommand::Command(run) => {
-            let session = session.for_line(line.json, line.verbose);
+            let session = session.for_line(line.form.asked(), line.verbose);
             Box::pin(commands::run(&session, *run)).await?;
             Ok(ReplNext::Read)
         }
@@ -222,7 +222,7 @@ mod tests {
         let Typed::Line(line) = parse(line).unwrap() else {
             panic!("not a command");
         };
-        assert!(line.json);
+        assert!(line.form.json);
         let LineCommand::Command(command) = line.command else {
             panic!("not a command");
         };

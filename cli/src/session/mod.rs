@@ -21,9 +21,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
 use crate::Error;
-use crate::args::{self, Global};
+use crate::args::{self, Global, OutputForm};
 use crate::render::output::Output;
-use crate::render::view;
+use crate::render::{lists, view};
 use watches::ReplWatches;
 
 /// What commands work with: the connection, and how to print. Cheap to clone.
@@ -34,8 +34,6 @@ pub struct CliSession {
     /// Where results go.
     pub out: Output,
     verbose: bool,
-    /// Whether --json was given.
-    json_asked: bool,
     /// The watches that run in the background; `None` outside the REPL.
     pub watches: Option<ReplWatches>,
 }
@@ -46,25 +44,18 @@ impl CliSession {
         CliSession {
             options: Arc::new(client_options(global)),
             client: Arc::default(),
-            out: Output::new(global.json, global.color),
+            out: Output::new(global.form.asked(), global.color),
             verbose: global.verbose,
-            json_asked: global.json,
             watches: None,
         }
     }
 
     /// The same connection, printing as one line of the REPL asks.
-    pub fn for_line(&self, json: bool, verbose: bool) -> CliSession {
+    pub fn for_line(&self, form: Option<OutputForm>, verbose: bool) -> CliSession {
         let mut session = self.clone();
-        session.out.json |= json;
-        session.json_asked |= json;
+        session.out = session.out.asked_for(form);
         session.verbose |= verbose;
         session
-    }
-
-    /// Whether --json was given. Without it, reports of offline tools are text, also in the log of a CI system.
-    pub fn json_asked(&self) -> bool {
-        self.json_asked
     }
 
     /// The connection, opened now if it is not yet.
@@ -137,11 +128,24 @@ impl CliSession {
 
     /// Prints a result: unchanged for programs, readable for people.
     pub fn print(&self, op: &str, result: &RawValue) -> Result<(), Error> {
-        if self.out.json {
-            return self.out.json(result.get());
+        let parsed = || Json::parse(result.get()).map_err(Error::unexpected);
+        match self.out.form() {
+            OutputForm::Json | OutputForm::Yaml => self.out.json(result.get()),
+            OutputForm::Jsonl => {
+                let result = parsed()?;
+                let Some(items) = lists::items(op, &result) else {
+                    return self.out.json(&result.to_string());
+                };
+                for item in items {
+                    self.out.json(&item.to_string())?;
+                }
+                Ok(())
+            }
+            OutputForm::Table | OutputForm::Wide => {
+                let text = view::render(op, &parsed()?, self.out.paint);
+                self.out.line(&text)
+            }
         }
-        let result = Json::parse(result.get()).map_err(Error::unexpected)?;
-        self.out.line(&view::render(op, &result, self.out.paint))
     }
 
     /// Says goodbye to the server, if a connection was opened.

@@ -9,6 +9,7 @@ mod bench;
 mod cluster;
 mod demo;
 mod fake;
+mod forms;
 mod fuzz_corpus;
 mod locks;
 mod offline;

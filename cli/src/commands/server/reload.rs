@@ -14,7 +14,7 @@ pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> 
     for addr in keys::addresses(session).await? {
         match reload(session, &addr).await {
             Ok(result) => {
-                if !session.out.json {
+                if !session.out.for_programs() {
                     session.out.line(&told(&addr, &result))?;
                 }
                 nodes.push(json!({"rcp_addr": addr, "result": result}));
@@ -25,8 +25,8 @@ pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> 
             }
         }
     }
-    if session.out.json {
-        session.out.json_line(&json!({"nodes": nodes}))?;
+    if session.out.for_programs() {
+        session.out.value(&json!({"nodes": nodes}))?;
     }
     let Some(worst) = worst(&failures) else {
         return Ok(());
