@@ -30,7 +30,7 @@ pub use commands::{
     LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs,
     PutMachineArgs, ResumeArgs, WalReadArgs,
 };
-pub use form::{FormArgs, OutputForm};
+pub use form::{FormArgs, OutputForm, form_asked};
 pub use offline::{
     ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,
     SimulateArgs, TestArgs, ValidateArgs,

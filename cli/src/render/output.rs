@@ -129,6 +129,23 @@ impl Output {
         self.asked && self.for_programs()
     }
 
+    /// Whether errors are JSON objects, too. They are only if JSON was asked for: scripts read the errors of piped commands
+    /// as text.
+    pub fn errors_are_json(&self) -> bool {
+        self.asked && matches!(self.form, OutputForm::Json | OutputForm::Jsonl)
+    }
+
+    /// Says on standard error what went wrong.
+    pub fn report(&self, error: &Error) {
+        let report = match self.errors_are_json() {
+            true => error.report_json(),
+            false => error.report(),
+        };
+        if let Some(report) = report {
+            eprintln!("{report}");
+        }
+    }
+
     /// Prints `text` and a newline. Flushed: a reader at the other end of a pipe sees it now.
     pub fn line(&self, text: &str) -> Result<(), Error> {
         let mut stdout = io::stdout().lock();

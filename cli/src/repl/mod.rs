@@ -85,7 +85,7 @@ async fn interactive(session: &CliSession) -> Result<(), Error> {
                 match interruptible(&session, &line).await {
                     Ok(ReplNext::Read) => {}
                     Ok(ReplNext::Leave) => break,
-                    Err(error) => eprintln!("{}", error.report().unwrap_or_default()),
+                    Err(error) => session.out.report(&error),
                 }
             }
             Err(ReadlineError::Interrupted) => {}
@@ -150,8 +150,14 @@ async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
         LineCommand::Exit => Ok(ReplNext::Leave),
         LineCommand::Command(run) => {
             let session = session.for_line(line.form.asked(), line.verbose);
-            Box::pin(commands::run(&session, *run)).await?;
-            Ok(ReplNext::Read)
+            match Box::pin(commands::run(&session, *run)).await {
+                Ok(()) => Ok(ReplNext::Read),
+                Err(error) => {
+                    // In the form that the line asks for, which the caller does not know.
+                    session.out.report(&error);
+                    Err(Error::Command(error.exit_code()))
+                }
+            }
         }
     }
 }

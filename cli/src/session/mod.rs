@@ -192,19 +192,30 @@ fn client_options(global: &Global) -> ClientOptions {
 }
 
 /// The exit code's error for an error of the client library. The library says whether an outcome is unknown;
-/// every such error becomes [`Error::Timeout`].
+/// every such error becomes [`Error::Unanswered`].
 pub fn from_client(error: ClientError) -> Error {
     let unknown = error.outcome_unknown();
     match error {
-        ClientError::Refused(body) if unknown || body.code == Code::Timeout => {
-            Error::Timeout(with_outcome(&body, unknown))
-        }
+        ClientError::Refused(body) if unknown || body.code == Code::Timeout => Error::Unanswered {
+            said: with_outcome(&body, unknown),
+            body: Box::new(body),
+        },
         ClientError::Refused(body) => Error::Refused(Box::new(body)),
         ClientError::Connect { reason } => Error::NoConnection(reason),
         ClientError::Timeout { .. } | ClientError::Disconnected { .. } if unknown => {
-            Error::Timeout(format!("{error}; the outcome is unknown"))
+            let body = ErrorBody::new(Code::Timeout, error.to_string()).with_unknown_outcome();
+            Error::Unanswered {
+                said: with_outcome(&error, unknown),
+                body: Box::new(body),
+            }
         }
-        ClientError::Timeout { .. } => Error::Timeout(error.to_string()),
+        ClientError::Timeout { .. } => Error::Unanswered {
+            said: error.to_string(),
+            body: Box::new(ErrorBody {
+                retryable: true,
+                ..ErrorBody::new(Code::Timeout, error.to_string())
+            }),
+        },
         ClientError::Disconnected { reason, .. } => Error::NoConnection(reason),
         ClientError::Options(message) | ClientError::Request(message) => Error::Usage(message),
         // Protocol, TLS, closed: no usable connection exists.
@@ -212,13 +223,13 @@ pub fn from_client(error: ClientError) -> Error {
     }
 }
 
-fn with_outcome(body: &ErrorBody, unknown: bool) -> String {
+fn with_outcome(error: &impl std::fmt::Display, unknown: bool) -> String {
     let outcome = if unknown {
         "; the outcome is unknown"
     } else {
         ""
     };
-    format!("{body}{outcome}")
+    format!("{error}{outcome}")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod about;
 mod bench;
 mod cluster;
 mod demo;
+mod errors;
 mod fake;
 mod forms;
 mod fuzz_corpus;

@@ -88,7 +88,10 @@ fn if_held(error: Error) -> Error {
 /// That the lock is lost has an exit code of its own.
 fn if_lost(error: Error) -> Error {
     match error {
-        Error::Refused(body) if body.code == Code::LockLost => Error::LockLost(body.to_string()),
+        Error::Refused(body) if body.code == Code::LockLost => Error::LockLost {
+            said: body.to_string(),
+            body: Some(body),
+        },
         error => error,
     }
 }

@@ -32,9 +32,11 @@ pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> 
         return Ok(());
     };
     let ends_with = failures.swap_remove(worst);
-    // The worst one ends the command and prints itself; the others would be lost.
-    for report in failures.iter().filter_map(Error::report) {
-        eprintln!("{report}");
+    // The worst one ends the command and prints itself; the others would be lost. Programs have them in the result.
+    if !session.out.errors_are_json() {
+        for report in failures.iter().filter_map(Error::report) {
+            eprintln!("{report}");
+        }
     }
     Err(ends_with)
 }
