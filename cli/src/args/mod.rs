@@ -9,11 +9,10 @@ mod bench;
 mod cluster;
 mod commands;
 mod form;
+mod named;
 mod offline;
-mod timers;
 mod tools;
 mod values;
-mod watches;
 
 pub use about::WriteArgs;
 pub(crate) use about::header;
@@ -26,22 +25,22 @@ pub use commands::{
     Acquiring, AncestorsArgs, ApplyEventArgs, AutomationArgs, AutomationCommand, BatchArgs,
     CliCommand, ClockAdvanceArgs, ClockArgs, ClockCommand, CompactArgs, CreateInstanceArgs,
     DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs, HashTokenArgs,
-    InstanceIdArgs, ListInstancesArgs, ListMachinesArgs, LockAcquireArgs, LockArgs,
-    LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs,
-    PutMachineArgs, ResumeArgs, WalReadArgs,
+    IncludedKind as WatchedKind, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs,
+    LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs,
+    LockRenewArgs, LockRun, PauseArgs, PutMachineArgs, ResumeArgs, TimersArgs, TimersCommand,
+    TimersList, TimersResume, TimersSet, UnwatchArgs, WalReadArgs, WatchAllArgs, WatchInstanceArgs,
 };
 pub use form::{FormArgs, OutputForm, form_asked};
+pub use named::{MachineFilter, NamedEvent, NamedInstance, NamedMachine, NamedTimer};
 pub use offline::{
     ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,
     SimulateArgs, TestArgs, ValidateArgs,
 };
-pub use timers::{TimersArgs, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use tools::{
     AuditHeadArgs, AuditProofArgs, BackupArgs, BucketArgs, CompletionsArgs, DiagramArgs,
     DiagramFormat, ExportArgs, HistoryArgs, LoadArgs,
 };
 pub use values::duration;
-pub use watches::{IncludedKind as WatchedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -9,7 +9,7 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("rstmdb-cli".to_owned()).chain(words))
 }
 
-/// Every command line of the contract, in every spelling it allows.
+/// Every command line of the contract, in every spelling it allows. None of them may ever be refused.
 const ACCEPTED: &[&str] = &[
     "",
     "repl",
@@ -21,6 +21,41 @@ const ACCEPTED: &[&str] = &[
     "put-machine -n order -v 1 @order.json",
     "put-machine -n order -v 1 -",
     "put-machine --name order --version 1 --verbose -",
+    "put-machine order.yaml",
+    "put-machine order order.yaml",
+    "put-machine order -V 2 @order.json",
+    "put-machine -m order -V 2 @order.json",
+    "get-machine -m order -V 2",
+    "create-instance order",
+    "create-instance order -V 2 -i o-1",
+    "list-instances order --state paid",
+    "list-instances -m order",
+    "get-instance -i o-1",
+    "delete-instance -i o-1",
+    "apply-event o-1 PAY",
+    "apply-event o-1 PAY -p amount=3 --dry-run",
+    "apply-event -i o-1 PAY",
+    "apply-event o-1 -e PAY",
+    "allowed -i o-1",
+    "explain -i o-1 -e PAY",
+    "watch-instance -i o-1",
+    "watch-all order,payment --to-states paid",
+    "watch-all -m order",
+    "history -i o-1",
+    "snapshot-instance -i o-1",
+    "snapshot-instance --instance-id o-1",
+    "timers list order",
+    "timers list -m order",
+    "timers list --machine order",
+    "timers set o-1 EXPIRE --after 1h",
+    "timers set -i o-1 EXPIRE --off",
+    "timers resume o-1",
+    "timers resume -i o-1",
+    "export order",
+    "export -m order",
+    "diagram order -V 2",
+    "diagram -m order -i o-1",
+    "audit-proof -i o-1",
     "get-machine order",
     "get-machine order 2",
     "get-machine order --consistency lease",
@@ -177,7 +212,9 @@ fn usage_errors_exit_with_2() {
         "get-machine",
         "get-machine order -n order",
         "create-instance -V 1",
-        "apply-event -i o-1",
+        "apply-event o-1",
+        "create-instance order -m order",
+        "get-instance o-1 -i o-1",
         "diagram order --format png",
         "--timeout 0 ping",
         "load --in-flight 0 f",
@@ -220,11 +257,87 @@ fn short_v_is_verbose_unless_the_command_has_a_version() {
 
 #[test]
 fn get_machine_takes_its_arguments_either_way() {
-    for line in ["get-machine m 3", "get-machine -n m -v 3"] {
+    for line in [
+        "get-machine m 3",
+        "get-machine -n m -v 3",
+        "get-machine -m m -V 3",
+        "get-machine m -V 3",
+    ] {
         let Some(CliCommand::GetMachine(get)) = parse(line).unwrap().command else {
             panic!("not get-machine");
         };
         assert_eq!((get.name(), get.version()), ("m", Some(3)));
+    }
+}
+
+/// The same thing is spelled the same everywhere, also as in earlier versions.
+#[test]
+fn an_instance_and_an_event_are_named_by_their_place_or_by_options() {
+    for line in [
+        "apply-event o-1 PAY",
+        "apply-event -i o-1 -e PAY",
+        "apply-event -i o-1 PAY",
+        "apply-event o-1 -e PAY",
+        "apply-event --instance-id o-1 --event PAY",
+    ] {
+        let Some(CliCommand::ApplyEvent(apply)) = parse(line).unwrap().command else {
+            panic!("not apply-event");
+        };
+        let named = apply.named.both().unwrap();
+        assert_eq!(named, ("o-1".to_owned(), "PAY".to_owned()), "{line}");
+    }
+    for line in [
+        "apply-event -i o-1",
+        "apply-event -i o-1 o-2 PAY",
+        "apply-event o-1 PAY -e SHIP",
+    ] {
+        let Some(CliCommand::ApplyEvent(apply)) = parse(line).unwrap().command else {
+            panic!("not apply-event");
+        };
+        let error = apply.named.both().unwrap_err();
+        assert!(error.to_string().ends_with("ID EVENT"), "{line}: {error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+#[test]
+fn a_machine_is_named_by_its_place_or_by_an_option() {
+    for line in [
+        "put-machine order f",
+        "put-machine -m order f",
+        "put-machine -n order f",
+        "put-machine order -V 1 f",
+        "put-machine -V 1 order --dry-run f",
+    ] {
+        let Some(CliCommand::PutMachine(put)) = parse(line).unwrap().command else {
+            panic!("not put-machine");
+        };
+        assert_eq!(put.both().unwrap(), (Some("order"), "f"), "{line}");
+    }
+    for line in ["put-machine -n a b c", "put-machine f -V 1 g h"] {
+        let refused = match parse(line) {
+            Err(error) => error.exit_code() == 2,
+            Ok(cli) => {
+                matches!(cli.command, Some(CliCommand::PutMachine(put)) if put.both().is_err())
+            }
+        };
+        assert!(refused, "{line}");
+    }
+    for line in ["create-instance order", "create-instance --machine order"] {
+        let Some(CliCommand::CreateInstance(create)) = parse(line).unwrap().command else {
+            panic!("not create-instance");
+        };
+        assert_eq!(create.machine.name(), "order", "{line}");
+    }
+    for line in [
+        "watch-all a,b",
+        "watch-all --machines a,b",
+        "watch-all -m a,b",
+    ] {
+        let Some(CliCommand::WatchAll(watch)) = parse(line).unwrap().command else {
+            panic!("not watch-all");
+        };
+        assert_eq!(watch.machines(), ["a", "b"], "{line}");
     }
 }
 

@@ -110,7 +110,7 @@ async fn read(
 
 /// Makes a proof, or checks one.
 pub(crate) async fn proof(session: &CliSession, args: &args::AuditProofArgs) -> Result<(), Error> {
-    match (&args.check, args.head, &args.instance_id) {
+    match (&args.check, args.head, args.instance()) {
         (Some(file), Some(head), _) => check_file(session, file, head),
         (None, head, Some(id)) => make::make(session, args, id, head).await,
         // clap refuses both.

@@ -16,7 +16,7 @@ pub(super) async fn create(
     let ctx = input::document("--ctx", &args.ctx)?;
     let params = CreateInstance {
         instance_id: args.instance_id.map(Into::into),
-        machine: args.machine.into(),
+        machine: args.machine.name().into(),
         version: args.version.unwrap_or(0),
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
@@ -31,7 +31,7 @@ pub(super) async fn create(
 
 pub(super) async fn get(session: &CliSession, args: args::GetInstanceArgs) -> Result<(), Error> {
     let params = GetInstance {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
         include: match args.meta {
             true => vec![IncludeOfInstance::Meta],
             false => Vec::new(),
@@ -43,7 +43,7 @@ pub(super) async fn get(session: &CliSession, args: args::GetInstanceArgs) -> Re
 
 pub(super) async fn list(session: &CliSession, args: args::ListInstancesArgs) -> Result<(), Error> {
     let params = ListInstances {
-        machine: args.machine.map(Into::into),
+        machine: args.machine.name().map(Into::into),
         state: args.state.map(Into::into),
         limit: args.limit.map(u64::from),
         offset: args.offset,
@@ -58,7 +58,7 @@ pub(super) async fn delete(
     args: args::DeleteInstanceArgs,
 ) -> Result<(), Error> {
     let params = DeleteInstance {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,

@@ -39,7 +39,7 @@ pub(super) async fn snapshot_instance(
     args: args::InstanceIdArgs,
 ) -> Result<(), Error> {
     let params = SnapshotInstance {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
     };
     session.show(op::SNAPSHOT_INSTANCE, &params).await
 }

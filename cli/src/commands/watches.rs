@@ -12,7 +12,7 @@ pub(super) async fn instance(
     args: args::WatchInstanceArgs,
 ) -> Result<(), Error> {
     let params = WatchInstance {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
         include_ctx: args.how.no_ctx.then_some(false),
         from_offset: args.how.from_offset,
         cluster_id: args.how.cluster_id.map(Into::into),
@@ -24,9 +24,11 @@ pub(super) async fn instance(
 }
 
 pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Result<(), Error> {
+    let machines = args.machines().iter();
+    let machines = machines.map(|name| name.clone().into()).collect();
     let names = |names: Vec<String>| names.into_iter().map(Into::into).collect();
     let params = WatchAll {
-        machines: names(args.machines),
+        machines,
         from_states: names(args.from_states),
         to_states: names(args.to_states),
         events: names(args.events),

@@ -235,7 +235,8 @@ mod tests {
         let CliCommand::ApplyEvent(apply) = *command else {
             panic!("not apply-event");
         };
-        assert_eq!(apply.instance_id, "o 1");
+        let named = apply.named.both().unwrap();
+        assert_eq!(named, ("o 1".to_owned(), "PAY".to_owned()));
         assert_eq!(apply.payload, [r#"{"a": "b c"}"#]);
     }
 

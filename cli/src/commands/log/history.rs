@@ -12,7 +12,7 @@ pub(in crate::commands) async fn run(
     session: &CliSession,
     args: args::HistoryArgs,
 ) -> Result<(), Error> {
-    let history = walk::history(session, &args.instance_id, args.limit).await?;
+    let history = walk::history(session, args.instance.id(), args.limit).await?;
     if session.out.for_programs() {
         for record in &history.records {
             session.out.item(record)?;

@@ -18,7 +18,7 @@ pub(in crate::commands) async fn run(
         TimersCommand::Set(args) => set(session, args).await,
         TimersCommand::Resume(args) => {
             let params = TimerSet {
-                instance_id: args.instance_id.into(),
+                instance_id: args.instance.id().into(),
                 resume: true,
                 meta: args.about.meta(),
                 ..TimerSet::default()
@@ -30,7 +30,7 @@ pub(in crate::commands) async fn run(
 
 async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error> {
     let params = TimerList {
-        machine: args.machine.map(Into::into),
+        machine: args.machine.name().map(Into::into),
         due_before: args.due_before,
         suspended: args.suspended,
         limit: Some(args.limit),
@@ -41,9 +41,10 @@ async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error>
 }
 
 async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
-    let timers = moved(&args)?;
+    let (instance_id, timer) = args.named.clone().both()?;
+    let timers = moved(&timer, &args)?;
     let params = TimerSet {
-        instance_id: args.instance_id.into(),
+        instance_id: instance_id.into(),
         timers: Some(&timers),
         expected_state: args.expected_state.map(Into::into),
         meta: args.about.meta(),
@@ -54,7 +55,7 @@ async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
 }
 
 /// The timer's new time as the protocol wants it.
-fn moved(args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
+fn moved(timer: &str, args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
     let to = match (&args.after, &args.at) {
         (Some(after), _) => json!({ "after": after }),
         (None, Some(at)) => match at.parse::<u64>() {
@@ -63,6 +64,6 @@ fn moved(args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
         },
         (None, None) => json!(null),
     };
-    let text = json!({ &args.name: to }).to_string();
+    let text = json!({ timer: to }).to_string();
     RawValue::from_string(text).map_err(Error::unexpected)
 }

@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::about::WriteArgs;
-use super::asking::{DryRunArgs, Freshness};
+use super::super::about::WriteArgs;
+use super::super::asking::{DryRunArgs, Freshness};
+use super::super::named::{MachineFilter, NamedInstance, NamedTimer};
 
 /// `timers`.
 #[derive(Debug, Args)]
@@ -28,8 +29,8 @@ pub enum TimersCommand {
 #[derive(Debug, Args)]
 pub struct TimersList {
     /// Only those of instances of this machine.
-    #[arg(long, value_name = "NAME")]
-    pub machine: Option<String>,
+    #[command(flatten)]
+    pub machine: MachineFilter,
     /// Only those that are due before this time, Unix milliseconds.
     #[arg(long, value_name = "MS")]
     pub due_before: Option<u64>,
@@ -47,12 +48,9 @@ pub struct TimersList {
 /// `timers set`.
 #[derive(Debug, Args)]
 pub struct TimersSet {
-    /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
-    /// The timer's name: its event's, unless the definition gives it another.
-    #[arg(value_name = "TIMER")]
-    pub name: String,
+    /// The instance and the timer.
+    #[command(flatten)]
+    pub named: NamedTimer,
     /// Let it fire after this time: 30m, 1h30m, 90d.
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
     pub after: Option<String>,
@@ -77,8 +75,8 @@ pub struct TimersSet {
 #[derive(Debug, Args)]
 pub struct TimersResume {
     /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+    #[command(flatten)]
+    pub instance: NamedInstance,
     /// Its metadata.
     #[command(flatten)]
     pub about: WriteArgs,
