@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use rstmdb_cli::args::{self, Cli, CliCommand};
 use rstmdb_cli::render::output::Output;
 use rstmdb_cli::session::CliSession;
@@ -13,7 +12,7 @@ use rstmdb_cli::{Error, commands, repl};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_words(std::env::args_os().skip(1)) {
         Ok(cli) => cli,
         Err(said) => return explain(&said),
     };

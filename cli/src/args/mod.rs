@@ -9,6 +9,7 @@ mod bench;
 mod cluster;
 mod commands;
 mod form;
+mod help;
 mod named;
 mod offline;
 mod tools;
@@ -42,11 +43,12 @@ pub use tools::{
 };
 pub use values::duration;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// The server asked when none is named.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
@@ -70,6 +72,22 @@ pub struct Cli {
     pub command: Option<CliCommand>,
 }
 
+impl Cli {
+    /// Reads the words of a command line, without the program's name.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn parse_words<T: Into<OsString>>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Cli, clap::Error> {
+        let mut grammar = help::of_program(Cli::command());
+        let words = words.into_iter().map(Into::into);
+        let words = std::iter::once(OsString::from("rstmdb-cli")).chain(words);
+        let found = grammar.try_get_matches_from_mut(words)?;
+        Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
+    }
+}
+
 /// One line typed in the REPL.
 #[derive(Debug, Parser)]
 #[command(
@@ -89,6 +107,18 @@ pub struct LineArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: LineCommand,
+}
+
+impl LineArgs {
+    /// Reads the words of a line.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn parse_words(words: Vec<String>) -> Result<LineArgs, clap::Error> {
+        let mut grammar = help::of_line(LineArgs::command());
+        let found = grammar.try_get_matches_from_mut(words)?;
+        LineArgs::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
+    }
 }
 
 /// Everything a line of the REPL can ask for.

@@ -1,12 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
-use clap::CommandFactory;
-
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     let words = shell_words::split(line).unwrap();
-    Cli::try_parse_from(std::iter::once("rstmdb-cli".to_owned()).chain(words))
+    Cli::parse_words(words)
 }
 
 /// Every command line of the contract, in every spelling it allows. None of them may ever be refused.
@@ -167,8 +165,8 @@ const ACCEPTED: &[&str] = &[
 
 #[test]
 fn the_definition_of_the_command_line_is_consistent() {
-    Cli::command().debug_assert();
-    LineArgs::command().debug_assert();
+    help::of_program(Cli::command()).debug_assert();
+    help::of_line(LineArgs::command()).debug_assert();
 }
 
 #[test]
@@ -188,7 +186,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
         .filter(|line| !["-s", "-k", "--wire-mode"].iter().any(|o| line.contains(o)))
     {
         let words = shell_words::split(line).unwrap();
-        if let Err(error) = LineArgs::try_parse_from(words) {
+        if let Err(error) = LineArgs::parse_words(words) {
             panic!("refused in the REPL: {line}\n{error}");
         }
     }
@@ -197,7 +195,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
 #[test]
 fn the_repl_is_left_with_exit_or_quit() {
     for word in ["exit", "quit"] {
-        let line = LineArgs::try_parse_from([word]).unwrap();
+        let line = LineArgs::parse_words(vec![word.to_owned()]).unwrap();
         assert!(matches!(line.command, LineCommand::Exit));
     }
 }

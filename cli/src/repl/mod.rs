@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -179,7 +179,7 @@ fn parse(line: &str) -> Result<Typed, Error> {
         return Ok(Typed::Nothing);
     }
     let words = shell_words::split(line).map_err(|error| Error::Usage(error.to_string()))?;
-    match LineArgs::try_parse_from(words) {
+    match LineArgs::parse_words(words) {
         Ok(line) => Ok(Typed::Line(Box::new(line))),
         Err(help) if !help.use_stderr() => Ok(Typed::Question(help.to_string())),
         Err(error) => Err(Error::Usage(error.to_string().trim_end().to_owned())),
