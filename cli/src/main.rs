@@ -7,6 +7,8 @@ use rstmdb_cli::args::{self, Cli, CliCommand};
 use rstmdb_cli::render::output::Output;
 use rstmdb_cli::session::CliSession;
 use rstmdb_cli::{Error, commands, repl};
+use rstmdb_rcp::environment;
+use rstmdb_rcp::text::printable;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -17,6 +19,12 @@ fn main() -> ExitCode {
         Err(said) => return explain(&said),
     };
     let out = Output::new(cli.global.form.asked(), cli.global.color);
+    if !out.errors_are_json() {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for warning in environment::warnings(names) {
+            eprintln!("warning: {}", printable(&warning));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use rstmdb_rcp::environment::OF_CLI;
+
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -384,4 +386,21 @@ fn no_argument_of_a_command_has_the_name_of_a_global_option() {
     look(&command, &globals, &mut clashes);
     // There -v is the version, so the global option has no short form.
     assert_eq!(clashes, ["put-machine verbose", "get-machine verbose"]);
+}
+
+/// Otherwise the program itself would warn of it.
+#[test]
+fn every_variable_that_an_option_reads_is_known() {
+    fn read(command: &clap::Command, found: &mut Vec<String>) {
+        let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|sub| read(sub, found));
+    }
+    let mut found = Vec::new();
+    read(&Cli::command(), &mut found);
+    for name in OF_CLI {
+        assert!(found.iter().any(|read| read == name), "{name}");
+    }
+    let warned = rstmdb_rcp::environment::warnings(found.into_iter());
+    assert_eq!(warned, Vec::<String>::new());
 }

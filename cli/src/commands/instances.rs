@@ -1,11 +1,15 @@
 //! create-instance, get-instance, list-instances, delete-instance.
 
+use std::borrow::Cow;
+
 use rstmdb_rcp::message::instance::{
     CreateInstance, DeleteInstance, GetInstance, IncludeOfInstance, ListInstances,
+    ListInstancesResult,
 };
 use rstmdb_rcp::message::op;
 
 use crate::session::CliSession;
+use crate::session::filters::NamesInFilter;
 use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
@@ -50,7 +54,19 @@ pub(super) async fn list(session: &CliSession, args: args::ListInstancesArgs) ->
         read: args.freshness.options(),
         ..ListInstances::default()
     };
-    session.show(op::LIST_INSTANCES, &params).await
+    let answer = session.call(op::LIST_INSTANCES, &params).await?;
+    session.print(op::LIST_INSTANCES, &answer.result)?;
+    let found: Result<ListInstancesResult<'_>, _> = serde_json::from_str(answer.result.get());
+    if found.is_ok_and(|found| found.total == 0) {
+        let owned = |name: &Option<Cow<'_, str>>| name.iter().map(ToString::to_string).collect();
+        let filter = NamesInFilter {
+            machines: owned(&params.machine),
+            states: owned(&params.state),
+            events: Vec::new(),
+        };
+        session.warn_of(&filter).await;
+    }
+    Ok(())
 }
 
 pub(super) async fn delete(

@@ -4,6 +4,7 @@
 use rstmdb_rcp::client::{Watch, WatchItem};
 use rstmdb_rcp::message::watch::{Include, Progress, WatchAll, WatchInstance};
 
+use crate::session::filters::NamesInFilter;
 use crate::session::{CliSession, from_client};
 use crate::{Error, args};
 
@@ -24,6 +25,11 @@ pub(super) async fn instance(
 }
 
 pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Result<(), Error> {
+    let filter = NamesInFilter {
+        machines: args.machines().to_vec(),
+        states: [&*args.from_states, &args.to_states].concat(),
+        events: args.events.clone(),
+    };
     let machines = args.machines().iter();
     let machines = machines.map(|name| name.clone().into()).collect();
     let names = |names: Vec<String>| names.into_iter().map(Into::into).collect();
@@ -40,7 +46,11 @@ pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Resul
         include_meta: args.how.meta.then_some(true),
     };
     let watch = session.client().await?.watch_all(&params).await;
-    follow(session, watch.map_err(from_client)?, args.how.progress).await
+    let watch = watch.map_err(from_client)?;
+    let asks = session.clone();
+    // Beside the watch: events do not wait for it.
+    tokio::spawn(async move { asks.warn_of(&filter).await });
+    follow(session, watch, args.how.progress).await
 }
 
 fn include(kinds: &[args::WatchedKind]) -> Option<Vec<Include>> {

@@ -2,9 +2,11 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`filters`] | filters that name what the server does not know |
 //! | [`hint`] | what a refusal was probably about |
 //! | [`watches`] | the watches that run while the operator types commands |
 
+pub mod filters;
 pub mod hint;
 pub mod watches;
 
@@ -194,6 +196,29 @@ fn client_options(global: &Global) -> ClientOptions {
 /// The exit code's error for an error of the client library. The library says whether an outcome is unknown;
 /// every such error becomes [`Error::Unanswered`].
 pub fn from_client(error: ClientError) -> Error {
+    let hint = about_tls(&error.to_string());
+    let error = classified(error);
+    match hint {
+        Some(hint) => Error::Hinted {
+            error: Box::new(error),
+            hint: hint.to_owned(),
+        },
+        None => error,
+    }
+}
+
+/// Which option is missing, or too much, where only one side speaks TLS.
+fn about_tls(error: &str) -> Option<&'static str> {
+    if error.contains("the server speaks TLS") {
+        return Some(
+            "use --tls (RSTMDB_TLS=1), and --ca-cert FILE if your system does not trust the server's certificate",
+        );
+    }
+    let none = error.contains("the server does not speak TLS");
+    none.then_some("leave out --tls, -k, --ca-cert and --server-name (RSTMDB_TLS, RSTMDB_CA_CERT)")
+}
+
+fn classified(error: ClientError) -> Error {
     let unknown = error.outcome_unknown();
     match error {
         ClientError::Refused(body) if unknown || body.code == Code::Timeout => Error::Unanswered {
@@ -272,6 +297,18 @@ mod tests {
             let shown = error.to_string();
             assert_eq!(from_client(error).exit_code(), code, "for {shown}");
         }
+    }
+
+    #[test]
+    fn which_option_tls_needs_is_said() {
+        let said = |text: &str| {
+            let error = from_client(ClientError::Tls(text.to_owned()));
+            assert_eq!(error.exit_code(), 3);
+            error.report().unwrap_or_default()
+        };
+        let tls = said("the server speaks TLS on this port; connect with TLS");
+        assert!(tls.contains("hint: use --tls"), "{tls}");
+        assert!(!said("unknown issuer").contains("hint"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod fake;
 mod forms;
 mod fuzz_corpus;
 mod locks;
+mod mistakes;
 mod offline;
 mod program;
 // Ports on which nothing listens, whatever other tests do.
