@@ -69,9 +69,9 @@ pub enum CliCommand {
     Explain(ExplainArgs),
     /// Run several operations in one request.
     Batch(BatchArgs),
-    /// Print an instance's events as they happen, one JSON object a line; Ctrl-C ends.
+    /// Print an instance's events as they happen, one a line; Ctrl-C ends.
     WatchInstance(WatchInstanceArgs),
-    /// Print all matching events as they happen, one JSON object a line; Ctrl-C ends.
+    /// Print all matching events as they happen, one a line; Ctrl-C ends.
     WatchAll(WatchAllArgs),
     /// Stop a watch of this REPL.
     Unwatch(UnwatchArgs),

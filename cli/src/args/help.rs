@@ -91,7 +91,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("list-instances", "", "order --state PAID --limit 20"),
     ("history", "ID", "order-1 --limit 10"),
     ("ancestors", "", "17"),
-    ("wal-read", "", "--from-offset 100 --limit 20"),
+    ("wal-read", "", "--last 20 --follow"),
     ("allowed", "ID", "order-1"),
     ("explain", "ID EVENT", "order-1 SHIP -p weight=3"),
     ("watch-instance", "ID", "order-1"),

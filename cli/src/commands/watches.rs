@@ -2,8 +2,10 @@
 //! unwatch.
 
 use rstmdb_rcp::client::{Watch, WatchItem};
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::watch::{Include, Progress, WatchAll, WatchInstance};
 
+use crate::render::view;
 use crate::session::filters::NamesInFilter;
 use crate::session::{CliSession, from_client};
 use crate::{Error, args};
@@ -86,12 +88,23 @@ async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<()
 }
 
 async fn print(session: &CliSession, mut watch: Watch, progress: bool) -> Result<(), Error> {
-    if progress {
+    let for_programs = session.out.for_programs();
+    if progress && for_programs {
         session.out.json_item(watch.started().get())?;
     }
     while let Some(item) = watch.next_item().await {
         match item.map_err(from_client)? {
+            WatchItem::Event(event) if !for_programs => {
+                let text = serde_json::to_string(&event).map_err(Error::unexpected)?;
+                let event = Json::parse(&text).map_err(Error::unexpected)?;
+                let line = view::watched(&event, session.out.paint);
+                session.out.line(&line)?;
+            }
             WatchItem::Event(event) => session.out.item(&event)?,
+            WatchItem::Progress { wal_offset } if progress && !for_programs => {
+                let line = format!("read up to offset {wal_offset}");
+                session.out.line(&session.out.paint.dim(&line))?;
+            }
             WatchItem::Progress { wal_offset } if progress => {
                 session.out.item(&Progress {
                     subscription_id: watch.subscription_id().into(),

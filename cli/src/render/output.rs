@@ -31,6 +31,8 @@ pub struct Paint {
     pub color: bool,
     /// Whether tables have every column.
     pub wide: bool,
+    /// Whether times are told by how long ago they were.
+    pub relative: bool,
     /// The columns there are; `None` when output has no edge.
     pub width: Option<usize>,
 }
@@ -40,6 +42,7 @@ impl Paint {
     pub const PLAIN: Paint = Paint {
         color: false,
         wide: false,
+        relative: false,
         width: None,
     };
 
@@ -108,6 +111,8 @@ impl Output {
         self.form = form;
         self.asked = asked;
         self.paint.wide = form == OutputForm::Wide;
+        // A file or another program must not get what is true for a moment only.
+        self.paint.relative = self.terminal && form == OutputForm::Table;
         let cut = self.terminal && !self.paint.wide;
         self.paint.width = cut.then(|| usize::from(console::Term::stdout().size().1));
         self
@@ -199,6 +204,7 @@ mod tests {
         let paint = Paint {
             color: true,
             wide: false,
+            relative: false,
             width: None,
         };
         assert_eq!(paint.bold("x"), "\u{1b}[1mx\u{1b}[0m");

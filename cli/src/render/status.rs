@@ -322,6 +322,7 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
             let paint = Paint {
                 color: false,
                 wide: false,
+                relative: false,
                 width: Some(width),
             };
             let text = render(&status, paint);

@@ -139,6 +139,7 @@ mod tests {
         let narrow = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(17),
         };
         let text = table.render(narrow);
@@ -154,6 +155,7 @@ mod tests {
         let paint = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(40),
         };
         let expected = concat!(
@@ -173,6 +175,7 @@ mod tests {
         let paint = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(20),
         };
         assert_eq!(
@@ -186,6 +189,7 @@ mod tests {
         let paint = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(1),
         };
         assert_eq!(sample().render(paint).lines().count(), 3);
@@ -196,6 +200,7 @@ mod tests {
         let paint = Paint {
             color: true,
             wide: false,
+            relative: false,
             width: None,
         };
         assert!(sample().render(paint).starts_with("\u{1b}[1mid"));

@@ -3,8 +3,11 @@
 mod facts;
 mod locks;
 mod timers;
+mod times;
+mod watched;
 
-pub use facts::history_page;
+pub use facts::{fact_line, history_page};
+pub use watched::watched;
 
 use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
@@ -107,7 +110,11 @@ fn instances(result: &Json, paint: Paint) -> String {
     ];
     let items = result["instances"].items();
     let table = rows(&columns, items, &["updated", "offset"], paint);
-    let count = format!("{} of {}", items.len(), cell(&result["total"]));
+    let more = match result["has_more"] == Json::Bool(true) {
+        true => "; --all lists them",
+        false => "",
+    };
+    let count = format!("{} of {}{more}", items.len(), cell(&result["total"]));
     match items.is_empty() {
         true => format!("{}\n", paint.dim(&count)),
         false => format!("{table}{}\n", paint.dim(&count)),
@@ -128,15 +135,19 @@ fn rows(columns: &[(&str, &str)], items: &[Json], whole: &[&str], paint: Paint) 
     let headings = columns.iter().map(|(heading, _)| *heading);
     let mut table = TextTable::new(headings.map(printable)).keeping_whole(whole);
     for item in items {
-        table.push(columns.iter().map(|(_, field)| shown(field, &item[*field])));
+        table.push(
+            columns
+                .iter()
+                .map(|(_, field)| shown(field, &item[*field], paint)),
+        );
     }
     table.render(paint)
 }
 
 /// The value of a field in a cell. The protocol's times end with `_at`.
-fn shown(field: &str, value: &Json) -> String {
+fn shown(field: &str, value: &Json, paint: Paint) -> String {
     match field.ends_with("_at") && value.as_i64().is_some() {
-        true => time(value),
+        true => time_for(value, paint),
         false => cell(value),
     }
 }
@@ -292,6 +303,38 @@ fn cell(value: &Json) -> String {
     }
 }
 
+/// A time in Unix milliseconds: for somebody at a terminal how long ago it was, elsewhere the time itself.
+fn time_for(value: &Json, paint: Paint) -> String {
+    match value.as_i64() {
+        Some(millis) if paint.relative => times::since(millis, Timestamp::now().as_millisecond()),
+        _ => time(value),
+    }
+}
+
+/// What the events of an instance's state would do, on one line under the instance.
+pub fn next_events(result: &Json, paint: Paint) -> String {
+    let (taken, refused): (Vec<&Json>, Vec<&Json>) = result["events"]
+        .items()
+        .iter()
+        .partition(|event| event["outcome"].as_str() == Some("taken"));
+    let taken = taken
+        .into_iter()
+        .map(|event| format!("{} → {}", cell(&event["event"]), cell(&event["to_state"])));
+    let refused: Vec<String> = refused
+        .into_iter()
+        .map(|event| cell(&event["event"]))
+        .collect();
+    let mut parts: Vec<String> = taken.collect();
+    if !refused.is_empty() {
+        parts.push(format!("refused without a payload: {}", refused.join(", ")));
+    }
+    if parts.is_empty() {
+        parts.push("no event leads on".to_owned());
+    }
+    let line = printable(&parts.join("; "));
+    format!("{}  {line}\n", paint.bold("can happen next"))
+}
+
 /// A time in Unix milliseconds, readable.
 fn time(value: &Json) -> String {
     value
@@ -343,7 +386,7 @@ mod tests {
         let expected = concat!(
             "id   machine  version  state  updated               offset\n",
             "o-1  order    1        paid   2023-11-14 22:14:20Z  12\n",
-            "1 of 40\n",
+            "1 of 40; --all lists them\n",
         );
         assert_eq!(shown(op::LIST_INSTANCES, &result), expected);
     }
@@ -434,6 +477,7 @@ mod tests {
         let paint = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(40),
         };
         let at_40 = |operation: &str, result: &Value| {
@@ -468,6 +512,7 @@ mod tests {
         let paint = Paint {
             color: false,
             wide: false,
+            relative: false,
             width: Some(80),
         };
         let text = history_page(&[record], paint);
@@ -500,6 +545,23 @@ mod tests {
             "from  event  to  guard\na, b  GO     b   ctx.x\n",
         );
         assert_eq!(shown(op::GET_MACHINE, &result), expected);
+    }
+
+    #[test]
+    fn what_can_happen_next_is_one_line() {
+        let next = |result: &Value| {
+            let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
+            next_events(&result, Paint::PLAIN)
+        };
+        let result = json!({"state": "PAID", "events": [
+            {"event": "PACK", "outcome": "taken", "to_state": "PAID"},
+            {"event": "SHIP", "outcome": "refused"},
+            {"event": "CANCEL", "outcome": "taken", "to_state": "CANCELLED\u{1b}"},
+        ]});
+        let expected = "can happen next  PACK → PAID; CANCEL → CANCELLED\\u{1b}; refused without a payload: SHIP\n";
+        assert_eq!(next(&result), expected);
+        let none = next(&json!({"state": "SHIPPED", "events": []}));
+        assert_eq!(none, "can happen next  no event leads on\n");
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`filters`] | filters that name what the server does not know |
 //! | [`hint`] | what a refusal was probably about |
+//! | [`pages`] | lists of more than one page |
 //! | [`watches`] | the watches that run while the operator types commands |
 
 pub mod filters;
 pub mod hint;
+pub mod pages;
 pub mod watches;
 
 use std::sync::Arc;
@@ -130,12 +132,21 @@ impl CliSession {
 
     /// Prints a result: unchanged for programs, readable for people.
     pub fn print(&self, op: &str, result: &RawValue) -> Result<(), Error> {
-        let parsed = || Json::parse(result.get()).map_err(Error::unexpected);
         match self.out.form() {
             OutputForm::Json | OutputForm::Yaml => self.out.json(result.get()),
+            OutputForm::Jsonl | OutputForm::Table | OutputForm::Wide => {
+                let parsed = Json::parse(result.get()).map_err(Error::unexpected)?;
+                self.print_parsed(op, &parsed)
+            }
+        }
+    }
+
+    /// The same for a result that was put together here.
+    pub fn print_parsed(&self, op: &str, result: &Json) -> Result<(), Error> {
+        match self.out.form() {
+            OutputForm::Json | OutputForm::Yaml => self.out.json(&result.to_string()),
             OutputForm::Jsonl => {
-                let result = parsed()?;
-                let Some(items) = lists::items(op, &result) else {
+                let Some(items) = lists::items(op, result) else {
                     return self.out.json(&result.to_string());
                 };
                 for item in items {
@@ -144,8 +155,7 @@ impl CliSession {
                 Ok(())
             }
             OutputForm::Table | OutputForm::Wide => {
-                let text = view::render(op, &parsed()?, self.out.paint);
-                self.out.line(&text)
+                self.out.line(&view::render(op, result, self.out.paint))
             }
         }
     }

@@ -127,3 +127,39 @@ fn a_form_that_there_is_not_is_a_usage_error_that_names_the_others() {
     let (_, err) = exited(&cli(&["-o", "xml", "ping"]).output().unwrap(), 2);
     assert!(err.contains("table, wide, json, jsonl, yaml"), "{err}");
 }
+
+/// Three instances, of which a page has two.
+fn paged(operation: &str, params: &Value) -> Answer {
+    assert_eq!(operation, op::LIST_INSTANCES);
+    let page = match params["after"].as_str() {
+        None => json!({"instances": [{"id": "a"}, {"id": "b"}], "total": 3, "has_more": true}),
+        Some("b") => json!({"instances": [{"id": "c"}], "total": 3, "has_more": false}),
+        Some(other) => panic!("there is no page after {other:?}"),
+    };
+    Answer::Ok(page.to_string())
+}
+
+#[test]
+fn all_pages_of_a_list_are_printed() {
+    let listed = |form: &str| {
+        let fake = Fake::start(paged);
+        let output = fake.cli(&["list-instances", "--all", "-o", form]).output();
+        exited(&output.unwrap(), 0).0
+    };
+    assert_eq!(
+        listed("jsonl"),
+        "{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\"}\n"
+    );
+    let pages = concat!(
+        "{\"instances\":[{\"id\":\"a\"},{\"id\":\"b\"}],\"total\":3,\"has_more\":true}\n",
+        "{\"instances\":[{\"id\":\"c\"}],\"total\":3,\"has_more\":false}\n",
+    );
+    assert_eq!(listed("json"), pages);
+    let table = listed("table");
+    let ids: Vec<&str> = table
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(ids, ["id", "a", "b", "c", "3"], "{table}");
+    assert!(table.ends_with("3 of 3\n"), "{table}");
+}

@@ -19,3 +19,4 @@ mod program;
 // Ports on which nothing listens, whatever other tests do.
 #[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
 mod unused;
+mod wal;

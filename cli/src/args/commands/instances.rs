@@ -61,6 +61,9 @@ pub struct ListInstancesArgs {
     /// How many to skip.
     #[arg(long)]
     pub offset: Option<u64>,
+    /// List all of them, page after page.
+    #[arg(long, conflicts_with_all = ["limit", "offset"])]
+    pub all: bool,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,

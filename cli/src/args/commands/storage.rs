@@ -1,9 +1,12 @@
 //! flush-all, wal-read, ancestors, compact; hash-token.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::super::about::WriteArgs;
 use super::super::asking::DryRunArgs;
+use super::super::values::duration;
 
 /// `flush-all`.
 #[derive(Debug, Args)]
@@ -28,6 +31,21 @@ pub struct WalReadArgs {
     /// How many records at most (the server allows 1000).
     #[arg(long)]
     pub limit: Option<u32>,
+    /// The last N records.
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with_all = ["from_offset", "limit", "since"],
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub last: Option<u32>,
+    /// Begin with the first record that is not older than this: 5m, 2h. The server's clock wrote the times, this
+    /// machine's counts back.
+    #[arg(long, value_name = "TIME", conflicts_with = "from_offset", value_parser = duration)]
+    pub since: Option<Duration>,
+    /// Go on, and print each record when it is there; Ctrl-C ends.
+    #[arg(long)]
+    pub follow: bool,
     /// Show who has written each record, when, and why.
     #[arg(long)]
     pub meta: bool,

@@ -40,6 +40,9 @@ pub struct TimersList {
     /// How many to list; 1000 at most.
     #[arg(long, default_value_t = 100)]
     pub limit: u64,
+    /// List all of them, page after page.
+    #[arg(long, conflicts_with_all = ["limit"])]
+    pub all: bool,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,

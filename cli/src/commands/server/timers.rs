@@ -1,5 +1,6 @@
 //! timers list, timers set, timers resume.
 
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::op;
 use serde_json::json;
@@ -8,6 +9,9 @@ use serde_json::value::RawValue;
 use crate::Error;
 use crate::args::{self, TimersCommand};
 use crate::session::CliSession;
+
+/// The longest page.
+const PAGE: u64 = 1000;
 
 pub(in crate::commands) async fn run(
     session: &CliSession,
@@ -37,7 +41,20 @@ async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error>
         after: None,
         read: args.freshness.options(),
     };
-    session.show(op::TIMER_LIST, &params).await
+    if !args.all {
+        return session.show(op::TIMER_LIST, &params).await;
+    }
+    let params = TimerList {
+        limit: Some(PAGE),
+        ..params
+    };
+    let next = |params: &mut TimerList<'_>, page: &Json| {
+        params.after = serde_json::from_str(&page["next"].to_string())
+            .ok()
+            .flatten();
+        params.after.is_some()
+    };
+    session.show_all(op::TIMER_LIST, params, next).await
 }
 
 async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {

@@ -2,10 +2,10 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Paint, TextTable, cell, locks, printable, said, time};
+use super::{Paint, TextTable, cell, locks, printable, said, time_for};
 
 /// A record of the log as a row of [`facts`].
-fn fact_row(record: &Json) -> Vec<String> {
+fn fact_row(record: &Json, paint: Paint) -> Vec<String> {
     let entry = &record["entry"];
     let from = if entry["from_state"].is_null() {
         String::new()
@@ -24,13 +24,27 @@ fn fact_row(record: &Json) -> Vec<String> {
     };
     vec![
         cell(&record["offset"]),
-        time(&entry["time_ms"]),
+        time_for(&entry["time_ms"], paint),
         cell(&entry["type"]),
         cell(subject),
         cell(&entry["event"]),
         format!("{from}{to}"),
         detail(entry),
     ]
+}
+
+/// A record of the log on one line, for a log that is followed.
+pub fn fact_line(record: &Json, paint: Paint) -> String {
+    let mut cells = fact_row(record, paint).into_iter();
+    let offset = cells.next().unwrap_or_default();
+    let rest: Vec<String> = cells.filter(|cell| !cell.is_empty()).collect();
+    let mut line = format!("{}  {}", paint.dim(&offset), printable(&rest.join("  ")));
+    if let Some(room) = paint.width {
+        line = console::truncate_str(&line, room, "…").into_owned();
+    }
+    said::under_rows(&format!("\n{line}\n"), std::slice::from_ref(record))
+        .trim_start_matches('\n')
+        .to_owned()
 }
 
 /// The payload, or what else there is to say of a fact about timers.
@@ -53,7 +67,7 @@ fn detail(entry: &Json) -> String {
 fn fact_table(records: &[Json], paint: Paint) -> String {
     let mut table = facts();
     for record in records {
-        table.push(fact_row(record));
+        table.push(fact_row(record, paint));
     }
     said::under_rows(&table.render(paint), records)
 }
@@ -81,14 +95,14 @@ fn history() -> TextTable {
 pub fn history_page(records: &[Json], paint: Paint) -> String {
     let mut table = history();
     for record in records {
-        table.push(history_row(record));
+        table.push(history_row(record, paint));
     }
     said::under_rows(&table.render(paint), records)
 }
 
 /// A record of the log as a row of [`history`]: all rows have the same subject, so it is left out.
-fn history_row(record: &Json) -> Vec<String> {
-    let cells = fact_row(record).into_iter().zip(FACT_HEADINGS);
+fn history_row(record: &Json, paint: Paint) -> Vec<String> {
+    let cells = fact_row(record, paint).into_iter().zip(FACT_HEADINGS);
     let cells = cells.filter(|(_, heading)| *heading != SUBJECT);
     cells.map(|(cell, _)| cell).collect()
 }

@@ -17,7 +17,7 @@ pub(super) fn list(result: &Json, paint: Paint) -> String {
     let items = result["timers"].items();
     let more = match result["next"].is_null() {
         true => "",
-        false => "more follow: raise --limit, or page by `after` of TIMER_LIST\n",
+        false => "more follow: --all lists them\n",
     };
     let (armed, overdue) = (cell(&result["armed"]), cell(&result["overdue"]));
     let count = paint.dim(&format!("{armed} armed, {overdue} overdue\n"));
