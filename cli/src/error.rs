@@ -5,15 +5,17 @@
 //! | 1 | [`Error::Refused`] by the server, also [`Error::Hinted`]; [`Error::Failed`]: only a part was done; [`Error::Output`] |
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
 //! | 3 | [`Error::NoConnection`] |
-//! | 4 | [`Error::Timeout`]: no answer in time, or the connection broke and what was sent may have taken effect |
+//! | 4 | [`Error::Timeout`], [`Error::Unanswered`]: no answer in time, or the connection broke and what was sent may have taken effect |
 //! | 75 | [`Error::LockHeld`] by another owner |
 //! | 76 | [`Error::LockLost`] |
 //! | its own | [`Error::Command`]: what ran under a lock |
 
 use std::io;
 
+use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::text::{printable, printable_json, printable_lines};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// An error of the command line.
@@ -34,13 +36,26 @@ pub enum Error {
     /// Time ran out, or the connection broke. It is unknown whether the request took effect.
     #[error("{0}")]
     Timeout(String),
+    /// The same of one request.
+    #[error("{said}")]
+    Unanswered {
+        /// For people.
+        said: String,
+        /// For programs.
+        body: Box<ErrorBody>,
+    },
     /// Another owner holds the lock.
     #[error("{0}")]
     LockHeld(Box<ErrorBody>),
     /// The lock is lost.
-    #[error("{0}")]
-    LockLost(String),
-    /// A command that this program has run ended with this exit code.
+    #[error("{said}")]
+    LockLost {
+        /// For people.
+        said: String,
+        /// The server's refusal, if that is how it was found.
+        body: Option<Box<ErrorBody>>,
+    },
+    /// A command that this program has run ended with this exit code, or an error with it was reported already.
     #[error("the command exited with {0}")]
     Command(u8),
     /// Another error, at a line of a file.
@@ -84,9 +99,9 @@ impl Error {
             Error::Refused(_) | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
             Error::NoConnection(_) => 3,
-            Error::Timeout(_) => 4,
+            Error::Timeout(_) | Error::Unanswered { .. } => 4,
             Error::LockHeld(_) => 75,
-            Error::LockLost(_) => 76,
+            Error::LockLost { .. } => 76,
             Error::Command(code) => *code,
             Error::Line { error, .. } | Error::Hinted { error, .. } => error.exit_code(),
             // A reader that closes the pipe early, such as `head`, is not a failure.
@@ -118,6 +133,56 @@ impl Error {
         Some(report)
     }
 
+    /// What is printed on standard error for programs: one JSON object; nothing when nothing failed.
+    pub fn report_json(&self) -> Option<String> {
+        self.report()?;
+        let reported = self.reported();
+        let json = serde_json::to_string(&reported).unwrap_or_default();
+        // Programs read the same, and a terminal does not obey it.
+        Some(printable_json(&json).into_owned())
+    }
+
+    fn reported(&self) -> ReportedError<'_> {
+        let of_body = |body: &ErrorBody| ReportedError {
+            code: body.code.to_string(),
+            message: body.message.to_string(),
+            retryable: body.retryable,
+            details: body.details.clone().unwrap_or_else(|| json!({})),
+            line: None,
+            hint: None,
+        };
+        let own = |code: &str, retryable| ReportedError {
+            code: code.to_owned(),
+            message: self.to_string(),
+            retryable,
+            details: json!({}),
+            line: None,
+            hint: None,
+        };
+        match self {
+            Error::Refused(body)
+            | Error::LockHeld(body)
+            | Error::Unanswered { body, .. }
+            | Error::LockLost {
+                body: Some(body), ..
+            } => of_body(body),
+            Error::LockLost { body: None, .. } => own(Code::LockLost.as_str(), false),
+            Error::Failed(_) | Error::Command(_) => own("FAILED", false),
+            Error::Usage(_) => own("USAGE", false),
+            Error::NoConnection(_) => own("NO_CONNECTION", true),
+            Error::Timeout(_) => own(Code::Timeout.as_str(), false),
+            Error::Output(_) => own("OUTPUT_FAILED", false),
+            Error::Line { line, error } => ReportedError {
+                line: Some(*line),
+                ..error.reported()
+            },
+            Error::Hinted { error, hint } => ReportedError {
+                hint: Some(hint),
+                ..error.reported()
+            },
+        }
+    }
+
     fn details(&self) -> Option<&Value> {
         match self {
             Error::Refused(body) | Error::LockHeld(body) => body
@@ -128,6 +193,24 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// An error as programs read it. Later versions may add fields.
+#[derive(Serialize)]
+struct ReportedError<'a> {
+    /// The server's code, or one of USAGE, FAILED, NO_CONNECTION and OUTPUT_FAILED.
+    code: String,
+    message: String,
+    /// Whether trying the same again is safe and may succeed.
+    retryable: bool,
+    /// The server's; empty if there are none.
+    details: Value,
+    /// The line of the file that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// What was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 /// A line for each guard that a refused event has tried, and for each value that it read.
@@ -151,8 +234,6 @@ fn guards(tried: Option<&Value>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use rstmdb_rcp::Code;
-
     use super::*;
 
     fn refused() -> Error {
@@ -171,7 +252,13 @@ mod tests {
             (Error::Usage(String::new()), 2),
             (Error::NoConnection(String::new()), 3),
             (Error::Timeout(String::new()), 4),
-            (Error::LockLost(String::new()), 76),
+            (
+                Error::LockLost {
+                    said: String::new(),
+                    body: None,
+                },
+                76,
+            ),
             (Error::Command(3), 3),
             (Error::Timeout(String::new()).at_line(7), 4),
             (refused().at_line(7), 1),
@@ -201,8 +288,43 @@ mod tests {
     }
 
     #[test]
+    fn programs_read_code_message_retryable_and_details() {
+        let read = |error: Error| -> Value {
+            serde_json::from_str(&error.report_json().unwrap()).unwrap()
+        };
+        assert_eq!(
+            refused().at_line(12).report_json().unwrap(),
+            r#"{"code":"GUARD_FAILED","message":"no guard holds","retryable":false,"details":{"event":"SHIP"},"line":12}"#
+        );
+        let hinted = Error::Hinted {
+            error: Box::new(refused()),
+            hint: "did you mean \u{1b}?".to_owned(),
+        };
+        assert_eq!(read(hinted)["hint"], "did you mean \u{1b}?");
+        let body = ErrorBody::new(Code::Timeout, "late").with_unknown_outcome();
+        let unknown = Error::Unanswered {
+            said: "TIMEOUT: late; the outcome is unknown".to_owned(),
+            body: Box::new(body),
+        };
+        let unknown = read(unknown);
+        assert_eq!(
+            (&unknown["code"], &unknown["message"]),
+            (&json!("TIMEOUT"), &json!("late"))
+        );
+        assert_eq!(unknown["details"], json!({"outcome": "unknown"}));
+        assert_eq!(unknown["retryable"], false);
+        let away = read(Error::NoConnection("refused".to_owned()));
+        let expected = json!({"code": "NO_CONNECTION", "message": "no connection: refused", "retryable": true,
+            "details": {}});
+        assert_eq!(away, expected);
+        assert_eq!(read(Error::Usage("no".to_owned()))["code"], "USAGE");
+    }
+
+    #[test]
     fn a_reader_that_has_seen_enough_is_not_reported() {
         let error = Error::Output(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(error.report(), None);
+        assert_eq!(error.report_json(), None);
+        assert_eq!(Error::Command(3).report_json(), None);
     }
 }

@@ -4,6 +4,7 @@ mod pairs;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,7 +29,15 @@ pub fn json_argument(name: &str, argument: &str) -> Result<Box<RawValue>, Error>
     };
     serde_json::from_str::<&RawValue>(&text)
         .map(|json| json.to_owned())
-        .map_err(|error| Error::Usage(format!("{name} is not JSON: {error}")))
+        .map_err(|error| {
+            // Only what the user has written itself may be meant as the name of a file.
+            let is_file = text == argument && Path::new(argument).is_file();
+            let meant = match is_file {
+                true => format!("; did you mean @{argument}, the file of that name?"),
+                false => String::new(),
+            };
+            Error::Usage(format!("{name} is not JSON: {error}{meant}"))
+        })
 }
 
 /// A JSON object as one JSON argument, or as several of the form `path=value`; none when there is no argument.
@@ -217,6 +226,18 @@ mod tests {
         let error = json_argument("--payload", "@/no/such/file").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("/no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn the_name_of_a_file_without_an_at_is_told_from_wrong_json() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let error = json_argument("--payload", path).unwrap_err().to_string();
+        assert!(error.contains(&format!("did you mean @{path}")), "{error}");
+        let error = json_argument("--payload", "no-such.json")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("did you mean"), "{error}");
     }
 
     #[test]

@@ -3,19 +3,28 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
-use rstmdb_cli::args::{Cli, CliCommand};
+use rstmdb_cli::args::{self, Cli, CliCommand};
+use rstmdb_cli::render::output::Output;
 use rstmdb_cli::session::CliSession;
 use rstmdb_cli::{Error, commands, repl};
+use rstmdb_rcp::environment;
+use rstmdb_rcp::text::printable;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_words(std::env::args_os().skip(1)) {
         Ok(cli) => cli,
         Err(said) => return explain(&said),
     };
+    let out = Output::new(cli.global.form.asked(), cli.global.color);
+    if !out.errors_are_json() {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for warning in environment::warnings(names) {
+            eprintln!("warning: {}", printable(&warning));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -23,8 +32,7 @@ fn main() -> ExitCode {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start: {error}");
-            return ExitCode::FAILURE;
+            return failed(&out, &Error::Failed(format!("cannot start: {error}")));
         }
     };
     let outcome = runtime.block_on(async {
@@ -40,22 +48,25 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => failed(&out, &error),
     }
 }
 
-fn failed(error: &Error) -> ExitCode {
-    if let Some(report) = error.report() {
-        eprintln!("{report}");
-    }
+fn failed(out: &Output, error: &Error) -> ExitCode {
+    out.report(error);
     ExitCode::from(error.exit_code())
 }
 
 /// Prints what clap has to say instead of running a command: help, the version, or what is wrong with the arguments.
 fn explain(said: &clap::Error) -> ExitCode {
+    let asked = args::form_asked(std::env::args_os().skip(1));
+    let out = Output::new(asked, args::Color::Never);
+    if said.use_stderr() && out.errors_are_json() {
+        return failed(&out, &Error::Usage(said.to_string().trim_end().to_owned()));
+    }
     let printed = said.print().and_then(|()| io::stdout().flush());
     match printed {
-        Err(error) if !said.use_stderr() => failed(&Error::Output(error)),
+        Err(error) if !said.use_stderr() => failed(&out, &Error::Output(error)),
         _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(u8::MAX)),
     }
 }

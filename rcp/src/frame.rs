@@ -12,9 +12,13 @@
 //! | payload_len beyond the limit | BAD_REQUEST | yes |
 //! | CRC (checked only when flag bit 0 is set) | BAD_REQUEST | yes |
 
+mod reject;
+
 use bytes::{BufMut, BytesMut};
 
-use crate::{PAYLOAD_BYTES_MAX, PROTOCOL_VERSION, Reject};
+pub use reject::Reject;
+
+use crate::{PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
 
 /// The first four bytes of every frame.
 pub const MAGIC: [u8; 4] = *b"RCPX";

@@ -114,6 +114,7 @@
 //! | [`json`] | users' JSON as a tree in which no key has a meaning |
 //! | [`message`] | envelopes, operations, their parameters and results, events |
 //! | [`code`] | error codes, `retryable`, the mapping for legacy clients |
+//! | [`environment`] | the variables that the two programs read |
 //! | [`text`] | text from files, and on terminals |
 //! | [`feature`] | the features a HELLO negotiates |
 //! | `client` | with feature `client`: the client library |
@@ -124,12 +125,12 @@
 
 pub mod code;
 pub mod depth;
+pub mod environment;
 pub mod feature;
 pub mod frame;
 pub mod json;
 pub mod jsonl;
 pub mod message;
-mod reject;
 pub mod text;
 pub mod wire;
 
@@ -139,7 +140,7 @@ pub mod client;
 pub mod socket;
 
 pub use code::Code;
-pub use reject::Reject;
+pub use frame::Reject;
 pub use wire::WireMode;
 
 /// The protocol version spoken here, in frames and in HELLO.

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use rstmdb_rcp::message::{self, ReadOptions};
 
 use super::about::WouldSay;
+use super::named::{NamedEvent, NamedInstance};
 
 /// How fresh the answer of a read has to be.
 #[derive(Debug, Clone, Copy, Args)]
@@ -51,8 +52,8 @@ pub struct DryRunArgs {
 #[derive(Debug, Args)]
 pub struct Allowed {
     /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+    #[command(flatten)]
+    pub instance: NamedInstance,
     /// The payloads that the events would have: a JSON object with a payload by event, @file.json, -, or
     /// EVENT.NAME=VALUE, repeated.
     #[arg(short, long, value_name = "JSON|EVENT.NAME=VALUE")]
@@ -68,12 +69,9 @@ pub struct Allowed {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
-    /// The event.
-    #[arg(value_name = "EVENT")]
-    pub event: String,
+    /// The instance and the event.
+    #[command(flatten)]
+    pub named: NamedEvent,
     /// The payload that the event would have: a JSON object, @file.json, -, or NAME=VALUE, repeated.
     #[arg(short, long, value_name = "JSON|NAME=VALUE")]
     pub payload: Vec<String>,

@@ -5,50 +5,50 @@
 
 mod about;
 mod asking;
-mod automation;
 mod bench;
-mod clock;
 mod cluster;
 mod commands;
+mod form;
+mod help;
+mod named;
 mod offline;
-mod timers;
 mod tools;
 mod values;
-mod watches;
 
 pub use about::WriteArgs;
 pub(crate) use about::header;
 pub use asking::{Allowed, ConsistencyArg, DryRunArgs, ExplainArgs, Freshness};
-pub use automation::{AutomationArgs, AutomationCommand, PauseArgs, ResumeArgs};
 pub use bench::{BenchArgs, BenchKeys, BenchOp, Mix, MixedOp, WatchKind};
-pub use clock::{ClockAdvanceArgs, ClockArgs, ClockCommand};
 pub use cluster::{
     ClusterAddArgs, ClusterArgs, ClusterCommand, DemoArgs, NodeId, SetAddress, TransferLeader,
 };
 pub use commands::{
-    Acquiring, AncestorsArgs, ApplyEventArgs, BatchArgs, CliCommand, CompactArgs,
-    CreateInstanceArgs, DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs,
-    HashTokenArgs, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs, LockAcquireArgs, LockArgs,
-    LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs, LockRenewArgs, LockRun,
-    PutMachineArgs, WalReadArgs,
+    Acquiring, AncestorsArgs, ApplyEventArgs, AutomationArgs, AutomationCommand, BatchArgs,
+    CliCommand, ClockAdvanceArgs, ClockArgs, ClockCommand, CompactArgs, CreateInstanceArgs,
+    DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs, HashTokenArgs,
+    IncludedKind as WatchedKind, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs,
+    LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs,
+    LockRenewArgs, LockRun, PauseArgs, PutMachineArgs, ResumeArgs, TimersArgs, TimersCommand,
+    TimersList, TimersResume, TimersSet, UnwatchArgs, WalReadArgs, WatchAllArgs, WatchInstanceArgs,
 };
+pub use form::{FormArgs, OutputForm, form_asked};
+pub use named::{MachineFilter, NamedEvent, NamedInstance, NamedMachine, NamedTimer};
 pub use offline::{
     ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,
     SimulateArgs, TestArgs, ValidateArgs,
 };
-pub use timers::{TimersArgs, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use tools::{
     AuditHeadArgs, AuditProofArgs, BackupArgs, BucketArgs, CompletionsArgs, DiagramArgs,
     DiagramFormat, ExportArgs, HistoryArgs, LoadArgs,
 };
 pub use values::duration;
-pub use watches::{IncludedKind as WatchedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// The server asked when none is named.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
@@ -57,8 +57,8 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the server refused (code and message on standard error), the command\n\
 found damage, or a local file failed; 2 wrong arguments or input file; 3 no connection;\n\
 4 timeout or unknown outcome. `lock` has some of its own: see `lock --help`.\n\n\
-Results are tables on a terminal. With --json, or if the output is piped, they are RCP's JSON\n\
-unchanged.";
+Results are tables on a terminal, and RCP's JSON, unchanged, if the output is piped. -o says\n\
+otherwise: `-o table | less -S`, `-o jsonl | grep PAID`, `-o yaml`.";
 
 /// The client of rstmdb, the replicated database of state machines.
 #[derive(Debug, Parser)]
@@ -72,6 +72,22 @@ pub struct Cli {
     pub command: Option<CliCommand>,
 }
 
+impl Cli {
+    /// Reads the words of a command line, without the program's name.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn parse_words<T: Into<OsString>>(
+        words: impl IntoIterator<Item = T>,
+    ) -> Result<Cli, clap::Error> {
+        let mut grammar = help::of_program(Cli::command());
+        let words = words.into_iter().map(Into::into);
+        let words = std::iter::once(OsString::from("rstmdb-cli")).chain(words);
+        let found = grammar.try_get_matches_from_mut(words)?;
+        Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
+    }
+}
+
 /// One line typed in the REPL.
 #[derive(Debug, Parser)]
 #[command(
@@ -82,15 +98,27 @@ pub struct Cli {
     override_usage = "COMMAND [ARGUMENTS]"
 )]
 pub struct LineArgs {
-    /// Print RCP's JSON unchanged.
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How results are printed.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Print each request and how long its answer took.
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: LineCommand,
+}
+
+impl LineArgs {
+    /// Reads the words of a line.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub fn parse_words(words: Vec<String>) -> Result<LineArgs, clap::Error> {
+        let mut grammar = help::of_line(LineArgs::command());
+        let found = grammar.try_get_matches_from_mut(words)?;
+        LineArgs::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
+    }
 }
 
 /// Everything a line of the REPL can ask for.
@@ -142,9 +170,9 @@ pub struct Global {
     /// How messages are encoded.
     #[arg(long, value_name = "MODE", global = true, default_value = "binary")]
     pub wire_mode: WireMode,
-    /// Print RCP's JSON unchanged.
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How results are printed.
+    #[command(flatten)]
+    pub form: FormArgs,
     /// Print each request and how long its answer took, to standard error.
     #[arg(short, long, global = true)]
     pub verbose: bool,

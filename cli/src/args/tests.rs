@@ -1,15 +1,15 @@
 #![allow(clippy::unwrap_used)]
 
-use clap::CommandFactory;
+use rstmdb_rcp::environment::OF_CLI;
 
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     let words = shell_words::split(line).unwrap();
-    Cli::try_parse_from(std::iter::once("rstmdb-cli".to_owned()).chain(words))
+    Cli::parse_words(words)
 }
 
-/// Every command line of the contract, in every spelling it allows.
+/// Every command line of the contract, in every spelling it allows. None of them may ever be refused.
 const ACCEPTED: &[&str] = &[
     "",
     "repl",
@@ -21,6 +21,41 @@ const ACCEPTED: &[&str] = &[
     "put-machine -n order -v 1 @order.json",
     "put-machine -n order -v 1 -",
     "put-machine --name order --version 1 --verbose -",
+    "put-machine order.yaml",
+    "put-machine order order.yaml",
+    "put-machine order -V 2 @order.json",
+    "put-machine -m order -V 2 @order.json",
+    "get-machine -m order -V 2",
+    "create-instance order",
+    "create-instance order -V 2 -i o-1",
+    "list-instances order --state paid",
+    "list-instances -m order",
+    "get-instance -i o-1",
+    "delete-instance -i o-1",
+    "apply-event o-1 PAY",
+    "apply-event o-1 PAY -p amount=3 --dry-run",
+    "apply-event -i o-1 PAY",
+    "apply-event o-1 -e PAY",
+    "allowed -i o-1",
+    "explain -i o-1 -e PAY",
+    "watch-instance -i o-1",
+    "watch-all order,payment --to-states paid",
+    "watch-all -m order",
+    "history -i o-1",
+    "snapshot-instance -i o-1",
+    "snapshot-instance --instance-id o-1",
+    "timers list order",
+    "timers list -m order",
+    "timers list --machine order",
+    "timers set o-1 EXPIRE --after 1h",
+    "timers set -i o-1 EXPIRE --off",
+    "timers resume o-1",
+    "timers resume -i o-1",
+    "export order",
+    "export -m order",
+    "diagram order -V 2",
+    "diagram -m order -i o-1",
+    "audit-proof -i o-1",
     "get-machine order",
     "get-machine order 2",
     "get-machine order --consistency lease",
@@ -93,6 +128,12 @@ const ACCEPTED: &[&str] = &[
     "cluster demo --nodes 5 --dir demo --base-port 7401",
     "wal-read",
     "wal-read --from-offset 10 --limit 5",
+    "wal-read --last 20",
+    "wal-read --since 5m --follow",
+    "wal-read --last 20 --follow --meta -o jsonl",
+    "list-instances order --all",
+    "timers list --all",
+    "lock list --prefix b --all",
     "wal-stats",
     "snapshot-instance o-1",
     "compact",
@@ -118,6 +159,10 @@ const ACCEPTED: &[&str] = &[
     "bench --mix apply=70,get=25,create=5 --keys zipf:1.2 --instances 1000000 --rate 20000",
     "bench --op get --keys sequential --watches 100 --watch-kind idle --threads 2 --keep",
     "completions bash",
+    "list-instances -o jsonl",
+    "-o table list-instances",
+    "get-instance o-1 --output yaml",
+    "timers list --output=wide",
     "-s 10.0.0.1:7401,node-2:7401 -t secret ping",
     "ping -s 10.0.0.1:7401 --token secret",
     "--tls --ca-cert ca.pem --client-cert c.pem --client-key c.key -k --server-name db ping",
@@ -128,8 +173,8 @@ const ACCEPTED: &[&str] = &[
 
 #[test]
 fn the_definition_of_the_command_line_is_consistent() {
-    Cli::command().debug_assert();
-    LineArgs::command().debug_assert();
+    help::of_program(Cli::command()).debug_assert();
+    help::of_line(LineArgs::command()).debug_assert();
 }
 
 #[test]
@@ -149,7 +194,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
         .filter(|line| !["-s", "-k", "--wire-mode"].iter().any(|o| line.contains(o)))
     {
         let words = shell_words::split(line).unwrap();
-        if let Err(error) = LineArgs::try_parse_from(words) {
+        if let Err(error) = LineArgs::parse_words(words) {
             panic!("refused in the REPL: {line}\n{error}");
         }
     }
@@ -158,7 +203,7 @@ fn every_command_is_typed_in_the_repl_as_on_the_command_line() {
 #[test]
 fn the_repl_is_left_with_exit_or_quit() {
     for word in ["exit", "quit"] {
-        let line = LineArgs::try_parse_from([word]).unwrap();
+        let line = LineArgs::parse_words(vec![word.to_owned()]).unwrap();
         assert!(matches!(line.command, LineCommand::Exit));
     }
 }
@@ -173,7 +218,9 @@ fn usage_errors_exit_with_2() {
         "get-machine",
         "get-machine order -n order",
         "create-instance -V 1",
-        "apply-event -i o-1",
+        "apply-event o-1",
+        "create-instance order -m order",
+        "get-instance o-1 -i o-1",
         "diagram order --format png",
         "--timeout 0 ping",
         "load --in-flight 0 f",
@@ -216,11 +263,87 @@ fn short_v_is_verbose_unless_the_command_has_a_version() {
 
 #[test]
 fn get_machine_takes_its_arguments_either_way() {
-    for line in ["get-machine m 3", "get-machine -n m -v 3"] {
+    for line in [
+        "get-machine m 3",
+        "get-machine -n m -v 3",
+        "get-machine -m m -V 3",
+        "get-machine m -V 3",
+    ] {
         let Some(CliCommand::GetMachine(get)) = parse(line).unwrap().command else {
             panic!("not get-machine");
         };
         assert_eq!((get.name(), get.version()), ("m", Some(3)));
+    }
+}
+
+/// The same thing is spelled the same everywhere, also as in earlier versions.
+#[test]
+fn an_instance_and_an_event_are_named_by_their_place_or_by_options() {
+    for line in [
+        "apply-event o-1 PAY",
+        "apply-event -i o-1 -e PAY",
+        "apply-event -i o-1 PAY",
+        "apply-event o-1 -e PAY",
+        "apply-event --instance-id o-1 --event PAY",
+    ] {
+        let Some(CliCommand::ApplyEvent(apply)) = parse(line).unwrap().command else {
+            panic!("not apply-event");
+        };
+        let named = apply.named.both().unwrap();
+        assert_eq!(named, ("o-1".to_owned(), "PAY".to_owned()), "{line}");
+    }
+    for line in [
+        "apply-event -i o-1",
+        "apply-event -i o-1 o-2 PAY",
+        "apply-event o-1 PAY -e SHIP",
+    ] {
+        let Some(CliCommand::ApplyEvent(apply)) = parse(line).unwrap().command else {
+            panic!("not apply-event");
+        };
+        let error = apply.named.both().unwrap_err();
+        assert!(error.to_string().ends_with("ID EVENT"), "{line}: {error}");
+        assert_eq!(error.exit_code(), 2);
+    }
+}
+
+#[test]
+fn a_machine_is_named_by_its_place_or_by_an_option() {
+    for line in [
+        "put-machine order f",
+        "put-machine -m order f",
+        "put-machine -n order f",
+        "put-machine order -V 1 f",
+        "put-machine -V 1 order --dry-run f",
+    ] {
+        let Some(CliCommand::PutMachine(put)) = parse(line).unwrap().command else {
+            panic!("not put-machine");
+        };
+        assert_eq!(put.both().unwrap(), (Some("order"), "f"), "{line}");
+    }
+    for line in ["put-machine -n a b c", "put-machine f -V 1 g h"] {
+        let refused = match parse(line) {
+            Err(error) => error.exit_code() == 2,
+            Ok(cli) => {
+                matches!(cli.command, Some(CliCommand::PutMachine(put)) if put.both().is_err())
+            }
+        };
+        assert!(refused, "{line}");
+    }
+    for line in ["create-instance order", "create-instance --machine order"] {
+        let Some(CliCommand::CreateInstance(create)) = parse(line).unwrap().command else {
+            panic!("not create-instance");
+        };
+        assert_eq!(create.machine.name(), "order", "{line}");
+    }
+    for line in [
+        "watch-all a,b",
+        "watch-all --machines a,b",
+        "watch-all -m a,b",
+    ] {
+        let Some(CliCommand::WatchAll(watch)) = parse(line).unwrap().command else {
+            panic!("not watch-all");
+        };
+        assert_eq!(watch.machines(), ["a", "b"], "{line}");
     }
 }
 
@@ -269,4 +392,21 @@ fn no_argument_of_a_command_has_the_name_of_a_global_option() {
     look(&command, &globals, &mut clashes);
     // There -v is the version, so the global option has no short form.
     assert_eq!(clashes, ["put-machine verbose", "get-machine verbose"]);
+}
+
+/// Otherwise the program itself would warn of it.
+#[test]
+fn every_variable_that_an_option_reads_is_known() {
+    fn read(command: &clap::Command, found: &mut Vec<String>) {
+        let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+        found.extend(variables.map(|name| name.to_string_lossy().into_owned()));
+        command.get_subcommands().for_each(|sub| read(sub, found));
+    }
+    let mut found = Vec::new();
+    read(&Cli::command(), &mut found);
+    for name in OF_CLI {
+        assert!(found.iter().any(|read| read == name), "{name}");
+    }
+    let warned = rstmdb_rcp::environment::warnings(found.into_iter());
+    assert_eq!(warned, Vec::<String>::new());
 }

@@ -9,6 +9,7 @@ use rstmdb_engine::chain::Head;
 use rstmdb_objects::{BucketLocation, BucketOptions, Location};
 
 use super::duration;
+use super::named::{MachineFilter, NamedInstance, NamedMachine};
 
 /// `load`.
 #[derive(Debug, Args)]
@@ -42,8 +43,8 @@ who asked, idempotency keys, deleted instances. Instances whose history the log 
 longer holds in full cannot be exported; their number is reported and the exit code is 1.")]
 pub struct ExportArgs {
     /// Only this machine and its instances.
-    #[arg(short, long)]
-    pub machine: Option<String>,
+    #[command(flatten)]
+    pub machine: MachineFilter,
 }
 
 /// `backup`.
@@ -122,15 +123,32 @@ impl BucketArgs {
 #[derive(Debug, Args)]
 pub struct DiagramArgs {
     /// The machine.
-    pub name: String,
+    #[command(flatten)]
+    pub machine: NamedMachine,
     /// The version; the highest when absent, or the instance's with -i.
-    pub version: Option<u32>,
+    version: Option<u32>,
+    /// The version, as an option.
+    #[arg(
+        short = 'V',
+        long = "version",
+        value_name = "VERSION",
+        hide = true,
+        conflicts_with = "version"
+    )]
+    version_option: Option<u32>,
     /// The form of the drawing.
     #[arg(long, default_value = "text")]
     pub format: DiagramFormat,
     /// Mark the state this instance is in.
     #[arg(short = 'i', long = "id", alias = "instance-id", value_name = "ID")]
     pub instance_id: Option<String>,
+}
+
+impl DiagramArgs {
+    /// The version, however it was given.
+    pub fn version(&self) -> Option<u32> {
+        self.version.or(self.version_option)
+    }
 }
 
 /// The languages of drawings.
@@ -150,8 +168,8 @@ pub enum DiagramFormat {
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
     /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+    #[command(flatten)]
+    pub instance: NamedInstance,
     /// How many facts at most.
     #[arg(long, default_value_t = 100)]
     pub limit: usize,
@@ -182,10 +200,20 @@ pub struct AuditProofArgs {
     /// The instance.
     #[arg(
         value_name = "ID",
-        required_unless_present = "check",
+        required_unless_present_any = ["check", "instance_option"],
         conflicts_with = "check"
     )]
-    pub instance_id: Option<String>,
+    instance: Option<String>,
+    /// The instance, as an option.
+    #[arg(
+        short = 'i',
+        long = "id",
+        alias = "instance-id",
+        value_name = "ID",
+        hide = true,
+        conflicts_with_all = ["check", "instance"]
+    )]
+    instance_option: Option<String>,
     /// Check a proof, without a server, against the head that was kept.
     #[arg(
         long,
@@ -206,6 +234,13 @@ pub struct AuditProofArgs {
     /// Where to write the proof; standard output when absent.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+impl AuditProofArgs {
+    /// The instance, however it was given; none for a check.
+    pub fn instance(&self) -> Option<&str> {
+        self.instance.as_deref().or(self.instance_option.as_deref())
+    }
 }
 
 /// `completions`.

@@ -73,8 +73,8 @@ pub(crate) async fn head(session: &CliSession, args: &args::AuditHeadArgs) -> Re
             }
         }
     };
-    if session.out.json {
-        return session.out.json_line(&kept);
+    if session.out.for_programs() {
+        return session.out.value(&kept);
     }
     let KeptHead {
         cluster_id,
@@ -110,7 +110,7 @@ async fn read(
 
 /// Makes a proof, or checks one.
 pub(crate) async fn proof(session: &CliSession, args: &args::AuditProofArgs) -> Result<(), Error> {
-    match (&args.check, args.head, &args.instance_id) {
+    match (&args.check, args.head, args.instance()) {
         (Some(file), Some(head), _) => check_file(session, file, head),
         (None, head, Some(id)) => make::make(session, args, id, head).await,
         // clap refuses both.
@@ -136,9 +136,9 @@ fn check_file(session: &CliSession, file: &Path, kept: Head) -> Result<(), Error
 }
 
 fn show(session: &CliSession, proven: &Proven) -> Result<(), Error> {
-    if session.out.json {
+    if session.out.for_programs() {
         for record in &proven.facts {
-            session.out.json_line(record)?;
+            session.out.item(record)?;
         }
     } else {
         let mut records = Vec::with_capacity(proven.facts.len());

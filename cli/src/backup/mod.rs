@@ -239,8 +239,8 @@ impl<'a> BackupReport<'a> {
     }
 
     fn print(&self, session: &CliSession) -> Result<(), Error> {
-        if session.out.json {
-            return session.out.json_line(self);
+        if session.out.for_programs() {
+            return session.out.value(self);
         }
         let Self {
             dir, files, bytes, ..

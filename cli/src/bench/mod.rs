@@ -72,8 +72,8 @@ pub async fn run(session: &CliSession, args: BenchArgs) -> Result<(), Error> {
     if load.is_stopped() {
         return Err(Error::Failed("interrupted".to_owned()));
     }
-    if session.out.json {
-        return session.out.json_line(&report);
+    if session.out.for_programs() {
+        return session.out.value(&report);
     }
     session.out.line(&report.render(session.out.paint))
 }

@@ -11,7 +11,7 @@ use crate::{Error, args, input};
 pub(super) async fn allowed(session: &CliSession, args: args::Allowed) -> Result<(), Error> {
     let payloads = input::document("--payloads", &args.payloads)?;
     let params = AllowedEvents {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
         payloads: payloads.as_deref(),
         headers: args.said.headers(),
         read: args.freshness.options(),
@@ -21,12 +21,13 @@ pub(super) async fn allowed(session: &CliSession, args: args::Allowed) -> Result
 
 /// Shows one of the events that `allowed` shows.
 pub(super) async fn explain(session: &CliSession, args: args::ExplainArgs) -> Result<(), Error> {
+    let (instance_id, event) = args.named.both()?;
     let payload = input::document("--payload", &args.payload)?;
     let payloads = payload
-        .map(|payload| payloads(&args.event, &payload))
+        .map(|payload| payloads(&event, &payload))
         .transpose()?;
     let params = AllowedEvents {
-        instance_id: args.instance_id.as_str().into(),
+        instance_id: instance_id.as_str().into(),
         payloads: payloads.as_deref(),
         headers: args.said.headers(),
         read: args.freshness.options(),
@@ -39,13 +40,9 @@ pub(super) async fn explain(session: &CliSession, args: args::ExplainArgs) -> Re
         .iter()
         .map(|event| event.event.to_string())
         .collect();
-    allowed.events.retain(|event| event.event == args.event);
+    allowed.events.retain(|possible| possible.event == event);
     if allowed.events.is_empty() {
-        return Err(Error::Failed(not_possible(
-            &args.event,
-            &allowed,
-            &possible,
-        )));
+        return Err(Error::Failed(not_possible(&event, &allowed, &possible)));
     }
     allowed.has_more = false;
     let shown = to_raw_value(&allowed).map_err(Error::unexpected)?;

@@ -12,9 +12,9 @@ use crate::{Error, args};
 
 pub(super) async fn run(session: &CliSession, args: args::DiagramArgs) -> Result<(), Error> {
     let instance = instance(session, &args).await?;
-    let version = args.version.or(instance.as_ref().map(|i| i.version));
+    let version = args.version().or(instance.as_ref().map(|i| i.version));
     let params = GetMachine {
-        machine: args.name.as_str().into(),
+        machine: args.machine.name().into(),
         version,
         ..GetMachine::default()
     };
@@ -30,7 +30,7 @@ pub(super) async fn run(session: &CliSession, args: args::DiagramArgs) -> Result
     })?;
     let version = answer.version.or(version).unwrap_or_default();
     let current = instance.as_ref().map(|instance| &*instance.state);
-    let drawing = Drawing::new(&args.name, version, &machine, current);
+    let drawing = Drawing::new(args.machine.name(), version, &machine, current);
     session
         .out
         .line(&drawing.render(args.format, session.out.paint))
@@ -50,10 +50,10 @@ async fn instance(
     };
     let instance: GetInstanceResult<'static> = session.ask(op::GET_INSTANCE, &params).await?;
     let (machine, version) = (&*instance.machine, instance.version);
-    if machine != args.name || args.version.is_some_and(|wanted| wanted != version) {
-        let wanted = match args.version {
-            Some(version) => format!("{} v{version}", args.name),
-            None => args.name.clone(),
+    if machine != args.machine.name() || args.version().is_some_and(|wanted| wanted != version) {
+        let wanted = match args.version() {
+            Some(version) => format!("{} v{version}", args.machine.name()),
+            None => args.machine.name().to_owned(),
         };
         return Err(Error::Usage(format!(
             "{id} is an instance of {machine} v{version}, not of {wanted}"

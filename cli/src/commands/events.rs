@@ -9,12 +9,13 @@ use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
 pub(super) async fn apply(session: &CliSession, args: args::ApplyEventArgs) -> Result<(), Error> {
+    let (instance_id, event) = args.named.both()?;
     let payload = input::document("--payload", &args.payload)?;
     let timers = args.timers.as_slice();
     let timers = input::document("--timers", timers)?;
     let params = ApplyEvent {
-        instance_id: args.instance_id.as_str().into(),
-        event: args.event.into(),
+        instance_id: instance_id.as_str().into(),
+        event: event.into(),
         payload: payload.as_deref(),
         expected_state: args.expected_state.as_deref().map(Into::into),
         expected_wal_offset: args.expected_wal_offset,
@@ -25,7 +26,7 @@ pub(super) async fn apply(session: &CliSession, args: args::ApplyEventArgs) -> R
         dry_run: args.ask.dry_run,
     };
     let about = HintAbout {
-        instance: Some(&args.instance_id),
+        instance: Some(&instance_id),
         state: args.expected_state.as_deref(),
     };
     match session.show(op::APPLY_EVENT, &params).await {

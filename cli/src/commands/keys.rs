@@ -34,12 +34,12 @@ pub(super) async fn rotate(session: &CliSession) -> Result<(), Error> {
     for member in &members {
         rotated.push((&member.addr, member.rotate(Some(true)).await?));
     }
-    if session.out.json {
+    if session.out.for_programs() {
         let nodes = rotated.iter().map(|(addr, result)| {
             json!({"rcp_addr": addr, "key_id": result.key_id, "known": result.known})
         });
         let nodes: Vec<_> = nodes.collect();
-        return session.out.json_line(&json!({"nodes": nodes}));
+        return session.out.value(&json!({"nodes": nodes}));
     }
     for (addr, result) in rotated {
         session.out.line(&format!(

@@ -12,9 +12,14 @@ use crate::session::hint::HintAbout;
 use crate::{Error, args, input};
 
 pub(super) async fn put(session: &CliSession, args: args::PutMachineArgs) -> Result<(), Error> {
-    let file = definition(&args.definition)?;
-    let name = args.name.or(file.name).ok_or_else(|| {
-        Error::Usage("the machine has no name: give --name, or put `name` into the file".to_owned())
+    let (name, written) = args.both()?;
+    let file = definition(written)?;
+    let name = name.map(str::to_owned);
+    let name = name.or(file.name).ok_or_else(|| {
+        Error::Usage(
+            "the machine has no name: write `put-machine NAME FILE`, or put `name` into the file"
+                .to_owned(),
+        )
     })?;
     let version = match args.version.or(file.version) {
         Some(version) => version,

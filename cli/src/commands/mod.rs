@@ -48,7 +48,7 @@ pub async fn run(session: &CliSession, command: CliCommand) -> Result<(), Error>
         CliCommand::Timers(args) => server::timers::run(session, args).await,
         CliCommand::Lock(args) => Box::pin(server::locks::run(session, args)).await,
         CliCommand::FlushAll(args) => storage::flush_all(session, args).await,
-        CliCommand::WalRead(args) => storage::wal_read(session, &args).await,
+        CliCommand::WalRead(args) => log::wal_read(session, &args).await,
         CliCommand::Ancestors(args) => storage::ancestors(session, &args).await,
         CliCommand::WalStats => storage::wal_stats(session).await,
         CliCommand::SnapshotInstance(args) => storage::snapshot_instance(session, args).await,

@@ -22,7 +22,7 @@ pub(super) async fn ping(session: &CliSession) -> Result<(), Error> {
     let begin = Instant::now();
     let answer = session.call(op::PING, &NoParams {}).await?;
     let millis = begin.elapsed().as_secs_f64() * 1e3;
-    if session.out.json {
+    if session.out.for_programs() {
         return session.print(op::PING, &answer.result);
     }
     let pong = session.out.paint.highlight("pong");

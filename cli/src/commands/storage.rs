@@ -1,23 +1,14 @@
-//! wal-read, ancestors, wal-stats, snapshot-instance, compact, flush-all.
+//! ancestors, wal-stats, snapshot-instance, compact, flush-all.
 
 use std::io::{self, BufRead, IsTerminal};
 
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::NoParams;
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
-use rstmdb_rcp::message::storage::{Compact, FlushAll, SnapshotInstance, WalRead};
+use rstmdb_rcp::message::storage::{Compact, FlushAll, SnapshotInstance};
 
 use crate::session::CliSession;
 use crate::{Error, args};
-
-pub(super) async fn wal_read(session: &CliSession, args: &args::WalReadArgs) -> Result<(), Error> {
-    let params = WalRead {
-        from_offset: args.from_offset,
-        limit: args.limit.map(u64::from),
-        include_meta: args.meta.then_some(true),
-    };
-    session.show(op::WAL_READ, &params).await
-}
 
 pub(super) async fn ancestors(
     session: &CliSession,
@@ -39,7 +30,7 @@ pub(super) async fn snapshot_instance(
     args: args::InstanceIdArgs,
 ) -> Result<(), Error> {
     let params = SnapshotInstance {
-        instance_id: args.instance_id.into(),
+        instance_id: args.instance.id().into(),
     };
     session.show(op::SNAPSHOT_INSTANCE, &params).await
 }

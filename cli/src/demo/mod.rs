@@ -99,8 +99,8 @@ async fn stay(
             () = signals.next() => return Ok(()),
         }
     }
-    if session.out.json {
-        session.out.json_line(&DemoFacts::of(plan, nodes))?;
+    if session.out.for_programs() {
+        session.out.value(&DemoFacts::of(plan, nodes))?;
     } else {
         session.out.line(&describe(plan, nodes))?;
     }

@@ -141,8 +141,8 @@ impl LoadSummary {
 
     /// As JSON for programs, as a sentence for people.
     pub fn print(&self, session: &CliSession) -> Result<(), Error> {
-        if session.out.json {
-            return session.out.json_line(self);
+        if session.out.for_programs() {
+            return session.out.value(self);
         }
         session.out.line(&self.sentence())
     }

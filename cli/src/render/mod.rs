@@ -2,7 +2,9 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`output`] | terminal or program: colour, width, JSON |
+//! | [`output`] | terminal or program: colour, width, JSON, YAML |
+//! | [`yaml`] | JSON as YAML |
+//! | [`lists`] | which results are lists, and their items |
 //! | [`table`] | rows under headings |
 //! | [`view`] | the columns of a list, and the lines of an object |
 //! | `said` | who has written something, and why |
@@ -12,8 +14,10 @@
 
 pub mod asked;
 pub mod diagram;
+pub mod lists;
 pub mod output;
 mod said;
 pub mod status;
 pub mod table;
 pub mod view;
+pub mod yaml;

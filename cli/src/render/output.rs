@@ -1,20 +1,25 @@
-//! Where output goes and in which form: JSON for programs, tables and colour for people.
+//! Where output goes and in which form: JSON or YAML for programs, tables and colour for people.
 
 use std::io::{self, IsTerminal, Write};
 
 use console::Style;
+use rstmdb_rcp::json::Json;
 pub use rstmdb_rcp::text::printable;
 use rstmdb_rcp::text::printable_json;
 use serde::Serialize;
 
+use super::yaml;
 use crate::Error;
-use crate::args::Color;
+use crate::args::{Color, OutputForm};
 
 /// How to print, decided once from the options and from what standard output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Output {
-    /// Print results as JSON, unchanged.
-    pub json: bool,
+    form: OutputForm,
+    /// Whether the form was asked for. Without that, tables become JSON in a pipe.
+    asked: bool,
+    /// Whether standard output is a terminal, which would obey what it must only show.
+    terminal: bool,
     /// How tables and drawings are painted.
     pub paint: Paint,
 }
@@ -24,6 +29,10 @@ pub struct Output {
 pub struct Paint {
     /// Whether escape sequences are wanted.
     pub color: bool,
+    /// Whether tables have every column.
+    pub wide: bool,
+    /// Whether times are told by how long ago they were.
+    pub relative: bool,
     /// The columns there are; `None` when output has no edge.
     pub width: Option<usize>,
 }
@@ -32,6 +41,8 @@ impl Paint {
     /// No colour, no edge.
     pub const PLAIN: Paint = Paint {
         color: false,
+        wide: false,
+        relative: false,
         width: None,
     };
 
@@ -63,17 +74,80 @@ impl Paint {
 
 impl Output {
     /// Decides from the options and from the kind of standard output.
-    pub fn new(json: bool, color: Color) -> Output {
+    pub fn new(asked: Option<OutputForm>, color: Color) -> Output {
         let terminal = io::stdout().is_terminal();
         let color = match color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none(),
         };
-        let width = terminal.then(|| usize::from(console::Term::stdout().size().1));
-        Output {
-            json: json || !terminal,
-            paint: Paint { color, width },
+        let form = match terminal {
+            true => OutputForm::Table,
+            false => OutputForm::Json,
+        };
+        let paint = Paint {
+            color,
+            ..Paint::PLAIN
+        };
+        let output = Output {
+            form,
+            asked: false,
+            terminal,
+            paint,
+        };
+        output.in_form(asked.unwrap_or(form), asked.is_some())
+    }
+
+    /// The same, in the form that is asked for, if one is.
+    #[must_use]
+    pub fn asked_for(self, form: Option<OutputForm>) -> Output {
+        match form {
+            Some(form) => self.in_form(form, true),
+            None => self,
+        }
+    }
+
+    fn in_form(mut self, form: OutputForm, asked: bool) -> Output {
+        self.form = form;
+        self.asked = asked;
+        self.paint.wide = form == OutputForm::Wide;
+        // A file or another program must not get what is true for a moment only.
+        self.paint.relative = self.terminal && form == OutputForm::Table;
+        let cut = self.terminal && !self.paint.wide;
+        self.paint.width = cut.then(|| usize::from(console::Term::stdout().size().1));
+        self
+    }
+
+    /// The form of results.
+    pub fn form(&self) -> OutputForm {
+        self.form
+    }
+
+    /// Whether results are for programs, and not tables for people.
+    pub fn for_programs(&self) -> bool {
+        !matches!(self.form, OutputForm::Table | OutputForm::Wide)
+    }
+
+    /// Whether a form for programs was asked for. Without that, reports of offline tools are text, also in the log of
+    /// a CI system.
+    pub fn programs_asked(&self) -> bool {
+        self.asked && self.for_programs()
+    }
+
+    /// Whether errors are JSON objects, too. They are only if JSON was asked for: scripts read the errors of piped commands
+    /// as text.
+    pub fn errors_are_json(&self) -> bool {
+        self.asked && matches!(self.form, OutputForm::Json | OutputForm::Jsonl)
+    }
+
+    /// Says on standard error what went wrong.
+    pub fn report(&self, error: &Error) {
+        let report = match self.errors_are_json() {
+            true => error.report_json(),
+            false => error.report(),
+        };
+        if let Some(report) = report {
+            eprintln!("{report}");
         }
     }
 
@@ -88,17 +162,35 @@ impl Output {
         Ok(())
     }
 
-    /// Prints `value` as one line of JSON.
-    pub fn json_line(&self, value: &impl Serialize) -> Result<(), Error> {
+    /// Prints the one result of a command: JSON on one line, or YAML.
+    pub fn value(&self, value: &impl Serialize) -> Result<(), Error> {
         self.json(&serde_json::to_string(value).map_err(Error::unexpected)?)
     }
 
-    /// Prints JSON: unchanged for programs; on a terminal with hidden characters escaped.
+    /// The same for a result that is JSON already: unchanged, but for hidden characters, which a terminal would obey.
     pub fn json(&self, json: &str) -> Result<(), Error> {
-        match self.paint.width {
-            Some(_) => self.line(&printable_json(json)),
-            None => self.line(json),
+        match self.form {
+            OutputForm::Yaml => {
+                let value = Json::parse(json).map_err(Error::unexpected)?;
+                self.line(&yaml::document(&value))
+            }
+            _ if self.terminal => self.line(&printable_json(json)),
+            _ => self.line(json),
         }
+    }
+
+    /// Prints one of several results, of which a command prints each when it has it: JSON on a line, or a document of
+    /// YAML.
+    pub fn item(&self, item: &impl Serialize) -> Result<(), Error> {
+        self.json_item(&serde_json::to_string(item).map_err(Error::unexpected)?)
+    }
+
+    /// The same for an item that is JSON already.
+    pub fn json_item(&self, json: &str) -> Result<(), Error> {
+        if self.form == OutputForm::Yaml {
+            self.line("---")?;
+        }
+        self.json(json)
     }
 }
 
@@ -111,6 +203,8 @@ mod tests {
         assert_eq!(Paint::PLAIN.bold("x"), "x");
         let paint = Paint {
             color: true,
+            wide: false,
+            relative: false,
             width: None,
         };
         assert_eq!(paint.bold("x"), "\u{1b}[1mx\u{1b}[0m");

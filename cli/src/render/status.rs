@@ -321,6 +321,8 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         let at = |width| {
             let paint = Paint {
                 color: false,
+                wide: false,
+                relative: false,
                 width: Some(width),
             };
             let text = render(&status, paint);

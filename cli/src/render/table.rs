@@ -138,6 +138,8 @@ mod tests {
         assert_eq!(table.render(Paint::PLAIN), expected);
         let narrow = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(17),
         };
         let text = table.render(narrow);
@@ -152,6 +154,8 @@ mod tests {
     fn the_widest_columns_are_cut_at_the_terminals_edge() {
         let paint = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(40),
         };
         let expected = concat!(
@@ -170,6 +174,8 @@ mod tests {
         table.push(["2023-11-14 22:14:20Z", "a long payload"]);
         let paint = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(20),
         };
         assert_eq!(
@@ -182,6 +188,8 @@ mod tests {
     fn a_terminal_without_room_still_gets_a_table() {
         let paint = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(1),
         };
         assert_eq!(sample().render(paint).lines().count(), 3);
@@ -191,6 +199,8 @@ mod tests {
     fn the_heading_is_bold_where_colour_is_wanted() {
         let paint = Paint {
             color: true,
+            wide: false,
+            relative: false,
             width: None,
         };
         assert!(sample().render(paint).starts_with("\u{1b}[1mid"));

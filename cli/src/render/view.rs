@@ -1,7 +1,13 @@
 //! How results look to people: which columns a list has, how an object is spelled out.
 
+mod facts;
 mod locks;
 mod timers;
+mod times;
+mod watched;
+
+pub use facts::{fact_line, history_page};
+pub use watched::watched;
 
 use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
@@ -21,8 +27,8 @@ pub fn render(operation: &str, result: &Json, paint: Paint) -> String {
         op::LIST_MACHINES => machines(result, paint),
         op::LIST_INSTANCES => instances(result, paint),
         op::GET_INSTANCE => instance(result, paint),
-        op::WAL_READ => log_page(result, paint),
-        op::ANCESTORS => ancestors(result, paint),
+        op::WAL_READ => facts::log_page(result, paint),
+        op::ANCESTORS => facts::ancestors(result, paint),
         op::CLUSTER_STATUS => cluster_status(result, paint),
         op::BATCH => batch(result, paint),
         op::GET_MACHINE => machine(result, paint),
@@ -51,95 +57,6 @@ fn automation(result: &Json) -> String {
         }
     }
     format!("{}\n", printable(&line))
-}
-
-/// A record of the log as a row of [`facts`].
-fn fact_row(record: &Json) -> Vec<String> {
-    let entry = &record["entry"];
-    let from = if entry["from_state"].is_null() {
-        String::new()
-    } else {
-        format!("{} → ", cell(&entry["from_state"]))
-    };
-    let to = ["to_state", "initial_state", "state"]
-        .iter()
-        .map(|name| cell(&entry[*name]))
-        .find(|text| !text.is_empty())
-        .unwrap_or_default();
-    let subject = match &entry["instance_id"] {
-        Json::Null if entry["machine"].is_null() => &entry["name"],
-        Json::Null => &entry["machine"],
-        id => id,
-    };
-    vec![
-        cell(&record["offset"]),
-        time(&entry["time_ms"]),
-        cell(&entry["type"]),
-        cell(subject),
-        cell(&entry["event"]),
-        format!("{from}{to}"),
-        detail(entry),
-    ]
-}
-
-/// The payload, or what else there is to say of a fact about timers.
-fn detail(entry: &Json) -> String {
-    let timer = cell(&entry["timer"]["name"]);
-    match &*cell(&entry["type"]) {
-        "timer_spent" => format!(
-            "timer {timer}: {} {}",
-            cell(&entry["code"]),
-            cell(&entry["message"])
-        ),
-        "set_timers" => cell(&entry["timers"]),
-        "lock_changed" => locks::changed(entry),
-        _ if !timer.is_empty() => format!("timer {timer} {}", cell(&entry["payload"])),
-        _ => cell(&entry["payload"]),
-    }
-}
-
-/// Records of the log as a table.
-fn fact_table(records: &[Json], paint: Paint) -> String {
-    let mut table = facts();
-    for record in records {
-        table.push(fact_row(record));
-    }
-    said::under_rows(&table.render(paint), records)
-}
-
-const SUBJECT: &str = "subject";
-const FACT_HEADINGS: [&str; 7] = [
-    "offset", "time", "type", SUBJECT, "event", "state", "payload",
-];
-
-/// A table for the rows of [`fact_row`].
-fn facts() -> TextTable {
-    TextTable::new(FACT_HEADINGS).keeping_whole(&["offset", "time"])
-}
-
-/// A table for the rows of [`history_row`]. Readers follow the states down the column, so the payload is cut
-/// instead.
-fn history() -> TextTable {
-    let headings = FACT_HEADINGS
-        .into_iter()
-        .filter(|heading| *heading != SUBJECT);
-    TextTable::new(headings).keeping_whole(&["offset", "time", "state"])
-}
-
-/// An instance's facts, newest first, with who has written each of them, and why.
-pub fn history_page(records: &[Json], paint: Paint) -> String {
-    let mut table = history();
-    for record in records {
-        table.push(history_row(record));
-    }
-    said::under_rows(&table.render(paint), records)
-}
-
-/// A record of the log as a row of [`history`]: all rows have the same subject, so it is left out.
-fn history_row(record: &Json) -> Vec<String> {
-    let cells = fact_row(record).into_iter().zip(FACT_HEADINGS);
-    let cells = cells.filter(|(_, heading)| *heading != SUBJECT);
-    cells.map(|(cell, _)| cell).collect()
 }
 
 /// A list of objects under one name, one column for each of `columns`.
@@ -183,24 +100,56 @@ fn machines(result: &Json, paint: Paint) -> String {
 }
 
 fn instances(result: &Json, paint: Paint) -> String {
-    let headings = ["id", "machine", "version", "state", "updated", "offset"];
-    let mut table = TextTable::new(headings).keeping_whole(&["updated", "offset"]);
-    for item in result["instances"].items() {
-        table.push([
-            cell(&item["id"]),
-            cell(&item["machine"]),
-            cell(&item["version"]),
-            cell(&item["state"]),
-            time(&item["updated_at"]),
-            cell(&item["last_wal_offset"]),
-        ]);
+    let columns = [
+        ("id", "id"),
+        ("machine", "machine"),
+        ("version", "version"),
+        ("state", "state"),
+        ("updated", "updated_at"),
+        ("offset", "last_wal_offset"),
+    ];
+    let items = result["instances"].items();
+    let table = rows(&columns, items, &["updated", "offset"], paint);
+    let more = match result["has_more"] == Json::Bool(true) {
+        true => "; --all lists them",
+        false => "",
+    };
+    let count = format!("{} of {}{more}", items.len(), cell(&result["total"]));
+    match items.is_empty() {
+        true => format!("{}\n", paint.dim(&count)),
+        false => format!("{table}{}\n", paint.dim(&count)),
     }
-    let shown = result["instances"].items().len();
-    let count = format!("{shown} of {}", cell(&result["total"]));
-    if table.is_empty() {
-        return format!("{}\n", paint.dim(&count));
+}
+
+/// A table of objects, a column for each pair of a heading and a field. A wide table has a column for every other
+/// field, too.
+fn rows(columns: &[(&str, &str)], items: &[Json], whole: &[&str], paint: Paint) -> String {
+    let mut columns = columns.to_vec();
+    if paint.wide {
+        for (name, _) in items.iter().flat_map(Json::fields) {
+            if columns.iter().all(|(_, field)| field != name) {
+                columns.push((name, name));
+            }
+        }
     }
-    format!("{}{}\n", table.render(paint), paint.dim(&count))
+    let headings = columns.iter().map(|(heading, _)| *heading);
+    let mut table = TextTable::new(headings.map(printable)).keeping_whole(whole);
+    for item in items {
+        table.push(
+            columns
+                .iter()
+                .map(|(_, field)| shown(field, &item[*field], paint)),
+        );
+    }
+    table.render(paint)
+}
+
+/// The value of a field in a cell. The protocol's times end with `_at`.
+fn shown(field: &str, value: &Json, paint: Paint) -> String {
+    match field.ends_with("_at") && value.as_i64().is_some() {
+        true => time_for(value, paint),
+        false => cell(value),
+    }
 }
 
 /// An instance, and under it what is known about the write that changed it last, if that was asked for.
@@ -220,26 +169,6 @@ fn instance(result: &Json, paint: Paint) -> String {
         text.push_str(&said::lines(meta));
     }
     text
-}
-
-fn log_page(result: &Json, paint: Paint) -> String {
-    let records = result["records"].items();
-    let next = format!("next offset {}", cell(&result["next_offset"]));
-    format!("{}{}\n", fact_table(records, paint), paint.dim(&next))
-}
-
-/// A write and its causes.
-fn ancestors(result: &Json, paint: Paint) -> String {
-    let ended = cell(&result["ended"]);
-    let end = match &*ended {
-        "root" => "the last one names no cause".to_owned(),
-        "not_an_offset" => "the cause of the last one is no earlier write of this log".to_owned(),
-        "compacted" => "the cause of the last one is no longer in the log".to_owned(),
-        "limit" => format!("next offset {}", cell(&result["next"])),
-        other => other.to_owned(),
-    };
-    let table = fact_table(result["facts"].items(), paint);
-    format!("{table}{}\n", paint.dim(&printable(&end)))
 }
 
 /// If a newer server answers in another form, print the fields instead of failing.
@@ -374,6 +303,38 @@ fn cell(value: &Json) -> String {
     }
 }
 
+/// A time in Unix milliseconds: for somebody at a terminal how long ago it was, elsewhere the time itself.
+fn time_for(value: &Json, paint: Paint) -> String {
+    match value.as_i64() {
+        Some(millis) if paint.relative => times::since(millis, Timestamp::now().as_millisecond()),
+        _ => time(value),
+    }
+}
+
+/// What the events of an instance's state would do, on one line under the instance.
+pub fn next_events(result: &Json, paint: Paint) -> String {
+    let (taken, refused): (Vec<&Json>, Vec<&Json>) = result["events"]
+        .items()
+        .iter()
+        .partition(|event| event["outcome"].as_str() == Some("taken"));
+    let taken = taken
+        .into_iter()
+        .map(|event| format!("{} → {}", cell(&event["event"]), cell(&event["to_state"])));
+    let refused: Vec<String> = refused
+        .into_iter()
+        .map(|event| cell(&event["event"]))
+        .collect();
+    let mut parts: Vec<String> = taken.collect();
+    if !refused.is_empty() {
+        parts.push(format!("refused without a payload: {}", refused.join(", ")));
+    }
+    if parts.is_empty() {
+        parts.push("no event leads on".to_owned());
+    }
+    let line = printable(&parts.join("; "));
+    format!("{}  {line}\n", paint.bold("can happen next"))
+}
+
 /// A time in Unix milliseconds, readable.
 fn time(value: &Json) -> String {
     value
@@ -425,7 +386,7 @@ mod tests {
         let expected = concat!(
             "id   machine  version  state  updated               offset\n",
             "o-1  order    1        paid   2023-11-14 22:14:20Z  12\n",
-            "1 of 40\n",
+            "1 of 40; --all lists them\n",
         );
         assert_eq!(shown(op::LIST_INSTANCES, &result), expected);
     }
@@ -515,6 +476,8 @@ mod tests {
     fn neither_warnings_nor_times_are_cut_on_a_narrow_terminal() {
         let paint = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(40),
         };
         let at_40 = |operation: &str, result: &Value| {
@@ -548,6 +511,8 @@ mod tests {
         let record = Json::parse(&record.to_string()).unwrap_or(Json::Null);
         let paint = Paint {
             color: false,
+            wide: false,
+            relative: false,
             width: Some(80),
         };
         let text = history_page(&[record], paint);
@@ -580,6 +545,23 @@ mod tests {
             "from  event  to  guard\na, b  GO     b   ctx.x\n",
         );
         assert_eq!(shown(op::GET_MACHINE, &result), expected);
+    }
+
+    #[test]
+    fn what_can_happen_next_is_one_line() {
+        let next = |result: &Value| {
+            let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
+            next_events(&result, Paint::PLAIN)
+        };
+        let result = json!({"state": "PAID", "events": [
+            {"event": "PACK", "outcome": "taken", "to_state": "PAID"},
+            {"event": "SHIP", "outcome": "refused"},
+            {"event": "CANCEL", "outcome": "taken", "to_state": "CANCELLED\u{1b}"},
+        ]});
+        let expected = "can happen next  PACK → PAID; CANCEL → CANCELLED\\u{1b}; refused without a payload: SHIP\n";
+        assert_eq!(next(&result), expected);
+        let none = next(&json!({"state": "SHIPPED", "events": []}));
+        assert_eq!(none, "can happen next  no event leads on\n");
     }
 
     #[test]

@@ -146,18 +146,25 @@ fn wanted(before: &str, prefix: &str) -> CompletedWord {
     match (command, words.last().copied().unwrap_or_default()) {
         (_, "-m" | "--machine" | "--machines") => CompletedWord::Machine,
         ("get-machine" | "put-machine", "-n" | "--name") => CompletedWord::Machine,
-        ("apply-event" | "diagram", "-i" | "--id") => CompletedWord::Instance,
+        // There the id is a new one.
+        ("create-instance", "-i" | "--id") => CompletedWord::Nothing,
+        (_, "-i" | "--id") => CompletedWord::Instance,
         (_, option) if option.starts_with('-') => CompletedWord::Nothing,
         ("help", _) => CompletedWord::Command,
         ("cluster", "cluster") | ("automation", "automation") | ("timers", "timers") => {
             CompletedWord::Under(command.to_owned())
         }
         ("timers", "set" | "resume") if words.len() == 2 => CompletedWord::Instance,
+        ("timers", "list") if words.len() == 2 => CompletedWord::Machine,
         (_, _) if words.len() > 1 => CompletedWord::Nothing,
-        ("get-machine" | "diagram", _) => CompletedWord::Machine,
         (
-            "allowed" | "explain" | "get-instance" | "delete-instance" | "watch-instance"
-            | "snapshot-instance" | "history" | "audit-proof",
+            "get-machine" | "diagram" | "create-instance" | "list-instances" | "export"
+            | "watch-all",
+            _,
+        ) => CompletedWord::Machine,
+        (
+            "apply-event" | "allowed" | "explain" | "get-instance" | "delete-instance"
+            | "watch-instance" | "snapshot-instance" | "history" | "audit-proof",
             _,
         ) => CompletedWord::Instance,
         ("unwatch", _) => CompletedWord::Watch,
@@ -294,6 +301,11 @@ mod tests {
         assert!(offered("timers set o-1 ").is_empty());
         assert_eq!(offered("timers res"), ["timers resume "]);
         assert_eq!(offered("unwatch "), ["unwatch sub-1 "]);
+        assert_eq!(offered("apply-event o-"), ["apply-event o-1 "]);
+        assert_eq!(offered("create-instance or"), ["create-instance order "]);
+        assert_eq!(offered("list-instances or"), ["list-instances order "]);
+        assert_eq!(offered("timers list or"), ["timers list order "]);
+        assert!(offered("create-instance -i ").is_empty());
         assert!(offered("apply-event -e ").is_empty());
         assert!(offered("get-instance o-1 ").is_empty());
     }

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -85,7 +85,7 @@ async fn interactive(session: &CliSession) -> Result<(), Error> {
                 match interruptible(&session, &line).await {
                     Ok(ReplNext::Read) => {}
                     Ok(ReplNext::Leave) => break,
-                    Err(error) => eprintln!("{}", error.report().unwrap_or_default()),
+                    Err(error) => session.out.report(&error),
                 }
             }
             Err(ReadlineError::Interrupted) => {}
@@ -149,9 +149,15 @@ async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
     match line.command {
         LineCommand::Exit => Ok(ReplNext::Leave),
         LineCommand::Command(run) => {
-            let session = session.for_line(line.json, line.verbose);
-            Box::pin(commands::run(&session, *run)).await?;
-            Ok(ReplNext::Read)
+            let session = session.for_line(line.form.asked(), line.verbose);
+            match Box::pin(commands::run(&session, *run)).await {
+                Ok(()) => Ok(ReplNext::Read),
+                Err(error) => {
+                    // In the form that the line asks for, which the caller does not know.
+                    session.out.report(&error);
+                    Err(Error::Command(error.exit_code()))
+                }
+            }
         }
     }
 }
@@ -173,7 +179,7 @@ fn parse(line: &str) -> Result<Typed, Error> {
         return Ok(Typed::Nothing);
     }
     let words = shell_words::split(line).map_err(|error| Error::Usage(error.to_string()))?;
-    match LineArgs::try_parse_from(words) {
+    match LineArgs::parse_words(words) {
         Ok(line) => Ok(Typed::Line(Box::new(line))),
         Err(help) if !help.use_stderr() => Ok(Typed::Question(help.to_string())),
         Err(error) => Err(Error::Usage(error.to_string().trim_end().to_owned())),
@@ -222,14 +228,15 @@ mod tests {
         let Typed::Line(line) = parse(line).unwrap() else {
             panic!("not a command");
         };
-        assert!(line.json);
+        assert!(line.form.json);
         let LineCommand::Command(command) = line.command else {
             panic!("not a command");
         };
         let CliCommand::ApplyEvent(apply) = *command else {
             panic!("not apply-event");
         };
-        assert_eq!(apply.instance_id, "o 1");
+        let named = apply.named.both().unwrap();
+        assert_eq!(named, ("o 1".to_owned(), "PAY".to_owned()));
         assert_eq!(apply.payload, [r#"{"a": "b c"}"#]);
     }
 

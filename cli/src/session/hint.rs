@@ -128,7 +128,8 @@ fn event(machine: &MachineModel, state: &str, event: &str) -> Option<String> {
         },
     };
     Some(match possible.is_empty() {
-        true => format!("{known}nothing leads out of {state:?}"),
+        // Also in format 1, in which no state says so itself; drawings show it in the same way.
+        true => format!("{known}the state {state:?} is final: nothing leads out of it"),
         false => format!(
             "{known}{state:?} answers to {}",
             listed(possible.into_iter())
@@ -162,6 +163,16 @@ mod tests {
             {"from":"cart","event":"PAY","to":"paid"},{"from":"cart","event":"ADD","to":"cart"},
             {"from":"paid","event":"REFUND","to":"cart"}]}"#;
         let machine = MachineModel::read(&Json::parse(definition).unwrap()).unwrap();
+        let with_end = definition.replace("[\"cart\",\"paid\"]", "[\"cart\",\"paid\",\"gone\"]");
+        let format_2 = r#"{"format":2,"initial":"a","states":["a",{"name":"gone","final":true}],
+            "transitions":[{"from":"a","event":"PAY","to":"gone"}]}"#;
+        for ended in [&*with_end, format_2] {
+            let ended = MachineModel::read(&Json::parse(ended).unwrap()).unwrap();
+            assert_eq!(
+                event(&ended, "gone", "PAY").unwrap(),
+                "the state \"gone\" is final: nothing leads out of it"
+            );
+        }
         for (state, name, expected) in [
             ("cart", "pay", "did you mean \"PAY\"?"),
             ("cart", "REFUND", "\"cart\" answers to PAY, ADD"),

@@ -2,10 +2,14 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`filters`] | filters that name what the server does not know |
 //! | [`hint`] | what a refusal was probably about |
+//! | [`pages`] | lists of more than one page |
 //! | [`watches`] | the watches that run while the operator types commands |
 
+pub mod filters;
 pub mod hint;
+pub mod pages;
 pub mod watches;
 
 use std::sync::Arc;
@@ -21,9 +25,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::OnceCell;
 
 use crate::Error;
-use crate::args::{self, Global};
+use crate::args::{self, Global, OutputForm};
 use crate::render::output::Output;
-use crate::render::view;
+use crate::render::{lists, view};
 use watches::ReplWatches;
 
 /// What commands work with: the connection, and how to print. Cheap to clone.
@@ -34,8 +38,6 @@ pub struct CliSession {
     /// Where results go.
     pub out: Output,
     verbose: bool,
-    /// Whether --json was given.
-    json_asked: bool,
     /// The watches that run in the background; `None` outside the REPL.
     pub watches: Option<ReplWatches>,
 }
@@ -46,25 +48,18 @@ impl CliSession {
         CliSession {
             options: Arc::new(client_options(global)),
             client: Arc::default(),
-            out: Output::new(global.json, global.color),
+            out: Output::new(global.form.asked(), global.color),
             verbose: global.verbose,
-            json_asked: global.json,
             watches: None,
         }
     }
 
     /// The same connection, printing as one line of the REPL asks.
-    pub fn for_line(&self, json: bool, verbose: bool) -> CliSession {
+    pub fn for_line(&self, form: Option<OutputForm>, verbose: bool) -> CliSession {
         let mut session = self.clone();
-        session.out.json |= json;
-        session.json_asked |= json;
+        session.out = session.out.asked_for(form);
         session.verbose |= verbose;
         session
-    }
-
-    /// Whether --json was given. Without it, reports of offline tools are text, also in the log of a CI system.
-    pub fn json_asked(&self) -> bool {
-        self.json_asked
     }
 
     /// The connection, opened now if it is not yet.
@@ -137,11 +132,32 @@ impl CliSession {
 
     /// Prints a result: unchanged for programs, readable for people.
     pub fn print(&self, op: &str, result: &RawValue) -> Result<(), Error> {
-        if self.out.json {
-            return self.out.json(result.get());
+        match self.out.form() {
+            OutputForm::Json | OutputForm::Yaml => self.out.json(result.get()),
+            OutputForm::Jsonl | OutputForm::Table | OutputForm::Wide => {
+                let parsed = Json::parse(result.get()).map_err(Error::unexpected)?;
+                self.print_parsed(op, &parsed)
+            }
         }
-        let result = Json::parse(result.get()).map_err(Error::unexpected)?;
-        self.out.line(&view::render(op, &result, self.out.paint))
+    }
+
+    /// The same for a result that was put together here.
+    pub fn print_parsed(&self, op: &str, result: &Json) -> Result<(), Error> {
+        match self.out.form() {
+            OutputForm::Json | OutputForm::Yaml => self.out.json(&result.to_string()),
+            OutputForm::Jsonl => {
+                let Some(items) = lists::items(op, result) else {
+                    return self.out.json(&result.to_string());
+                };
+                for item in items {
+                    self.out.json(&item.to_string())?;
+                }
+                Ok(())
+            }
+            OutputForm::Table | OutputForm::Wide => {
+                self.out.line(&view::render(op, result, self.out.paint))
+            }
+        }
     }
 
     /// Says goodbye to the server, if a connection was opened.
@@ -188,19 +204,53 @@ fn client_options(global: &Global) -> ClientOptions {
 }
 
 /// The exit code's error for an error of the client library. The library says whether an outcome is unknown;
-/// every such error becomes [`Error::Timeout`].
+/// every such error becomes [`Error::Unanswered`].
 pub fn from_client(error: ClientError) -> Error {
+    let hint = about_tls(&error.to_string());
+    let error = classified(error);
+    match hint {
+        Some(hint) => Error::Hinted {
+            error: Box::new(error),
+            hint: hint.to_owned(),
+        },
+        None => error,
+    }
+}
+
+/// Which option is missing, or too much, where only one side speaks TLS.
+fn about_tls(error: &str) -> Option<&'static str> {
+    if error.contains("the server speaks TLS") {
+        return Some(
+            "use --tls (RSTMDB_TLS=1), and --ca-cert FILE if your system does not trust the server's certificate",
+        );
+    }
+    let none = error.contains("the server does not speak TLS");
+    none.then_some("leave out --tls, -k, --ca-cert and --server-name (RSTMDB_TLS, RSTMDB_CA_CERT)")
+}
+
+fn classified(error: ClientError) -> Error {
     let unknown = error.outcome_unknown();
     match error {
-        ClientError::Refused(body) if unknown || body.code == Code::Timeout => {
-            Error::Timeout(with_outcome(&body, unknown))
-        }
+        ClientError::Refused(body) if unknown || body.code == Code::Timeout => Error::Unanswered {
+            said: with_outcome(&body, unknown),
+            body: Box::new(body),
+        },
         ClientError::Refused(body) => Error::Refused(Box::new(body)),
         ClientError::Connect { reason } => Error::NoConnection(reason),
         ClientError::Timeout { .. } | ClientError::Disconnected { .. } if unknown => {
-            Error::Timeout(format!("{error}; the outcome is unknown"))
+            let body = ErrorBody::new(Code::Timeout, error.to_string()).with_unknown_outcome();
+            Error::Unanswered {
+                said: with_outcome(&error, unknown),
+                body: Box::new(body),
+            }
         }
-        ClientError::Timeout { .. } => Error::Timeout(error.to_string()),
+        ClientError::Timeout { .. } => Error::Unanswered {
+            said: error.to_string(),
+            body: Box::new(ErrorBody {
+                retryable: true,
+                ..ErrorBody::new(Code::Timeout, error.to_string())
+            }),
+        },
         ClientError::Disconnected { reason, .. } => Error::NoConnection(reason),
         ClientError::Options(message) | ClientError::Request(message) => Error::Usage(message),
         // Protocol, TLS, closed: no usable connection exists.
@@ -208,13 +258,13 @@ pub fn from_client(error: ClientError) -> Error {
     }
 }
 
-fn with_outcome(body: &ErrorBody, unknown: bool) -> String {
+fn with_outcome(error: &impl std::fmt::Display, unknown: bool) -> String {
     let outcome = if unknown {
         "; the outcome is unknown"
     } else {
         ""
     };
-    format!("{body}{outcome}")
+    format!("{error}{outcome}")
 }
 
 #[cfg(test)]
@@ -257,6 +307,18 @@ mod tests {
             let shown = error.to_string();
             assert_eq!(from_client(error).exit_code(), code, "for {shown}");
         }
+    }
+
+    #[test]
+    fn which_option_tls_needs_is_said() {
+        let said = |text: &str| {
+            let error = from_client(ClientError::Tls(text.to_owned()));
+            assert_eq!(error.exit_code(), 3);
+            error.report().unwrap_or_default()
+        };
+        let tls = said("the server speaks TLS on this port; connect with TLS");
+        assert!(tls.contains("hint: use --tls"), "{tls}");
+        assert!(!said("unknown issuer").contains("hint"));
     }
 
     #[test]

@@ -8,11 +8,15 @@ mod about;
 mod bench;
 mod cluster;
 mod demo;
+mod errors;
 mod fake;
+mod forms;
 mod fuzz_corpus;
 mod locks;
+mod mistakes;
 mod offline;
 mod program;
 // Ports on which nothing listens, whatever other tests do.
 #[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
 mod unused;
+mod wal;

@@ -259,7 +259,7 @@ fn a_file_in_yaml_is_put_as_json_with_its_own_name_and_the_next_version() {
     }
     let fake = Fake::start(|_, _| Answer::Ok("{}".to_owned()));
     let nameless = run_with_input(fake.cli(&["put-machine", "-"]), "{\"states\":[]}");
-    assert!(exited(&nameless, 2).1.contains("give --name"));
+    assert!(exited(&nameless, 2).1.contains("put-machine NAME FILE"));
 }
 
 #[test]

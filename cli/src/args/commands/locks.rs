@@ -120,6 +120,9 @@ pub struct LockListArgs {
     /// How many to list; 1000 at most.
     #[arg(long, default_value_t = 100)]
     pub limit: u64,
+    /// List all of them, page after page.
+    #[arg(long, conflicts_with_all = ["limit"])]
+    pub all: bool,
     /// Only locks after this name, in the order of names.
     #[arg(long, value_name = "NAME")]
     pub after: Option<String>,

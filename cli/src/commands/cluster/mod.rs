@@ -166,14 +166,14 @@ fn lags(error: &Error) -> bool {
 fn may_pass(error: &Error) -> bool {
     match error {
         Error::Refused(body) => body.retryable,
-        Error::NoConnection(_) | Error::Timeout(_) => true,
+        Error::NoConnection(_) | Error::Timeout(_) | Error::Unanswered { .. } => true,
         Error::Hinted { error, .. } => may_pass(error),
         Error::Failed(_)
         | Error::Usage(_)
         | Error::Line { .. }
         | Error::Output(_)
         | Error::LockHeld(_)
-        | Error::LockLost(_)
+        | Error::LockLost { .. }
         | Error::Command(_) => false,
     }
 }

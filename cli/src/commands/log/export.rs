@@ -35,7 +35,7 @@ pub(in crate::commands) async fn run(
     args: args::ExportArgs,
 ) -> Result<(), Error> {
     let mut out = BufWriter::new(std::io::stdout());
-    let machine = args.machine.as_deref();
+    let machine = args.machine.name();
     definitions(session, machine, &mut out).await?;
     let listed = listed(session, machine).await?;
     let stats: WalStatsResult = session.ask(op::WAL_STATS, &NoParams {}).await?;

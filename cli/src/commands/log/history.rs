@@ -12,10 +12,10 @@ pub(in crate::commands) async fn run(
     session: &CliSession,
     args: args::HistoryArgs,
 ) -> Result<(), Error> {
-    let history = walk::history(session, &args.instance_id, args.limit).await?;
-    if session.out.json {
+    let history = walk::history(session, args.instance.id(), args.limit).await?;
+    if session.out.for_programs() {
         for record in &history.records {
-            session.out.json_line(record)?;
+            session.out.item(record)?;
         }
     } else {
         let text = serde_json::to_string(&history.records).map_err(Error::unexpected)?;

@@ -12,13 +12,13 @@ pub fn run(session: &CliSession, args: &args::DiffArgs) -> Result<(), Error> {
     let (old, new) = (machine(&args.old)?, machine(&args.new)?);
     let changes = diff(&old, &new);
     let gravest = gravest(&changes);
-    if session.json_asked() {
+    if session.out.programs_asked() {
         let changes: Vec<Value> = changes
             .iter()
             .map(|it| json!({"subject": it.subject, "change": it.text, "effect": name(it.effect)}))
             .collect();
         let report = json!({"changes": changes, "effect": name(gravest)});
-        session.out.json_line(&report)?;
+        session.out.value(&report)?;
     } else {
         for change in &changes {
             let sign = match change.effect {

@@ -119,7 +119,7 @@ impl Simulation<'_> {
                 self.runner.put_into(state, ctx).map_err(refused)?;
             }
         }
-        if self.session.out.json {
+        if self.session.out.for_programs() {
             return self.print_json(json!({}));
         }
         self.diagram()?;
@@ -243,7 +243,7 @@ impl Simulation<'_> {
                     _ => String::new(),
                 };
                 let text = format!("{refusal}{meant}");
-                if self.session.out.json {
+                if self.session.out.for_programs() {
                     let refused = json!({"code": refusal.code(), "message": text});
                     return self.print_json(json!({"event": event, "refused": refused}));
                 }
@@ -255,7 +255,7 @@ impl Simulation<'_> {
     }
 
     fn taken(&mut self, event: &str, step: &RunStep) -> Result<(), Error> {
-        if self.session.out.json {
+        if self.session.out.for_programs() {
             return self.print_json(json!({
                 "event": event,
                 "from_state": step.from,
@@ -276,7 +276,7 @@ impl Simulation<'_> {
     /// The state and the context for people, after something happened.
     fn shown(&self, what: &str) -> Result<(), Error> {
         let (state, ctx) = self.instance()?;
-        if self.session.out.json {
+        if self.session.out.for_programs() {
             return self.print_json(json!({}));
         }
         let paint = self.session.out.paint;
@@ -317,7 +317,7 @@ impl Simulation<'_> {
     }
 
     fn allowed(&self) -> Result<(), Error> {
-        if self.session.out.json {
+        if self.session.out.for_programs() {
             return self.print_json(json!({}));
         }
         let out = self.session.out;
@@ -357,7 +357,7 @@ impl Simulation<'_> {
             ctx,
             allowed,
         };
-        self.session.out.json_line(&line)
+        self.session.out.item(&line)
     }
 
     fn instance(&self) -> Result<(String, String), Error> {

@@ -18,13 +18,13 @@ pub fn run(session: &CliSession, args: &args::TestArgs) -> Result<(), Error> {
     let mut results = Vec::new();
     for file in &args.files {
         let result = run_file(file, args.only.as_deref())?;
-        if !session.json_asked() {
+        if !session.out.programs_asked() {
             session.out.line(&shown(&result, session.out.paint))?;
         }
         results.push(result);
     }
-    if session.json_asked() {
-        session.out.json_line(&as_json(&results))?;
+    if session.out.programs_asked() {
+        session.out.value(&as_json(&results))?;
     }
     if let Some(path) = &args.junit {
         std::fs::write(path, cases::report(&results))
@@ -40,7 +40,7 @@ pub fn run(session: &CliSession, args: &args::TestArgs) -> Result<(), Error> {
         counted((all.len() - failed) as u64, "test", "tests")
     );
     match failed {
-        0 if session.json_asked() => Ok(()),
+        0 if session.out.programs_asked() => Ok(()),
         0 => session.out.line(&summary),
         _ => Err(Error::Failed(summary)),
     }

@@ -23,7 +23,7 @@ pub fn run(session: &CliSession, args: &args::ValidateArgs) -> Result<(), Error>
         };
         errors += checked.errors.len();
         warnings += checked.warnings.len();
-        if session.json_asked() {
+        if session.out.programs_asked() {
             reports.push(json!({
                 "file": file,
                 "errors": problems_json(&checked.errors),
@@ -33,8 +33,8 @@ pub fn run(session: &CliSession, args: &args::ValidateArgs) -> Result<(), Error>
             show(session, file, &checked)?;
         }
     }
-    if session.json_asked() {
-        session.out.json_line(&json!({ "files": reports }))?;
+    if session.out.programs_asked() {
+        session.out.value(&json!({ "files": reports }))?;
     }
     let failed = errors + if args.strict { warnings } else { 0 };
     match failed {

@@ -5,12 +5,16 @@ mod run;
 use std::time::Duration;
 
 use rstmdb_rcp::Code;
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
 use rstmdb_rcp::message::op;
 
 use crate::Error;
 use crate::args::{self, LockCommandArgs};
 use crate::session::CliSession;
+
+/// The longest page.
+const PAGE: u64 = 1000;
 
 pub(in crate::commands) async fn run(
     session: &CliSession,
@@ -52,7 +56,19 @@ pub(in crate::commands) async fn run(
                 after: args.after.map(Into::into),
                 read: args.freshness.options(),
             };
-            session.show(op::LOCK_LIST, &params).await
+            if !args.all {
+                return session.show(op::LOCK_LIST, &params).await;
+            }
+            let params = LockList {
+                limit: Some(PAGE),
+                ..params
+            };
+            let next = |params: &mut LockList<'_>, page: &Json| {
+                let next = page["next"].as_str();
+                params.after = next.map(|name| name.to_owned().into());
+                next.is_some()
+            };
+            session.show_all(op::LOCK_LIST, params, next).await
         }
         LockCommandArgs::Run(args) => run::run(session, args).await.map_err(if_held),
     }
@@ -88,7 +104,10 @@ fn if_held(error: Error) -> Error {
 /// That the lock is lost has an exit code of its own.
 fn if_lost(error: Error) -> Error {
     match error {
-        Error::Refused(body) if body.code == Code::LockLost => Error::LockLost(body.to_string()),
+        Error::Refused(body) if body.code == Code::LockLost => Error::LockLost {
+            said: body.to_string(),
+            body: Some(body),
+        },
         error => error,
     }
 }

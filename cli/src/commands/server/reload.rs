@@ -14,7 +14,7 @@ pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> 
     for addr in keys::addresses(session).await? {
         match reload(session, &addr).await {
             Ok(result) => {
-                if !session.out.json {
+                if !session.out.for_programs() {
                     session.out.line(&told(&addr, &result))?;
                 }
                 nodes.push(json!({"rcp_addr": addr, "result": result}));
@@ -25,16 +25,18 @@ pub(in crate::commands) async fn run(session: &CliSession) -> Result<(), Error> 
             }
         }
     }
-    if session.out.json {
-        session.out.json_line(&json!({"nodes": nodes}))?;
+    if session.out.for_programs() {
+        session.out.value(&json!({"nodes": nodes}))?;
     }
     let Some(worst) = worst(&failures) else {
         return Ok(());
     };
     let ends_with = failures.swap_remove(worst);
-    // The worst one ends the command and prints itself; the others would be lost.
-    for report in failures.iter().filter_map(Error::report) {
-        eprintln!("{report}");
+    // The worst one ends the command and prints itself; the others would be lost. Programs have them in the result.
+    if !session.out.errors_are_json() {
+        for report in failures.iter().filter_map(Error::report) {
+            eprintln!("{report}");
+        }
     }
     Err(ends_with)
 }

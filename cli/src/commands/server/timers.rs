@@ -1,5 +1,6 @@
 //! timers list, timers set, timers resume.
 
+use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::op;
 use serde_json::json;
@@ -8,6 +9,9 @@ use serde_json::value::RawValue;
 use crate::Error;
 use crate::args::{self, TimersCommand};
 use crate::session::CliSession;
+
+/// The longest page.
+const PAGE: u64 = 1000;
 
 pub(in crate::commands) async fn run(
     session: &CliSession,
@@ -18,7 +22,7 @@ pub(in crate::commands) async fn run(
         TimersCommand::Set(args) => set(session, args).await,
         TimersCommand::Resume(args) => {
             let params = TimerSet {
-                instance_id: args.instance_id.into(),
+                instance_id: args.instance.id().into(),
                 resume: true,
                 idempotency_key: args.idempotency_key.map(Into::into),
                 meta: args.about.meta(),
@@ -31,20 +35,34 @@ pub(in crate::commands) async fn run(
 
 async fn list(session: &CliSession, args: args::TimersList) -> Result<(), Error> {
     let params = TimerList {
-        machine: args.machine.map(Into::into),
+        machine: args.machine.name().map(Into::into),
         due_before: args.due_before,
         suspended: args.suspended,
         limit: Some(args.limit),
         after: args.after,
         read: args.freshness.options(),
     };
-    session.show(op::TIMER_LIST, &params).await
+    if !args.all {
+        return session.show(op::TIMER_LIST, &params).await;
+    }
+    let params = TimerList {
+        limit: Some(PAGE),
+        ..params
+    };
+    let next = |params: &mut TimerList<'_>, page: &Json| {
+        params.after = serde_json::from_str(&page["next"].to_string())
+            .ok()
+            .flatten();
+        params.after.is_some()
+    };
+    session.show_all(op::TIMER_LIST, params, next).await
 }
 
 async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
-    let timers = moved(&args)?;
+    let (instance_id, timer) = args.named.clone().both()?;
+    let timers = moved(&timer, &args)?;
     let params = TimerSet {
-        instance_id: args.instance_id.into(),
+        instance_id: instance_id.into(),
         timers: Some(&timers),
         expected_state: args.expected_state.map(Into::into),
         expected_wal_offset: args.expected_wal_offset,
@@ -57,7 +75,7 @@ async fn set(session: &CliSession, args: args::TimersSet) -> Result<(), Error> {
 }
 
 /// The timer's new time as the protocol wants it.
-fn moved(args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
+fn moved(timer: &str, args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
     let to = match (&args.after, &args.at) {
         (Some(after), _) => json!({ "after": after }),
         (None, Some(at)) => match at.parse::<u64>() {
@@ -66,6 +84,6 @@ fn moved(args: &args::TimersSet) -> Result<Box<RawValue>, Error> {
         },
         (None, None) => json!(null),
     };
-    let text = json!({ &args.name: to }).to_string();
+    let text = json!({ timer: to }).to_string();
     RawValue::from_string(text).map_err(Error::unexpected)
 }

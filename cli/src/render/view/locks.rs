@@ -2,29 +2,27 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Paint, TextTable, cell, printable, time};
+use super::{Paint, cell, printable, rows, time};
 
 /// The locks of LOCK_GET and LOCK_LIST.
 pub(super) fn list(result: &Json, paint: Paint) -> String {
-    let headings = ["lock", "owner", "token", "expires", "waiting"];
-    let mut table = TextTable::new(headings).keeping_whole(&["token", "expires"]);
-    for lock in result["locks"].items() {
-        table.push([
-            cell(&lock["name"]),
-            cell(&lock["owner"]),
-            cell(&lock["token"]),
-            time(&lock["expires_at"]),
-            cell(&lock["waiting"]),
-        ]);
-    }
-    if table.is_empty() {
+    let columns = [
+        ("lock", "name"),
+        ("owner", "owner"),
+        ("token", "token"),
+        ("expires", "expires_at"),
+        ("waiting", "waiting"),
+    ];
+    let items = result["locks"].items();
+    if items.is_empty() {
         return format!("{}\n", paint.dim("no lock is held"));
     }
+    let table = rows(&columns, items, &["token", "expires"], paint);
     let more = match &*cell(&result["next"]) {
         "" => String::new(),
         next => format!("{}\n", printable(&format!("more follow: --after '{next}'"))),
     };
-    format!("{}{}", table.render(paint), paint.dim(&more))
+    format!("{table}{}", paint.dim(&more))
 }
 
 /// A lock that was acquired or renewed.

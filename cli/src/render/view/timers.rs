@@ -2,22 +2,19 @@
 
 use rstmdb_rcp::json::Json;
 
-use super::{Paint, TextTable, cell, printable, time};
+use super::{Paint, cell, printable, rows};
 
 /// The timers of TIMER_LIST.
 pub(super) fn list(result: &Json, paint: Paint) -> String {
-    let headings = ["due", "instance", "timer", "event", "machine", "state"];
-    let mut table = TextTable::new(headings).keeping_whole(&["due"]);
-    for item in result["timers"].items() {
-        table.push([
-            time(&item["due_at"]),
-            cell(&item["instance_id"]),
-            cell(&item["name"]),
-            cell(&item["event"]),
-            cell(&item["machine"]),
-            cell(&item["state"]),
-        ]);
-    }
+    let columns = [
+        ("due", "due_at"),
+        ("instance", "instance_id"),
+        ("timer", "name"),
+        ("event", "event"),
+        ("machine", "machine"),
+        ("state", "state"),
+    ];
+    let items = result["timers"].items();
     let more = match result["next"].is_null() {
         true => String::new(),
         false => {
@@ -27,9 +24,13 @@ pub(super) fn list(result: &Json, paint: Paint) -> String {
     };
     let (armed, overdue) = (cell(&result["armed"]), cell(&result["overdue"]));
     let count = paint.dim(&format!("{armed} armed, {overdue} overdue\n"));
-    match table.is_empty() {
+    match items.is_empty() {
         true => format!("{}\n{count}{}", paint.dim("none"), paint.dim(&more)),
-        false => format!("{}{count}{}", table.render(paint), paint.dim(&more)),
+        false => format!(
+            "{}{count}{}",
+            rows(&columns, items, &["due"], paint),
+            paint.dim(&more)
+        ),
     }
 }
 

@@ -521,3 +521,16 @@ fn a_pipe_in_the_place_of_the_file_does_not_hold_up_a_reload() {
     let refused = config.load_again().unwrap_err().to_string();
     assert!(refused.contains("not a regular file"), "{refused}");
 }
+
+/// The command line must not warn of a variable that the server reads, nor the server of its own.
+#[test]
+fn both_programs_know_every_variable() {
+    let mut read: Vec<&str> = KEYS.iter().map(|key| key.variable).collect();
+    read.retain(|name| name.starts_with("RSTMDB_"));
+    // An option of the program, not a key.
+    read.push("RSTMDB_CONFIG");
+    read.sort_unstable();
+    let mut known = rstmdb_rcp::environment::OF_SERVER.to_vec();
+    known.sort_unstable();
+    assert_eq!(known, read);
+}

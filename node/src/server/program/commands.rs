@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rstmdb_raft_store::{self as raft_store, RealFs};
+use rstmdb_rcp::environment;
 
 use super::args::{Args, DevClock, ProgramCommand};
 use super::signals;
@@ -100,6 +101,12 @@ fn load(args: &Args) -> Result<Config, Error> {
     Ok(config)
 }
 
+/// A warning for each variable that looks like a setting and is none.
+fn unknown_variables() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    environment::warnings(names)
+}
+
 fn serve(args: &Args) -> Result<(), Error> {
     let mut config = load(args)?;
     config.must_be_closed()?;
@@ -110,7 +117,7 @@ fn serve(args: &Args) -> Result<(), Error> {
     {
         config.cluster.understands = crate::planted::level_by_environment();
     }
-    for warning in config.warnings() {
+    for warning in unknown_variables().into_iter().chain(config.warnings()) {
         tracing::warn!("{warning}");
     }
     if args.clock == DevClock::Manual {
@@ -186,7 +193,7 @@ fn check_config(args: &Args) -> Result<(), Error> {
             setting.key, setting.value, setting.origin
         ))?;
     }
-    for warning in config.warnings() {
+    for warning in unknown_variables().into_iter().chain(config.warnings()) {
         logging::say(&format_args!("warning: {warning}"));
     }
     Ok(())

@@ -173,6 +173,23 @@ fn a_short_secret_is_reported_as_short_and_not_as_unreadable() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[test]
+fn a_variable_that_is_no_setting_is_warned_of() {
+    let output = Command::new(env!("CARGO_BIN_EXE_rstmdb"))
+        .arg("check-config")
+        .env_remove("RSTMDB_CONFIG")
+        .env("RSTMDB_DATA_DIR", "/data")
+        .env("RSTMDB_TOKEN", "the command line's")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected =
+        "warning: the variable RSTMDB_DATA_DIR has no effect; did you mean RSTMDB_DATA?\n";
+    assert!(said.contains(expected), "{said}");
+    assert!(!said.contains("RSTMDB_TOKEN"), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
 /// This read waits for an offset that never comes.
 async fn keep_busy(address: SocketAddr) -> Conn {
     let mut conn = Conn::open(address).await;

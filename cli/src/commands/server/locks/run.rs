@@ -64,7 +64,10 @@ fn not_acquired(error: ClientError) -> Error {
 
 fn from_lock(error: ClientError) -> Error {
     match error {
-        error @ ClientError::LockLost { .. } => Error::LockLost(error.to_string()),
+        error @ ClientError::LockLost { .. } => Error::LockLost {
+            said: error.to_string(),
+            body: None,
+        },
         error => from_client(error),
     }
 }

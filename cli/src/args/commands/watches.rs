@@ -3,6 +3,8 @@
 use clap::{Args, ValueEnum};
 use rstmdb_rcp::message::watch::Include;
 
+use super::super::named::NamedInstance;
+
 /// What `--include` may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IncludedKind {
@@ -54,8 +56,8 @@ pub struct HowToWatch {
 #[derive(Debug, Args)]
 pub struct WatchInstanceArgs {
     /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+    #[command(flatten)]
+    pub instance: NamedInstance,
     /// Where it begins, and what it prints.
     #[command(flatten)]
     pub how: HowToWatch,
@@ -65,8 +67,19 @@ pub struct WatchInstanceArgs {
 #[derive(Debug, Args)]
 pub struct WatchAllArgs {
     /// Only these machines.
-    #[arg(long, value_delimiter = ',', value_name = "NAME[,NAME…]")]
-    pub machines: Vec<String>,
+    #[arg(value_delimiter = ',', value_name = "MACHINE[,MACHINE…]")]
+    machines: Vec<String>,
+    /// The machines, as an option.
+    #[arg(
+        short = 'm',
+        long = "machines",
+        alias = "machine",
+        value_delimiter = ',',
+        value_name = "MACHINE[,MACHINE…]",
+        hide = true,
+        conflicts_with = "machines"
+    )]
+    machines_option: Vec<String>,
     /// Only events that leave these states.
     #[arg(long, value_delimiter = ',', value_name = "STATE[,STATE…]")]
     pub from_states: Vec<String>,
@@ -82,6 +95,16 @@ pub struct WatchAllArgs {
     /// Where it begins, and what it prints.
     #[command(flatten)]
     pub how: HowToWatch,
+}
+
+impl WatchAllArgs {
+    /// The machines, however they were given; all when empty.
+    pub fn machines(&self) -> &[String] {
+        match self.machines.is_empty() {
+            true => &self.machines_option,
+            false => &self.machines,
+        }
+    }
 }
 
 /// `unwatch`.

@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 use rstmdb_rcp::message::instance::timers::TimerPlace;
 
-use super::about::WriteArgs;
-use super::asking::{DryRunArgs, Freshness};
+use super::super::about::WriteArgs;
+use super::super::asking::{DryRunArgs, Freshness};
+use super::super::named::{MachineFilter, NamedInstance, NamedTimer};
 
 /// `timers`.
 #[derive(Debug, Args)]
@@ -29,8 +30,8 @@ pub enum TimersCommand {
 #[derive(Debug, Args)]
 pub struct TimersList {
     /// Only timers of instances of this machine.
-    #[arg(long, value_name = "NAME")]
-    pub machine: Option<String>,
+    #[command(flatten)]
+    pub machine: MachineFilter,
     /// Only timers that are due before this time, Unix milliseconds.
     #[arg(long, value_name = "MS")]
     pub due_before: Option<u64>,
@@ -43,6 +44,9 @@ pub struct TimersList {
     /// Only timers behind this one, as the list before says it: DUE in Unix milliseconds, or `next` of the answer.
     #[arg(long, value_name = "DUE,ID,NAME", value_parser = place)]
     pub after: Option<TimerPlace<'static>>,
+    /// List all of them, page after page.
+    #[arg(long, conflicts_with_all = ["limit"])]
+    pub all: bool,
     /// How fresh the answer has to be.
     #[command(flatten)]
     pub freshness: Freshness,
@@ -51,12 +55,9 @@ pub struct TimersList {
 /// `timers set`.
 #[derive(Debug, Args)]
 pub struct TimersSet {
-    /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
-    /// The timer's name. Without a name in the definition it is the name of its event.
-    #[arg(value_name = "TIMER")]
-    pub name: String,
+    /// The instance and the timer.
+    #[command(flatten)]
+    pub named: NamedTimer,
     /// Let it fire after this time: 30m, 1h30m, 90d, PT30M.
     #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
     pub after: Option<String>,
@@ -87,8 +88,8 @@ pub struct TimersSet {
 #[derive(Debug, Args)]
 pub struct TimersResume {
     /// The instance.
-    #[arg(value_name = "ID")]
-    pub instance_id: String,
+    #[command(flatten)]
+    pub instance: NamedInstance,
     /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,

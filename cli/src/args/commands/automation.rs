@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::about::WriteArgs;
+use super::super::about::WriteArgs;
 
 /// `automation`.
 #[derive(Debug, Args)]
