@@ -115,6 +115,24 @@ fn firing_early_or_twice_and_a_forgotten_timer_are_found() {
 }
 
 #[test]
+fn an_event_that_leads_elsewhere_is_found() {
+    for (from_state, to_state) in [("open", "closed"), ("closed", "open")] {
+        let mut log = opened();
+        let apply = fact::ApplyEvent {
+            instance_id: "gate-1".to_owned(),
+            machine: "gate".to_owned(),
+            event: "TOUCH".to_owned(),
+            from_state: from_state.to_owned(),
+            to_state: to_state.to_owned(),
+            ..fact::ApplyEvent::default()
+        };
+        log.take(6, &entry(10_500, Body::ApplyEvent(apply)));
+        nudge(&mut log, 7, 11_000);
+        assert_says(&judge(log), "TOUCH led gate-1");
+    }
+}
+
+#[test]
 fn what_was_told_of_a_gate_and_is_not_in_the_log_is_found() {
     let (id, hold) = ("gate-1", ("HOLD", "open"));
     let judge = |op: &str, params: Value, outcome: RequestOutcome| {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{self, Body, SetAutomation, SetTimers, TimerSpent};
+use rstmdb_engine::fact::{self, ApplyEvent, Body, SetAutomation, SetTimers, TimerSpent};
 use rstmdb_rcp::json;
 use rstmdb_sim::check::facts::MOVES;
 use rstmdb_sim::check::timers::{Armed, TimersFact, WantedTimers};
@@ -61,6 +61,7 @@ impl TimersOfLog {
                 })
             }
             Body::ApplyEvent(apply) if is_gate(&apply.machine) => {
+                self.check_course(apply)?;
                 let is_anew = TestMachine::Gate.reenters(&apply.event);
                 let entered = apply.to_state != apply.from_state || is_anew;
                 self.stands_in(&apply.instance_id, &apply.to_state);
@@ -91,6 +92,20 @@ impl TimersOfLog {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An event, of a client or a timer, leads where the machine says.
+    fn check_course(&self, apply: &ApplyEvent) -> Result<(), String> {
+        let (id, event) = (&apply.instance_id, &apply.event);
+        let stood = self.states.get(id);
+        let model = TestMachine::Gate.next(&apply.from_state, event, &Map::new());
+        if stood == Some(&apply.from_state) && model == Ok(&*apply.to_state) {
+            return Ok(());
+        }
+        let (from, to) = (&apply.from_state, &apply.to_state);
+        Err(format!(
+            "{event} led {id} from {from} to {to}; it stood in {stood:?}, and the machine says {model:?}"
+        ))
     }
 
     fn stands_in(&mut self, id: &str, state: &str) {
