@@ -5,6 +5,7 @@
 
 mod compress;
 mod flatten;
+mod timers;
 
 pub(crate) use flatten::mentions;
 
@@ -127,7 +128,8 @@ impl Chart {
     }
 
     /// The machine that does the same with one level of states.
-    pub(crate) fn flatten(&self, findings: &mut TranslationFindings) -> MachineModel {
-        flatten::machine(self, findings)
+    pub(crate) fn flatten(mut self, findings: &mut TranslationFindings) -> MachineModel {
+        timers::settle(&mut self, findings);
+        flatten::machine(&self, findings)
     }
 }

@@ -44,6 +44,9 @@ pub const EMITS_MAX: usize = 16;
 pub const EVENT_EMITS_MAX: usize = 256;
 /// Most timers that one state may have.
 pub const TIMERS_MAX: usize = 16;
+/// Longest `timers` of APPLY_EVENT and TIMER_SET, in bytes: room for [`TIMERS_MAX`] names of [`NAME_BYTES_MAX`] bytes,
+/// however they are escaped.
+pub const TIMERS_BYTES_MAX: usize = 32 << 10;
 /// Longest payload of a timer, in bytes of its compact JSON text.
 pub const TIMER_PAYLOAD_BYTES_MAX: usize = 16 << 10;
 /// How often a refused timer may be tried again.
@@ -72,6 +75,9 @@ pub const LOCK_PLACE_SLACK_MS: u64 = 3000;
 pub const LOCK_PLACE_ENDS_MS: u64 = 2 * LOCK_PLACE_SLACK_MS;
 /// A place in a lock's queue runs out after this time, in milliseconds, unless the owner asks again.
 pub const LOCK_PLACE_MS_MAX: u64 = 30_000;
+/// An owner that asks again after its place has run out finds it for at least this much longer, in milliseconds, as long as
+/// no other owner gets the lock and there is room for others.
+pub const LOCK_PLACE_LATE_MS_MAX: u64 = 30_000;
 /// If an owner that waits gets the lock, the lock expires after this time, in milliseconds, unless the owner asks
 /// again: the owner may have gone away.
 pub const LOCK_CLAIM_MS_MAX: u64 = 10_000;

@@ -155,6 +155,67 @@ fn a_delayed_message_of_scxml_that_is_cancelled_at_the_exit_is_a_timer() {
     }
 }
 
+/// What is taken with losses: the timers of the first state, and what is told.
+fn lossy(language: ImportLanguage, text: &str) -> (Json, String) {
+    let translated = match import(language, text, true) {
+        Ok(translated) => translated,
+        Err(problems) => panic!("{}", lines(&problems).join("\n")),
+    };
+    let timers = translated.result["states"].items()[0]["timers"].clone();
+    let told = [lines(&translated.losses), lines(&translated.notes)].concat();
+    (timers, told.join("\n"))
+}
+
+#[test]
+fn a_delayed_event_that_its_state_does_not_take_is_lost_at_its_place() {
+    let text = "<scxml initial='a'><state id='a'>\n<onentry><send event='late' delay='1s'/></onentry>\n\
+                <transition event='go' target='b'/></state>\n\
+                <state id='b'><transition event='late' target='a'/></state></scxml>";
+    let part = "line 2: state \"a\" does not take the delayed \"late\"";
+    let all = refused(ImportLanguage::Scxml, text).join("\n");
+    assert!(all.contains(part) && !all.contains("the result"), "{all}");
+    let (timers, told) = lossy(ImportLanguage::Scxml, text);
+    assert!(timers.is_null(), "{timers}");
+    assert!(told.contains(&format!("{part}: it is left out")), "{told}");
+    // A state around it takes it.
+    let text = r#"{"initial": "a", "on": {"TICK": ".b"}, "states": {
+      "a": {"after": {"1000": {"actions": {"type": "xstate.raise", "event": {"type": "TICK"}}},
+                      "2000": {"actions": {"type": "xstate.raise", "event": {"type": "TOCK"}}}}},
+      "b": {"on": {"TOCK": "a"}}}}"#;
+    let all = refused(ImportLanguage::Xstate, text);
+    let part = "$.states.a.after.2000: state \"a\" does not take the delayed \"TOCK\"";
+    assert_eq!(all, [format!("{part}; with --lossy: it is left out")]);
+    let (timers, _) = lossy(ImportLanguage::Xstate, text);
+    assert_eq!(timers.to_string(), r#"[{"event":"TICK","after":"1s"}]"#);
+}
+
+#[test]
+fn delayed_events_of_one_name_are_timers_of_different_names() {
+    let text = r#"{"initial": "a", "states": {"a": {"on": {"TICK": {"actions": "tick"}}, "after": {
+      "1000": {"actions": {"type": "xstate.raise", "event": {"type": "TICK"}}},
+      "2000": {"actions": {"type": "xstate.raise", "event": {"type": "TICK", "n": 2}}},
+      "3000": {"actions": {"type": "xstate.raise", "event": {"type": "TICK"}, "id": "TICK_2"}},
+      "4000": {"actions": {"type": "xstate.raise", "event": {"type": "TICK"}, "id": "TICK_2"}}}}}}"#;
+    let definition = taken(ImportLanguage::Xstate, text);
+    assert_eq!(
+        definition["states"].items()[0]["timers"].to_string(),
+        r#"[{"event":"TICK","after":"1s"},{"event":"TICK","after":"2s","name":"TICK_3","payload":{"n":2}},{"event":"TICK","after":"3s","name":"TICK_2"},{"event":"TICK","after":"4s","name":"TICK_2_2"}]"#
+    );
+    let (timers, told) = lossy(
+        ImportLanguage::Scxml,
+        &scxml(
+            "<send event='late' delay='1s'/><send event='late' delay='2s'/>",
+            "",
+        ),
+    );
+    assert_eq!(
+        timers.to_string(),
+        r#"[{"event":"late","after":"1s"},{"event":"late","after":"2s","name":"late_2"}]"#
+    );
+    let note = "line 2: the timer is named \"late_2\", because another one is named \"late\"";
+    assert!(told.contains(note), "{told}");
+}
+
 #[test]
 fn waiting_and_time_limits_of_amazon_are_timers() {
     let text = r#"{"StartAt": "W", "States": {

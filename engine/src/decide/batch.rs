@@ -122,7 +122,7 @@ fn check_listing<'a, P: Iterator<Item = AskedPart<'a>>>(
 impl Decider<'_> {
     /// A query within a batch: the batch's client asks, at the batch's time, and what is said about the batch counts.
     fn asking<'q>(&self, query: &'q Query) -> Cow<'q, Query> {
-        if !matches!(query, Query::AllowedEvents { .. } | Query::GetLock { .. }) {
+        if !matches!(query, Query::AllowedEvents { .. }) {
             return Cow::Borrowed(query);
         }
         let mut query = query.clone();
@@ -182,6 +182,7 @@ impl<'a> DecidedBatch<'a> {
             view: decider.view.over(&self.earlier),
             ..decider
         };
+        may_be_in_batch(op)?;
         let command = match op {
             BatchOp::Read(read) => {
                 let read = over.asking(read);
@@ -189,7 +190,7 @@ impl<'a> DecidedBatch<'a> {
                 self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }
-            BatchOp::Write(command) => may_be_in_batch(command)?,
+            BatchOp::Write(command) => command,
         };
         let decision = over.single(command)?;
         match decision.is_replay() {
@@ -226,15 +227,23 @@ impl<'a> DecidedBatch<'a> {
     }
 }
 
-/// Refuses a command that needs an entry of its own.
-fn may_be_in_batch(command: &Command) -> Result<&Command, Refusal> {
-    let problem = match command {
-        Command::FlushAll => "FLUSH_ALL is not allowed in a batch",
-        Command::SetLevel { .. } => "raising the feature level is not allowed in a batch",
-        Command::SetAutomation(_) => "AUTOMATION is not allowed in a batch",
-        Command::FireTimer(_) => "a timer fires in an entry of its own",
-        Command::Lock(_) => "a lock changes in an entry of its own: give the batch a fence",
-        command => return Ok(command),
+/// Refuses a command that needs an entry of its own, and a query that does not see the operations before it or depends on
+/// the moment.
+fn may_be_in_batch(op: &BatchOp) -> Result<(), Refusal> {
+    let problem = match op {
+        BatchOp::Write(Command::FlushAll) => "FLUSH_ALL is not allowed in a batch",
+        BatchOp::Write(Command::SetLevel { .. }) => {
+            "raising the feature level is not allowed in a batch"
+        }
+        BatchOp::Write(Command::SetAutomation(_)) => "AUTOMATION is not allowed in a batch",
+        BatchOp::Write(Command::FireTimer(_)) => "a timer fires in an entry of its own",
+        BatchOp::Write(Command::Lock(_)) => {
+            "a lock changes in an entry of its own: give the batch a fence"
+        }
+        BatchOp::Read(Query::GetLock { .. }) => "LOCK_GET is not allowed in a batch",
+        BatchOp::Read(Query::ListLocks(_)) => "LOCK_LIST is not allowed in a batch",
+        BatchOp::Read(Query::ListTimers(_)) => "TIMER_LIST is not allowed in a batch",
+        BatchOp::Write(_) | BatchOp::Read(_) => return Ok(()),
     };
     Err(Refusal::bad("op", problem))
 }

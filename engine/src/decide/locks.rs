@@ -14,8 +14,9 @@ use crate::api::reply::{LockExpiry, LockReply, LockView, Reply};
 use crate::fact::level::Feature;
 use crate::fact::{Body, LockHolder};
 use crate::limits::{
-    LOCK_NAME_BYTES_MAX, LOCK_PLACE_ENDS_MS, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS,
-    LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN, LOCK_WAITERS_MAX, LOCKS_MAX, LOCKS_WAITING_MAX,
+    LOCK_NAME_BYTES_MAX, LOCK_PLACE_ENDS_MS, LOCK_PLACE_LATE_MS_MAX, LOCK_PLACE_MS_MAX,
+    LOCK_PLACE_SLACK_MS, LOCK_TTL_MS_MAX, LOCK_TTL_MS_MIN, LOCK_WAITERS_MAX, LOCKS_MAX,
+    LOCKS_WAITING_MAX,
 };
 use crate::{LockRefusal, Refusal};
 
@@ -66,7 +67,7 @@ impl Decider<'_> {
             expires_ms: until_ms,
             ttl_ms: acquire.ttl_ms,
         };
-        let Some(holder) = &mut change.holder else {
+        let Some(holder) = &change.holder else {
             if lock.is_none() && self.view.lock_counts().0 >= LOCKS_MAX {
                 return Err(too_many("locks", LOCKS_MAX));
             }
@@ -74,10 +75,7 @@ impl Decider<'_> {
             return Ok(self.held(change, true));
         };
         if holder.owner == acquire.owner {
-            let extends = holder.expires_ms < until_ms;
-            if extends {
-                (holder.expires_ms, holder.ttl_ms) = (until_ms, acquire.ttl_ms);
-            }
+            let extends = change.extend(until_ms, acquire.ttl_ms);
             let writes = extends || change.has_ended();
             return Ok(self.held(change, writes));
         }
@@ -120,11 +118,17 @@ impl Decider<'_> {
         let until_ms = self.time_ms.saturating_add(kept_ms);
         let known = change.place_of(&acquire.owner);
         if known.is_none() {
-            change.make_room(LOCK_WAITERS_MAX);
+            let all = self.view.lock_counts().1;
+            let is_full = LOCK_WAITERS_MAX <= change.waiting() || LOCKS_WAITING_MAX <= all;
+            if is_full {
+                change.let_go(0);
+            } else if !change.has_ended() {
+                change.let_go(LOCK_PLACE_LATE_MS_MAX);
+            }
             if change.waiting() >= LOCK_WAITERS_MAX {
                 return Err(too_many("owners that wait for this lock", LOCK_WAITERS_MAX));
             }
-            if self.view.lock_counts().1 >= LOCKS_WAITING_MAX {
+            if all.saturating_sub(change.gone()) >= LOCKS_WAITING_MAX {
                 return Err(too_many("owners that wait for locks", LOCKS_WAITING_MAX));
             }
         }
@@ -154,10 +158,7 @@ impl Decider<'_> {
         let mut change = LockChange::begin(Some(lock), &renew.name, self.time_ms);
         let ttl_ms = renew.ttl_ms.unwrap_or(lock.ttl_ms);
         let until_ms = self.time_ms.saturating_add(ttl_ms);
-        let extends = lock.expires_ms < until_ms;
-        if let Some(holder) = change.holder.as_mut().filter(|_| extends) {
-            (holder.expires_ms, holder.ttl_ms) = (until_ms, ttl_ms);
-        }
+        let extends = change.extend(until_ms, ttl_ms);
         Ok(self.held(change, extends))
     }
 

@@ -29,7 +29,8 @@ pub struct Prepared {
 }
 
 /// Decides a command on the state alone; `at.offset` does not count. Not for FLUSH_ALL and commands that
-/// [list](super::lists): their premises are the whole state.
+/// [list](super::lists), because their premises are the whole state, and not for a lock, whose times are those of its
+/// entry.
 pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared {
     let at = DecideAt {
         offset: NO_OFFSET,

@@ -89,11 +89,6 @@ pub(super) fn list(
     list: &ListLocks,
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
-    if view.layers().next().is_some_and(|layer| !layer.is_empty()) {
-        let problem =
-            "LOCK_LIST is not allowed in a batch: it does not see the operations before it";
-        return Err(Refusal::bad("op", problem));
-    }
     let limit = list.limit.unwrap_or(LIST_ITEMS_DEFAULT);
     let limit = usize::try_from(limit)
         .unwrap_or(usize::MAX)

@@ -90,9 +90,7 @@ impl State {
 
     /// How many timers are due at this time; counts up to [`TIMERS_OVERDUE_COUNTED_MAX`].
     pub fn timers_overdue(&self, now_ms: u64) -> u64 {
-        let kept_ms = now_ms.saturating_sub(self.shift_ms());
-        let due = self.timers.queue(None).take(TIMERS_OVERDUE_COUNTED_MAX);
-        due.take_while(|place| place.kept_ms <= kept_ms).count() as u64
+        self.overdue_places(now_ms).count() as u64
     }
 
     /// The first timers that are due at this time: `most` at most, without those that are to be left out.
@@ -199,6 +197,12 @@ impl State {
         timer.is_some()
     }
 
+    fn overdue_places(&self, now_ms: u64) -> impl Iterator<Item = &DueTimer> {
+        let kept_ms = now_ms.saturating_sub(self.shift_ms());
+        let first = self.timers.queue(None).take(TIMERS_OVERDUE_COUNTED_MAX);
+        first.take_while(move |place| place.kept_ms <= kept_ms)
+    }
+
     fn firing(&self, place: &DueTimer) -> Option<FireTimer> {
         let record = self.timers.get(&place.id)?;
         Some(FireTimer {
@@ -217,11 +221,6 @@ pub(super) fn list(
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
     let state = view.state;
-    if view.layers().next().is_some_and(|layer| !layer.is_empty()) {
-        let problem =
-            "TIMER_LIST is not allowed in a batch: it does not see the operations before it";
-        return Err(Refusal::bad("op", problem));
-    }
     let limit = list.limit.unwrap_or(LIST_ITEMS_DEFAULT);
     let limit = usize::try_from(limit)
         .unwrap_or(usize::MAX)
@@ -259,11 +258,19 @@ pub(super) fn list(
             name: place.name.to_string(),
         });
     }
+    // Each of them is a step: when many are overdue, the session does not count them itself.
+    let mut overdue = 0;
+    for _ in state.overdue_places(list.now_ms.max(state.last_time_ms())) {
+        if steps.take(1).is_none() {
+            return Ok(None);
+        }
+        overdue += 1;
+    }
     Ok(Some(Reply::Timers {
         items,
         next,
         armed: state.timers_armed(),
-        overdue: state.timers_overdue(list.now_ms.max(state.last_time_ms())),
+        overdue,
     }))
 }
 

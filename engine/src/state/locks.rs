@@ -1,8 +1,8 @@
 //! The locks that are held: by name, and in the order in which they expire.
 //!
 //! A free lock is not here. An owner that waits has a place: the offset of the fact that gave it. Lower places get the
-//! lock first. A place runs out at its time, unless the owner asks again. It stays in the queue until another owner
-//! gets the lock, so that an owner that asks late still finds its place.
+//! lock first. A place runs out at its time, unless the owner asks again. It stays in the queue for a while, so that an
+//! owner that asks late still finds it: until another owner gets the lock, or a later fact of the lock removes it.
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use crate::hash::Map;
 use crate::machine::{Compiled, Machine};
 use crate::state::{Automation, BrokenInvariant, KeyOutcome, Scope, ensure, key_name};
 
-use locks::LockFacts;
+use locks::LocksInFlight;
 use timers::{TimersInFlight, TimersTouch, held};
 
 #[derive(Default)]
@@ -34,8 +34,7 @@ pub(crate) struct Overlay {
     pub(crate) level: Option<(u64, u32)>,
     /// The last state of automation in flight, and where it was set.
     pub(crate) automation: Option<(u64, Arc<Automation>)>,
-    /// The facts of each lock: what a lock is depends on what it was.
-    pub(in crate::view) locks: BTreeMap<Arc<str>, LockFacts>,
+    pub(in crate::view) locks: LocksInFlight,
     touched: VecDeque<(u64, OverlayKey)>,
 }
 
@@ -156,6 +155,7 @@ impl Overlay {
                 held.len()
             )
         })?;
+        self.locks.check()?;
         ensure(
             self.flushed_at.is_none_or(|offset| offset > settled),
             || {
@@ -315,7 +315,7 @@ impl Overlay {
         self.instances.clear();
         self.machines.clear();
         self.keys.clear();
-        self.locks.clear();
+        self.locks = LocksInFlight::default();
         self.flushed_at = Some(offset);
         self.touched.push_back((offset, OverlayKey::Everything));
     }

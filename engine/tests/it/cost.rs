@@ -1,7 +1,7 @@
 //! The estimate that says which decisions are made ahead, outside of the part that all writes wait for.
 
 use rstmdb_engine::{
-    Command, CreateInstance, DryRun, Limits, PendingEntries, Refusal, State, cost,
+    ApplyEvent, Command, CreateInstance, DryRun, Limits, PendingEntries, Refusal, State, cost,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,25 @@ fn a_creation_without_a_version_costs_what_one_of_the_highest_version_costs() {
     assert!(cost_of(&state, &create(2)) < 4096);
     let dry = Command::DryRun(Box::new(DryRun::Whole(create(0))));
     assert_eq!(cost_of(&state, &dry), highest);
+}
+
+#[test]
+fn timers_of_an_event_count_as_its_payload_does() {
+    let state = with_instance(&chart(false), "{}");
+    let event = |payload: Option<usize>, timers: Option<usize>| {
+        let text = |bytes: usize| common::bytes(&" ".repeat(bytes));
+        Command::ApplyEvent(ApplyEvent {
+            instance_id: "i".to_owned(),
+            event: "E".to_owned(),
+            payload: payload.map(text),
+            timers: timers.map(text),
+            ..ApplyEvent::default()
+        })
+    };
+    let payload = cost_of(&state, &event(Some(100_000), None));
+    assert_eq!(cost_of(&state, &event(None, Some(100_000))), payload);
+    assert!(payload > AHEAD);
+    assert!(cost_of(&state, &event(Some(100_000), Some(100_000))) > payload);
 }
 
 /// A machine whose `always` go from `x` to `y` and, with `back`, from there back.

@@ -14,6 +14,7 @@ const OWNERS: [&str; 4] = ["a", "b", "c", "d"];
 const CLAIM_MS: u64 = 10_000;
 const PLACE_MS: u64 = 30_000;
 const SLACK_MS: u64 = 3_000;
+const LATE_MS: u64 = 30_000;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -48,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (newest, ttl).prop_map(|(newest, ttl_ms)| Step::Renew { newest, ttl_ms }),
         3 => newest.prop_map(|newest| Step::Release { newest }),
         4 => newest.prop_map(|newest| Step::Write { newest }),
-        5 => (1_u64..9_000).prop_map(Step::Pass),
+        5 => prop_oneof![4 => 1_u64..9_000, 1 => 9_000_u64..40_000].prop_map(Step::Pass),
         2 => Just(Step::Expire),
         4 => Just(Step::Land),
         1 => Just(Step::Reload),
@@ -84,6 +85,11 @@ impl Model {
     fn holds(&self, token: u64, now_ms: u64) -> bool {
         let holder = self.holder.as_ref();
         holder.is_some_and(|holder| holder.token == token && now_ms < holder.expires_ms)
+    }
+
+    /// Places that were lost long ago go while a holding goes on.
+    fn let_go(&mut self, now_ms: u64) {
+        self.queue.retain(|waiter| now_ms < waiter.3 + LATE_MS);
     }
 
     /// The lock goes to the first that still waits, or becomes free.
@@ -128,8 +134,12 @@ impl Model {
             };
         };
         if held.owner == owner {
+            let extends = held.expires_ms < now_ms + ttl_ms;
             held.expires_ms = held.expires_ms.max(now_ms + ttl_ms);
             let (token, expires_ms) = (held.token, held.expires_ms);
+            if extends && !ended {
+                self.let_go(now_ms);
+            }
             return Said::Holds { token, expires_ms };
         }
         if wait_ms == 0 {
@@ -155,6 +165,9 @@ impl Model {
                 at
             }
             None => {
+                if !ended {
+                    self.let_go(now_ms);
+                }
                 self.queue.push((owner, offset, ttl_ms, until_ms));
                 self.queue.len() - 1
             }
@@ -304,8 +317,12 @@ impl Run {
                 let token = self.token(newest);
                 let expected = match self.model.holder.as_mut() {
                     Some(holder) if holder.token == token && now_ms < holder.expires_ms => {
+                        let extends = holder.expires_ms < now_ms + ttl_ms;
                         holder.expires_ms = holder.expires_ms.max(now_ms + ttl_ms);
                         let expires_ms = holder.expires_ms;
+                        if extends {
+                            self.model.let_go(now_ms);
+                        }
                         Said::Holds { token, expires_ms }
                     }
                     _ => Said::Lost,

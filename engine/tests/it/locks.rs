@@ -5,12 +5,14 @@
 use rstmdb_engine::command::Query;
 use rstmdb_engine::fact::{Body, Entry, Fact, Fence, LockChanged, LockEnded, Message, Meta, level};
 use rstmdb_engine::limits::{
-    LOCK_CLAIM_MS_MAX, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS, LOCK_WAITERS_MAX,
+    LOCK_CLAIM_MS_MAX, LOCK_PLACE_LATE_MS_MAX, LOCK_PLACE_MS_MAX, LOCK_PLACE_SLACK_MS,
+    LOCK_WAITERS_MAX,
 };
 use rstmdb_engine::{
     AcquireLock, BatchOp, Command, DecideAt, Decision, DryRun, EntryOutcome, ExpireLock, Limits,
-    ListLocks, LockCommand, LockExpiry, LockRefusal, LockReply, LockTurn, LockView, PendingEntries,
-    Refusal, ReleaseLock, RenewLock, Reply, SetAutomation, State, decide, is_settled, prepare,
+    ListLocks, ListTimers, LockCommand, LockExpiry, LockRefusal, LockReply, LockTurn, LockView,
+    PendingEntries, Refusal, ReleaseLock, RenewLock, Reply, SetAutomation, State, decide,
+    is_settled, prepare,
 };
 
 use crate::common::{ORDER, apply, create, put, reload};
@@ -336,7 +338,7 @@ fn an_owner_that_asks_again_keeps_its_place() {
     assert_eq!(world.waits("b", 60_000), (b, 0));
     // Also if it asks too late, as long as no other owner has got the lock.
     world.lock(renew(token, Some(3_600_000))).unwrap();
-    world.now_ms += 2 * LOCK_PLACE_MS_MAX;
+    world.now_ms += LOCK_PLACE_MS_MAX + LOCK_PLACE_LATE_MS_MAX - 1;
     assert_eq!(world.view().unwrap().waiting, 0);
     assert_eq!(world.waits("c", 60_000).0, c);
     assert_eq!(world.waits("b", 60_000), (b, 0));
@@ -644,6 +646,26 @@ fn a_lock_needs_its_level_and_an_entry_of_its_own() {
     let mut world = World::new();
     let in_batch = Command::Batch(vec![BatchOp::Write(Command::Lock(acquire("l", "a", 0)))]);
     assert_eq!(world.run(&in_batch).unwrap_err().code(), "BAD_REQUEST");
+    let reads = [
+        Query::GetLock {
+            name: "l".to_owned(),
+            now_ms: 0,
+        },
+        Query::ListLocks(ListLocks::default()),
+        Query::ListTimers(ListTimers::default()),
+    ];
+    for read in reads {
+        let op = BatchOp::Read(read);
+        let refusal = world.run(&Command::Batch(vec![op.clone()])).unwrap_err();
+        assert_eq!(refusal.code(), "BAD_REQUEST", "{op:?}");
+        let alone = DryRun::EachAlone(vec![Ok(op)]);
+        let Ok(Reply::DryRun(trial)) = world.run(&Command::DryRun(Box::new(alone))) else {
+            panic!("each is refused on its own");
+        };
+        assert!(
+            matches!(&trial.reply, Reply::Batch(replies) if matches!(replies[..], [Reply::Refused(_)]))
+        );
+    }
     let mut old = World {
         state: State::new(),
         other: State::new(),

@@ -23,6 +23,7 @@ mod keys;
 mod large;
 mod levels;
 mod lock_model;
+mod lock_places;
 mod locks;
 mod meta;
 mod properties;

@@ -424,9 +424,6 @@ impl Run {
             Err(refusal) => {
                 self.say(&format!("refused {}: {refusal}", refusal.code()));
                 self.say(&format!("details {}", refusal.details()));
-                for tried in refusal.tried().into_iter().flatten() {
-                    self.say(&format!("{tried:?}"));
-                }
                 self.came(Err(refusal), None);
             }
             Ok(Decision::Answer { reply, offset }) => {

@@ -5,6 +5,7 @@
 use rstmdb_engine::command::{FireTimer, ListTimers, Query, SetAutomation, SetTimers};
 use rstmdb_engine::definition::Definition;
 use rstmdb_engine::fact::{Body, Entry, Message, level};
+use rstmdb_engine::limits::TIMERS_BYTES_MAX;
 use rstmdb_engine::reply::{Firing, TimerPlace};
 use rstmdb_engine::{
     ApplyEvent, Asker, BatchOp, Command, CreateInstance, DecideAt, Decision, DryRun, DueSearch,
@@ -748,6 +749,85 @@ fn a_decision_made_ahead_arms_for_no_earlier_than_its_entry() {
         assert!(timer.due_ms >= landed_ms + span, "{timer:?}");
         assert!(timer.due_ms <= landed_ms + span + 1000, "{timer:?}");
     }
+}
+
+#[test]
+fn a_retry_that_was_decided_ahead_is_due_no_earlier_than_its_time_behind_the_entry() {
+    let mut world = World::order();
+    world.create("a");
+    world.event("a", "CHECKOUT");
+    world.event("a", "PAY");
+    let fire = world.next_firing();
+    world.now_ms = fire.due_ms;
+    let limits = Limits::default();
+    let command = Command::FireTimer(fire);
+    let at = |offset, now_ms| DecideAt {
+        offset,
+        now_ms,
+        actor: "test",
+        meta: None,
+        limits: &limits,
+    };
+    let prepared = prepare(&world.state, &command, &at(0, world.now_ms));
+    let landed_ms = world.now_ms + 900;
+    let landing = at(world.at(), landed_ms);
+    let landed = prepared.land(&world.state, &PendingEntries::new(), &command, &landing);
+    let Some(Ok(Decision::Write { entry, .. })) = landed else {
+        panic!("{landed:?}");
+    };
+    assert_eq!(world.apply(&entry), EntryOutcome::Applied);
+    let timer = &world.instance("a").timers[0];
+    assert_eq!((&*timer.name, timer.refusals), ("CHECK", 1));
+    let again = landed_ms + 10 * MIN;
+    assert!((again..=again + 1000).contains(&timer.due_ms), "{timer:?}");
+}
+
+#[test]
+fn what_is_said_of_timers_is_bounded_before_it_is_read() {
+    let mut world = World::order();
+    world.create("a");
+    let refused = |world: &mut World, timers: &str| {
+        let refusal = world.run(&set("a", timers)).unwrap_err();
+        assert_eq!(refusal.code(), "BAD_REQUEST");
+        refusal.to_string()
+    };
+    let long = format!(r#"{{"x":{{"after":"{}"}}}}"#, "1".repeat(TIMERS_BYTES_MAX));
+    let said = refused(&mut world, &long);
+    let allowed = format!("{TIMERS_BYTES_MAX} are allowed");
+    assert!(said.contains(&allowed) && said.len() < 200, "{said}");
+    // A name is not repeated as a whole.
+    let name = "n".repeat(10_000);
+    for value in ["1", r#"null,"NAME":null"#] {
+        let value = value.replace("NAME", &name);
+        let said = refused(&mut world, &format!(r#"{{"{name}":{value}}}"#));
+        assert!(said.contains(&name[..64]) && said.len() < 300, "{said}");
+    }
+    // As long as names can be.
+    let names = (0..16).map(|at| format!("{at:0>256}"));
+    let all: Vec<String> = names.map(|name| format!(r#""{name}":null"#)).collect();
+    let said = refused(&mut world, &format!("{{{}}}", all.join(",")));
+    assert!(said.contains("has no timer"), "{said}");
+}
+
+#[test]
+fn overdue_timers_are_counted_within_the_steps_that_a_page_may_take() {
+    let mut world = World::order();
+    for number in 0..30 {
+        let id = format!("i{number}");
+        world.create(&id);
+        world.event(&id, "CHECKOUT");
+    }
+    let query = Query::ListTimers(ListTimers {
+        limit: Some(1),
+        now_ms: world.now_ms + HOUR,
+        ..ListTimers::default()
+    });
+    assert_eq!(world.state.query_within(&query, 50), Ok(None));
+    let Ok(Some(Reply::Timers { overdue, items, .. })) = world.state.query_within(&query, 100)
+    else {
+        panic!("61 steps are enough");
+    };
+    assert_eq!((overdue, items.len()), (60, 1));
 }
 
 #[test]

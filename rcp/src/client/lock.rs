@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Client, Error};
 use crate::Code;
-use crate::message::locks::{LockAcquire, LockHeld, LockRelease};
+use crate::message::locks::{LockAcquire, LockHeld, LockRelease, WAIT_MS};
 use crate::message::meta::{Fence, Meta};
 use keeper::{LockKeeper, LockState, held_until};
 
@@ -101,8 +101,15 @@ impl LockRequest<'_> {
     /// Acquires the lock.
     ///
     /// # Errors
-    /// [`Error::Refused`] with [`Code::LockHeld`] when another owner has it and the wait is over, and as for any call.
+    /// [`Error::Refused`] with [`Code::LockHeld`] when another owner has it and the wait is over, [`Error::Request`] if the
+    /// wait is too long, and as for any call.
     pub async fn acquire(self) -> Result<Lock, Error> {
+        let wait_ms = millis(self.wait);
+        if !WAIT_MS.contains(&wait_ms) {
+            let most = WAIT_MS.end();
+            let problem = format!("the wait for a lock is {wait_ms} ms; 0 to {most} are allowed");
+            return Err(Error::Request(problem));
+        }
         let options = &self.client.session.dialer.options;
         let label = self
             .owner
@@ -134,7 +141,9 @@ impl LockRequest<'_> {
 ///
 /// - put [`Lock::fence`] on every write that the lock is to protect: the cluster refuses the write when the lock is lost;
 /// - stop other work when [`Lock::lost`] resolves. It resolves no later than the cluster gives the lock to another owner,
-///   as long as this process is not paused and clocks run at about the same speed.
+///   as long as this process is not paused and clocks run at about the same speed. A change of the leader is an exception:
+///   the log's time may jump forward with it, and the lock may then expire before this process knows. The fence protects
+///   all the same.
 ///
 /// The client library counts the lock's time by the monotonic clock of this process from the moment at which it *sent* the
 /// last renewal, and stops an eighth of it early.
@@ -144,6 +153,8 @@ pub struct Lock {
     name: Arc<str>,
     owner: Arc<str>,
     token: u64,
+    /// What the log says about the release.
+    meta: Meta<'static>,
     state: watch::Receiver<LockState>,
     task: Option<AbortHandle>,
     /// It is released, or its release was tried and waited for.
@@ -164,6 +175,11 @@ impl Lock {
             until: held_until(sent, ttl),
             expires_at: held.lock.expires_at,
         });
+        // The lock must be released also if the fence names another lock that is lost by then.
+        let release_meta = Meta {
+            fence: None,
+            ..meta.clone()
+        };
         let mut keeper = LockKeeper {
             client: client.clone(),
             name: name.clone(),
@@ -178,6 +194,7 @@ impl Lock {
             name,
             owner,
             token: held.lock.token,
+            meta: release_meta,
             state: seen,
             task: None,
             over: false,
@@ -261,13 +278,19 @@ impl Lock {
         self.check()?;
         self.stop();
         self.over = true;
-        let (client, name) = (self.client.clone(), self.name.clone());
-        release(&client, &name, self.token)
-            .await
-            .map_err(|error| match error {
-                Error::Refused(body) if body.code == Code::LockLost => self.lost_by(&body.message),
-                error => error,
-            })
+        let released = release(&self.client, self.to_release()).await;
+        released.map_err(|error| match error {
+            Error::Refused(body) if body.code == Code::LockLost => self.lost_by(&body.message),
+            error => error,
+        })
+    }
+
+    fn to_release(&self) -> LockRelease<'static> {
+        LockRelease {
+            name: self.name.to_string().into(),
+            token: self.token,
+            meta: self.meta.clone(),
+        }
     }
 
     fn stop(&mut self) {
@@ -292,9 +315,10 @@ impl Drop for Lock {
         if !self.over
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let (client, name, token) = (self.client.clone(), self.name.clone(), self.token);
+            let (client, name, params) =
+                (self.client.clone(), self.name.clone(), self.to_release());
             runtime.spawn(async move {
-                if let Err(error) = release(&client, &name, token).await {
+                if let Err(error) = release(&client, params).await {
                     tracing::debug!(%error, lock = %name, "not released; it expires by itself");
                 }
             });
@@ -312,12 +336,7 @@ impl std::fmt::Debug for Lock {
     }
 }
 
-async fn release(client: &Client, name: &str, token: u64) -> Result<(), Error> {
-    let params = LockRelease {
-        name: name.into(),
-        token,
-        meta: Meta::default(),
-    };
+async fn release(client: &Client, params: LockRelease<'static>) -> Result<(), Error> {
     match client.lock_release(&params).await {
         Ok(_) => return Ok(()),
         Err(error) if !error.outcome_unknown() => return Err(error),

@@ -34,7 +34,7 @@ pub struct Batch<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only answer what the operations would do.
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
@@ -104,7 +104,7 @@ pub struct BatchResult<'a> {
     /// In the order of the operations.
     pub results: Vec<BatchItem<'a>>,
     /// True in the answer to a dry run.
-    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 

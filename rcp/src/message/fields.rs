@@ -385,6 +385,11 @@ impl<'de> Visitor<'de> for BoundedItems {
     }
 }
 
+/// For `#[serde(skip_serializing_if)]`: what stands for nothing is not sent.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

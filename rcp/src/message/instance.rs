@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use timers::Timer;
 
-use super::fields::Fields;
+use super::fields::{Fields, is_default};
 use super::meta::{FactMeta, Meta, names_of_write};
 use super::{ParamFault, Params, ReadOptions};
 use crate::json::{DocumentError, read_part};
@@ -24,7 +24,7 @@ pub struct CreateInstance<'a> {
     /// The machine's name.
     pub machine: Cow<'a, str>,
     /// ≥ 1; 0 is not sent: the highest.
-    #[serde(skip_serializing_if = "is_highest")]
+    #[serde(skip_serializing_if = "is_default")]
     pub version: u32,
     /// An object; empty if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,16 +36,8 @@ pub struct CreateInstance<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would do. The answer then is a [`CreateInstanceDryRun`](super::asking::CreateInstanceDryRun).
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_highest(version: &u32) -> bool {
-    *version == 0
 }
 
 impl<'a> Params<'a> for CreateInstance<'a> {
@@ -260,7 +252,7 @@ pub struct DeleteInstance<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would do. The answer then is a [`DeleteInstanceDryRun`](super::asking::DeleteInstanceDryRun).
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
@@ -317,7 +309,7 @@ pub struct ApplyEvent<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would do. The answer then is an [`ApplyEventDryRun`](super::asking::ApplyEventDryRun).
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 

@@ -25,7 +25,7 @@ pub struct PutMachine<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would do.
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct PutMachineResult<'a> {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<MachineWarning<'a>>,
     /// True in the answer to a dry run.
-    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 

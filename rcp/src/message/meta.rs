@@ -279,9 +279,3 @@ pub(super) fn text_or_null<S: Serializer>(text: &str, serializer: S) -> Result<S
         text => serializer.serialize_str(text),
     }
 }
-
-/// Whether a version is 0, which means that there is none.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-pub(super) fn is_zero(version: &u32) -> bool {
-    *version == 0
-}

@@ -302,7 +302,7 @@ pub struct FlushAll<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would remove.
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
@@ -327,7 +327,7 @@ pub struct FlushAllResult {
     /// How many there were.
     pub machines_removed: u64,
     /// True in the answer to a dry run.
-    #[serde(default, skip_serializing_if = "super::asking::not_asked")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 

@@ -6,9 +6,9 @@ use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::fields::Fields;
+use super::fields::{Fields, is_default};
 use super::instance::timers::FiredBy;
-use super::meta::{FactMeta, is_zero, text_or_empty, text_or_null};
+use super::meta::{FactMeta, text_or_empty, text_or_null};
 use super::response::{ErrorBody, write_json};
 use super::{ParamFault, Params};
 use crate::frame::{EncodeError, Flags};
@@ -291,7 +291,7 @@ pub struct Event<'a> {
     )]
     pub machine: Cow<'a, str>,
     /// The machine's version; 0 if it is unknown.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub version: u32,
     /// Where it stands in the log. Events of one atomic batch share it.
     pub wal_offset: u64,

@@ -8,6 +8,7 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, Error};
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::locks::LockAcquire;
+use rstmdb_rcp::message::meta::{Fence, Meta};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -263,6 +264,86 @@ async fn a_wait_that_is_given_up_ends_its_connection() {
     let wait = client.lock("l").wait(Duration::from_secs(60)).acquire();
     assert!(timeout(Duration::from_millis(300), wait).await.is_err());
     next(&mut ended, "1").await;
+}
+
+#[tokio::test]
+async fn a_wait_that_meets_a_limit_asks_again_on_its_connection() {
+    let (told, mut asked) = unbounded_channel();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let address = server(move |number, conn| {
+        let (told, tries) = (told.clone(), tries.clone());
+        async move {
+            let mut conn = conn.greet().await;
+            while let Some(request) = conn.next().await {
+                let op = format!("{number} {}", request.op);
+                let _ = told.send((op, request.params.clone()));
+                let code = match tries.fetch_add(1, Ordering::SeqCst) {
+                    0 => Code::QuotaExceeded,
+                    1 => Code::RateLimited,
+                    // Another node may serve.
+                    2 => Code::NoLeader,
+                    _ => {
+                        conn.ok(&request.id, held(&request)).await;
+                        continue;
+                    }
+                };
+                conn.error(&request.id, ErrorBody::new(code, "no")).await;
+            }
+        }
+    })
+    .await;
+    let client = Client::connect(options(&[&address])).await.unwrap();
+    let lock = client.lock("l").wait(Duration::from_secs(20));
+    let lock = timeout(SOON, lock.acquire()).await.unwrap().unwrap();
+    let first = next(&mut asked, "1 LOCK_ACQUIRE").await;
+    for op in ["1 LOCK_ACQUIRE", "1 LOCK_ACQUIRE", "2 LOCK_ACQUIRE"] {
+        let again = next(&mut asked, op).await;
+        assert_eq!(first["owner"], again["owner"]);
+    }
+    assert_eq!(lock.token().unwrap(), 7);
+}
+
+#[tokio::test]
+async fn a_wait_of_more_than_a_day_is_refused_before_anything_is_sent() {
+    let (client, mut asked) = telling(|_, request| Some(Ok(held(request)))).await;
+    let day = Duration::from_secs(86_400);
+    for wait in [day + Duration::from_millis(1), Duration::MAX] {
+        let error = client.lock("l").wait(wait).acquire().await.unwrap_err();
+        let said = error.to_string();
+        assert!(matches!(error, Error::Request(_)), "{said}");
+        assert!(said.contains("0 to 86400000 are allowed"), "{said}");
+    }
+    assert!(asked.try_recv().is_err());
+    let lock = client.lock("l").wait(day).acquire().await.unwrap();
+    let params = next(&mut asked, "LOCK_ACQUIRE").await;
+    assert!(params["wait_ms"].as_u64().unwrap() > 86_390_000);
+    drop(lock);
+}
+
+#[tokio::test]
+async fn the_log_is_told_the_same_about_the_grant_and_the_release() {
+    let (client, mut asked) = telling(|_, request| Some(Ok(held(request)))).await;
+    let meta = Meta::default()
+        .reason("the nightly run")
+        .header("ticket", "T-1")
+        .fence(Fence::new("other", 3));
+    let request = client.lock("l").meta(meta);
+    request
+        .clone()
+        .acquire()
+        .await
+        .unwrap()
+        .release()
+        .await
+        .unwrap();
+    drop(request.acquire().await.unwrap());
+    for _ in 0..2 {
+        let params = next(&mut asked, "LOCK_ACQUIRE").await;
+        assert_eq!(params["fence"], json!({"lock": "other", "token": 3}));
+        let params = next(&mut asked, "LOCK_RELEASE").await;
+        let expected = json!({"name": "l", "token": 7, "reason": "the nightly run", "headers": {"ticket": "T-1"}});
+        assert_eq!(params, expected);
+    }
 }
 
 #[tokio::test]

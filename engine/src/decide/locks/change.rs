@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::api::command::AcquireLock;
 use crate::api::reply::LockView;
 use crate::fact::{LockChanged, LockEnded, LockHolder, LockWaiter};
-use crate::limits::LOCK_CLAIM_MS_MAX;
+use crate::limits::{LOCK_CLAIM_MS_MAX, LOCK_PLACE_LATE_MS_MAX};
 use crate::state::locks::{HeldLock, QueuedOwner};
 
 pub(super) struct LockChange<'l> {
@@ -80,15 +80,13 @@ impl<'l> LockChange<'l> {
         queue.find(|(_, waiter)| *waiter.owner == *owner).copied()
     }
 
-    /// If there are so many owners in the queue, removes those whose place has run out.
-    pub(super) fn make_room(&mut self, most: usize) {
-        if self.queue.len() < most {
-            return;
-        }
-        let now_ms = self.now_ms;
+    /// Those go that have lost their place at least `late_ms` ago. A lock that never changes hands must not keep the
+    /// places of all that have ever waited for it.
+    pub(super) fn let_go(&mut self, late_ms: u64) {
+        let from_ms = self.now_ms.saturating_sub(late_ms);
         let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.queue)
             .into_iter()
-            .partition(|(_, waiter)| now_ms < waiter.until_ms);
+            .partition(|(_, waiter)| from_ms < waiter.until_ms);
         self.queue = stay;
         self.gone.extend(go.iter().map(|(place, _)| *place));
     }
@@ -107,6 +105,27 @@ impl<'l> LockChange<'l> {
     /// How many owners are in the queue.
     pub(super) fn waiting(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How many wait no longer.
+    pub(super) fn gone(&self) -> usize {
+        self.gone.len()
+    }
+
+    /// Whether the holding becomes longer. It goes on, so the places go that were lost long ago.
+    pub(super) fn extend(&mut self, until_ms: u64, ttl_ms: u64) -> bool {
+        let goes_on = !self.has_ended();
+        let Some(holder) = &mut self.holder else {
+            return false;
+        };
+        if until_ms <= holder.expires_ms {
+            return false;
+        }
+        (holder.expires_ms, holder.ttl_ms) = (until_ms, ttl_ms);
+        if goes_on {
+            self.let_go(LOCK_PLACE_LATE_MS_MAX);
+        }
+        true
     }
 
     /// How many owners wait before a place; 0 stands for the place that is given now.

@@ -1,6 +1,8 @@
 //! Estimates the cost of a decision with a few look-ups. Expensive commands are decided ahead, because all
 //! other writes wait while the proposer decides.
 
+use bytes::Bytes;
+
 use crate::api::command::{AskedPart, Command, PutMachine, Query};
 use crate::decide::instance::machine_of;
 use crate::view::{Current, View};
@@ -18,7 +20,7 @@ pub fn cost(state: &State, pending: &PendingEntries, command: &Command) -> usize
     match command {
         Command::Batch(ops) => of_parts(view, ops.iter().map(AskedPart::from)),
         Command::DryRun(asked) => of_parts(view, asked.parts()),
-        Command::FlushAll | Command::SetLevel { .. } => 0,
+        Command::FlushAll | Command::SetLevel { .. } | Command::Lock(_) => 0,
         command => single(view, command, 0),
     }
 }
@@ -91,11 +93,12 @@ fn defined(view: View<'_>, put: &PutMachine) -> usize {
 }
 
 fn documents(command: &Command) -> usize {
-    let document = match command {
-        Command::PutMachine(put) => Some(&put.definition),
-        Command::CreateInstance(create) => create.initial_ctx.as_ref(),
-        Command::ApplyEvent(apply) => apply.payload.as_ref(),
-        Command::SetTimers(set) => set.timers.as_ref(),
+    let bytes = |document: &Option<Bytes>| document.as_ref().map_or(0, Bytes::len);
+    match command {
+        Command::PutMachine(put) => put.definition.len(),
+        Command::CreateInstance(create) => bytes(&create.initial_ctx),
+        Command::ApplyEvent(apply) => bytes(&apply.payload) + bytes(&apply.timers),
+        Command::SetTimers(set) => bytes(&set.timers),
         Command::DeleteInstance(_)
         | Command::FireTimer(_)
         | Command::FlushAll
@@ -103,7 +106,6 @@ fn documents(command: &Command) -> usize {
         | Command::SetAutomation(_)
         | Command::Lock(_)
         | Command::Batch(_)
-        | Command::DryRun(_) => None,
-    };
-    document.map_or(0, |text| text.len())
+        | Command::DryRun(_) => 0,
+    }
 }

@@ -26,8 +26,6 @@ enum Premise {
     Lock(u64),
     /// Whether the fence of the write holds.
     Fence(bool),
-    /// What depends on the moment is decided at its moment.
-    Moment(u64),
 }
 
 /// The log's time at which premises hold, and how long keys are remembered then.
@@ -83,19 +81,19 @@ impl Premises {
             }
             Command::FlushAll | Command::SetLevel { .. } => {}
             Command::SetAutomation(_) => self.automation(view),
-            Command::Lock(lock) => self.lock(view, lock.name(), now),
+            Command::Lock(lock) => self.lock(view, lock.name()),
             Command::DryRun(asked) => asked.parts().for_each(|part| match part {
                 AskedPart::Write(command) => self.command(view, command, now),
-                AskedPart::Read(query) => self.query(view, query, now),
+                AskedPart::Read(query) => self.query(view, query),
             }),
             Command::Batch(ops) => ops.iter().for_each(|op| match op {
                 BatchOp::Write(command) => self.command(view, command, now),
-                BatchOp::Read(query) => self.query(view, query, now),
+                BatchOp::Read(query) => self.query(view, query),
             }),
         }
     }
 
-    fn query(&mut self, view: View<'_>, query: &Query, now: Now) {
+    fn query(&mut self, view: View<'_>, query: &Query) {
         match query {
             Query::GetInstance { instance_id } => self.instance(view, instance_id),
             Query::GetMachine { machine, version } => match version {
@@ -106,11 +104,9 @@ impl Premises {
                 }
             },
             Query::AllowedEvents { instance_id, .. } => self.instance(view, instance_id),
-            Query::GetLock { name, .. } => self.lock(view, name, now),
-            Query::ListInstances(_)
-            | Query::ListMachines { .. }
-            | Query::ListTimers(_)
-            | Query::ListLocks(_) => {}
+            Query::ListInstances(_) | Query::ListMachines { .. } => {}
+            // A batch has none.
+            Query::ListTimers(_) | Query::GetLock { .. } | Query::ListLocks(_) => {}
         }
     }
 
@@ -123,11 +119,10 @@ impl Premises {
         self
     }
 
-    fn lock(&mut self, view: View<'_>, name: &str, now: Now) {
+    fn lock(&mut self, view: View<'_>, name: &str) {
         let lock = view.lock(name);
         let last = lock.map_or(0, |lock| lock.last_offset);
         self.0.push(Premise::Lock(last));
-        self.0.push(Premise::Moment(now.time_ms));
     }
 
     fn automation(&mut self, view: View<'_>) {

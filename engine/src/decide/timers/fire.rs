@@ -141,6 +141,7 @@ impl Decider<'_> {
             fired: Some(fired.clone()),
         };
         let after = self.timers_after(&instance_id, change, &Moves::default(), |_| Ok(()))?;
+        let from_ms = self.time_ms.saturating_add(self.slack_ms);
         let timers = after.map(|mut after| {
             if let Some(retry) = retry {
                 self.arm_again(
@@ -148,7 +149,7 @@ impl Decider<'_> {
                     &instance_id,
                     fact::Timer {
                         name: fired.name.clone(),
-                        due_ms: self.time_ms.saturating_add(retry.after_ms),
+                        due_ms: from_ms.saturating_add(retry.after_ms),
                         refusals: refusals + 1,
                     },
                 );

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::Refusal;
 use crate::json::{JsonNode, JsonTree};
-use crate::limits::TIMERS_MAX;
+use crate::limits::{TIMERS_BYTES_MAX, TIMERS_MAX};
 use crate::machine::expression::time_of_text;
 use crate::machine::span::{self, EXPECTED, TIME_EXPECTED, TIME_MS_MAX};
 
@@ -25,6 +25,12 @@ impl Moves {
         let Some(text) = text else {
             return Ok(Self::default());
         };
+        if text.len() > TIMERS_BYTES_MAX {
+            return Err(bad(format!(
+                "timers has {} bytes; {TIMERS_BYTES_MAX} are allowed",
+                text.len()
+            )));
+        }
         let tree = JsonTree::parse(text)
             .map_err(|fault| bad(format!("timers must be a JSON object or null: {fault}")))?;
         if matches!(tree.node, JsonNode::Null) {
@@ -45,12 +51,13 @@ impl Moves {
         let mut all: Vec<(String, Move)> = Vec::with_capacity(fields.len());
         for (name, value) in fields {
             if all.iter().any(|(other, _)| **other == **name) {
-                return Err(bad(format!("timers.{name} is there twice")));
+                return Err(bad(format!("timers.{} is there twice", beginning(name))));
             }
             let to = read(value).ok_or_else(|| {
                 bad(format!(
-                    "timers.{name} must be {{\"after\": {EXPECTED}}}, {{\"at\": {TIME_EXPECTED}, or Unix \
-                     milliseconds}}, or null"
+                    "timers.{} must be {{\"after\": {EXPECTED}}}, {{\"at\": {TIME_EXPECTED}, or Unix \
+                     milliseconds}}, or null",
+                    beginning(name)
                 ))
             })?;
             all.push((name.to_string(), to));
@@ -99,6 +106,11 @@ fn read(value: &JsonTree<'_>) -> Option<Move> {
             .map(Move::At),
         _ => None,
     }
+}
+
+/// A name as a refusal repeats it.
+fn beginning(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 fn bad(problem: String) -> Refusal {

@@ -256,7 +256,8 @@ impl<T: Types> TimersTask<T> {
 
     /// The timers now.
     pub(crate) fn now(&self) -> TimersNow {
-        let state = self.applied.read();
+        // A copy, because counting may take longer than entries may wait to be applied.
+        let state = self.applied.read().clone();
         let mut now = TimersNow {
             armed: state.timers_armed(),
             suspended: state.timers_suspended(),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::millis;
+use crate::Code;
 use crate::client::dial::{DialedLink, Dialer, parse_incoming};
 use crate::client::retry::Backoff;
 use crate::client::session::ClientSession;
@@ -27,8 +28,13 @@ pub(super) async fn wait(
     let give_up = until + options.timeout;
     let mut first = session.at();
     let mut backoff = Backoff::new(options.backoff_min, options.backoff_max);
+    let mut kept = None;
     loop {
-        let mut link = match dial(dialer, first, give_up).await {
+        let dialed = match kept.take() {
+            Some(link) => Ok(link),
+            None => dial(dialer, first, give_up).await,
+        };
+        let mut link = match dialed {
             Ok(link) => link,
             Err(error) => {
                 first += 1;
@@ -51,7 +57,8 @@ pub(super) async fn wait(
             },
         };
         first = link.at + 1;
-        drop(link);
+        // At a limit, another connection or node would help no more than this one.
+        kept = is_limit(&error).then_some(link);
         pause(error, &mut backoff, give_up).await?;
     }
 }
@@ -65,6 +72,14 @@ async fn dial(dialer: &Dialer, first: usize, by: Instant) -> Result<DialedLink, 
                 reason: "no address answered in time".to_owned(),
             })
         })
+}
+
+/// Whether the server refuses because there are too many.
+fn is_limit(error: &Error) -> bool {
+    let Error::Refused(body) = error else {
+        return false;
+    };
+    matches!(body.code, Code::RateLimited | Code::QuotaExceeded)
 }
 
 /// Waits a little, if another try may succeed in time.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::super::fields::Fields;
+use super::super::fields::{Fields, is_default};
 use super::super::meta::{Headers, headers_of};
 use super::super::{ParamFault, Params, ReadOptions};
 
@@ -57,7 +57,7 @@ pub struct AllowedEventsResult<'a> {
     /// In the order in which the definition's transitions from this state name them.
     pub events: Vec<AllowedEvent<'a>>,
     /// Whether the state has more events, which were not looked at.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct AllowedEvent<'a> {
     /// The guards that were tried, in order.
     pub guards: Vec<TriedGuard<'a>>,
     /// Guards that were tried and are not shown, because there are too many.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub guards_left_out: u64,
     /// The code of the error with which it would be refused, where that is not for its guards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ pub struct ApplyEventDryRun<'a> {
     /// Always true.
     pub dry_run: bool,
     /// Whether an idempotency key would replay an earlier call.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
     /// What it would do.
     pub would: Would<'a>,
@@ -189,7 +189,7 @@ pub struct CreateInstanceDryRun<'a> {
     /// Always true.
     pub dry_run: bool,
     /// Whether an idempotency key would replay an earlier call.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
     /// What it would do.
     pub would: Would<'a>,
@@ -207,20 +207,10 @@ pub struct DeleteInstanceDryRun<'a> {
     /// Always true.
     pub dry_run: bool,
     /// Whether an idempotency key would replay an earlier call.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
     /// What it would do.
     pub would: Would<'a>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// Whether a request asks for a dry run, whatever the operation is.
@@ -232,10 +222,4 @@ impl<'a> Params<'a> for DryRunAsked {
         let fields = Fields::of_params(params, [DRY_RUN])?;
         Ok(Self(fields.dry_run()?))
     }
-}
-
-/// For `#[serde(skip_serializing_if)]`.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-pub(in crate::message) fn not_asked(dry_run: &bool) -> bool {
-    !dry_run
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::message::asking::Would;
-use crate::message::fields::Fields;
+use crate::message::fields::{Fields, is_default};
 use crate::message::meta::{Meta, names_of_write};
 use crate::message::{ParamFault, Params, ReadOptions};
 
@@ -21,24 +21,8 @@ pub struct Timer<'a> {
     /// When it fires, Unix ms.
     pub due_at: u64,
     /// How often it has fired and was refused, where it is tried again.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub refusals: u32,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde asks for a reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// The timer that has fired.
@@ -59,7 +43,7 @@ pub struct TimerSet<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timers: Option<&'a RawValue>,
     /// Let its timers fire again after they were suspended.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
     /// Refuse unless the instance is in this state.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +58,7 @@ pub struct TimerSet<'a> {
     #[serde(flatten)]
     pub meta: Meta<'a>,
     /// Only tell what it would do. The answer then is a [`TimerSetDryRun`].
-    #[serde(skip_serializing_if = "super::asking::not_asked")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
@@ -133,7 +117,7 @@ pub struct TimerSetDryRun<'a> {
     /// Always true.
     pub dry_run: bool,
     /// Whether an idempotency key would replay an earlier call.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
     /// What it would do; absent when it would change nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,7 +134,7 @@ pub struct TimerList<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_before: Option<u64>,
     /// Only timers that do not fire, because too many timers of their instance have fired; in the order of instances.
-    #[serde(skip_serializing_if = "is_false")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
     /// 100 if absent, 1000 at most.
     #[serde(skip_serializing_if = "Option::is_none")]
