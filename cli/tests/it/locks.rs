@@ -208,7 +208,8 @@ fn a_command_is_ended_when_the_lock_is_lost() {
 #[test]
 fn what_the_command_has_started_ends_with_it_when_this_program_is_killed() {
     let fake = granting();
-    let script = "sleep 60 & echo started; wait";
+    // The program can tell its guard of a command only after the command has started.
+    let script = "sleep 60 & sleep 1; echo started; wait";
     let args = ["lock", "run", "job", "--", "sh", "-c", script];
     let mut command = fake.cli(&args);
     command.stdout(Stdio::piped());

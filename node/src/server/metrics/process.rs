@@ -65,17 +65,7 @@ impl ProcessMetrics {
     pub(super) fn families(&self) -> Vec<MetricFamily> {
         let mut found = Vec::new();
         let mut add = |name, help, value: Option<f64>| {
-            let Some(value) = value else { return };
-            let mut metric = Metric::default();
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-            found.push(families::family(
-                name,
-                help,
-                MetricType::GAUGE,
-                vec![metric],
-            ));
+            found.extend(value.map(|value| gauge(name, help, value)));
         };
         let stat = Stat::now();
         let of_stat = |read: fn(&Stat) -> u64| stat.as_ref().map(|stat| number(read(stat)));
@@ -124,6 +114,14 @@ impl ProcessMetrics {
         }));
         found
     }
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::default();
+    metric.set_gauge(gauge);
+    families::family(name, help, MetricType::GAUGE, vec![metric])
 }
 
 fn secs(ticks: u64) -> f64 {
