@@ -11,6 +11,7 @@ use rstmdb::planted::LEVEL_VARIABLE;
 use rstmdb_jepsen::Error;
 use rstmdb_jepsen::cli::Cli;
 use rstmdb_jepsen::config::NodeConfig;
+use rstmdb_jepsen::harness::wait::within;
 use rstmdb_jepsen::process::node::Node;
 
 /// Each kind of node is measured this often, unless the first argument says otherwise.
@@ -19,6 +20,8 @@ const ROUNDS: usize = 5;
 const SECONDS: &str = "4";
 /// The feature level before the chain.
 const WITHOUT_LEVEL: u64 = 1;
+
+const RAISED_WITHIN: Duration = Duration::from_secs(10);
 
 struct Cost {
     events_per_second: f64,
@@ -63,12 +66,17 @@ fn measure(level: Option<u64>, seconds: &str) -> Result<Cost, Error> {
     node.launch_under(under)?;
     node.wait_ready()?;
     let cli = Cli::new(node.addr());
-    let keeps_none = cli.json(&["info"])?["feature_level"] == WITHOUT_LEVEL;
-    if keeps_none != level.is_some() {
-        let reason =
-            "the server does not act as an older program: build it with --features planted-bugs";
-        return Err(Error::Command(reason.to_owned()));
-    }
+    // A new cluster begins at the first level and raises it by itself.
+    within(RAISED_WITHIN, || {
+        let info = cli.json(&["info"]).map_err(|error| error.to_string())?;
+        match (info["feature_level"] == WITHOUT_LEVEL) == level.is_some() {
+            true => Ok(()),
+            false => Err(format!(
+                "feature level {}: is the server built with --features planted-bugs?",
+                info["feature_level"]
+            )),
+        }
+    })?;
     let load = [
         "bench",
         "--op",
