@@ -15,6 +15,8 @@ pub struct AutomationArgs {
 /// The subcommands of `automation`.
 #[derive(Debug, Subcommand)]
 pub enum AutomationCommand {
+    /// Show whether automation is paused, as the command without a subcommand does.
+    Status,
     /// Pause automation: the database does nothing by itself, and no timer fires.
     Pause(PauseArgs),
     /// Let automation run again.

@@ -44,7 +44,7 @@ pub struct WalReadArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "from_offset", value_parser = duration)]
     pub since: Option<Duration>,
     /// Go on, and print each record when it is there; Ctrl-C ends.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "limit")]
     pub follow: bool,
     /// Show who has written each record, when, and why.
     #[arg(long)]

@@ -12,7 +12,7 @@ pub(in crate::commands) async fn run(
     args: args::AutomationArgs,
 ) -> Result<(), Error> {
     let params = match args.command {
-        None => Automation::default(),
+        None | Some(AutomationCommand::Status) => Automation::default(),
         Some(AutomationCommand::Pause(args)) => Automation {
             set: Some("paused".into()),
             meta: args.about.meta(),
