@@ -14,12 +14,12 @@ use super::clients::Clients;
 /// How long the idle cluster is looked at, and how long clients write before timers are due.
 const IDLE: Duration = Duration::from_secs(10);
 /// Instances that are surely created in a second.
-const CREATED_PER_SECOND: u64 = 6_000;
+const CREATED_PER_SECOND: u64 = 15_000;
 /// Timers that surely fire in a second, also while leaders are killed.
 const FIRED_PER_SECOND: u64 = 500;
 const POLL: Duration = Duration::from_millis(200);
 /// How long a leader leads before it is killed.
-const LEADS: Duration = Duration::from_secs(4);
+const LEADS: Duration = Duration::from_secs(2);
 
 pub fn run(timers: u64, kills: u64) -> Result<(), Error> {
     println!("{timers} timers due at the same moment, three nodes; {kills} kills of the leader");
