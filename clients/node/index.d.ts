@@ -423,6 +423,13 @@ export namespace requests {
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
   function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
+  function timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Request;
+  function timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Request;
+  function lockAcquire(name: string, owner: string, ttlMs: number, options?: WriteOptions & { wait_ms?: number }): Request;
+  function lockRenew(name: string, token: number, options?: WriteOptions & { ttl_ms?: number }): Request;
+  function lockRelease(name: string, token: number, options?: WriteOptions): Request;
+  function lockGet(name: string, options?: ReadOptions): Request;
+  function lockList(options?: ReadOptions & { prefix?: string; limit?: number; after?: string }): Request;
   function allowedEvents(
     instanceId: string,
     options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },

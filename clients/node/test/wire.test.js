@@ -138,6 +138,15 @@ test("every operation of the protocol's page has a method", () => {
   }
 });
 
+test("every function that makes a request is declared", () => {
+  const types = readFileSync(new URL("../index.d.ts", import.meta.url), "utf8");
+  const declared = /^export namespace requests \{([^]*?)^\}/m.exec(types)[1];
+  const names = [...declared.matchAll(/^  function (\w+)\(/gm)].map(([, name]) => name);
+  // A batch is made by `Client.batch`.
+  const made = Object.keys(rstmdb.requests).filter((name) => name !== "batch");
+  assert.deepEqual(names.sort(), made.sort());
+});
+
 test("the types have every field that the protocol's page names", () => {
   const page = readFileSync(new URL("../../../docs/protocol.md", import.meta.url), "utf8");
   const types = readFileSync(new URL("../index.d.ts", import.meta.url), "utf8");
@@ -172,6 +181,11 @@ test("the types have every field that the protocol's page names", () => {
     ["AppliedEvent", "APPLY_EVENT", "result"],
     ["AppliedEvent", "Dry runs", "result"],
     ["CreatedInstance", "Dry runs", "result"],
+    ["TimersSet", "TIMER_SET", "result"],
+    ["TimerList", "TIMER_LIST", "result"],
+    ["HeldLock", "LOCK_ACQUIRE", "result"],
+    ["ReleasedLock", "LOCK_RELEASE", "result"],
+    ["LockList", "LOCK_LIST", "result"],
     ["Would", "Dry runs", "result", "would."],
   ]) {
     const names = named(section, heading, within);
@@ -205,6 +219,26 @@ test("calls are retried by the rules of the protocol", () => {
   assert.ok(!plan("BATCH", batch, false).repeatable);
   assert.equal(plan("BATCH", batch, true).params.ops[1].params.idempotency_key.length, 36);
   assert.equal(plan("APPLY_EVENT", { dry_run: true }, true).params.idempotency_key, undefined);
+});
+
+test("the operations that the Rust client repeats without a key are repeated, too", () => {
+  const source = readFileSync(new URL("../../../rcp/src/message/op.rs", import.meta.url), "utf8");
+  const listed = [...source.matchAll(/^ {4}([A-Z_]+) (Session|Read|Write|Watch|Maintenance);$/gm)];
+  // They belong to a connection, so no call sends them.
+  const others = new Set(["HELLO", "AUTH", "BYE"]);
+  const named = listed.filter(([, op]) => !others.has(op)).map(([, op, kind]) => [op, kind]);
+  assert.ok(named.length > 30);
+  const ofOneNode = new Set(["SNAPSHOT_INSTANCE", "COMPACT"]);
+  for (const [op, kind] of named) {
+    if (kind === "Watch") continue;
+    const { repeatable, movable, writes } = plan(op, {}, false);
+    if (kind === "Write") {
+      // Without `set`, AUTOMATION only asks.
+      assert.equal(writes, op !== "AUTOMATION", op);
+    } else {
+      assert.deepEqual([repeatable, movable, writes], [true, !ofOneNode.has(op), false], op);
+    }
+  }
 });
 
 test("pauses grow to the limit", () => {

@@ -1,6 +1,7 @@
 """Options, errors, results, positions and the rules of retries, each by itself."""
 
 import pathlib
+import re
 import tempfile
 import unittest
 from typing import Any
@@ -13,8 +14,19 @@ from rstmdb_cluster._retry import Backoff, plan
 # docs/protocol.md names these.
 CODES = """UNSUPPORTED_PROTOCOL BAD_REQUEST UNAUTHORIZED AUTH_FAILED NOT_FOUND MACHINE_NOT_FOUND MACHINE_VERSION_EXISTS
 MACHINE_VERSION_LIMIT_EXCEEDED INSTANCE_NOT_FOUND INSTANCE_EXISTS INVALID_TRANSITION GUARD_FAILED CONFLICT WAL_IO_ERROR
-INTERNAL_ERROR RATE_LIMITED NO_LEADER OFFSET_COMPACTED OFFSET_AHEAD TIMEOUT READ_ONLY_MODE""".split()
-RETRYABLE = {"WAL_IO_ERROR", "INTERNAL_ERROR", "RATE_LIMITED", "NO_LEADER", "TIMEOUT", "READ_ONLY_MODE"}
+INTERNAL_ERROR RATE_LIMITED NO_LEADER OFFSET_COMPACTED OFFSET_AHEAD TIMEOUT READ_ONLY_MODE EXPRESSION_FAILED
+EXPRESSION_LIMIT SCHEMA_FAILED FEATURE_LEVEL LOCK_HELD LOCK_LOST QUOTA_EXCEEDED FORBIDDEN""".split()
+RETRYABLE = {
+    "WAL_IO_ERROR",
+    "INTERNAL_ERROR",
+    "RATE_LIMITED",
+    "NO_LEADER",
+    "TIMEOUT",
+    "READ_ONLY_MODE",
+    "QUOTA_EXCEEDED",
+}
+# The operations of the Rust client, each with its kind.
+OPERATIONS = pathlib.Path(__file__).resolve().parents[3] / "rcp" / "src" / "message" / "op.rs"
 
 
 class Options(unittest.TestCase):
@@ -78,6 +90,21 @@ class Retries(unittest.TestCase):
         for op in ("FLUSH_ALL", "FROM_THE_FUTURE"):
             self.assertFalse(plan(op, {}, True).repeatable, op)
             self.assertTrue(plan(op, {}, True).writes, op)
+
+    def test_the_operations_that_the_rust_client_repeats_without_a_key_are_repeated_too(self) -> None:
+        kinds = "Session|Read|Write|Watch|Maintenance"
+        listed = re.findall(rf"^ {{4}}([A-Z_]+) ({kinds});$", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
+        # They belong to a connection, so no call sends them.
+        named = [(op, kind) for op, kind in listed if op not in ("HELLO", "AUTH", "BYE") and kind != "Watch"]
+        self.assertGreater(len(named), 30)
+        for op, kind in named:
+            made = plan(op, {}, False)
+            if kind == "Write":
+                # Without `set`, AUTOMATION only asks.
+                self.assertEqual(made.writes, op != "AUTOMATION", op)
+            else:
+                movable = op not in ("SNAPSHOT_INSTANCE", "COMPACT")
+                self.assertEqual((made.repeatable, made.movable, made.writes), (True, movable, False), op)
 
     def test_keys_are_added_where_there_are_none(self) -> None:
         first, second = (plan("APPLY_EVENT", {"event": "PAY"}, True).params for _ in range(2))
