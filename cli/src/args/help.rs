@@ -111,6 +111,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("lock list", "", "--prefix bill"),
     ("lock run", "", "nightly --wait 10s -- ./report.sh"),
     ("automation", "", ""),
+    ("automation status", "", ""),
     ("automation pause", "", "--reason 'the courier is down'"),
     ("automation resume", "", "--shift-timers"),
     ("clock", "", ""),

@@ -52,7 +52,6 @@ pub async fn run(session: &CliSession, args: &DemoArgs) -> Result<(), Error> {
         (None, None) => return Err(Error::Failed("no folder can be used".to_owned())),
     };
     let plan = DemoPlan::open(dir, args.nodes, args.base_port)?;
-    plan.must_be_free()?;
     let mut nodes = DemoNodes::start(&plan, &program).await?;
     let outcome = stay(session, &plan, &program, &mut nodes, &mut signals).await;
     if outcome.is_ok() {
