@@ -161,12 +161,17 @@ impl LockClient {
 
     /// A write under a lock: an event, or two in one batch. Some have a key, and are sent until answered.
     fn write(&mut self, client: &mut ChaosClient, own: &OwnLock) {
+        let ledgers = (SHARED_INSTANCES - own.number).div_ceil(LOCKS);
+        let first = client.rng.below(ledgers);
         let (op, mut params) = match client.rng.percent(80) {
-            true => ("APPLY_EVENT", self.event(client, own)),
+            true => ("APPLY_EVENT", self.event(client, own, first)),
             false => {
-                let ops: Vec<Value> = (0..2)
-                    .map(|_| json!({"op": "APPLY_EVENT", "params": self.event(client, own)}))
-                    .collect();
+                // Of two instances: the checkers know one version of an instance at an offset.
+                let mut ops = Vec::new();
+                for at in [first, (first + 1) % ledgers] {
+                    let params = self.event(client, own, at);
+                    ops.push(json!({"op": "APPLY_EVENT", "params": params}));
+                }
                 ("BATCH", json!({"mode": "atomic", "ops": ops}))
             }
         };
@@ -184,11 +189,11 @@ impl LockClient {
         }
     }
 
-    fn event(&mut self, client: &mut ChaosClient, own: &OwnLock) -> Value {
+    fn event(&mut self, client: &ChaosClient, own: &OwnLock, at: u64) -> Value {
         self.sent += 1;
         let tag = format!("l{}-{}", client.number, self.sent);
         json!({
-            "instance_id": ledger(own.number, client), "event": "SET", "event_id": tag,
+            "instance_id": ledger(own.number, at), "event": "SET", "event_id": tag,
             "payload": {"lock": own.name(), "token": own.token, "by": tag},
         })
     }
@@ -215,10 +220,9 @@ fn lock(number: u64) -> String {
     format!("lock-{number}")
 }
 
-/// One of the instances that this lock protects.
-fn ledger(number: u64, client: &mut ChaosClient) -> String {
-    let of_it = (SHARED_INSTANCES - number).div_ceil(LOCKS);
-    format!("{LEDGER}-{}", number + LOCKS * client.rng.below(of_it))
+/// One of the instances that this lock protects, from 0.
+fn ledger(number: u64, at: u64) -> String {
+    format!("{LEDGER}-{}", number + LOCKS * at)
 }
 
 /// Reads what everyone may read.
@@ -228,7 +232,8 @@ fn look(client: &mut ChaosClient) {
         0 => drop(client.call("LOCK_GET", json!({"name": lock(number)}))),
         1 => drop(client.call("LOCK_LIST", json!({"prefix": "lock-"}))),
         _ => {
-            let id = ledger(number, client);
+            let ledgers = (SHARED_INSTANCES - number).div_ceil(LOCKS);
+            let id = ledger(number, client.rng.below(ledgers));
             client.call("GET_INSTANCE", json!({"instance_id": id}));
         }
     }
