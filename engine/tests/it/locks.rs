@@ -642,6 +642,25 @@ fn facts_that_contradict_the_lock_are_errors_and_late_ones_are_stale() {
 }
 
 #[test]
+fn the_clock_of_the_node_that_is_asked_ends_no_lock() {
+    let mut world = World::new();
+    world.acquire("a", 0).unwrap();
+    let mut get = Query::GetLock {
+        name: "l".to_owned(),
+        now_ms: 0,
+    };
+    let mut list = Query::ListLocks(ListLocks::default());
+    for query in [&mut get, &mut list] {
+        query.ask_as(&"token:1".into(), || START + 100 * TTL);
+        match world.state.query(query).unwrap() {
+            Reply::Lock(LockReply::Found { lock, .. }) => assert!(lock.is_some()),
+            Reply::Lock(LockReply::Listed { items, .. }) => assert_eq!(items.len(), 1),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_lock_needs_its_level_and_an_entry_of_its_own() {
     let mut world = World::new();
     let in_batch = Command::Batch(vec![BatchOp::Write(Command::Lock(acquire("l", "a", 0)))]);
