@@ -10,7 +10,7 @@ use super::stand::{is_of_the_log, stand, verdict};
 use super::{ChaosPlan, folders};
 use crate::chaos::check::truth::{self, Truth};
 use crate::chaos::check::{self, CheckVerdict, CheckerResult};
-use crate::chaos::clients::client::ClientsShared;
+use crate::chaos::clients::client::{ClientsShared, NodeDirectory};
 use crate::chaos::clients::watchers::{ChaosWatchers, WatchedEvents};
 use crate::chaos::clients::workload;
 use crate::chaos::fault;
@@ -79,7 +79,7 @@ impl EndedRun<'_> {
             Ok((same, events, facts)) => {
                 results.push(same);
                 shown = facts;
-                results.push(watched(watchers, &events));
+                results.push(watched(nodes, watchers, &events));
             }
             Err(error) => results.push(check::failed("wal_read", &error.to_string())),
         }
@@ -326,7 +326,19 @@ fn as_on_disk(shown: &ShownFacts, truth: &Truth) -> CheckerResult {
     verdict("wal_read of the disks", shown.len(), wrong)
 }
 
-fn watched(watchers: ChaosWatchers, events: &WatchedEvents) -> CheckerResult {
+/// What the watchers of the run saw, and what each node shows to one that begins now at the first offset: nodes read most
+/// of that from the files of their logs.
+fn watched(
+    nodes: &dyn Nodes,
+    mut watchers: ChaosWatchers,
+    events: &WatchedEvents,
+) -> CheckerResult {
+    for id in nodes.ids() {
+        if let Ok(addr) = nodes.addr(id) {
+            let only = NodeDirectory::new(vec![(id, addr)].into());
+            watchers.add_including(&format!("a late watcher of lives on node {id}"), &only);
+        }
+    }
     let watched = watchers.finish(events);
     let mut result = verdict("watch", events.all.len(), watched.violations);
     let connections = watched.connections;
