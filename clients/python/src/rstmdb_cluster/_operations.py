@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional, TypeVar
 
 from . import requests, results
+from ._typed import Context
 from .requests import Key, Request
 from .results import BatchItem
 
@@ -100,7 +101,7 @@ class AsyncOperations:
         machine: str,
         version: int,
         instance_id: Optional[str] = None,
-        initial_ctx: Optional[Mapping[str, Any]] = None,
+        initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
@@ -111,7 +112,10 @@ class AsyncOperations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
-        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
+        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
+
+        A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+        """
         request = requests.create_instance(
             machine,
             version,
@@ -205,7 +209,7 @@ class AsyncOperations:
         self,
         instance_id: str,
         event: str,
-        payload: Optional[Mapping[str, Any]] = None,
+        payload: Optional[Context] = None,
         *,
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
@@ -221,6 +225,8 @@ class AsyncOperations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        A payload may be a mapping, so also a TypedDict, or a dataclass, whose fields are all sent, None as null.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -249,7 +255,7 @@ class AsyncOperations:
         self,
         instance_id: str,
         *,
-        payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        payloads: Optional[Mapping[str, Optional[Context]]] = None,
         headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
@@ -768,7 +774,7 @@ class Operations:
         machine: str,
         version: int,
         instance_id: Optional[str] = None,
-        initial_ctx: Optional[Mapping[str, Any]] = None,
+        initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
@@ -779,7 +785,10 @@ class Operations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
-        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
+        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
+
+        A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+        """
         request = requests.create_instance(
             machine,
             version,
@@ -873,7 +882,7 @@ class Operations:
         self,
         instance_id: str,
         event: str,
-        payload: Optional[Mapping[str, Any]] = None,
+        payload: Optional[Context] = None,
         *,
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
@@ -889,6 +898,8 @@ class Operations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        A payload may be a mapping, so also a TypedDict, or a dataclass, whose fields are all sent, None as null.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -917,7 +928,7 @@ class Operations:
         self,
         instance_id: str,
         *,
-        payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        payloads: Optional[Mapping[str, Optional[Context]]] = None,
         headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
 from ._operations import AsyncOperations
-from ._options import TLS, Options, check_seconds, parse_addresses
+from ._options import TLS, Options, Token, check_seconds, parse_addresses
 from ._position import Position
 from ._retry import plan, wait_of
 from ._session import Session
 from ._watch import AsyncWatch
 from .errors import ClosedError, ConfigError, ProtocolError, RequestError
-from .requests import Request, list_instances, wal_read
-from .results import InstanceSummary, WalRecord
+from .requests import Request, list_instances, lock_list, timer_list, wal_read
+from .results import InstanceSummary, ListedTimer, Lock, WalRecord
 
 R = TypeVar("R")
 
@@ -28,7 +28,8 @@ class AsyncClient(AsyncOperations):
     serves every call. Calls share one connection and are pipelined on it; when it is lost, the client goes to another
     node. Reads, and writes with an idempotency key, are sent again; a write takes effect once.
 
-    - ``token``: for AUTH. ``tls``: see :class:`TLS`.
+    - ``token``: for AUTH; a function is asked for it at each new connection, so tokens can be rotated without a restart
+      of the program. ``tls``: see :class:`TLS`.
     - ``timeout``: seconds for a whole call, retries included; each call may give its own.
     - ``connect_timeout``: seconds for one attempt to reach one address.
     - ``auto_keys``: gives each write that has no idempotency key one of its own.
@@ -44,7 +45,7 @@ class AsyncClient(AsyncOperations):
         self,
         addresses: Union[str, Sequence[str]] = "127.0.0.1:7401",
         *,
-        token: Optional[str] = None,
+        token: Token = None,
         tls: Optional[TLS] = None,
         timeout: float = 10.0,
         connect_timeout: float = 3.0,
@@ -206,6 +207,32 @@ class AsyncClient(AsyncOperations):
             if not found.has_more or not found.instances:
                 return
             after = found.instances[-1].id
+
+    async def iter_timers(
+        self, *, machine: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> AsyncIterator[ListedTimer]:
+        """The armed timers, the first that is due first, page by page; ``timeout`` is that of each page."""
+        after: Optional[Mapping[str, Any]] = None
+        while True:
+            found = await self._run(timer_list(machine=machine, limit=page, after=after), timeout)
+            for timer in found.timers:
+                yield timer
+            if found.next is None:
+                return
+            after = found.next
+
+    async def iter_locks(
+        self, *, prefix: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> AsyncIterator[Lock]:
+        """The locks that are held, by name, page by page; ``timeout`` is that of each page."""
+        after: Optional[str] = None
+        while True:
+            found = await self._run(lock_list(prefix=prefix, limit=page, after=after), timeout)
+            for lock in found.locks:
+                yield lock
+            if found.next is None:
+                return
+            after = found.next
 
     async def iter_wal(
         self, from_offset: int = 0, *, page: int = 500, timeout: Optional[float] = None

@@ -7,15 +7,16 @@ from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
 from ._operations import Operations
-from ._options import TLS
+from ._options import TLS, Token, check_wait
 from ._position import Position, Progress
 from ._retry import wait_of
+from ._session import in_loop
 from ._thread import LoopThread, remaining
 from ._watch import AsyncWatch
 from .aio import AsyncClient
 from .errors import ClosedError, OutcomeUnknown
-from .requests import Request, list_instances, wal_read
-from .results import Event, InstanceSummary, WalRecord
+from .requests import Request, list_instances, lock_list, timer_list, wal_read
+from .results import Event, InstanceSummary, ListedTimer, Lock, WalRecord
 
 T = TypeVar("T")
 _Item = tuple[Union[Event, Progress, None], Position]
@@ -36,6 +37,12 @@ class Watch:
         self._waiting: Optional[concurrent.futures.Future[_Item]] = None
         self._lock = threading.Lock()
         self._position = given or Position(0)
+
+    def __del__(self) -> None:
+        # A loop that was left by `break` closes nothing. Its connection would stay, with a server that sends into it.
+        watch: Optional[AsyncWatch] = getattr(self, "_watch", None)
+        if watch is not None and not watch.closed:
+            in_loop(self._client._thread.loop, watch._forget)
 
     def __enter__(self) -> "Watch":
         try:
@@ -66,6 +73,7 @@ class Watch:
 
     def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event; None when the watch was closed, or after ``timeout`` seconds without one."""
+        timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             item = self.next_item(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -74,13 +82,14 @@ class Watch:
 
     def next_item(self, timeout: Optional[float] = None) -> Union[Event, Progress, None]:
         """As :meth:`next`, with the server's notices that it has looked up to an offset where nothing matched."""
+        timeout = check_wait(timeout)
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             return None
         try:
             if self._waiting is None:
                 if self._watch.closed:
                     return None
-                self._waiting = self._client._submit(self._next())
+                self._waiting = self._client._submit(_next(self._watch))
             future = self._waiting
             try:
                 found = remaining(future, timeout)
@@ -113,9 +122,10 @@ class Watch:
         if not self._watch.closed:
             self._client._end(self._watch.close())
 
-    async def _next(self) -> _Item:
-        item = await self._watch.next_item()
-        return item, self._watch.position
+
+async def _next(watch: AsyncWatch) -> _Item:
+    item = await watch.next_item()
+    return item, watch.position
 
 
 class Client(Operations):
@@ -129,7 +139,7 @@ class Client(Operations):
         self,
         addresses: Union[str, Sequence[str]] = "127.0.0.1:7401",
         *,
-        token: Optional[str] = None,
+        token: Token = None,
         tls: Optional[TLS] = None,
         timeout: float = 10.0,
         connect_timeout: float = 3.0,
@@ -288,6 +298,30 @@ class Client(Operations):
             if not found.has_more or not found.instances:
                 return
             after = found.instances[-1].id
+
+    def iter_timers(
+        self, *, machine: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> Iterator[ListedTimer]:
+        """The armed timers, the first that is due first, page by page; ``timeout`` is that of each page."""
+        after: Optional[Mapping[str, Any]] = None
+        while True:
+            found = self._run(timer_list(machine=machine, limit=page, after=after), timeout)
+            yield from found.timers
+            if found.next is None:
+                return
+            after = found.next
+
+    def iter_locks(
+        self, *, prefix: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> Iterator[Lock]:
+        """The locks that are held, by name, page by page; ``timeout`` is that of each page."""
+        after: Optional[str] = None
+        while True:
+            found = self._run(lock_list(prefix=prefix, limit=page, after=after), timeout)
+            yield from found.locks
+            if found.next is None:
+                return
+            after = found.next
 
     def iter_wal(
         self, from_offset: int = 0, *, page: int = 500, timeout: Optional[float] = None
