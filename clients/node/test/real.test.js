@@ -148,6 +148,14 @@ test("nothing is lost or done twice while leaders are killed", { skip: missing }
   assert.deepEqual(seen, log.slice(0, seen.length), "each event once, in order");
 });
 
+test("a worker has twenty lines, and is the one of the documents", () => {
+  const text = readFileSync(new URL("../examples/worker.js", import.meta.url), "utf8");
+  const code = text.slice(text.indexOf("import {"));
+  const lines = code.split("\n").filter((line) => line.trim() !== "" && !line.trim().startsWith("//"));
+  assert.ok(lines.length <= 20, `${lines.length}`);
+  assert.ok(readFileSync(join(ROOT, "docs", "clients.md"), "utf8").includes(`\`\`\`js\n${code}\`\`\`\n`));
+});
+
 test("workers ship each paid order once while they and the node are killed", { skip: missing }, async (t) => {
   const all = await nodes(t);
   const db = await connected(t, all);
