@@ -7,7 +7,7 @@ import time
 import unittest
 from typing import Any, Optional
 
-from rstmdb_cluster import NO_KEY, AsyncClient, Client, errors, requests
+from rstmdb_cluster import NO_KEY, AsyncClient, AsyncWatch, Client, errors, requests
 
 from .fake import Drop, FakeNode, Json, Peer, Refused, Silence
 
@@ -152,7 +152,8 @@ class Calls(unittest.IsolatedAsyncioTestCase):
         with FakeNode(script) as node:
             async with client(node) as db:
                 with self.assertRaises(errors.OutcomeUnknown) as raised:
-                    await db.apply_event("i", "GO", timeout=0.4)
+                    # Pauses are longer by then than a busy machine takes for an answer.
+                    await db.apply_event("i", "GO", timeout=2)
             self.assertEqual(raised.exception.code, "NO_LEADER")
 
     async def test_a_refusal_that_may_be_of_a_later_life_of_the_instance_leaves_the_outcome_unknown(self) -> None:
@@ -513,6 +514,35 @@ class Failover(unittest.IsolatedAsyncioTestCase):
         with FakeNode(full) as first, FakeNode() as second:
             async with client(first, second) as db:
                 self.assertEqual(db.address, second.address)
+
+
+class Loops(unittest.TestCase):
+    def test_a_client_belongs_to_one_loop_and_may_be_closed_after_it(self) -> None:
+        async def begin(db: AsyncClient) -> AsyncWatch:
+            watch = db.watch_all()
+            await watch.start()
+            await db.ping()
+            return watch
+
+        async def close(*ending: "AsyncWatch | AsyncClient") -> None:
+            for one in ending:
+                await one.close()
+
+        with FakeNode() as node:
+            db = client(node)
+            watch = asyncio.run(begin(db))
+            for use in (db.ping, watch.next, db.connect):
+                with self.assertRaises(errors.ConfigError):
+                    asyncio.run(use())
+            asyncio.run(close(watch, db, watch, db))
+            self.assertTrue(db.closed)
+            other = asyncio.new_event_loop()
+            db = client(node)
+            other.run_until_complete(db.ping())
+            with self.assertRaises(errors.ConfigError):
+                asyncio.run(db.close())
+            other.run_until_complete(close(db))
+            other.close()
 
 
 class Blocking(unittest.TestCase):

@@ -11,6 +11,7 @@ from ._options import Address, Options
 from ._retry import Backoff, Plan, is_dry_run, params_after, plan
 from .errors import (
     ClosedError,
+    ConfigError,
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
@@ -73,6 +74,11 @@ class Session:
         connection: Optional[Connection] = getattr(self, "_current", None)
         if connection is not None and connection.lost is None:
             in_loop(self.loop, connection.fail, ClosedError("nobody has the client any more"))
+
+    def check_loop(self) -> None:
+        """Refuses to be used in another event loop, where its connections do nothing."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise ConfigError("the client belongs to another event loop; make one client for each loop")
 
     async def connect(self, deadline: float) -> None:
         """Opens the connection, trying each address once, if there is none."""

@@ -81,6 +81,7 @@ class AsyncWatch:
 
     async def start(self) -> Mapping[str, Any]:
         """Begins the watch, if it has not begun; gives what the server answered (the head, the current state …)."""
+        self._session.check_loop()
         while self._tracker is None:
             if self._closed.is_set():
                 raise ClosedError("the watch is closed")
@@ -100,6 +101,7 @@ class AsyncWatch:
 
     async def next_item(self, timeout: Optional[float] = None) -> Union[Event, Progress, None]:
         """As :meth:`next`, with the server's notices that it has looked up to an offset where nothing matched."""
+        self._session.check_loop()
         loop = asyncio.get_running_loop()
         timeout = check_wait(timeout)
         deadline = None if timeout is None else loop.time() + timeout
@@ -140,6 +142,9 @@ class AsyncWatch:
 
     async def close(self) -> None:
         """Ends the watch. A task that waits for its next event gets None. Closing it twice does no harm."""
+        if self._session.loop.is_closed():
+            return
+        self._session.check_loop()
         self._closed.set()
         search, self._search = self._search, None
         _forget(None, search)

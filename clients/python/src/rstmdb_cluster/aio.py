@@ -11,7 +11,7 @@ from ._position import Position
 from ._retry import plan, wait_of
 from ._session import Session
 from ._watch import AsyncWatch
-from .errors import ClosedError, ConfigError, ProtocolError, RequestError
+from .errors import ClosedError, ProtocolError, RequestError
 from .requests import Request, list_instances, lock_list, timer_list, wal_read
 from .results import InstanceSummary, ListedTimer, Lock, WalRecord
 
@@ -97,10 +97,14 @@ class AsyncClient(AsyncOperations):
 
     async def close(self) -> None:
         """Ends all watches and the connection. Calls without an answer fail. To close it twice does no harm."""
+        if self._session is None or self._session.loop.is_closed():
+            # The connections have ended with their loop.
+            self._closed = True
+            return
+        self._session.check_loop()
         self._closed = True
         await asyncio.gather(*(watch.close() for watch in list(self._watches)))
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     @property
     def closed(self) -> bool:
@@ -271,13 +275,11 @@ class AsyncClient(AsyncOperations):
         return watch
 
     def _the_session(self) -> Session:
-        loop = asyncio.get_running_loop()
         if self._closed:
             raise ClosedError("the client is closed")
         if self._session is None:
             self._session = Session(self._options)
-        elif self._session.loop is not loop:
-            raise ConfigError("the client belongs to another event loop; make one client for each loop")
+        self._session.check_loop()
         return self._session
 
     def _seconds(self, timeout: Optional[float]) -> float:
