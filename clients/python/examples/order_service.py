@@ -70,7 +70,7 @@ app = FastAPI(lifespan=lifespan)
 
 @contextlib.asynccontextmanager
 async def a_server() -> AsyncIterator[None]:
-    """The server that answers. If there is none and none was named: one of its own, for as long as this program runs."""
+    """The server that answers. If there is none and none was named: one of its own, until this program ends."""
     if GIVEN or await answers(0.0):
         yield
         return

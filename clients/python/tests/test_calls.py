@@ -113,8 +113,8 @@ class Calls(unittest.IsolatedAsyncioTestCase):
             async with client(node) as db:
                 began = time.monotonic()
                 with self.assertRaises(errors.NoLeader) as raised:
-                    # Pauses between tries are longer by then than a busy machine takes for an answer, so no try is under
-                    # way at the deadline.
+                    # Pauses between tries are longer by then than a busy machine takes for an answer, so no try is
+                    # under way at the deadline.
                     await db.apply_event("i", "GO", timeout=2)
                 self.assertLess(time.monotonic() - began, 6.0)
                 self.assertIn("tried for", str(raised.exception))

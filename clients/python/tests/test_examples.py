@@ -108,7 +108,6 @@ class Worker(unittest.TestCase):
         db.create_instance("order", 1, order, {"total": 42}, idempotency_key="create")
         db.apply_event(order, "PAY", idempotency_key="pay")
 
-
     def test_a_worker_has_twenty_lines_and_is_the_one_of_the_documents(self) -> None:
         text = (_FOLDER / "examples" / "worker.py").read_text(encoding="utf-8")
         code = text[text.index("import contextlib") :]

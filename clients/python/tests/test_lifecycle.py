@@ -103,7 +103,10 @@ class OneNode(unittest.TestCase):
         self.assertTrue(db.create_instance("loan", 1, dry_run=True).dry_run)
         self.assertTrue(db.put_machine("other", 1, LOAN, dry_run=True).created)
         self.assertTrue(db.timer_set("asked", {"EXPIRE": None}, dry_run=True).dry_run)
-        steps: list[requests.Request[Any]] = [requests.apply_event("asked", "GRANT", {"amount": 1}), requests.get_instance("asked")]
+        steps: list[requests.Request[Any]] = [
+            requests.apply_event("asked", "GRANT", {"amount": 1}),
+            requests.get_instance("asked"),
+        ]
         self.assertEqual(db.batch(steps, atomic=True, dry_run=True)[1].unwrap().state, "granted")
         found = db.get_instance("asked")
         self.assertEqual((found.state, found.last_wal_offset, db.last_wal_offset), ("open", offset, offset))
@@ -148,7 +151,7 @@ class OneNode(unittest.TestCase):
     def test_any_text_and_number_comes_back_as_it_was_sent(self) -> None:
         ctx = {
             "limit": 1,
-            "größe": "日本 🦀 \u0000 \u2028 \\ud800 \" \x7f",
+            "größe": '日本 🦀 \u0000 \u2028 \\ud800 " \x7f',
             "🦀": [None, True, 2**53 + 1, -(2**64), 10**300, 0.1, 1e-300, -0.0, 1e300, 5e-324],
             "empty": {"": []},
             "long": "ä" * 100_000,
@@ -201,7 +204,9 @@ class OneNode(unittest.TestCase):
                             await asyncio.sleep(0)
                         calls[at].cancel()
                     kept = {at: await call for at, call in enumerate(calls) if at not in cancelled}
-                    self.assertEqual({at: found.ctx["limit"] for at, found in kept.items()}, {at: at % 20 for at in kept})
+                    self.assertEqual(
+                        {at: found.ctx["limit"] for at, found in kept.items()}, {at: at % 20 for at in kept}
+                    )
 
         asyncio.run(run())
 

@@ -262,7 +262,6 @@ class Watches(unittest.IsolatedAsyncioTestCase):
                         seen.append(event.wal_offset if event else 0)
                 self.assertEqual(seen, list(range(11, 61)))
 
-
     async def test_a_watch_that_nobody_has_any_more_leaves_no_connection(self) -> None:
         with FakeNode(pushing(lambda peer: peer.event(11))) as node:
             async with client(node) as db:

@@ -289,7 +289,7 @@ class AsyncOperations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+        """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
         ``resume`` lets its timers fire again after too many have.
         """
@@ -349,8 +349,8 @@ class AsyncOperations:
     ) -> results.HeldLock:
         """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+        to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
         """
         request = requests.lock_acquire(
             name,
@@ -378,7 +378,7 @@ class AsyncOperations:
         fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.HeldLock:
-        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
         request = requests.lock_renew(
             name,
             token,
@@ -578,8 +578,8 @@ class AsyncOperations:
         *,
         timeout: Optional[float] = None,
     ) -> results.Clock:
-        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+        by then is done when the answer comes. Without ``by`` it says what the clock shows."""
         request = requests.clock_advance(by)
         return await self._run(request, timeout)
 
@@ -962,7 +962,7 @@ class Operations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+        """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
         ``resume`` lets its timers fire again after too many have.
         """
@@ -1022,8 +1022,8 @@ class Operations:
     ) -> results.HeldLock:
         """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+        to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
         """
         request = requests.lock_acquire(
             name,
@@ -1051,7 +1051,7 @@ class Operations:
         fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.HeldLock:
-        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
         request = requests.lock_renew(
             name,
             token,
@@ -1251,8 +1251,8 @@ class Operations:
         *,
         timeout: Optional[float] = None,
     ) -> results.Clock:
-        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+        by then is done when the answer comes. Without ``by`` it says what the clock shows."""
         request = requests.clock_advance(by)
         return self._run(request, timeout)
 

@@ -136,7 +136,7 @@ def _key(member: "dataclasses.Field[Any]") -> str:
     return str(member.metadata.get("name", member.name))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind)
 

@@ -329,7 +329,7 @@ def timer_set(
     fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.TimersSet]:
-    """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+    """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
     ``resume`` lets its timers fire again after too many have.
     """
@@ -389,8 +389,8 @@ def lock_acquire(
 ) -> Request[results.HeldLock]:
     """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-    the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+    to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
     """
     return _made(
         "LOCK_ACQUIRE",
@@ -418,7 +418,7 @@ def lock_renew(
     causation_id: Optional[str] = None,
     fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.HeldLock]:
-    """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+    """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
     return _made(
         "LOCK_RENEW",
         results.HeldLock,
@@ -464,9 +464,7 @@ def lock_get(
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.LockList]:
     """LOCK_GET: who holds a lock; no item when it is free."""
-    return _made(
-        "LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset
-    )
+    return _made("LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset)
 
 
 def lock_list(
@@ -613,8 +611,8 @@ def automation(
 
 
 def clock_advance(by: Optional[str] = None) -> Request[results.Clock]:
-    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-    then is done when the answer comes. Without ``by`` it says what the clock shows."""
+    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+    by then is done when the answer comes. Without ``by`` it says what the clock shows."""
     return _made("CLOCK_ADVANCE", results.Clock, by=by)
 
 
