@@ -424,6 +424,31 @@ export class Watch<Ctx = Json, Payload = Json> implements AsyncIterable<WatchEve
 }
 
 /**
+ * A lock that this program holds, made by `Client.lock`. It is renewed each time a third of its time has passed. It can be
+ * lost all the same: the process was paused, or no server could be reached in time. So put `fence` on each write that it is
+ * to protect, and stop other work when `lost` resolves. The time counts from the moment at which the last renewal was sent,
+ * by the monotonic clock, and an eighth of it is left out.
+ */
+export class LockGuard {
+  private constructor();
+  readonly name: string;
+  /** As other clients see it. */
+  readonly owner: string;
+  /** Whether it is still held, as far as this process can know. */
+  readonly held: boolean;
+  /** What the lock was granted with. Throws LockLost. */
+  readonly token: number;
+  /** For `fence` in the options of writes. Throws LockLost. */
+  readonly fence: Fence;
+  /** Resolves when the lock is lost or released. */
+  readonly lost: Promise<void>;
+  /** Whether `release` was called. */
+  readonly over: boolean;
+  /** Gives the lock back. Throws LockLost if it was lost before. */
+  release(): Promise<void>;
+}
+
+/**
  * A client of a cluster. Any node serves every call; calls share one connection and are pipelined on it. Each ends at
  * its deadline. Times are milliseconds.
  */
@@ -444,6 +469,11 @@ export class Client {
   call(op: string, params?: Json, options?: CallOptions): Promise<any>;
   /** At most 100 operations. With `atomic` all take effect at one offset or none does. */
   batch(ops: Request[], options?: WriteOptions & { atomic?: boolean }): Promise<BatchItem[]>;
+  /**
+   * Gets a lock and renews it until it is released. Without a renewal it expires after `ttl` milliseconds (30,000); `wait`
+   * (0) says for how long to wait while another owner has it. `owner` is for people who look at the lock.
+   */
+  lock(name: string, options?: { owner?: string; ttl?: number; wait?: number; signal?: AbortSignal }): Promise<LockGuard>;
   /** `Ctx` and `Payload` are types of the program; nothing checks that what arrives fits them. */
   watchAll<Ctx = Json, Payload = Json>(options?: WatchAllOptions): Watch<Ctx, Payload>;
   watchInstance<Ctx = Json, Payload = Json>(instanceId: string, options?: WatchOptions): Watch<Ctx, Payload>;

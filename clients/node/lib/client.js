@@ -1,6 +1,7 @@
 // The client.
 
 import * as requests from "./requests.js";
+import { LockGuard } from "./lock.js";
 import { checkMs, readOptions } from "./options.js";
 import { checkPosition } from "./position.js";
 import { waitOf } from "./retry.js";
@@ -70,6 +71,11 @@ export class Client {
       if (item?.status === "ok") return { ok: true, result: item.result, error: undefined };
       return { ok: false, result: undefined, error: Object.assign(fromWire(item?.error), ops[at]) };
     });
+  }
+
+  /** A lock that is held, and renewed until it is released. */
+  lock(name, options) {
+    return LockGuard.acquire(this, name, options);
   }
 
   /** WATCH_ALL: the events of all instances that match. */
@@ -174,4 +180,7 @@ if (Symbol.asyncDispose !== undefined) {
       return this.close();
     };
   }
+  LockGuard.prototype[Symbol.asyncDispose] = async function dispose() {
+    if (!this.over) await this.release();
+  };
 }

@@ -34,7 +34,7 @@ test("every name that the module exports is declared, and no other", () => {
 });
 
 test("every method and getter of the classes is declared, and no other", () => {
-  for (const name of ["Client", "Watch", "PositionFile"]) {
+  for (const name of ["Client", "Watch", "PositionFile", "LockGuard"]) {
     const made = Object.getOwnPropertyNames(rstmdb[name].prototype).filter((one) => one !== "constructor");
     const members = body(`class ${name}\\b`).matchAll(/^ {2}(readonly )?(\w+)(<[^>]*>)?[(:]/gm);
     const declared = [...members].map(([, , member]) => member).filter((one) => one !== "constructor" && one !== "path");

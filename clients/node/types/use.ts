@@ -78,6 +78,10 @@ export async function orders(signal: AbortSignal): Promise<string> {
   const text: string | undefined = events[0].guards[0]?.text;
   const lock = await db.lockAcquire("billing", "me", 30_000, { wait_ms: 60_000 });
   await db.lockRelease("billing", lock.token);
+  const guard = await db.lock("billing", { ttl: 30_000, wait: 60_000, signal });
+  await db.applyEvent("order-1", "SEND", null, { fence: guard.fence });
+  const lost: Promise<void> = guard.lost;
+  if (guard.held) await Promise.race([lost, guard.release()]);
   for await (const timer of db.iterTimers({ machine: "order" })) console.log(timer.due_at);
   for await (const held of db.iterLocks({ prefix: "b" })) console.log(held.owner);
   for await (const one of db.iterInstances({ machine: "order", page: 7 })) console.log(one.id);

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
+from ._lock import AsyncLock
 from ._operations import AsyncOperations
 from ._options import TLS, Options, Token, check_seconds, parse_addresses
 from ._position import Position
@@ -141,6 +142,14 @@ class AsyncClient(AsyncOperations):
         seconds = self._seconds(timeout) + wait_of(op, params)
         answer = await self._the_session().call(op, params, seconds)
         return answer.result or {}
+
+    def lock(self, name: str, *, owner: Optional[str] = None, ttl: float = 30.0, wait: float = 0.0) -> AsyncLock:
+        """A lock, held inside ``async with db.lock("billing", wait=60) as lock:`` and renewed meanwhile.
+
+        Without a renewal it expires after ``ttl`` seconds, a second to a day; ``wait`` says for how many seconds to
+        wait while another owner has it. ``owner`` is for people who look at the lock.
+        """
+        return AsyncLock(self, name, owner, ttl, wait)
 
     def watch_all(
         self,

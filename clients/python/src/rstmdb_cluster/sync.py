@@ -1,11 +1,13 @@
 """The blocking client: the asynchronous one, in a thread of its own."""
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
+from ._lock import AsyncLock
 from ._operations import Operations
 from ._options import TLS, Token, check_wait
 from ._position import Position, Progress
@@ -14,9 +16,10 @@ from ._session import in_loop
 from ._thread import LoopThread, remaining
 from ._watch import AsyncWatch
 from .aio import AsyncClient
-from .errors import ClosedError, OutcomeUnknown
+from .errors import ClosedError, OutcomeUnknown, RstmdbError
 from .requests import Request, list_instances, lock_list, timer_list, wal_read
-from .results import Event, InstanceSummary, ListedTimer, Lock, WalRecord
+from .results import Event, InstanceSummary, ListedTimer, WalRecord
+from .results import Lock as HeldBy
 
 T = TypeVar("T")
 _Item = tuple[Union[Event, Progress, None], Position]
@@ -123,6 +126,68 @@ class Watch:
             self._client._end(self._watch.close())
 
 
+class Lock:
+    """A lock, held inside ``with``. As :class:`~rstmdb_cluster.AsyncLock`; a thread of the client renews it."""
+
+    def __init__(self, client: "Client", lock: AsyncLock, longest: float) -> None:
+        self._client = client
+        self._lock = lock
+        # For how long acquiring it may take beyond the time of a call.
+        self._longest = longest
+        self.name, self.owner = lock.name, lock.owner
+
+    def __enter__(self) -> "Lock":
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if self._lock.over:
+            return
+        if kind is None:
+            self.release()
+            return
+        # What went wrong inside says more.
+        with contextlib.suppress(RstmdbError):
+            self.release()
+
+    def acquire(self) -> None:
+        """Gets the lock, or raises :class:`LockHeld` if another owner has it when ``wait`` is over."""
+        self._client._wait(self._lock.acquire(), None, self._longest)
+
+    def release(self) -> None:
+        """Gives the lock back. Raises :class:`LockLost` if it was lost before."""
+        self._client._wait(self._lock.release(), None, self._client._timeout * 3)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is still held, as far as this process can know."""
+        return self._lock.held
+
+    @property
+    def token(self) -> int:
+        """What the lock was granted with. Raises :class:`LockLost`."""
+        return self._lock.token
+
+    @property
+    def fence(self) -> Mapping[str, Any]:
+        """For the parameter ``fence`` of writes. Raises :class:`LockLost`."""
+        return self._lock.fence
+
+    def lost(self, timeout: Optional[float] = None) -> bool:
+        """Waits until the lock is lost or released; False after ``timeout`` seconds in which it was not."""
+        waiting = self._client._submit(self._lock.lost())
+        try:
+            waiting.result(check_wait(timeout))
+            return True
+        except concurrent.futures.CancelledError:
+            # The client was closed, so nothing renews it any more.
+            return True
+        except concurrent.futures.TimeoutError:
+            return False
+        finally:
+            waiting.cancel()
+
+
 async def _next(watch: AsyncWatch) -> _Item:
     item = await watch.next_item()
     return item, watch.position
@@ -220,6 +285,18 @@ class Client(Operations):
         waits = wait_of(op, params or {})
         return self._wait(self._client.call(op, params, timeout=timeout), timeout, waits)
 
+    def lock(self, name: str, *, owner: Optional[str] = None, ttl: float = 30.0, wait: float = 0.0) -> Lock:
+        """A lock, held inside ``with db.lock("billing", wait=60) as lock:`` and renewed meanwhile.
+
+        Without a renewal it expires after ``ttl`` seconds, a second to a day; ``wait`` says for how many seconds to
+        wait while another owner has it. ``owner`` is for people who look at the lock.
+        """
+
+        async def make() -> AsyncLock:
+            return self._client.lock(name, owner=owner, ttl=ttl, wait=wait)
+
+        return Lock(self, self._wait(make(), self._timeout), ttl + wait)
+
     def watch_all(
         self,
         *,
@@ -313,7 +390,7 @@ class Client(Operations):
 
     def iter_locks(
         self, *, prefix: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
-    ) -> Iterator[Lock]:
+    ) -> Iterator[HeldBy]:
         """The locks that are held, by name, page by page; ``timeout`` is that of each page."""
         after: Optional[str] = None
         while True:
