@@ -94,8 +94,11 @@ class ThreeNodes(unittest.TestCase):
             for thread in [*writers, watcher]:
                 thread.start()
             try:
-                for _ in range(2):
-                    time.sleep(0.8)
+                for kills in range(2):
+                    # A busy machine takes longer.
+                    until = time.monotonic() + 30
+                    while min(len(writer.done) for writer in writers) < (kills + 1) * 15 and time.monotonic() < until:
+                        time.sleep(0.05)
                     self._kill_the_leader(nodes, db)
                 time.sleep(0.5)
             finally:

@@ -10,7 +10,7 @@ use crate::turns;
 use rstmdb_jepsen::binaries;
 use rstmdb_jepsen::process::program::{self, ends_within};
 
-/// The tests take half a minute on an idle machine.
+/// The tests take a minute on an idle machine.
 const TESTS_TIMEOUT: Duration = Duration::from_secs(400);
 
 fn library(name: &str) -> PathBuf {
