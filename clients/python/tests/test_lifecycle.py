@@ -231,7 +231,7 @@ class Limits(unittest.TestCase):
             began = time.monotonic()
             with self.assertRaises(errors.RateLimited):
                 Client(nodes.addresses, timeout=1.0).get_instance("i")
-            self.assertTrue(0.4 < time.monotonic() - began < 5.0)
+            self.assertTrue(0.4 < time.monotonic() - began < 15.0)
             waits = Client(nodes.addresses, timeout=15.0)
             self.addCleanup(waits.close)
             threading.Timer(0.5, watches[0].close).start()
@@ -247,4 +247,4 @@ class Limits(unittest.TestCase):
                 with self.assertRaises(errors.ConnectError) as ended:
                     watch.next()
                 self.assertTrue(ended.exception.retryable)
-                self.assertLess(time.monotonic() - began, 8.0)
+                self.assertLess(time.monotonic() - began, 20.0)
