@@ -4,9 +4,10 @@ set -eu
 cd "$(dirname "$0")"
 tools="${CARGO_TARGET_DIR:-$PWD/../../../target}/tools"
 export PYTHONPATH="$PWD/../src" PYTHONDONTWRITEBYTECODE=1
+has_packages='import importlib.util as u, sys; sys.exit(not (u.find_spec("fastapi") and u.find_spec("uvicorn")))'
 
 for python in python3 "$tools/python/bin/python3" "$tools/order-service/bin/python3"; do
-  if "$python" -c 'import fastapi, uvicorn' 2>/dev/null; then
+  if "$python" -c "$has_packages" 2>/dev/null; then
     exec "$python" order_service.py
   fi
 done

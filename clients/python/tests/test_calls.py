@@ -5,6 +5,7 @@ import gc
 import socket
 import time
 import unittest
+import warnings
 from typing import Any, Optional
 
 from rstmdb_cluster import NO_KEY, AsyncClient, AsyncWatch, Client, errors, requests
@@ -528,7 +529,9 @@ class Loops(unittest.TestCase):
             for one in ending:
                 await one.close()
 
-        with FakeNode() as node:
+        with FakeNode() as node, warnings.catch_warnings():
+            # The sockets of a loop that has ended are closed when they are freed, which Python warns of.
+            warnings.simplefilter("ignore", ResourceWarning)
             db = client(node)
             watch = asyncio.run(begin(db))
             for use in (db.ping, watch.next, db.connect):
@@ -536,6 +539,8 @@ class Loops(unittest.TestCase):
                     asyncio.run(use())
             asyncio.run(close(watch, db, watch, db))
             self.assertTrue(db.closed)
+            del watch, db
+            gc.collect()
             other = asyncio.new_event_loop()
             db = client(node)
             other.run_until_complete(db.ping())

@@ -56,7 +56,7 @@ class Example:
         printed: list[str] = []
         while not (printed and printed[-1].endswith(end)):
             try:
-                printed.append(self.lines.get(timeout=30))
+                printed.append(self.lines.get(timeout=90))
             except queue.Empty:
                 raise AssertionError(f"no line ends with {end!r}: {printed}") from None
         return printed
