@@ -16,8 +16,8 @@ export interface TlsOptions {
 
 /** Times are milliseconds. */
 export interface ClientOptions {
-  /** For AUTH. */
-  token?: string;
+  /** For AUTH. A function is asked at each new connection, so tokens can be rotated without a restart of the program. */
+  token?: string | (() => string | Promise<string>);
   tls?: TlsOptions | boolean;
   /** For a whole call, retries included; each call may give its own. 10,000. */
   timeout?: number;
@@ -46,6 +46,11 @@ export interface ClientOptions {
 export interface CallOptions {
   /** The deadline of this call, in milliseconds. */
   timeout?: number;
+  /**
+   * Gives the call up: it rejects with the signal's reason, and nothing is sent after that. A write that was sent before
+   * may or may not take effect.
+   */
+  signal?: AbortSignal;
 }
 
 /** Parameters have the names of docs/protocol.md. What is undefined is not sent. */
@@ -74,20 +79,86 @@ export interface KeyedOptions extends WriteOptions {
   idempotency_key?: string | null;
 }
 
+/** docs/machines.md describes each key. Those that only format 2 has are marked with 2. */
 export interface Definition {
-  states: string[];
+  format?: 1 | 2;
+  states: (string | State)[];
   initial: string;
-  transitions: { from: string | string[]; event: string; to: string; guard?: string }[];
+  transitions: Transition[];
+  /** 2 */
+  context?: { schema?: unknown; default?: object; meta?: unknown };
+  /** 2 */
+  events?: { [event: string]: { schema?: unknown; meta?: unknown } };
+  /** 2 */
+  merge?: boolean | "deep";
+  meta?: unknown;
+}
+/** 2 */
+export interface State {
+  name: string;
+  final?: boolean;
+  emit?: string | string[];
+  always?: Always | Always[];
+  timers?: TimerDefinition[];
+  delete_after?: string;
+  meta?: unknown;
+}
+export interface Transition {
+  from: string | string[];
+  event: string;
+  to: string;
+  guard?: string;
+  /** 2 */
+  except?: string[];
+  /** 2 */
+  merge?: boolean | "deep";
+  /** 2 */
+  set?: { [path: string]: string };
+  /** 2 */
+  unset?: string | string[];
+  /** 2 */
+  emit?: string | string[];
+  /** 2 */
+  reenter?: boolean;
+  meta?: unknown;
+}
+/** 2 */
+export interface Always {
+  to: string;
+  guard?: string;
+  set?: { [path: string]: string };
+  unset?: string | string[];
+  emit?: string | string[];
+  meta?: unknown;
+}
+/** 2: docs/deadlines.md. */
+export interface TimerDefinition {
+  event: string;
+  after?: string;
+  at?: string;
+  name?: string;
+  payload?: object;
+  jitter?: string;
+  late?: "fire" | "skip" | { within: string };
+  retry?: { after: string; times: number };
+  optional?: boolean;
   meta?: unknown;
 }
 
-export interface MachineResult { definition: Definition; checksum: string; version: number }
+export interface MachineResult {
+  definition: Definition;
+  checksum: string;
+  version: number;
+  format?: number;
+  warnings?: { place: string; text: string }[];
+}
 export interface PutMachineResult {
   machine: string;
   version: number;
   stored_checksum: string;
   created: boolean;
   warnings?: { place: string; text: string }[];
+  dry_run?: boolean;
 }
 /** What a write would do, with `dry_run`. */
 export interface Would {
@@ -106,19 +177,19 @@ export interface DryRun {
   replayed?: boolean;
   would?: Would;
 }
-export interface CreatedInstance extends DryRun {
+export interface CreatedInstance<Ctx = Json> extends DryRun {
   /** null with `dry_run`, if the server would make one. */
   instance_id: string | null;
   state: string;
   wal_offset: number | null;
   /** With `dry_run`: the context that it would have. */
-  ctx?: Json;
+  ctx?: Ctx;
 }
-export interface Instance {
+export interface Instance<Ctx = Json> {
   machine: string;
   version: number;
   state: string;
-  ctx: Json;
+  ctx: Ctx;
   last_wal_offset: number;
   last_event_id?: string;
   /** With `include: ["meta"]`: who changed it last, when and why; null if the log no longer has that write. */
@@ -172,11 +243,11 @@ export interface InstanceSummary {
 }
 export interface InstanceList { instances: InstanceSummary[]; total: number; has_more: boolean }
 export interface DeletedInstance extends DryRun { instance_id: string; deleted: boolean; wal_offset: number | null }
-export interface AppliedEvent extends DryRun {
+export interface AppliedEvent<Ctx = Json> extends DryRun {
   from_state: string;
   to_state: string;
   /** null only where a key repeats an event that the log no longer has. */
-  ctx: Json | null;
+  ctx: Ctx | null;
   wal_offset: number | null;
   /** False when an idempotency key replays an earlier call. */
   applied: boolean;
@@ -271,7 +342,7 @@ export type BatchItem =
  * An event of a watch. With `include` it may be another change: then `kind` says which, and what such a change does not
  * have is null or absent.
  */
-export interface WatchEvent {
+export interface WatchEvent<Ctx = Json, Payload = Json> {
   type: "event";
   /** Absent if everything was removed at once. */
   instance_id?: string;
@@ -281,12 +352,19 @@ export interface WatchEvent {
   from_state?: string | null;
   to_state?: string | null;
   event?: string | null;
-  payload?: Json;
-  ctx?: Json;
+  payload?: Payload;
+  /** Absent when the watch does without. */
+  ctx?: Ctx;
   /** The names that a machine of format 2 emitted. */
   emits?: string[];
-  kind?: "event" | "created" | "deleted" | "flushed" | string;
+  kind?: "event" | "created" | "deleted" | "timer_spent" | "flushed" | string;
+  /** Who, when and why, with `include_meta`. */
   meta?: Json;
+  /** With `include`: the timer that has fired. */
+  timer?: { name: string; due_at: number };
+  /** Of `timer_spent`: why the timer had no effect. */
+  code?: string;
+  message?: string;
 }
 /** No event matched lately. The server has compared everything up to this offset, inclusive, with the filter. */
 export interface Progress { type: "progress"; wal_offset: number }
@@ -315,6 +393,8 @@ export interface WatchOptions {
   position?: Position;
   include?: string[];
   include_meta?: boolean;
+  /** Closes the watch, which ends the iteration. */
+  signal?: AbortSignal;
 }
 export interface WatchAllOptions extends WatchOptions {
   machines?: string[];
@@ -328,19 +408,44 @@ export interface WatchAllOptions extends WatchOptions {
  * The events of a watch, in ascending order of their offsets, each exactly once. After a lost connection it resumes, on
  * any node. It ends with an error when that is impossible. A `break` out of `for await` closes it.
  */
-export class Watch implements AsyncIterable<WatchEvent> {
+export class Watch<Ctx = Json, Payload = Json> implements AsyncIterable<WatchEvent<Ctx, Payload>> {
   private constructor();
   /** Begins the watch, if it has not begun; gives what the server answered. */
   start(): Promise<Json>;
   /** The next event; undefined when the watch was closed, or after `timeout` milliseconds without one. */
-  next(timeout?: number): Promise<WatchEvent | undefined>;
+  next(timeout?: number): Promise<WatchEvent<Ctx, Payload> | undefined>;
   /** As `next`, with the server's notices of progress. */
-  nextItem(timeout?: number): Promise<WatchEvent | Progress | undefined>;
-  [Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void, undefined>;
+  nextItem(timeout?: number): Promise<WatchEvent<Ctx, Payload> | Progress | undefined>;
+  [Symbol.asyncIterator](): AsyncGenerator<WatchEvent<Ctx, Payload>, void, undefined>;
   /** Where to go on after the last event that was delivered. */
   readonly position: Position;
   readonly closed: boolean;
   close(): Promise<void>;
+}
+
+/**
+ * A lock that this program holds, made by `Client.lock`. It is renewed each time a third of its time has passed. It can be
+ * lost all the same: the process was paused, or no server could be reached in time. So put `fence` on each write that it is
+ * to protect, and stop other work when `lost` resolves. The time counts from the moment at which the last renewal was sent,
+ * by the monotonic clock, and an eighth of it is left out.
+ */
+export class LockGuard {
+  private constructor();
+  readonly name: string;
+  /** As other clients see it. */
+  readonly owner: string;
+  /** Whether it is still held, as far as this process can know. */
+  readonly held: boolean;
+  /** What the lock was granted with. Throws LockLost. */
+  readonly token: number;
+  /** For `fence` in the options of writes. Throws LockLost. */
+  readonly fence: Fence;
+  /** Resolves when the lock is lost or released. */
+  readonly lost: Promise<void>;
+  /** Whether `release` was called. */
+  readonly over: boolean;
+  /** Gives the lock back. Throws LockLost if it was lost before. */
+  release(): Promise<void>;
 }
 
 /**
@@ -364,9 +469,17 @@ export class Client {
   call(op: string, params?: Json, options?: CallOptions): Promise<any>;
   /** At most 100 operations. With `atomic` all take effect at one offset or none does. */
   batch(ops: Request[], options?: WriteOptions & { atomic?: boolean }): Promise<BatchItem[]>;
-  watchAll(options?: WatchAllOptions): Watch;
-  watchInstance(instanceId: string, options?: WatchOptions): Watch;
+  /**
+   * Gets a lock and renews it until it is released. Without a renewal it expires after `ttl` milliseconds (30,000); `wait`
+   * (0) says for how long to wait while another owner has it. `owner` is for people who look at the lock.
+   */
+  lock(name: string, options?: { owner?: string; ttl?: number; wait?: number; signal?: AbortSignal }): Promise<LockGuard>;
+  /** `Ctx` and `Payload` are types of the program; nothing checks that what arrives fits them. */
+  watchAll<Ctx = Json, Payload = Json>(options?: WatchAllOptions): Watch<Ctx, Payload>;
+  watchInstance<Ctx = Json, Payload = Json>(instanceId: string, options?: WatchOptions): Watch<Ctx, Payload>;
   iterInstances(options?: ReadOptions & { machine?: string; state?: string; page?: number }): AsyncGenerator<InstanceSummary, void>;
+  iterTimers(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; page?: number }): AsyncGenerator<ListedTimer, void>;
+  iterLocks(options?: ReadOptions & { prefix?: string; page?: number }): AsyncGenerator<Lock, void>;
   iterWal(fromOffset?: number, options?: CallOptions & { page?: number; include_meta?: boolean }): AsyncGenerator<WalRecord, void>;
 
   ping(options?: CallOptions): Promise<Json>;
@@ -374,11 +487,12 @@ export class Client {
   putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
   getMachine(machine: string, version?: number, options?: ReadOptions): Promise<MachineResult>;
   listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[]; format?: number; warning_count?: number }[] }>;
-  createInstance(machine: string, version: number, instanceId?: string, initialCtx?: Json, options?: KeyedOptions): Promise<CreatedInstance>;
-  getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance>;
+  createInstance<Ctx extends object = Json>(machine: string, version: number, instanceId?: string, initialCtx?: Ctx, options?: KeyedOptions): Promise<CreatedInstance<Ctx>>;
+  /** `Ctx` is a type of the program; nothing checks that what the server has fits it. */
+  getInstance<Ctx = Json>(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance<Ctx>>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
   deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
-  applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent>;
+  applyEvent<Ctx = Json>(instanceId: string, event: string, payload?: object | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent<Ctx>>;
   timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
   timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
   /** The same owner gets the same token again, so each process needs an owner of its own. The wait adds to the timeout. */
@@ -389,7 +503,7 @@ export class Client {
   lockList(options?: ReadOptions & { prefix?: string; limit?: number; after?: string }): Promise<LockList>;
   allowedEvents(
     instanceId: string,
-    options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
+    options?: ReadOptions & { payloads?: { [event: string]: object | null }; headers?: { [name: string]: string } },
   ): Promise<AllowedEvents>;
   walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Promise<WalPage>;
   ancestors(offset: number, options?: CallOptions & { limit?: number }): Promise<Ancestors>;
@@ -397,7 +511,7 @@ export class Client {
   snapshotInstance(instanceId: string, options?: CallOptions): Promise<Json>;
   compact(options?: CallOptions & { force_snapshot?: boolean }): Promise<Json>;
   flushAll(options?: WriteOptions): Promise<Json>;
-  automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Promise<Json & { automation: "paused" | "running" }>;
+  automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean; fence?: Fence }): Promise<Json & { automation: "paused" | "running" }>;
   clockAdvance(by?: string, options?: CallOptions): Promise<{ now: number }>;
   replicationStatus(options?: CallOptions): Promise<Json & { role: string }>;
   clusterStatus(options?: CallOptions): Promise<ClusterStatus>;
@@ -418,11 +532,11 @@ export namespace requests {
   function putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Request;
   function getMachine(machine: string, version?: number, options?: ReadOptions): Request;
   function listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Request;
-  function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: Json, options?: KeyedOptions): Request;
+  function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: object, options?: KeyedOptions): Request;
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
-  function applyEvent(instanceId: string, event: string, payload?: Json | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
+  function applyEvent(instanceId: string, event: string, payload?: object | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
   function timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Request;
   function timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Request;
   function lockAcquire(name: string, owner: string, ttlMs: number, options?: WriteOptions & { wait_ms?: number }): Request;
@@ -432,7 +546,7 @@ export namespace requests {
   function lockList(options?: ReadOptions & { prefix?: string; limit?: number; after?: string }): Request;
   function allowedEvents(
     instanceId: string,
-    options?: ReadOptions & { payloads?: { [event: string]: Json }; headers?: { [name: string]: string } },
+    options?: ReadOptions & { payloads?: { [event: string]: object | null }; headers?: { [name: string]: string } },
   ): Request;
   function walRead(fromOffset: number, options?: CallOptions & { limit?: number; include_meta?: boolean }): Request;
   function ancestors(offset: number, options?: CallOptions & { limit?: number }): Request;
@@ -440,7 +554,7 @@ export namespace requests {
   function snapshotInstance(instanceId: string): Request;
   function compact(options?: CallOptions & { force_snapshot?: boolean }): Request;
   function flushAll(options?: WriteOptions): Request;
-  function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean }): Request;
+  function automation(options?: CallOptions & { set?: "paused" | "running"; reason?: string; skip_overdue?: boolean; shift_timers?: boolean; fence?: Fence }): Request;
   function clockAdvance(by?: string): Request;
   function replicationStatus(): Request;
   function clusterStatus(): Request;

@@ -1,6 +1,7 @@
 // Client of rstmdb: failover, retries that take effect once, watches that resume.
 
 export { Client } from "./lib/client.js";
+export { LockGuard } from "./lib/lock.js";
 export { PositionFile } from "./lib/position.js";
 export { Watch } from "./lib/watch.js";
 export * as requests from "./lib/requests.js";

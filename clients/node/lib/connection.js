@@ -3,6 +3,7 @@
 import net from "node:net";
 import tls from "node:tls";
 import { BINARY, Decoder, encode, parse, request, stringify } from "./frame.js";
+import { timerMs } from "./options.js";
 import { ConnectError, ConnectionLost, ProtocolError, RstmdbError, TlsError, fromWire } from "./errors.js";
 
 // The server stops reading while it works on 1024 requests of a connection. A PING after that many proves nothing.
@@ -42,6 +43,7 @@ export class Connection {
     this.pushed = [];
     this.pushedBytes = 0;
     this.arrived = undefined;
+    this.coming = undefined;
     this.opened = new Promise((resolve, reject) => {
       this.opening = { resolve, reject };
     });
@@ -103,17 +105,20 @@ export class Connection {
 
   /**
    * Waits for the answer, at most so long: `{result, meta}`, `{error, meta}` (the server's), `{lost, sent}` or
-   * `{expired: true, sent}`.
+   * `{expired: true, sent}`, also when the signal aborts.
    */
-  async outcomeOf(pending, ms) {
-    const timer = setTimeout(() => {
+  async outcomeOf(pending, ms, signal) {
+    const end = () => {
       pending.done({ expired: true, sent: pending.sent });
       this.forget(pending);
-    }, Math.max(0, ms));
+    };
+    const timer = setTimeout(end, timerMs(ms));
+    signal?.addEventListener("abort", end);
     try {
       return await pending.outcome;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
     }
   }
 
@@ -252,9 +257,13 @@ export class Connection {
   /** Waits until something has been pushed, the connection is lost, or the time is over. */
   async arrival(ms) {
     if (this.pushed.length > 0 || this.lost !== undefined) return;
-    await within(new Promise((resolve) => {
-      this.arrived = resolve;
-    }), ms);
+    if (this.arrived === undefined) {
+      // All who wait share it.
+      this.coming = new Promise((resolve) => {
+        this.arrived = resolve;
+      });
+    }
+    await within(this.coming, ms);
   }
 
   announce() {
@@ -303,7 +312,7 @@ export class Connection {
 export async function within(promise, ms) {
   let timer;
   const over = new Promise((resolve) => {
-    timer = setTimeout(() => resolve(false), Math.max(0, ms));
+    timer = setTimeout(() => resolve(false), timerMs(ms));
   });
   try {
     return await Promise.race([promise.then(() => true), over]);

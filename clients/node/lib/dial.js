@@ -96,7 +96,10 @@ export class Dialer {
     }
     connection.useMode(result.wire_mode);
     connection.features = new Set(Array.isArray(result.features) ? result.features : []);
-    if (token !== undefined) await connection.request("AUTH", { method: "bearer", token }, ms);
+    if (token !== undefined) {
+      const given = typeof token === "function" ? await token() : token;
+      await connection.request("AUTH", { method: "bearer", token: given }, ms);
+    }
     if (discover || preferLeader) {
       try {
         connection.info = await connection.request("INFO", {}, ms);

@@ -6,6 +6,8 @@ import { BINARY, JSONL } from "./frame.js";
 import { ConfigError, TlsError } from "./errors.js";
 
 export const DEFAULT_PORT = 7401;
+// What a timer of Node.js can wait for.
+const TIMER_MAX = 2 ** 31 - 1;
 export const FEATURES = ["idempotency", "batch", "wal_read", "cluster", "lifecycle"];
 
 /** Reads `host`, `host:port`, `[ipv6]:port` or a bare IPv6 address. */
@@ -36,10 +38,22 @@ export function parseAddresses(given) {
 
 /** Every wait has an end, so a time must be a positive, finite number. */
 export function checkMs(name, value) {
-  if (typeof value !== "number" || !(value > 0) || value > 2 ** 31 - 1) {
+  if (typeof value !== "number" || !(value > 0) || value > TIMER_MAX) {
     throw new ConfigError(`${name}: ${String(value)} is not a number of milliseconds from 1 to 2147483647`);
   }
   return value;
+}
+
+/** A wait that a timer can have: a longer one would end at once. */
+export function timerMs(ms) {
+  return Math.min(Math.max(0, ms), TIMER_MAX);
+}
+
+/** How long a watch waits for its next event; undefined: as long as it takes. */
+export function checkWait(value) {
+  if (value === undefined || value === Infinity) return undefined;
+  if (typeof value !== "number" || Number.isNaN(value)) throw new ConfigError(`timeout: ${String(value)} is not a number of milliseconds`);
+  return Math.max(0, value);
 }
 
 const DEFAULTS = {

@@ -7,7 +7,7 @@ function made(op, required, options = {}) {
   const params = {};
   for (const [name, value] of Object.entries({ ...options, ...required })) {
     // null is sent: as idempotency_key it means that the write must have none.
-    if (value !== undefined && name !== "timeout") params[name] = value;
+    if (value !== undefined && name !== "timeout" && name !== "signal") params[name] = value;
   }
   return { op, params };
 }

@@ -6,7 +6,7 @@ import { Dialer } from "./dial.js";
 import { Backoff, isDryRun, paramsAfter, plan } from "./retry.js";
 import {
   ClosedError, ConnectError, ConnectionLost, DeadlineExceeded, OutcomeUnknown, ProtocolError, RequestError, RstmdbError,
-  ServerError, fromWire,
+  ServerError, Unauthorized, fromWire,
 } from "./errors.js";
 
 // The longest silence of a server before the client sends a PING. Only used if there are other addresses.
@@ -65,13 +65,13 @@ export class Session {
   }
 
   /** Calls an operation; every wait inside ends at the deadline at the latest. */
-  async call(op, params, timeout) {
+  async call(op, params, timeout, signal) {
     if (params === null || typeof params !== "object" || Array.isArray(params)) {
       throw new RequestError("params: an object is needed");
     }
     const planned = plan(op, params, this.options.autoKeys);
     try {
-      const answer = await this.attempt(op, planned, timeout, isDryRun(params));
+      const answer = await this.attempt(op, planned, timeout, isDryRun(params), signal);
       if (params.dry_run && answer.result.dry_run !== true) {
         throw new ProtocolError("the server did not heed dry_run, and wrote", { details: { outcome: "applied" } });
       }
@@ -85,10 +85,12 @@ export class Session {
     }
   }
 
-  async attempt(op, planned, timeout, dryRun) {
+  async attempt(op, planned, timeout, dryRun, signal) {
     const began = now();
     const asTold = stringify(planned.params);
     const text = () => {
+      // Nothing is sent for a caller that has given up.
+      signal?.throwIfAborted();
       const params = paramsAfter(op, planned.params, now() - began);
       return params === planned.params ? asTold : stringify(params);
     };
@@ -110,7 +112,8 @@ export class Session {
         throw orRefusal(error, refused, now() - began);
       }
       const attemptEnd = this.attemptEnd(planned, deadline);
-      const outcome = await pending.connection.outcomeOf(pending, attemptEnd - now());
+      const outcome = await pending.connection.outcomeOf(pending, attemptEnd - now(), signal);
+      signal?.throwIfAborted();
       if (outcome.result !== undefined) {
         this.noteOffset(outcome.result);
         for (const item of op === "BATCH" ? outcome.result.results ?? [] : []) this.noteOffset(item?.result);
@@ -152,11 +155,13 @@ export class Session {
     const error = fromWire(outcome.error);
     const unknown = error.outcome === "unknown";
     const undone = UNDONE.has(error.code) && !unknown;
+    const anew = this.mayAuthenticateAnew(error);
+    if (anew) this.retire(pending.connection);
     // This node cannot serve for a while, but another may. At a limit, the client waits instead.
     if (error.retryable && !LIMITS.has(error.code)) this.leave(pending.connection);
     // Nodes have retried the call already, and it may be the reason why two leaders ended.
     const triedEnough = Boolean(error.details.leaders_lost);
-    const again = error.retryable && !triedEnough && (planned.repeatable || undone);
+    const again = anew || (error.retryable && !triedEnough && (planned.repeatable || undone));
     return { error, again, maybeDone: planned.writes && unknown, lost: false };
   }
 
@@ -178,9 +183,18 @@ export class Session {
     }
   }
 
+  /** Whether a new connection may serve what this one refuses: its authentication has ended. */
+  mayAuthenticateAnew(error) {
+    return error instanceof Unauthorized && this.options.token !== undefined;
+  }
+
   /** Makes the next call connect to another address. */
   leave(connection) {
-    if (!this.dialer.hasChoice || connection.retired) return;
+    if (this.dialer.hasChoice) this.retire(connection);
+  }
+
+  retire(connection) {
+    if (connection.retired) return;
     this.left = [...this.left.filter(({ lost }) => lost === undefined), connection];
     connection.retire();
   }

@@ -1,6 +1,7 @@
 // Watches: streams of events that survive their connections.
 
 import { within } from "./connection.js";
+import { checkWait } from "./options.js";
 import { Tracker } from "./position.js";
 import { Search } from "./search.js";
 import { ClosedError, ConnectionLost, OffsetCompacted, RstmdbError, fromWire } from "./errors.js";
@@ -26,8 +27,10 @@ export class Watch {
   #closed = false;
   #closing;
   #onClosed;
+  #signal;
+  #abort = () => this.close();
 
-  constructor(session, op, params, position) {
+  constructor(session, op, params, position, signal) {
     this.#session = session;
     this.#op = op;
     this.#params = params;
@@ -35,6 +38,9 @@ export class Watch {
     this.#closing = new Promise((resolve) => {
       this.#onClosed = resolve;
     });
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#abort);
+    if (signal?.aborted) this.#abort();
   }
 
   /** Begins the watch, if it has not begun; gives what the server answered (the head, the current state …). */
@@ -48,7 +54,8 @@ export class Watch {
 
   /** The next event; undefined when the watch was closed, or after `timeout` milliseconds without one. */
   async next(timeout) {
-    const deadline = timeout === undefined ? undefined : now() + timeout;
+    const wait = checkWait(timeout);
+    const deadline = wait === undefined ? undefined : now() + wait;
     for (;;) {
       const item = await this.nextItem(deadline === undefined ? undefined : deadline - now());
       if (item === undefined || item.type === "event") return item;
@@ -57,7 +64,8 @@ export class Watch {
 
   /** As `next`, with the server's notices that it has looked up to an offset where nothing matched. */
   async nextItem(timeout) {
-    const deadline = timeout === undefined ? undefined : now() + timeout;
+    const wait = checkWait(timeout);
+    const deadline = wait === undefined ? undefined : now() + wait;
     while (!this.#closed) {
       if (this.#error !== undefined) throw this.#error;
       if (this.#connection === undefined) {
@@ -101,6 +109,7 @@ export class Watch {
   async close() {
     this.#closed = true;
     this.#onClosed();
+    this.#signal?.removeEventListener("abort", this.#abort);
     if (this.#search !== undefined) {
       this.#search.cancel();
       this.#search = undefined;
@@ -160,7 +169,7 @@ export class Watch {
         this.#error = last;
         return;
       }
-    } else if (!(error instanceof RstmdbError) || !error.retryable) {
+    } else if (!(error instanceof RstmdbError) || !(error.retryable || this.#session.mayAuthenticateAnew(error))) {
       this.#error = error;
       return;
     }

@@ -215,6 +215,61 @@ test("any operation can be called by its name but those of the connection", asyn
   await thrown(db.applyEvent("i", "GO", { x: "y".repeat(17 * 1024 * 1024) }), rstmdb.RequestError);
 });
 
+test("a call is given up when its signal aborts, and disturbs no others", async (t) => {
+  const node = await fake(t, (op, params) => {
+    if (op === "GET_INSTANCE" && params.instance_id === "silent") throw SILENCE;
+  });
+  const db = client(t, [node]);
+  for (const isLate of [false, true]) {
+    const control = new AbortController();
+    const call = db.getInstance("silent", { signal: control.signal });
+    const other = db.getInstance("i");
+    if (isLate) await node.waitAsked("GET_INSTANCE", 3);
+    control.abort(new Error("given up"));
+    await assert.rejects(call, /given up/);
+    assert.equal((await other).state, "A");
+  }
+  const asked = node.requests.length;
+  await assert.rejects(db.ping({ signal: AbortSignal.abort() }), { name: "AbortError" });
+  assert.equal(node.requests.length, asked);
+  assert.deepEqual(node.asked("GET_INSTANCE").at(-1), { instance_id: "i" });
+  assert.deepEqual([...new Set(node.requests.map(({ number }) => number))], [1]);
+});
+
+test("nothing is sent any more for a call whose signal has aborted", async (t) => {
+  const node = await fake(t, times(99, new Refused("NO_LEADER", { retryable: true })));
+  const db = client(t, [node]);
+  const call = db.applyEvent("i", "GO", null, { signal: AbortSignal.timeout(100) });
+  await assert.rejects(call, { name: "TimeoutError" });
+  const asked = node.asked("APPLY_EVENT").length;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.equal(node.asked("APPLY_EVENT").length, asked);
+});
+
+test("a token is asked for again when the authentication has ended", async (t) => {
+  const tokens = ["old", "new"];
+  const node = await fake(t, (op, _, peer) => {
+    if (op === "APPLY_EVENT" && peer.number === 1) throw new Refused("UNAUTHORIZED");
+  });
+  const db = client(t, [node], { token: async () => tokens.shift() });
+  // The refused try has done nothing.
+  assert.equal((await db.applyEvent("i", "GO", null, { idempotency_key: null })).applied, true);
+  assert.deepEqual(node.asked("AUTH").map(({ token }) => token), ["old", "new"]);
+  const other = await fake(t, times(9, new Refused("UNAUTHORIZED")));
+  await thrown(client(t, [other]).applyEvent("i", "GO"), rstmdb.Unauthorized);
+  assert.equal(other.asked("APPLY_EVENT").length, 1);
+});
+
+test("the longest deadlines are none that end at once", async (t) => {
+  const node = await fake(t, (op, _, peer) => {
+    if (op !== "CLOCK_ADVANCE") return undefined;
+    setTimeout(() => peer.send({ type: "response", id: "1", status: "ok", result: { now: 9 } }), 50);
+    throw SILENCE;
+  });
+  const db = client(t, [node], { timeout: 2 ** 31 - 1 });
+  assert.equal((await db.clockAdvance("30m")).now, 9);
+});
+
 test("closing ends calls, and later ones are refused", async (t) => {
   const node = await fake(t, times(9, SILENCE));
   const db = client(t, [node]);

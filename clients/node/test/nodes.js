@@ -35,8 +35,9 @@ async function freePort() {
 }
 
 class Node {
-  constructor(folder, port) {
+  constructor(folder, port, args) {
     this.folder = folder;
+    this.args = args;
     this.address = `127.0.0.1:${port}`;
     this.settings = {
       RSTMDB_BIND: this.address,
@@ -50,25 +51,35 @@ class Node {
   start() {
     mkdirSync(this.folder, { recursive: true });
     const log = openSync(join(this.folder, "log"), "a");
-    this.process = spawn(PROGRAM, [], { env: { ...process.env, ...this.settings }, stdio: ["ignore", log, log] });
+    this.process = spawn(PROGRAM, this.args, { env: { ...process.env, ...this.settings }, stdio: ["ignore", log, log] });
     this.ended = new Promise((resolve) => this.process.once("exit", resolve));
     closeSync(log);
   }
 
   /** As `kill -9` does. */
-  async kill() {
+  kill() {
+    return this.end("SIGKILL");
+  }
+
+  /** As an operator does: the node finishes what it works on, and hands over its leadership. */
+  stop() {
+    return this.end("SIGTERM");
+  }
+
+  async end(signal) {
     if (this.process === undefined) return;
-    this.process.kill("SIGKILL");
+    this.process.kill(signal);
     await this.ended;
     this.process = undefined;
   }
 }
 
 /** Starts one node or several for this test. */
-export async function nodes(t, count = 1) {
+export async function nodes(t, count = 1, { args = [], settings = () => ({}) } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "rstmdb-node-"));
   const made = [];
-  for (let at = 1; at <= count; at += 1) made.push(new Node(join(folder, String(at)), await freePort()));
+  for (let at = 1; at <= count; at += 1) made.push(new Node(join(folder, String(at)), await freePort(), args));
+  for (const node of made) Object.assign(node.settings, settings(folder));
   if (count > 1) {
     const peers = [];
     for (const _ of made) peers.push(`127.0.0.1:${await freePort()}`);
@@ -90,7 +101,8 @@ export async function connected(t, all, options = {}) {
   const db = new Client(all.addresses, { timeout: 20_000, ...options });
   t.after(() => db.close());
   try {
-    await db.getInstance("nothing");
+    // A busy machine takes its time to start them.
+    await db.getInstance("nothing", { timeout: 60_000 });
   } catch (error) {
     if (!(error instanceof InstanceNotFound)) {
       const logs = all.map(({ folder }) => readFileSync(join(folder, "log"), "utf8").slice(-3000));

@@ -173,6 +173,60 @@ test("closing ends a search for a node", async (t) => {
   assert.equal(await waiting, undefined);
 });
 
+test("two consumers share the events, and each hears of them at once", async (t) => {
+  const node = await fake(t, pushing(async (peer) => {
+    for (let offset = 11; offset < 31; offset += 1) {
+      await sleep(10);
+      peer.event(offset);
+    }
+  }));
+  const watch = client(t, [node]).watchAll();
+  const began = Date.now();
+  const [one, other] = await Promise.all([offsets(watch, 10), offsets(watch, 10)]);
+  assert.deepEqual([...one, ...other].sort((a, b) => a - b), Array.from({ length: 20 }, (_, at) => at + 11));
+  assert.ok(Date.now() - began < 4500);
+});
+
+test("a wait has a number of milliseconds, or no end", async (t) => {
+  const node = await fake(t, pushing((peer) => setTimeout(() => peer.event(11), 50)));
+  const watch = client(t, [node]).watchAll();
+  for (const wrong of [NaN, "1", null]) await assert.rejects(watch.next(wrong), rstmdb.ConfigError);
+  assert.equal((await watch.next(Infinity)).wal_offset, 11);
+  assert.equal(await watch.next(-1), undefined);
+});
+
+test("a signal closes a watch", async (t) => {
+  const node = await fake(t, pushing((peer) => peer.event(11)));
+  const db = client(t, [node]);
+  const control = new AbortController();
+  const watch = db.watchAll({ signal: control.signal });
+  const seen = [];
+  for await (const event of watch) {
+    seen.push(event.wal_offset);
+    setTimeout(() => control.abort(), 50);
+  }
+  assert.deepEqual(seen, [11]);
+  assert.deepEqual(node.asked("WATCH_ALL"), [{}]);
+  assert.equal(await db.watchInstance("i", { signal: control.signal }).next(), undefined);
+  assert.deepEqual(node.asked("WATCH_INSTANCE"), []);
+});
+
+test("a watch whose authentication ends authenticates anew", async (t) => {
+  const tokens = ["old", "new", "bad"];
+  const node = await fake(t, (op, params, peer) => {
+    if (op === "AUTH" && params.token === "bad") throw new Refused("AUTH_FAILED");
+    if (op !== "WATCH_ALL") return undefined;
+    const begun = { subscription_id: "s", wal_offset: 10, earliest_offset: 1, cluster_id: "c" };
+    return { ...begun, then: () => { peer.event(10 + peer.number); peer.end("UNAUTHORIZED"); } };
+  });
+  const watch = client(t, [node], { token: () => tokens.shift() }).watchAll();
+  assert.deepEqual(await offsets(watch, 2), [11, 12]);
+  await assert.rejects(watch.next(5000), rstmdb.AuthFailed);
+  const without = client(t, [node]).watchAll();
+  assert.equal((await without.next(5000)).wal_offset, 14);
+  await assert.rejects(without.next(5000), rstmdb.Unauthorized);
+});
+
 test("a wait that times out loses no event", async (t) => {
   const node = await fake(t, pushing(async (peer) => {
     for (let offset = 11; offset < 61; offset += 1) {

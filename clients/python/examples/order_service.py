@@ -1,27 +1,34 @@
 """An order service: HTTP for orders, a worker that ships what is paid, and a page that shows each change live.
 
-    pip install fastapi uvicorn
-    python3 order_service.py                    # http://127.0.0.1:8000
-    RSTMDB_SERVER=db1:7401,db2:7401,db3:7401 PORT=8080 python3 order_service.py
+    ./order_service.sh                          # http://127.0.0.1:8000
+    RSTMDB_SERVER=db1:7401,db2:7401,db3:7401 PORT=8080 ./order_service.sh
 
-It keeps nothing itself: run several, and kill any.
+It keeps nothing itself: run several, and kill any. Without RSTMDB_SERVER it uses the server on this machine, or starts
+one that forgets everything when the service ends.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import pathlib
+import shutil
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Optional
 
-import uvicorn
-from fastapi import FastAPI, Header, Request
-from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+try:
+    import uvicorn
+    from fastapi import FastAPI, Header, Request
+    from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed: start order_service.sh, or pip install -r requirements.txt")
 
 from rstmdb_cluster import (
     AsyncClient,
     Conflict,
+    ConnectError,
     GuardFailed,
     InstanceExists,
     InstanceNotFound,
@@ -41,13 +48,17 @@ ORDER: dict[str, Any] = {
     ],
 }
 
-db = AsyncClient(os.environ.get("RSTMDB_SERVER", "127.0.0.1:7401"))
-log = logging.getLogger("order_service")
+GIVEN = os.environ.get("RSTMDB_SERVER")
+# What a server on this machine takes as its address, too.
+LOCAL = os.environ.get("RSTMDB_BIND", "127.0.0.1:7401")
+
+db = AsyncClient(GIVEN or LOCAL)
+log = logging.getLogger("uvicorn.error")
 
 
 @contextlib.asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    async with db:
+    async with a_server(), db:
         await db.put_machine("order", 1, ORDER)
         worker = asyncio.create_task(ship_what_is_paid())
         yield
@@ -55,6 +66,49 @@ async def lifespan(_: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
+
+
+@contextlib.asynccontextmanager
+async def a_server() -> AsyncIterator[None]:
+    """The server that answers. If there is none and none was named: one of its own, until this program ends."""
+    if GIVEN or await answers(0.0):
+        yield
+        return
+    # In a session of its own, so that Ctrl-C ends the service first.
+    settings = {"RSTMDB_METRICS_ENABLED": "false", "RUST_LOG": "warn", **os.environ, "RSTMDB_BIND": LOCAL}
+    process = await asyncio.create_subprocess_exec(find_server(), "--dev", env=settings, start_new_session=True)
+    try:
+        if not await answers(20.0):
+            raise RuntimeError(f"no server answers at {LOCAL}, and one that was started does not either")
+        log.warning("no server answered at %s: started rstmdb --dev, which keeps nothing", LOCAL)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def answers(seconds: float) -> bool:
+    until = asyncio.get_running_loop().time() + seconds
+    while True:
+        try:
+            await db.connect(timeout=1)
+            return True
+        except ConnectError:
+            if asyncio.get_running_loop().time() >= until:
+                return False
+        await asyncio.sleep(0.1)
+
+
+def find_server() -> str:
+    """The program of this checkout, or the one that is installed."""
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or pathlib.Path(__file__).resolve().parents[3] / "target")
+    folders = [os.environ.get("RSTMDB_BIN_DIR"), target / "release", target / "debug", None]
+    for folder in folders:
+        found = shutil.which("rstmdb", path=folder and str(folder))
+        if found:
+            return found
+    raise RuntimeError("no server answers, and there is no program rstmdb: cargo build --release")
 
 
 async def ship_what_is_paid() -> None:

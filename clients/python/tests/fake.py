@@ -96,6 +96,10 @@ class FakeNode:
         """The parameters of each request for this operation."""
         return [params for _, name, params in self.requests if name == op]
 
+    def open_connections(self) -> int:
+        """How many connections have not ended."""
+        return sum(peer.sock.fileno() >= 0 for peer in self.peers)
+
     def wait_asked(self, op: str, count: int = 1) -> list[Json]:
         """Waits until there were so many requests for this operation."""
         until = time.monotonic() + 15

@@ -54,8 +54,9 @@ def free_port() -> int:
 class Node:
     """A process with its folder. Its environment is its configuration."""
 
-    def __init__(self, folder: pathlib.Path, **settings: Any) -> None:
+    def __init__(self, folder: pathlib.Path, *arguments: str, **settings: Any) -> None:
         self.folder = folder
+        self.arguments = arguments
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.settings = {
@@ -75,14 +76,24 @@ class Node:
         self._log = open(self.folder / "log", "ab")
         environment = {**os.environ, **self.settings}
         self.process = subprocess.Popen(
-            [str(_BINARIES / "rstmdb")], env=environment, stderr=self._log, stdout=self._log
+            [str(_BINARIES / "rstmdb"), *self.arguments], env=environment, stderr=self._log, stdout=self._log
         )
 
     def kill(self) -> None:
         """As `kill -9` does."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
+        self._wait(None)
+
+    def stop(self) -> None:
+        """As an operator does: the node finishes what it works on, and hands over its leadership."""
+        if self.process is not None:
+            self.process.terminate()
+        self._wait(30)
+
+    def _wait(self, seconds: Optional[float]) -> None:
+        if self.process is not None:
+            self.process.wait(seconds)
             self.process = None
         if self._log is not None:
             self._log.close()
@@ -96,10 +107,10 @@ class Node:
 class Nodes:
     """One node or several, in a folder that goes with them."""
 
-    def __init__(self, count: int = 1, **settings: Any) -> None:
+    def __init__(self, count: int = 1, *arguments: str, **settings: Any) -> None:
         needs_nodes()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="rstmdb-py-"))
-        self.nodes = [Node(self.folder / str(at + 1), **settings) for at in range(count)]
+        self.nodes = [Node(self.folder / str(at + 1), *arguments, **settings) for at in range(count)]
         if count > 1:
             peers = [free_port() for _ in self.nodes]
             listed = ",".join(
@@ -127,7 +138,8 @@ class Nodes:
         """A client that is connected, once the nodes have a leader."""
         db = Client(self.addresses, **{"timeout": 20.0, **options})
         try:
-            db.get_instance("nothing")
+            # A busy machine takes its time to start them.
+            db.get_instance("nothing", timeout=60.0)
         except RstmdbError as error:
             if error.code != "INSTANCE_NOT_FOUND":
                 db.close()

@@ -1,12 +1,14 @@
 """Calls against nodes that answer as the test tells them to: retries, deadlines, failover."""
 
 import asyncio
+import gc
 import socket
 import time
 import unittest
+import warnings
 from typing import Any, Optional
 
-from rstmdb_cluster import NO_KEY, AsyncClient, Client, errors, requests
+from rstmdb_cluster import NO_KEY, AsyncClient, AsyncWatch, Client, errors, requests
 
 from .fake import Drop, FakeNode, Json, Peer, Refused, Silence
 
@@ -112,8 +114,8 @@ class Calls(unittest.IsolatedAsyncioTestCase):
             async with client(node) as db:
                 began = time.monotonic()
                 with self.assertRaises(errors.NoLeader) as raised:
-                    # Pauses between tries are longer by then than a busy machine takes for an answer, so no try is under
-                    # way at the deadline.
+                    # Pauses between tries are longer by then than a busy machine takes for an answer, so no try is
+                    # under way at the deadline.
                     await db.apply_event("i", "GO", timeout=2)
                 self.assertLess(time.monotonic() - began, 6.0)
                 self.assertIn("tried for", str(raised.exception))
@@ -151,7 +153,8 @@ class Calls(unittest.IsolatedAsyncioTestCase):
         with FakeNode(script) as node:
             async with client(node) as db:
                 with self.assertRaises(errors.OutcomeUnknown) as raised:
-                    await db.apply_event("i", "GO", timeout=0.4)
+                    # Pauses are longer by then than a busy machine takes for an answer.
+                    await db.apply_event("i", "GO", timeout=2)
             self.assertEqual(raised.exception.code, "NO_LEADER")
 
     async def test_a_refusal_that_may_be_of_a_later_life_of_the_instance_leaves_the_outcome_unknown(self) -> None:
@@ -330,6 +333,77 @@ class Calls(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual((await db.get_instance("i")).state, "A")
             self.assertEqual({number for number, _, _ in node.requests}, {1})
 
+    async def test_calls_that_are_cancelled_disturb_no_others(self) -> None:
+        def script(op: str, params: Json, _: Peer) -> Optional[Json]:
+            if op != "GET_INSTANCE":
+                return None
+            if int(params["instance_id"]) % 50 == 0:
+                time.sleep(0.01)
+            return {"machine": params["instance_id"], "version": 1, "state": "A", "ctx": {}, "last_wal_offset": 1}
+
+        with FakeNode(script) as node:
+            async with client(node) as db:
+                calls = [asyncio.ensure_future(db.get_instance(str(at))) for at in range(400)]
+                await asyncio.sleep(0.02)
+                for call in calls[::2]:
+                    call.cancel()
+                kept = await asyncio.gather(*calls[1::2])
+                self.assertEqual([found.machine for found in kept], [str(at) for at in range(1, 400, 2)])
+                await asyncio.wait(calls)
+                self.assertTrue((await db.ping()).pong)
+                current = db._the_session()._current
+                assert current is not None
+                self.assertEqual(current._waiting, {})
+            self.assertEqual({number for number, _, _ in node.requests}, {1})
+
+    async def test_a_cancelled_call_leaves_no_connection_behind(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as hung:
+            leader = {"node_id": 2, "rcp_addr": f"127.0.0.1:{hung.getsockname()[1]}"}
+            told = {"cluster_id": "c", "node_id": 1, "role": "follower", "leader": leader}
+            with FakeNode(info=told) as node:
+                db = client(node, prefer_leader=True)
+                call = asyncio.ensure_future(db.ping())
+                while not node.asked("INFO"):
+                    await asyncio.sleep(0.01)
+                # Now it tries the leader.
+                await asyncio.sleep(0.1)
+                call.cancel()
+                await asyncio.wait({call})
+                until = time.monotonic() + 5
+                while node.open_connections() and time.monotonic() < until:
+                    await asyncio.sleep(0.01)
+                self.assertEqual(node.open_connections(), 0)
+                self.assertTrue((await db.ping()).pong)
+                await db.close()
+
+    async def test_a_client_that_nobody_has_any_more_leaves_no_connection(self) -> None:
+        with FakeNode() as node:
+            await client(node).ping()
+            until = time.monotonic() + 5
+            while node.open_connections() and time.monotonic() < until:
+                gc.collect()
+                await asyncio.sleep(0.01)
+            self.assertEqual(node.open_connections(), 0)
+
+    async def test_a_token_is_asked_for_again_when_the_authentication_has_ended(self) -> None:
+        tokens = iter(["old", "new"])
+
+        def script(op: str, params: Json, peer: Peer) -> Optional[Json]:
+            if op == "APPLY_EVENT" and peer.number == 1:
+                raise Refused("UNAUTHORIZED")
+            return None
+
+        with FakeNode(script) as node:
+            async with client(node, token=lambda: next(tokens)) as db:
+                # The refused try has done nothing.
+                self.assertTrue((await db.apply_event("i", "GO", idempotency_key=NO_KEY)).applied)
+            self.assertEqual([params["token"] for params in node.asked("AUTH")], ["old", "new"])
+        with FakeNode(times(9, Refused("UNAUTHORIZED"))) as node:
+            async with client(node) as db:
+                with self.assertRaises(errors.Unauthorized):
+                    await db.apply_event("i", "GO")
+            self.assertEqual(len(node.asked("APPLY_EVENT")), 1)
+
     async def test_closing_ends_calls_and_later_ones_are_refused(self) -> None:
         with FakeNode(times(9, Silence())) as node:
             db = client(node)
@@ -441,6 +515,39 @@ class Failover(unittest.IsolatedAsyncioTestCase):
         with FakeNode(full) as first, FakeNode() as second:
             async with client(first, second) as db:
                 self.assertEqual(db.address, second.address)
+
+
+class Loops(unittest.TestCase):
+    def test_a_client_belongs_to_one_loop_and_may_be_closed_after_it(self) -> None:
+        async def begin(db: AsyncClient) -> AsyncWatch:
+            watch = db.watch_all()
+            await watch.start()
+            await db.ping()
+            return watch
+
+        async def close(*ending: "AsyncWatch | AsyncClient") -> None:
+            for one in ending:
+                await one.close()
+
+        with FakeNode() as node, warnings.catch_warnings():
+            # The sockets of a loop that has ended are closed when they are freed, which Python warns of.
+            warnings.simplefilter("ignore", ResourceWarning)
+            db = client(node)
+            watch = asyncio.run(begin(db))
+            for use in (db.ping, watch.next, db.connect):
+                with self.assertRaises(errors.ConfigError):
+                    asyncio.run(use())
+            asyncio.run(close(watch, db, watch, db))
+            self.assertTrue(db.closed)
+            del watch, db
+            gc.collect()
+            other = asyncio.new_event_loop()
+            db = client(node)
+            other.run_until_complete(db.ping())
+            with self.assertRaises(errors.ConfigError):
+                asyncio.run(db.close())
+            other.run_until_complete(close(db))
+            other.close()
 
 
 class Blocking(unittest.TestCase):

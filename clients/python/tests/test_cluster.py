@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import signal
 import threading
 import time
@@ -93,21 +94,50 @@ class ThreeNodes(unittest.TestCase):
             for thread in [*writers, watcher]:
                 thread.start()
             try:
-                for _ in range(2):
-                    time.sleep(0.8)
+                for kills in range(2):
+                    # A busy machine takes longer.
+                    until = time.monotonic() + 30
+                    while min(len(writer.done) for writer in writers) < (kills + 1) * 15 and time.monotonic() < until:
+                        time.sleep(0.05)
                     self._kill_the_leader(nodes, db)
                 time.sleep(0.5)
             finally:
-                for writer in writers:
-                    writer.stop.set()
-                for writer in writers:
-                    writer.join(20)
-                watcher.last = max((offset for writer in writers for offset in writer.done.values()), default=0)
-                watcher.stop.set()
-                watcher.join(20)
-            self.assertFalse(any(thread.is_alive() for thread in [*writers, watcher]), "a thread hangs")
-            self.assertIsNone(watcher.error)
+                self._end(writers, watcher)
             self._check(db, writers, watcher)
+
+    def test_nobody_notices_that_each_node_is_restarted_in_order(self) -> None:
+        with Nodes(3) as nodes, nodes.client() as db:
+            db.put_machine("counter", 1, COUNTER)
+            for at in range(INSTANCES):
+                db.create_instance("counter", 1, f"i-{at}")
+            # The watcher begins at a node that goes away in any case, and so does the first writer.
+            writers = [Writer(nodes, number) for number in range(2)]
+            watcher = Watcher(nodes)
+            for thread in [*writers, watcher]:
+                thread.start()
+            try:
+                time.sleep(0.5)
+                for node in nodes.nodes:
+                    node.stop()
+                    node.start()
+                    self._wait_for(node)
+            finally:
+                self._end(writers, watcher)
+            self.assertEqual([writer.unknown for writer in writers], [set(), set()])
+            self._check(db, writers, watcher)
+
+    def _wait_for(self, node: Node) -> None:
+        """Until it serves again, and knows a leader."""
+        db = Client(node.address, discover=False, timeout=20.0)
+        with contextlib.closing(db):
+            until = time.monotonic() + 20
+            while time.monotonic() < until:
+                try:
+                    db.apply_event("i-0", "ADD", {"n": f"at {node.address}/{time.monotonic()}"})
+                    return
+                except RstmdbError:
+                    time.sleep(0.05)
+        raise AssertionError(node.log())
 
     def _kill_the_leader(self, nodes: Nodes, db: Client) -> None:
         killed = nodes.leader(db)
@@ -117,6 +147,17 @@ class ThreeNodes(unittest.TestCase):
             time.sleep(0.05)
         db.apply_event("i-0", "ADD", {"n": f"after {killed.address}/{time.monotonic()}"}, timeout=15)
         killed.start()
+
+    def _end(self, writers: "list[Writer]", watcher: Watcher) -> None:
+        for writer in writers:
+            writer.stop.set()
+        for writer in writers:
+            writer.join(20)
+        watcher.last = max((offset for writer in writers for offset in writer.done.values()), default=0)
+        watcher.stop.set()
+        watcher.join(20)
+        self.assertFalse(any(thread.is_alive() for thread in [*writers, watcher]), "a thread hangs")
+        self.assertIsNone(watcher.error)
 
     def _check(self, db: Client, writers: "list[Writer]", watcher: Watcher) -> None:
         log = [

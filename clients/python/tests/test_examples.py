@@ -16,9 +16,9 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from rstmdb_cluster import Client
+from rstmdb_cluster import Client, ConnectError
 
-from .nodes import ORDER, Nodes, free_port, hear_ctrl_c
+from .nodes import ORDER, Nodes, free_port, hear_ctrl_c, needs_nodes
 
 _FOLDER = pathlib.Path(__file__).parent.parent
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_FOLDER / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -28,9 +28,9 @@ class Example:
     """An example that runs until it is killed."""
 
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
-        command = [sys.executable, "-u", str(_FOLDER / "examples" / name), *arguments]
+        program = [str(_FOLDER / "examples" / name), *arguments]
         self.process = subprocess.Popen(
-            command,
+            program if name.endswith(".sh") else [sys.executable, "-u", *program],
             env={**_ENVIRONMENT, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -56,7 +56,7 @@ class Example:
         printed: list[str] = []
         while not (printed and printed[-1].endswith(end)):
             try:
-                printed.append(self.lines.get(timeout=30))
+                printed.append(self.lines.get(timeout=90))
             except queue.Empty:
                 raise AssertionError(f"no line ends with {end!r}: {printed}") from None
         return printed
@@ -108,12 +108,20 @@ class Worker(unittest.TestCase):
         db.create_instance("order", 1, order, {"total": 42}, idempotency_key="create")
         db.apply_event(order, "PAY", idempotency_key="pay")
 
+    def test_a_worker_has_twenty_lines_and_is_the_one_of_the_documents(self) -> None:
+        text = (_FOLDER / "examples" / "worker.py").read_text(encoding="utf-8")
+        code = text[text.index("import contextlib") :]
+        lines = [line for line in code.splitlines() if line and not line.lstrip().startswith("#")]
+        self.assertLessEqual(len(lines), 20)
+        page = (_FOLDER.parents[1] / "docs" / "clients.md").read_text(encoding="utf-8")
+        self.assertIn(f"```python\n{code}```\n", page)
+
 
 class OrderService(unittest.TestCase):
     def setUp(self) -> None:
         for module in ("fastapi", "uvicorn"):
             if importlib.util.find_spec(module) is None:
-                self.skipTest(f"{module} is not installed: pip install fastapi uvicorn")
+                self.skipTest(f"{module} is not installed: .ci/tools, or pip install -r tests/requirements.txt")
 
     def test_an_order_is_made_paid_shipped_and_seen_live(self) -> None:
         port = free_port()
@@ -144,6 +152,31 @@ class OrderService(unittest.TestCase):
                 service.process.send_signal(2)
                 service.process.wait(15)
             self.assertEqual(db.list_instances(machine="order").total, 1)
+
+    def test_one_command_starts_it_with_a_server_and_ctrl_c_ends_both(self) -> None:
+        needs_nodes()
+        port, server = free_port(), f"127.0.0.1:{free_port()}"
+        # The script takes the first python3 that has the packages.
+        path = os.pathsep.join([str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {"RSTMDB_BIND": server, "PORT": str(port), "PATH": path, "RSTMDB_SERVER": ""}
+        with Example("order_service.sh", **environment) as service:
+            service.up_to("(Press CTRL+C to quit)")
+            order = self._ask(f"http://127.0.0.1:{port}/orders?total=42", "POST")[1]["order"]
+            with Client(server) as db, db.watch_instance(order, from_offset=0) as watch:
+                self._ask(f"http://127.0.0.1:{port}/orders/{order}/pay", "POST")
+                seen = [watch.next(10) for _ in range(3)]
+                self.assertEqual([event and event.event for event in seen], ["PAY", "PACK", "SHIP"])
+            service.process.send_signal(2)
+            self.assertEqual(service.process.wait(20), 0)
+            with self.assertRaises(ConnectError):
+                Client(server, timeout=0.3).ping()
+
+    def test_without_a_program_for_the_server_it_says_what_is_missing(self) -> None:
+        nowhere = str(_FOLDER / "nowhere")
+        environment = {"RSTMDB_BIN_DIR": nowhere, "CARGO_TARGET_DIR": nowhere, "PATH": nowhere, "RSTMDB_SERVER": ""}
+        with Example("order_service.py", RSTMDB_BIND=f"127.0.0.1:{free_port()}", **environment) as service:
+            service.up_to("there is no program rstmdb: cargo build --release")
+            self.assertNotEqual(service.process.wait(10), 0)
 
     def _ask(self, url: str, method: str = "GET", headers: "dict[str, str] | None" = None) -> "tuple[int, Any]":
         request = urllib.request.Request(url, method=method, headers=headers or {})

@@ -81,7 +81,10 @@ class OneNode(unittest.TestCase):
         db = self.db
         definition = {
             "format": 2,
-            "states": [{"name": "open", "timers": [{"event": "EXPIRE", "after": "1h"}]}, {"name": "expired", "final": True}],
+            "states": [
+                {"name": "open", "timers": [{"event": "EXPIRE", "after": "1h"}]},
+                {"name": "expired", "final": True},
+            ],
             "initial": "open",
             "transitions": [{"from": "open", "event": "EXPIRE", "to": "expired"}],
         }

@@ -50,9 +50,21 @@ class Package(unittest.TestCase):
         missing = {name for name in named - by_other_means - by_name if not hasattr(Client, name.lower())}
         self.assertEqual(missing, set())
 
+    def test_the_style_is_the_one_of_the_project(self) -> None:
+        if importlib.util.find_spec("ruff") is None:
+            self.skipTest("ruff is not installed: .ci/tools, or pip install -r tests/requirements.txt")
+        for command in (["check"], ["format", "--check"]):
+            folders = ["src", "examples", "tests", "tools"]
+            command = [sys.executable, "-m", "ruff", *command, "--no-cache", *folders]
+            done = subprocess.run(command, cwd=_FOLDER, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_types_are_strict(self) -> None:
         if importlib.util.find_spec("mypy") is None:
-            self.skipTest("mypy is not installed: pip install mypy")
-        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "/dev/null", "src", "examples/worker.py"]
+            self.skipTest("mypy is not installed: .ci/tools, or pip install -r tests/requirements.txt")
+        # The types of the example's packages are needed, too.
+        examples = [] if importlib.util.find_spec("fastapi") else ["--exclude", "order_service"]
+        # What is checked stands in pyproject.toml.
+        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", "/dev/null", *examples]
         done = subprocess.run(command, cwd=_FOLDER, capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout)

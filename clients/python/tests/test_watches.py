@@ -1,6 +1,7 @@
 """Watches against nodes that answer as the test tells them to."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -65,7 +66,7 @@ class Watches(unittest.IsolatedAsyncioTestCase):
                 second = await watch.next(1)
                 self.assertEqual([event and event.wal_offset for event in (first, second)], [11, 22])
                 self.assertEqual(second and second.ctx, {"a": 1})
-                self.assertEqual([event and event.emits for event in (first, second)], [None, ["ship"]])
+                self.assertEqual([getattr(event, "emits", 0) for event in (first, second)], [None, ["ship"]])
                 self.assertIsNone(await watch.next(0.05))
             self.assertEqual(node.asked("WATCH_ALL"), [{"machines": ["m"], "emits": ["ship"], "include_meta": True}])
 
@@ -261,6 +262,72 @@ class Watches(unittest.IsolatedAsyncioTestCase):
                         seen.append(event.wal_offset if event else 0)
                 self.assertEqual(seen, list(range(11, 61)))
 
+    async def test_a_watch_that_nobody_has_any_more_leaves_no_connection(self) -> None:
+        with FakeNode(pushing(lambda peer: peer.event(11))) as node:
+            async with client(node) as db:
+                async for event in db.watch_all():
+                    self.assertEqual(event.wal_offset, 11)
+                    break
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(db.watch_all(from_offset=0).start(), 1e-6)
+                until = time.monotonic() + 5
+                while node.open_connections() > 1 and time.monotonic() < until:
+                    gc.collect()
+                    await asyncio.sleep(0.01)
+                self.assertEqual(node.open_connections(), 1)
+                self.assertTrue((await db.ping()).pong)
+
+    async def test_a_wait_has_a_number_of_seconds_or_no_end(self) -> None:
+        with FakeNode(pushing(lambda peer: peer.event(11))) as node:
+            async with client(node) as db, db.watch_all() as watch:
+                for wrong in (float("nan"), "1", True):
+                    with self.assertRaises(errors.ConfigError):
+                        await watch.next(wrong)  # type: ignore[arg-type]
+                event = await watch.next(float("inf"))
+                self.assertEqual(event and event.wal_offset, 11)
+                self.assertIsNone(await watch.next(-1))
+
+    async def test_two_consumers_share_the_events(self) -> None:
+        def push(peer: Peer) -> None:
+            for offset in range(11, 31):
+                time.sleep(0.005)
+                peer.event(offset)
+
+        with FakeNode(pushing(push)) as node:
+            async with client(node) as db, db.watch_all() as watch:
+
+                async def consume() -> "list[int]":
+                    return [event.wal_offset async for event in _first(watch, 10)]
+
+                began = time.monotonic()
+                one, other = await asyncio.gather(consume(), consume())
+                self.assertEqual(sorted(one + other), list(range(11, 31)))
+                self.assertLess(time.monotonic() - began, 4.0)
+
+    async def test_a_watch_whose_authentication_ends_authenticates_anew(self) -> None:
+        tokens = iter(["old", "old", "new", "bad"])
+
+        def script(op: str, params: Json, peer: Peer) -> Optional[Json]:
+            if op == "AUTH" and params["token"] == "bad":
+                raise Refused("AUTH_FAILED")
+            if op == "WATCH_ALL":
+                peer.event(9 + peer.number)
+                return {**BEGUN, "then": lambda: end(peer, "UNAUTHORIZED")}
+            return None
+
+        with FakeNode(script) as node:
+            async with client(node, token=lambda: next(tokens)) as db:
+                watch = db.watch_all()
+                seen = [await watch.next(5) for _ in range(2)]
+                self.assertEqual([event and event.wal_offset for event in seen], [11, 12])
+                with self.assertRaises(errors.AuthFailed):
+                    await watch.next(5)
+                await watch.close()
+            without = client(node).watch_all()
+            with self.assertRaises(errors.Unauthorized):
+                while await without.next(5):
+                    pass
+
 
 async def _first(watch: Any, count: int) -> Any:
     for _ in range(count):
@@ -296,6 +363,31 @@ class Blocking(unittest.TestCase):
                     seen.append(event.wal_offset)
                     self.assertEqual(watch.position.from_offset, event.wal_offset)
             self.assertEqual(seen, list(range(11, 41)))
+
+    def test_a_watch_that_nobody_has_any_more_leaves_no_connection(self) -> None:
+        with FakeNode(pushing(lambda peer: peer.event(11))) as node, Client(node.address, discover=False) as db:
+            for _ in range(3):
+                for event in db.watch_all():
+                    self.assertEqual(event.wal_offset, 11)
+                    break
+            forgotten = db.watch_all()
+            self.assertIsNotNone(forgotten.next(5))
+            # Its wait for the second event goes on.
+            self.assertIsNone(forgotten.next(0.01))
+            del forgotten
+            until = time.monotonic() + 5
+            while node.open_connections() > 1 and time.monotonic() < until:
+                gc.collect()
+                time.sleep(0.01)
+            self.assertEqual(node.open_connections(), 1)
+
+    def test_a_wait_has_a_number_of_seconds_or_no_end(self) -> None:
+        with FakeNode(pushing(lambda peer: peer.event(11))) as node, Client(node.address, discover=False) as db:
+            with db.watch_all() as watch:
+                with self.assertRaises(errors.ConfigError):
+                    watch.next(float("nan"))
+                event = watch.next(float("inf"))
+                self.assertEqual(event and event.wal_offset, 11)
 
     def test_closing_the_client_ends_a_watch_in_another_thread(self) -> None:
         with FakeNode() as node:

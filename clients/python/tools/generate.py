@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional, TypeVar
 
 from . import requests, results
+from ._typed import Context
 from .requests import Key, Request
 from .results import BatchItem
 

@@ -10,6 +10,7 @@ resume.
 """
 
 from . import errors, requests, results
+from ._lock import AsyncLock
 from ._options import TLS
 from ._position import Position, PositionFile, Progress
 from ._watch import AsyncWatch
@@ -23,6 +24,7 @@ from .errors import (
     Conflict,
     ConnectError,
     ConnectionLost,
+    ContextError,
     DeadlineExceeded,
     ExpressionFailed,
     ExpressionLimit,
@@ -61,7 +63,7 @@ from .errors import (
 )
 from .requests import NO_KEY
 from .results import Event
-from .sync import Client, Watch
+from .sync import Client, Lock, Watch
 
 __version__ = "0.1.0"
 
@@ -69,6 +71,7 @@ __all__ = [
     "NO_KEY",
     "TLS",
     "AsyncClient",
+    "AsyncLock",
     "AsyncWatch",
     "AuthFailed",
     "AutomationPaused",
@@ -79,6 +82,7 @@ __all__ = [
     "Conflict",
     "ConnectError",
     "ConnectionLost",
+    "ContextError",
     "DeadlineExceeded",
     "Event",
     "ExpressionFailed",
@@ -92,6 +96,7 @@ __all__ = [
     "InternalError",
     "InvalidTransition",
     "LeaseLost",
+    "Lock",
     "LockHeld",
     "LockLost",
     "MachineNotFound",

@@ -118,7 +118,8 @@ class Dialer:
         features = result.get("features")
         connection.features = frozenset(name for name in features if isinstance(name, str)) if features else frozenset()
         if options.token is not None:
-            await connection.request("AUTH", {"method": "bearer", "token": options.token}, deadline)
+            token = options.token if isinstance(options.token, str) else options.token()
+            await connection.request("AUTH", {"method": "bearer", "token": token}, deadline)
         if options.discover or options.prefer_leader:
             try:
                 connection.info = await connection.request("INFO", {}, deadline)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ._crc32c import crc32c
+from ._typed import as_json
 from .errors import ProtocolError, RequestError, RstmdbError, TlsError
 
 BINARY = "binary_json"
@@ -23,7 +24,7 @@ _FLAGS_KNOWN = 0x0F
 def dumps(value: Any, what: str = "params") -> str:
     """JSON text that the server reads as this value."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=as_json)
         text.encode("utf-8")
         return text
     except (TypeError, ValueError, RecursionError) as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional, TypeVar
 
 from . import requests, results
+from ._typed import Context
 from .requests import Key, Request
 from .results import BatchItem
 
@@ -100,7 +101,7 @@ class AsyncOperations:
         machine: str,
         version: int,
         instance_id: Optional[str] = None,
-        initial_ctx: Optional[Mapping[str, Any]] = None,
+        initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
@@ -111,7 +112,10 @@ class AsyncOperations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
-        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
+        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
+
+        A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+        """
         request = requests.create_instance(
             machine,
             version,
@@ -205,7 +209,7 @@ class AsyncOperations:
         self,
         instance_id: str,
         event: str,
-        payload: Optional[Mapping[str, Any]] = None,
+        payload: Optional[Context] = None,
         *,
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
@@ -221,6 +225,8 @@ class AsyncOperations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        A payload may be a mapping, so also a TypedDict, or a dataclass, whose fields are all sent, None as null.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -249,7 +255,7 @@ class AsyncOperations:
         self,
         instance_id: str,
         *,
-        payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        payloads: Optional[Mapping[str, Optional[Context]]] = None,
         headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
@@ -283,7 +289,7 @@ class AsyncOperations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+        """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
         ``resume`` lets its timers fire again after too many have.
         """
@@ -343,8 +349,8 @@ class AsyncOperations:
     ) -> results.HeldLock:
         """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+        to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
         """
         request = requests.lock_acquire(
             name,
@@ -372,7 +378,7 @@ class AsyncOperations:
         fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.HeldLock:
-        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
         request = requests.lock_renew(
             name,
             token,
@@ -572,8 +578,8 @@ class AsyncOperations:
         *,
         timeout: Optional[float] = None,
     ) -> results.Clock:
-        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+        by then is done when the answer comes. Without ``by`` it says what the clock shows."""
         request = requests.clock_advance(by)
         return await self._run(request, timeout)
 
@@ -768,7 +774,7 @@ class Operations:
         machine: str,
         version: int,
         instance_id: Optional[str] = None,
-        initial_ctx: Optional[Mapping[str, Any]] = None,
+        initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
@@ -779,7 +785,10 @@ class Operations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.CreatedInstance:
-        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
+        """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
+
+        A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+        """
         request = requests.create_instance(
             machine,
             version,
@@ -873,7 +882,7 @@ class Operations:
         self,
         instance_id: str,
         event: str,
-        payload: Optional[Mapping[str, Any]] = None,
+        payload: Optional[Context] = None,
         *,
         expected_state: Optional[str] = None,
         expected_wal_offset: Optional[int] = None,
@@ -889,6 +898,8 @@ class Operations:
         timeout: Optional[float] = None,
     ) -> results.AppliedEvent:
         """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+        A payload may be a mapping, so also a TypedDict, or a dataclass, whose fields are all sent, None as null.
 
         An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
         makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -917,7 +928,7 @@ class Operations:
         self,
         instance_id: str,
         *,
-        payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        payloads: Optional[Mapping[str, Optional[Context]]] = None,
         headers: Optional[Mapping[str, str]] = None,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
@@ -951,7 +962,7 @@ class Operations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.TimersSet:
-        """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+        """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
         ``resume`` lets its timers fire again after too many have.
         """
@@ -1011,8 +1022,8 @@ class Operations:
     ) -> results.HeldLock:
         """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-        the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+        The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+        to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
         """
         request = requests.lock_acquire(
             name,
@@ -1040,7 +1051,7 @@ class Operations:
         fence: Optional[Mapping[str, Any]] = None,
         timeout: Optional[float] = None,
     ) -> results.HeldLock:
-        """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+        """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
         request = requests.lock_renew(
             name,
             token,
@@ -1240,8 +1251,8 @@ class Operations:
         *,
         timeout: Optional[float] = None,
     ) -> results.Clock:
-        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-        then is done when the answer comes. Without ``by`` it says what the clock shows."""
+        """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+        by then is done when the answer comes. Without ``by`` it says what the clock shows."""
         request = requests.clock_advance(by)
         return self._run(request, timeout)
 

@@ -3,12 +3,14 @@
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Optional, Union
+from typing import Callable, Optional, Union
 
 from . import _frame
 from .errors import ConfigError, TlsError
 
 DEFAULT_PORT = 7401
+#: A token, or a function that gives the one to use now: it is asked for each new connection.
+Token = Union[str, Callable[[], str], None]
 FEATURES: tuple[str, ...] = ("idempotency", "batch", "wal_read", "cluster", "lifecycle")
 
 
@@ -84,7 +86,7 @@ class Options:
     """Everything that the clients' constructors take; they describe it."""
 
     addresses: tuple[Address, ...]
-    token: Optional[str] = None
+    token: Token = None
     tls: Optional[TLS] = None
     timeout: float = 10.0
     connect_timeout: float = 3.0
@@ -114,6 +116,15 @@ def check_seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e8:
         raise ConfigError(f"{name}: {value!r} is not a number of seconds above 0")
     return float(value)
+
+
+def check_wait(value: Optional[float]) -> Optional[float]:
+    """How long a watch waits for its next event; None: as long as it takes."""
+    if value is None or value == float("inf"):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -1e8 < value < 1e8:
+        raise ConfigError(f"timeout: {value!r} is not a number of seconds")
+    return max(0.0, float(value))
 
 
 def parse_addresses(given: Union[str, Sequence[str]]) -> tuple[Address, ...]:

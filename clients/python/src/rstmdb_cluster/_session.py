@@ -11,6 +11,7 @@ from ._options import Address, Options
 from ._retry import Backoff, Plan, is_dry_run, params_after, plan
 from .errors import (
     ClosedError,
+    ConfigError,
     ConnectError,
     ConnectionLost,
     DeadlineExceeded,
@@ -19,6 +20,7 @@ from .errors import (
     RequestError,
     RstmdbError,
     ServerError,
+    Unauthorized,
     from_wire,
 )
 
@@ -66,6 +68,17 @@ class Session:
         # Calls that wait for a connection. While there are any, later calls queue up behind them, so that calls leave
         # in the order in which they were made.
         self._queued = 0
+
+    def __del__(self) -> None:
+        # A client that nobody has any more, and that was not closed, leaves no connection behind.
+        connection: Optional[Connection] = getattr(self, "_current", None)
+        if connection is not None and connection.lost is None:
+            in_loop(self.loop, connection.fail, ClosedError("nobody has the client any more"))
+
+    def check_loop(self) -> None:
+        """Refuses to be used in another event loop, where its connections do nothing."""
+        if asyncio.get_running_loop() is not self.loop:
+            raise ConfigError("the client belongs to another event loop; make one client for each loop")
 
     async def connect(self, deadline: float) -> None:
         """Opens the connection, trying each address once, if there is none."""
@@ -186,6 +199,9 @@ class Session:
     def _after_refusal(self, error: ServerError, made: Plan, pending: Pending) -> _Failed:
         unknown = error.outcome == "unknown"
         undone = error.code in _UNDONE and not unknown
+        anew = self.may_authenticate_anew(error)
+        if anew:
+            self._retire(pending.connection)
         # This node cannot serve for a while, but another may. At a limit, the client waits instead.
         if error.retryable and error.code not in ("RATE_LIMITED", "QUOTA_EXCEEDED"):
             self._leave(pending.connection)
@@ -193,13 +209,21 @@ class Session:
         tried_enough = bool(error.details.get("leaders_lost"))
         return _Failed(
             error,
-            again=error.retryable and not tried_enough and (made.repeatable or undone),
+            again=anew or (error.retryable and not tried_enough and (made.repeatable or undone)),
             maybe_done=made.writes and unknown,
         )
 
+    def may_authenticate_anew(self, error: RstmdbError) -> bool:
+        """Whether a new connection may serve what this one refuses: its authentication has ended."""
+        return isinstance(error, Unauthorized) and self.options.token is not None
+
     def _leave(self, connection: Connection) -> None:
         """Makes the next call connect to another address."""
-        if self.dialer.has_choice and not connection.retired:
+        if self.dialer.has_choice:
+            self._retire(connection)
+
+    def _retire(self, connection: Connection) -> None:
+        if not connection.retired:
             self._left = [left for left in self._left if left.lost is None]
             self._left.append(connection)
             connection.retire()
@@ -264,6 +288,9 @@ class Session:
             except RstmdbError:
                 # Every node serves every call; the leader only answers writes a little sooner.
                 pass
+            except BaseException:
+                connection.fail(ConnectionLost("the call was cancelled"))
+                raise
         if self.closed:
             connection.fail(ClosedError("the client is closed"))
             raise ClosedError("the client is closed")
@@ -279,6 +306,15 @@ class Session:
             offset = part.get("wal_offset") if isinstance(part, dict) else None
             if isinstance(offset, int) and offset > self.last_offset:
                 self.last_offset = offset
+
+
+def in_loop(loop: asyncio.AbstractEventLoop, act: Callable[..., None], *arguments: Any) -> None:
+    """Does this in the loop, from any thread; nothing if the loop has ended, because its connections have ended with
+    it."""
+    try:
+        loop.call_soon_threadsafe(act, *arguments)
+    except RuntimeError:
+        return
 
 
 async def _acquire(lock: asyncio.Lock, deadline: float) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 from ._connection import Connection
+from ._options import check_wait
 from ._position import Position, Progress, Tracker
 from ._search import Begun, Search, Seen
-from ._session import Session
+from ._session import Session, in_loop
 from .errors import (
     ClosedError,
     ConnectionLost,
@@ -52,6 +53,12 @@ class AsyncWatch:
         self._closed = asyncio.Event()
         self._error: Optional[RstmdbError] = None
 
+    def __del__(self) -> None:
+        # A loop that was left by `break` closes nothing. Its connection would stay, with a server that sends into it.
+        connection, search = getattr(self, "_connection", None), getattr(self, "_search", None)
+        if connection is not None or search is not None:
+            in_loop(self._session.loop, _forget, connection, search)
+
     async def __aenter__(self) -> "AsyncWatch":
         try:
             await self.start()
@@ -74,6 +81,7 @@ class AsyncWatch:
 
     async def start(self) -> Mapping[str, Any]:
         """Begins the watch, if it has not begun; gives what the server answered (the head, the current state …)."""
+        self._session.check_loop()
         while self._tracker is None:
             if self._closed.is_set():
                 raise ClosedError("the watch is closed")
@@ -83,6 +91,7 @@ class AsyncWatch:
     async def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event; None when the watch was closed, or after ``timeout`` seconds without one."""
         loop = asyncio.get_running_loop()
+        timeout = check_wait(timeout)
         deadline = None if timeout is None else loop.time() + timeout
         while True:
             left = None if deadline is None else deadline - loop.time()
@@ -92,7 +101,9 @@ class AsyncWatch:
 
     async def next_item(self, timeout: Optional[float] = None) -> Union[Event, Progress, None]:
         """As :meth:`next`, with the server's notices that it has looked up to an offset where nothing matched."""
+        self._session.check_loop()
         loop = asyncio.get_running_loop()
+        timeout = check_wait(timeout)
         deadline = None if timeout is None else loop.time() + timeout
         while not self._closed.is_set():
             if self._error is not None:
@@ -122,11 +133,21 @@ class AsyncWatch:
         """Whether the watch was closed."""
         return self._closed.is_set()
 
+    def _forget(self) -> None:
+        """As :meth:`close`, without a word to the server. Only in the loop of the watch."""
+        self._closed.set()
+        connection, self._connection = self._connection, None
+        search, self._search = self._search, None
+        _forget(connection, search)
+
     async def close(self) -> None:
         """Ends the watch. A task that waits for its next event gets None. Closing it twice does no harm."""
+        if self._session.loop.is_closed():
+            return
+        self._session.check_loop()
         self._closed.set()
-        if self._search is not None:
-            self._drop_search()
+        search, self._search = self._search, None
+        _forget(None, search)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.say_bye()
@@ -181,7 +202,7 @@ class AsyncWatch:
             except ServerError as last:
                 self._error = last
                 return
-        elif not error.retryable:
+        elif not error.retryable and not self._session.may_authenticate_anew(error):
             self._error = error
             return
         _log.debug("watch resumes at %s: %s", self.position.from_offset, error)
@@ -268,11 +289,13 @@ class AsyncWatch:
             pause = min(pause, max(0.0, deadline - loop.time()))
         await connection.arrival(pause)
 
-    def _drop_search(self) -> None:
-        search, self._search = self._search, None
-        if search is not None:
-            search.cancel()
-            search.add_done_callback(_drop)
+
+def _forget(connection: Optional[Connection], search: "Optional[asyncio.Task[Begun]]") -> None:
+    if connection is not None:
+        connection.fail(ClosedError("nobody has the watch any more"))
+    if search is not None:
+        search.cancel()
+        search.add_done_callback(_drop)
 
 
 def _drop(search: "asyncio.Task[Begun]") -> None:

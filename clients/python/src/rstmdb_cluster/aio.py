@@ -5,15 +5,16 @@ import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
+from ._lock import AsyncLock
 from ._operations import AsyncOperations
-from ._options import TLS, Options, check_seconds, parse_addresses
+from ._options import TLS, Options, Token, check_seconds, parse_addresses
 from ._position import Position
 from ._retry import plan, wait_of
 from ._session import Session
 from ._watch import AsyncWatch
-from .errors import ClosedError, ConfigError, ProtocolError, RequestError
-from .requests import Request, list_instances, wal_read
-from .results import InstanceSummary, WalRecord
+from .errors import ClosedError, ProtocolError, RequestError
+from .requests import Request, list_instances, lock_list, timer_list, wal_read
+from .results import InstanceSummary, ListedTimer, Lock, WalRecord
 
 R = TypeVar("R")
 
@@ -28,7 +29,8 @@ class AsyncClient(AsyncOperations):
     serves every call. Calls share one connection and are pipelined on it; when it is lost, the client goes to another
     node. Reads, and writes with an idempotency key, are sent again; a write takes effect once.
 
-    - ``token``: for AUTH. ``tls``: see :class:`TLS`.
+    - ``token``: for AUTH; a function is asked for it at each new connection, so tokens can be rotated without a restart
+      of the program. ``tls``: see :class:`TLS`.
     - ``timeout``: seconds for a whole call, retries included; each call may give its own.
     - ``connect_timeout``: seconds for one attempt to reach one address.
     - ``auto_keys``: gives each write that has no idempotency key one of its own.
@@ -44,7 +46,7 @@ class AsyncClient(AsyncOperations):
         self,
         addresses: Union[str, Sequence[str]] = "127.0.0.1:7401",
         *,
-        token: Optional[str] = None,
+        token: Token = None,
         tls: Optional[TLS] = None,
         timeout: float = 10.0,
         connect_timeout: float = 3.0,
@@ -96,10 +98,14 @@ class AsyncClient(AsyncOperations):
 
     async def close(self) -> None:
         """Ends all watches and the connection. Calls without an answer fail. To close it twice does no harm."""
+        if self._session is None or self._session.loop.is_closed():
+            # The connections have ended with their loop.
+            self._closed = True
+            return
+        self._session.check_loop()
         self._closed = True
         await asyncio.gather(*(watch.close() for watch in list(self._watches)))
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     @property
     def closed(self) -> bool:
@@ -136,6 +142,14 @@ class AsyncClient(AsyncOperations):
         seconds = self._seconds(timeout) + wait_of(op, params)
         answer = await self._the_session().call(op, params, seconds)
         return answer.result or {}
+
+    def lock(self, name: str, *, owner: Optional[str] = None, ttl: float = 30.0, wait: float = 0.0) -> AsyncLock:
+        """A lock, held inside ``async with db.lock("billing", wait=60) as lock:`` and renewed meanwhile.
+
+        Without a renewal it expires after ``ttl`` seconds, a second to a day; ``wait`` says for how many seconds to
+        wait while another owner has it. ``owner`` is for people who look at the lock.
+        """
+        return AsyncLock(self, name, owner, ttl, wait)
 
     def watch_all(
         self,
@@ -207,6 +221,32 @@ class AsyncClient(AsyncOperations):
                 return
             after = found.instances[-1].id
 
+    async def iter_timers(
+        self, *, machine: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> AsyncIterator[ListedTimer]:
+        """The armed timers, the first that is due first, page by page; ``timeout`` is that of each page."""
+        after: Optional[Mapping[str, Any]] = None
+        while True:
+            found = await self._run(timer_list(machine=machine, limit=page, after=after), timeout)
+            for timer in found.timers:
+                yield timer
+            if found.next is None:
+                return
+            after = found.next
+
+    async def iter_locks(
+        self, *, prefix: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> AsyncIterator[Lock]:
+        """The locks that are held, by name, page by page; ``timeout`` is that of each page."""
+        after: Optional[str] = None
+        while True:
+            found = await self._run(lock_list(prefix=prefix, limit=page, after=after), timeout)
+            for lock in found.locks:
+                yield lock
+            if found.next is None:
+                return
+            after = found.next
+
     async def iter_wal(
         self, from_offset: int = 0, *, page: int = 500, timeout: Optional[float] = None
     ) -> AsyncIterator[WalRecord]:
@@ -244,13 +284,11 @@ class AsyncClient(AsyncOperations):
         return watch
 
     def _the_session(self) -> Session:
-        loop = asyncio.get_running_loop()
         if self._closed:
             raise ClosedError("the client is closed")
         if self._session is None:
             self._session = Session(self._options)
-        elif self._session.loop is not loop:
-            raise ConfigError("the client belongs to another event loop; make one client for each loop")
+        self._session.check_loop()
         return self._session
 
     def _seconds(self, timeout: Optional[float]) -> float:

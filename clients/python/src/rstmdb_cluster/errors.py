@@ -86,6 +86,12 @@ class RequestError(RstmdbError, ValueError):
     code = "INVALID_REQUEST"
 
 
+class ContextError(RstmdbError, ValueError):
+    """A context or a payload does not have the type that the program reads it as; the message names the place."""
+
+    code = "WRONG_TYPE"
+
+
 class ConnectError(RstmdbError):
     """No server could be reached. The request was not sent, so nothing was done."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Optional, TypeVar, Union
 
 from . import results
+from ._typed import Context
 from .errors import ProtocolError, RequestError, from_wire
 from .results import BatchItem, build
 
@@ -141,7 +142,7 @@ def create_instance(
     machine: str,
     version: int,
     instance_id: Optional[str] = None,
-    initial_ctx: Optional[Mapping[str, Any]] = None,
+    initial_ctx: Optional[Context] = None,
     *,
     idempotency_key: Key = None,
     headers: Optional[Mapping[str, str]] = None,
@@ -151,7 +152,10 @@ def create_instance(
     fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.CreatedInstance]:
-    """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given."""
+    """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
+
+    A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+    """
     return _made(
         "CREATE_INSTANCE",
         results.CreatedInstance,
@@ -246,7 +250,7 @@ def delete_instance(
 def apply_event(
     instance_id: str,
     event: str,
-    payload: Optional[Mapping[str, Any]] = None,
+    payload: Optional[Context] = None,
     *,
     expected_state: Optional[str] = None,
     expected_wal_offset: Optional[int] = None,
@@ -261,6 +265,8 @@ def apply_event(
     dry_run: Optional[bool] = None,
 ) -> Request[results.AppliedEvent]:
     """APPLY_EVENT: moves an instance. The payload's top-level keys replace those of its context.
+
+    A payload may be a mapping, so also a TypedDict, or a dataclass, whose fields are all sent, None as null.
 
     An ``idempotency_key`` made of what asked for the change (the offset of another event, the id of a request)
     makes the change happen once, however often a program runs. Without one the client makes a key for this call
@@ -290,7 +296,7 @@ def apply_event(
 def allowed_events(
     instance_id: str,
     *,
-    payloads: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    payloads: Optional[Mapping[str, Optional[Context]]] = None,
     headers: Optional[Mapping[str, str]] = None,
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
@@ -323,7 +329,7 @@ def timer_set(
     fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.TimersSet]:
-    """TIMER_SET: sets, moves or disarms timers of an instance, by name: ``{"after": "1h"}``, ``{"at": time}`` or None.
+    """TIMER_SET: sets, moves or disarms timers of an instance by name: ``{"after": "1h"}``, ``{"at": time}``, None.
 
     ``resume`` lets its timers fire again after too many have.
     """
@@ -383,8 +389,8 @@ def lock_acquire(
 ) -> Request[results.HeldLock]:
     """LOCK_ACQUIRE: gets a lock for ``ttl_ms``, or waits for ``wait_ms`` while another owner has it.
 
-    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes to
-    the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
+    The same owner gets the same token again, so each process needs an owner of its own. The answer's ``fence`` goes
+    to the writes that the lock is to protect. The wait adds to the call's ``timeout``. Raises :class:`LockHeld`.
     """
     return _made(
         "LOCK_ACQUIRE",
@@ -412,7 +418,7 @@ def lock_renew(
     causation_id: Optional[str] = None,
     fence: Optional[Mapping[str, Any]] = None,
 ) -> Request[results.HeldLock]:
-    """LOCK_RENEW: holds a lock for longer: for ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
+    """LOCK_RENEW: holds a lock for longer: ``ttl_ms`` from now, or as long as before. Raises :class:`LockLost`."""
     return _made(
         "LOCK_RENEW",
         results.HeldLock,
@@ -458,9 +464,7 @@ def lock_get(
     min_wal_offset: Optional[int] = None,
 ) -> Request[results.LockList]:
     """LOCK_GET: who holds a lock; no item when it is free."""
-    return _made(
-        "LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset
-    )
+    return _made("LOCK_GET", results.LockList, name=name, consistency=consistency, min_wal_offset=min_wal_offset)
 
 
 def lock_list(
@@ -607,8 +611,8 @@ def automation(
 
 
 def clock_advance(by: Optional[str] = None) -> Request[results.Clock]:
-    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due by
-    then is done when the answer comes. Without ``by`` it says what the clock shows."""
+    """CLOCK_ADVANCE: lets time pass (``30m``, ``90d``) on a server with ``--dev --clock manual``; all that is due
+    by then is done when the answer comes. Without ``by`` it says what the clock shows."""
     return _made("CLOCK_ADVANCE", results.Clock, by=by)
 
 

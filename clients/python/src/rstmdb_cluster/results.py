@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from ._typed import read
 from .errors import ProtocolError, RstmdbError
 
 Json = dict[str, Any]
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ class CreatedInstance(Result):
     #: With ``dry_run``: True if an idempotency key would replay an earlier call.
     replayed: Optional[bool] = None
 
+    def ctx_as(self, kind: type[T]) -> T:
+        """The context as a dataclass or a TypedDict of the program. Raises :class:`ContextError` if it does not fit."""
+        return read(kind, self.ctx, "ctx")
+
 
 @dataclass(frozen=True)
 class Timer(Result):
@@ -184,6 +190,10 @@ class Instance(Result):
     timers: Optional[list[Timer]] = None
     #: True while too many of its timers have fired: none fires until they are resumed.
     timers_suspended: Optional[bool] = None
+
+    def ctx_as(self, kind: type[T]) -> T:
+        """The context as a dataclass or a TypedDict of the program. Raises :class:`ContextError` if it does not fit."""
+        return read(kind, self.ctx, "ctx")
 
 
 @dataclass(frozen=True)
@@ -241,6 +251,10 @@ class AppliedEvent(Result):
     would: Optional[Would] = None
     #: With ``dry_run``: True if an idempotency key would replay an earlier call.
     replayed: Optional[bool] = None
+
+    def ctx_as(self, kind: type[T]) -> T:
+        """The context as a dataclass or a TypedDict of the program. Raises :class:`ContextError` if it does not fit."""
+        return read(kind, self.ctx, "ctx")
 
 
 @dataclass(frozen=True)
@@ -657,6 +671,19 @@ class Event(Result):
     meta: Optional[Json] = None
     #: The names that a machine of format 2 emitted.
     emits: Optional[list[str]] = None
+    #: The timer that has fired: ``name`` and ``due_at``.
+    timer: Optional[Json] = None
+    #: Of ``timer_spent``: why the timer had no effect.
+    code: Optional[str] = None
+    message: Optional[str] = None
+
+    def ctx_as(self, kind: type[T]) -> T:
+        """The context as a dataclass or a TypedDict of the program. Raises :class:`ContextError` if it does not fit."""
+        return read(kind, self.ctx, "ctx")
+
+    def payload_as(self, kind: type[T]) -> T:
+        """The payload as a dataclass or a TypedDict of the program. Raises :class:`ContextError` if it does not fit."""
+        return read(kind, self.payload, "payload")
 
 
 def build(cls: type[R], raw: Any, op: str) -> R:

@@ -1,21 +1,25 @@
 """The blocking client: the asynchronous one, in a thread of its own."""
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Optional, TypeVar, Union
 
+from ._lock import AsyncLock
 from ._operations import Operations
-from ._options import TLS
+from ._options import TLS, Token, check_wait
 from ._position import Position, Progress
 from ._retry import wait_of
+from ._session import in_loop
 from ._thread import LoopThread, remaining
 from ._watch import AsyncWatch
 from .aio import AsyncClient
-from .errors import ClosedError, OutcomeUnknown
-from .requests import Request, list_instances, wal_read
-from .results import Event, InstanceSummary, WalRecord
+from .errors import ClosedError, OutcomeUnknown, RstmdbError
+from .requests import Request, list_instances, lock_list, timer_list, wal_read
+from .results import Event, InstanceSummary, ListedTimer, WalRecord
+from .results import Lock as HeldBy
 
 T = TypeVar("T")
 _Item = tuple[Union[Event, Progress, None], Position]
@@ -36,6 +40,12 @@ class Watch:
         self._waiting: Optional[concurrent.futures.Future[_Item]] = None
         self._lock = threading.Lock()
         self._position = given or Position(0)
+
+    def __del__(self) -> None:
+        # A loop that was left by `break` closes nothing. Its connection would stay, with a server that sends into it.
+        watch: Optional[AsyncWatch] = getattr(self, "_watch", None)
+        if watch is not None and not watch.closed:
+            in_loop(self._client._thread.loop, watch._forget)
 
     def __enter__(self) -> "Watch":
         try:
@@ -66,6 +76,7 @@ class Watch:
 
     def next(self, timeout: Optional[float] = None) -> Optional[Event]:
         """The next event; None when the watch was closed, or after ``timeout`` seconds without one."""
+        timeout = check_wait(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             item = self.next_item(None if deadline is None else max(0.0, deadline - time.monotonic()))
@@ -74,13 +85,14 @@ class Watch:
 
     def next_item(self, timeout: Optional[float] = None) -> Union[Event, Progress, None]:
         """As :meth:`next`, with the server's notices that it has looked up to an offset where nothing matched."""
+        timeout = check_wait(timeout)
         if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             return None
         try:
             if self._waiting is None:
                 if self._watch.closed:
                     return None
-                self._waiting = self._client._submit(self._next())
+                self._waiting = self._client._submit(_next(self._watch))
             future = self._waiting
             try:
                 found = remaining(future, timeout)
@@ -113,9 +125,72 @@ class Watch:
         if not self._watch.closed:
             self._client._end(self._watch.close())
 
-    async def _next(self) -> _Item:
-        item = await self._watch.next_item()
-        return item, self._watch.position
+
+class Lock:
+    """A lock, held inside ``with``. As :class:`~rstmdb_cluster.AsyncLock`; a thread of the client renews it."""
+
+    def __init__(self, client: "Client", lock: AsyncLock, longest: float) -> None:
+        self._client = client
+        self._lock = lock
+        # For how long acquiring it may take beyond the time of a call.
+        self._longest = longest
+        self.name, self.owner = lock.name, lock.owner
+
+    def __enter__(self) -> "Lock":
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if self._lock.over:
+            return
+        if kind is None:
+            self.release()
+            return
+        # What went wrong inside says more.
+        with contextlib.suppress(RstmdbError):
+            self.release()
+
+    def acquire(self) -> None:
+        """Gets the lock, or raises :class:`LockHeld` if another owner has it when ``wait`` is over."""
+        self._client._wait(self._lock.acquire(), None, self._longest)
+
+    def release(self) -> None:
+        """Gives the lock back. Raises :class:`LockLost` if it was lost before."""
+        self._client._wait(self._lock.release(), None, self._client._timeout * 3)
+
+    @property
+    def held(self) -> bool:
+        """Whether it is still held, as far as this process can know."""
+        return self._lock.held
+
+    @property
+    def token(self) -> int:
+        """What the lock was granted with. Raises :class:`LockLost`."""
+        return self._lock.token
+
+    @property
+    def fence(self) -> Mapping[str, Any]:
+        """For the parameter ``fence`` of writes. Raises :class:`LockLost`."""
+        return self._lock.fence
+
+    def lost(self, timeout: Optional[float] = None) -> bool:
+        """Waits until the lock is lost or released; False after ``timeout`` seconds in which it was not."""
+        waiting = self._client._submit(self._lock.lost())
+        try:
+            waiting.result(check_wait(timeout))
+            return True
+        except concurrent.futures.CancelledError:
+            # The client was closed, so nothing renews it any more.
+            return True
+        except concurrent.futures.TimeoutError:
+            return False
+        finally:
+            waiting.cancel()
+
+
+async def _next(watch: AsyncWatch) -> _Item:
+    item = await watch.next_item()
+    return item, watch.position
 
 
 class Client(Operations):
@@ -129,7 +204,7 @@ class Client(Operations):
         self,
         addresses: Union[str, Sequence[str]] = "127.0.0.1:7401",
         *,
-        token: Optional[str] = None,
+        token: Token = None,
         tls: Optional[TLS] = None,
         timeout: float = 10.0,
         connect_timeout: float = 3.0,
@@ -210,6 +285,18 @@ class Client(Operations):
         waits = wait_of(op, params or {})
         return self._wait(self._client.call(op, params, timeout=timeout), timeout, waits)
 
+    def lock(self, name: str, *, owner: Optional[str] = None, ttl: float = 30.0, wait: float = 0.0) -> Lock:
+        """A lock, held inside ``with db.lock("billing", wait=60) as lock:`` and renewed meanwhile.
+
+        Without a renewal it expires after ``ttl`` seconds, a second to a day; ``wait`` says for how many seconds to
+        wait while another owner has it. ``owner`` is for people who look at the lock.
+        """
+
+        async def make() -> AsyncLock:
+            return self._client.lock(name, owner=owner, ttl=ttl, wait=wait)
+
+        return Lock(self, self._wait(make(), self._timeout), ttl + wait)
+
     def watch_all(
         self,
         *,
@@ -288,6 +375,30 @@ class Client(Operations):
             if not found.has_more or not found.instances:
                 return
             after = found.instances[-1].id
+
+    def iter_timers(
+        self, *, machine: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> Iterator[ListedTimer]:
+        """The armed timers, the first that is due first, page by page; ``timeout`` is that of each page."""
+        after: Optional[Mapping[str, Any]] = None
+        while True:
+            found = self._run(timer_list(machine=machine, limit=page, after=after), timeout)
+            yield from found.timers
+            if found.next is None:
+                return
+            after = found.next
+
+    def iter_locks(
+        self, *, prefix: Optional[str] = None, page: int = 500, timeout: Optional[float] = None
+    ) -> Iterator[HeldBy]:
+        """The locks that are held, by name, page by page; ``timeout`` is that of each page."""
+        after: Optional[str] = None
+        while True:
+            found = self._run(lock_list(prefix=prefix, limit=page, after=after), timeout)
+            yield from found.locks
+            if found.next is None:
+                return
+            after = found.next
 
     def iter_wal(
         self, from_offset: int = 0, *, page: int = 500, timeout: Optional[float] = None
