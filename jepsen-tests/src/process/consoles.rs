@@ -23,20 +23,34 @@ pub struct ConsoleStep {
 /// Every step of every block, in order.
 pub fn steps(document: &str) -> Vec<ConsoleStep> {
     let mut steps: Vec<ConsoleStep> = Vec::new();
+    let mut block = Vec::new();
     let mut inside = false;
-    let mut continues = false;
     for (at, line) in document.lines().enumerate() {
         if line.starts_with("```") {
+            // The block ends here, so its first line is as far away as it has lines.
+            let first = at + 1 - block.len();
+            steps.extend(steps_of(block.drain(..), first));
             inside = !inside && line.trim_end() == "```console";
-            continues = false;
-        } else if inside && let Some(command) = line.strip_prefix("$ ") {
+        } else if inside {
+            block.push(line);
+        }
+    }
+    steps
+}
+
+/// The steps of one block, whose first line has this number.
+pub fn steps_of<'a>(block: impl Iterator<Item = &'a str>, first: usize) -> Vec<ConsoleStep> {
+    let mut steps: Vec<ConsoleStep> = Vec::new();
+    let mut continues = false;
+    for (at, line) in block.enumerate() {
+        if let Some(command) = line.strip_prefix("$ ") {
             continues = command.ends_with('\\');
             steps.push(ConsoleStep {
-                line: at + 1,
+                line: first + at,
                 command: command.trim_end_matches('\\').trim_end().to_owned(),
                 output: Vec::new(),
             });
-        } else if inside && let Some(step) = steps.last_mut() {
+        } else if let Some(step) = steps.last_mut() {
             if continues {
                 continues = line.ends_with('\\');
                 step.command.push(' ');

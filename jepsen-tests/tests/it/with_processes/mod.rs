@@ -35,6 +35,7 @@ mod kill9;
 mod old_formats;
 mod outside;
 mod packages;
+mod pages;
 mod power_cut;
 mod slow_watcher;
 mod sql_projection;
