@@ -160,6 +160,16 @@ export interface PutMachineResult {
   warnings?: { place: string; text: string }[];
   dry_run?: boolean;
 }
+export interface DeletedMachine {
+  machine: string;
+  deleted: boolean;
+  versions: number[];
+  /** null with `dry_run`. */
+  wal_offset: number | null;
+  dry_run?: boolean;
+}
+/** For imports, for which a token needs the right: the state, and Unix ms. */
+export interface ImportOptions { initial_state?: string; created_at?: number; updated_at?: number }
 /** What a write would do, with `dry_run`. */
 export interface Would {
   set: string[];
@@ -487,7 +497,9 @@ export class Client {
   putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
   getMachine(machine: string, version?: number, options?: ReadOptions): Promise<MachineResult>;
   listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[]; format?: number; warning_count?: number }[] }>;
-  createInstance<Ctx extends object = Json>(machine: string, version: number, instanceId?: string, initialCtx?: Ctx, options?: KeyedOptions): Promise<CreatedInstance<Ctx>>;
+  /** A version, or with `all_versions` and without a version all of them. */
+  deleteMachine(machine: string, version?: number, options?: WriteOptions & { all_versions?: boolean }): Promise<DeletedMachine>;
+  createInstance<Ctx extends object = Json>(machine: string, version: number, instanceId?: string, initialCtx?: Ctx, options?: KeyedOptions & ImportOptions): Promise<CreatedInstance<Ctx>>;
   /** `Ctx` is a type of the program; nothing checks that what the server has fits it. */
   getInstance<Ctx = Json>(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance<Ctx>>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
@@ -532,7 +544,8 @@ export namespace requests {
   function putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Request;
   function getMachine(machine: string, version?: number, options?: ReadOptions): Request;
   function listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Request;
-  function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: object, options?: KeyedOptions): Request;
+  function deleteMachine(machine: string, version?: number, options?: WriteOptions & { all_versions?: boolean }): Request;
+  function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: object, options?: KeyedOptions & ImportOptions): Request;
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
   function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
@@ -620,6 +633,7 @@ export class UnsupportedProtocol extends ServerError {}
 export class WalIoError extends ServerError {}
 export class MachineNotFound extends NotFound {}
 export class InstanceNotFound extends NotFound {}
+export class MachineInUse extends Conflict {}
 export class LockHeld extends Conflict {}
 export class LockLost extends Conflict {}
 export class LeaseLost extends Conflict {}

@@ -8,7 +8,8 @@ export * as requests from "./lib/requests.js";
 export {
   AuthFailed, AutomationPaused, BadRequest, ClosedError, ConfigError, Conflict, ConnectError, ConnectionLost,
   DeadlineExceeded, ExpressionFailed, ExpressionLimit, FeatureLevel, Forbidden, GuardFailed, IndexBuilding,
-  InstanceExists, InstanceNotFound, InternalError, InvalidTransition, LeaseLost, LockHeld, LockLost, MachineNotFound,
+  InstanceExists, InstanceNotFound, InternalError, InvalidTransition, LeaseLost, LockHeld, LockLost, MachineInUse,
+  MachineNotFound,
   MachineVersionExists, MachineVersionLimitExceeded, NoLeader, NotFound, OffsetAhead, OffsetCompacted, OutcomeUnknown,
   ProtocolError, QuotaExceeded, RateLimited, ReadOnlyMode, RequestError, RstmdbError, SchemaFailed, ServerError,
   ServerTimeout, TlsError, Unauthorized, UnsupportedProtocol, WalIoError,

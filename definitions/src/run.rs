@@ -128,6 +128,7 @@ impl Runner {
             version: 1,
             initial_ctx: ctx.map(|ctx| Bytes::copy_from_slice(ctx.as_bytes())),
             idempotency_key: None,
+            import: None,
         };
         self.write(&Command::CreateInstance(create), &by.into())
     }

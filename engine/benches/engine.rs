@@ -98,6 +98,7 @@ impl Order {
             version: 1,
             initial_ctx: Some(ctx),
             idempotency_key: None,
+            import: None,
         };
         order.write(&Command::CreateInstance(create));
         order

@@ -214,6 +214,7 @@ impl Decider<'_> {
     fn single(self, command: &Command) -> Result<OpDecision, Refusal> {
         match command {
             Command::PutMachine(put) => self.put_machine(put),
+            Command::DeleteMachine(delete) => self.delete_machine(delete),
             Command::CreateInstance(create) => self.create_instance(create),
             Command::ApplyEvent(apply) => self.event(apply, None),
             Command::DeleteInstance(delete) => self.deletion(delete, None),

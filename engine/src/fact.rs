@@ -14,9 +14,9 @@ mod proto {
 pub use prost::Message;
 pub use proto::fact::Body;
 pub use proto::{
-    ApplyEvent, CreateInstance, DeleteInstance, Entry, Fact, Fence, Fired, FlushAll, Header, Key,
-    KeyBounds, LockChanged, LockEnded, LockHolder, LockWaiter, Meta, PutMachine, SetAutomation,
-    SetLevel, SetTimers, Timer, TimerSpent, Timers,
+    ApplyEvent, CreateInstance, DeleteInstance, DeleteMachine, Entry, Fact, Fence, Fired, FlushAll,
+    Header, Imported, Key, KeyBounds, LockChanged, LockEnded, LockHolder, LockWaiter, Meta,
+    PutMachine, SetAutomation, SetLevel, SetTimers, Timer, TimerSpent, Timers,
 };
 
 use crate::limits::Limits;
@@ -51,10 +51,22 @@ impl Fact {
             Body::TimerSpent(spent) => Some(&spent.instance_id),
             Body::SetTimers(set) => Some(&set.instance_id),
             Body::PutMachine(_)
+            | Body::DeleteMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
             | Body::SetAutomation(_)
             | Body::LockChanged(_) => None,
+        }
+    }
+}
+
+impl CreateInstance {
+    /// When the instance counts as created and as changed last, if its entry is of `entry_ms`.
+    pub fn times(&self, entry_ms: u64) -> (u64, u64) {
+        let or_entry = |ms| if ms == 0 { entry_ms } else { ms };
+        match &self.imported {
+            Some(imported) => (or_entry(imported.created_ms), or_entry(imported.updated_ms)),
+            None => (entry_ms, entry_ms),
         }
     }
 }
@@ -136,17 +148,24 @@ impl fmt::Display for Fact {
         match &self.body {
             None => f.write_str("unknown fact"),
             Some(Body::PutMachine(put)) => write!(f, "machine {} v{}", put.machine, put.version),
+            Some(Body::DeleteMachine(delete)) => write!(f, "{delete}"),
             Some(Body::CreateInstance(create)) => {
                 write!(
                     f,
-                    "{} created in {} of {} v{} ctx {}",
+                    "{} {} in {} of {} v{} ctx {}",
                     create.instance_id,
+                    if create.imported.is_some() {
+                        "imported"
+                    } else {
+                        "created"
+                    },
                     create.state,
                     create.machine,
                     create.version,
                     LossyText(&create.ctx)
                 )?;
                 course(f, &create.via, &create.emits)?;
+                imported(f, create.imported.as_ref())?;
                 timers(f, create.timers.as_ref())?;
                 after(f, create.prev_offset, create.key.as_ref())
             }
@@ -178,6 +197,14 @@ impl fmt::Display for Fact {
             Some(Body::SetAutomation(set)) => write!(f, "{set}"),
             Some(Body::LockChanged(changed)) => write!(f, "{changed}"),
         }
+    }
+}
+
+impl fmt::Display for DeleteMachine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions = self.versions.iter().map(|version| format!(" v{version}"));
+        let versions: String = versions.collect();
+        write!(f, "machine {}{versions} deleted", self.machine)
     }
 }
 
@@ -250,6 +277,21 @@ fn course(f: &mut fmt::Formatter<'_>, via: &[String], emits: &[String]) -> fmt::
         true => Ok(()),
         false => write!(f, " emits {}", emits.join(", ")),
     }
+}
+
+fn imported(f: &mut fmt::Formatter<'_>, imported: Option<&Imported>) -> fmt::Result {
+    let Some(imported) = imported else {
+        return Ok(());
+    };
+    for (name, ms) in [
+        ("created", imported.created_ms),
+        ("updated", imported.updated_ms),
+    ] {
+        if ms != 0 {
+            write!(f, " {name} {ms}")?;
+        }
+    }
+    Ok(())
 }
 
 fn fired(f: &mut fmt::Formatter<'_>, fired: Option<&Fired>) -> fmt::Result {

@@ -44,8 +44,8 @@ mod view;
 
 pub use api::command::{
     AcquireLock, ApplyEvent, AskedPart, Asker, BatchOp, Command, CreateInstance, DeleteInstance,
-    DryRun, ExpireLock, FireTimer, ListInstances, ListLocks, ListTimers, LockCommand, PutMachine,
-    Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
+    DeleteMachine, DryRun, ExpireLock, FireTimer, Import, ListInstances, ListLocks, ListTimers,
+    LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
 pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
 pub use api::{LockRefusal, Refusal, TRIED, command, reply};
@@ -65,4 +65,4 @@ pub use query::{DueSearch, LockTurn};
 pub use state::{Automation, BrokenInvariant, Error, State, StateLoader, ensure};
 pub use view::PendingEntries;
 #[cfg(feature = "planted-bugs")]
-pub use view::ignore_fences;
+pub use view::{delete_machines_in_use, ignore_fences};

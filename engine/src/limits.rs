@@ -132,6 +132,9 @@ pub const BATCH_LISTED_BYTES_MAX: usize = 512 << 10;
 /// Most bytes of contexts, payloads and definitions that one entry may carry: 1 MiB less than a
 /// protocol frame, so that WAL_READ can show any entry together with its names, ids and keys.
 pub const ENTRY_BYTES_MAX: usize = 15 << 20;
+/// An imported instance may have been changed this much later than log time, in milliseconds: clocks differ. It then
+/// counts as changed at log time.
+pub const IMPORT_AHEAD_MS_MAX: u64 = 60_000;
 /// Longest page of LIST_INSTANCES.
 pub const LIST_ITEMS_MAX: u64 = 1000;
 /// Page length of LIST_INSTANCES when none is asked for.

@@ -79,7 +79,7 @@ pub(crate) fn answer(
         Query::ListLocks(list) => locks::list(view, list, steps),
         Query::GetMachine { machine, version } => get_machine(view, machine, *version).map(Some),
         Query::ListMachines { limit, offset } => {
-            let count = view.state.machines.len() + view.machines_in_flight().count();
+            let count = view.state.machines.len() + view.machines_in_flight();
             let listed = steps.take(count);
             Ok(listed.map(|()| list_machines(view, *limit, *offset)))
         }
@@ -133,11 +133,14 @@ fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Rep
             all.entry(name).or_default().extend(versions);
         }
     }
-    for machine in view.machines_in_flight() {
-        all.entry(&machine.name)
-            .or_default()
-            .insert(machine.version);
+    for (name, version, is_there) in view.versions_in_flight() {
+        let versions = all.entry(name).or_default();
+        match is_there {
+            true => versions.insert(version),
+            false => versions.remove(&version),
+        };
     }
+    all.retain(|_, versions| !versions.is_empty());
     let items = all
         .into_iter()
         .skip(size(offset.unwrap_or(0)))
@@ -163,13 +166,20 @@ fn size(number: u64) -> usize {
 
 /// How many instances and machine versions the view shows.
 pub(crate) fn counts(view: View<'_>) -> (u64, u64) {
-    let applied = match view.state_shows() {
-        true => view.state.machines.len(),
-        false => 0,
-    };
-    let machines = applied + view.machines_in_flight().count();
+    let mut machines = BTreeSet::new();
+    if view.state_shows() {
+        for (name, versions) in view.state.machines.names() {
+            machines.extend(versions.map(|version| (name, version)));
+        }
+    }
+    for (name, version, is_there) in view.versions_in_flight() {
+        match is_there {
+            true => machines.insert((name, version)),
+            false => machines.remove(&(name, version)),
+        };
+    }
     (
         list::total(view, &ListInstances::default()),
-        machines as u64,
+        machines.len() as u64,
     )
 }

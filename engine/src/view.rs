@@ -1,6 +1,7 @@
 //! The state with up to two overlays, read as one: the state after all facts in flight are applied.
 
 mod locks;
+mod machines;
 mod overlay;
 mod pending;
 mod planted;
@@ -8,7 +9,7 @@ mod planted;
 pub(crate) use overlay::Overlay;
 pub use pending::PendingEntries;
 #[cfg(feature = "planted-bugs")]
-pub use planted::ignore_fences;
+pub use planted::{delete_machines_in_use, ignore_fences};
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -250,40 +251,6 @@ impl<'a> View<'a> {
                 in_flight.map(|created| created.offset).or_else(applied)
             }
         }
-    }
-
-    pub(crate) fn machine(self, name: &str, version: u32) -> Option<&'a Arc<Machine>> {
-        for layer in self.layers().filter(|layer| !layer.machines.is_empty()) {
-            if let Some((offset, machine)) = layer.machines.get(&(Arc::from(name), version))
-                && self.ahead(*offset)
-            {
-                return Some(machine);
-            }
-        }
-        self.state
-            .machines
-            .get(name, version)
-            .filter(|_| self.state_shows())
-    }
-
-    /// The versions of a machine.
-    pub(crate) fn versions(self, name: &str) -> BTreeSet<u32> {
-        let mut versions: BTreeSet<u32> = self
-            .machines_in_flight()
-            .filter(|machine| *machine.name == *name)
-            .map(|machine| machine.version)
-            .collect();
-        if self.state_shows() {
-            versions.extend(self.state.machines.versions(name));
-        }
-        versions
-    }
-
-    pub(crate) fn machines_in_flight(self) -> impl Iterator<Item = &'a Arc<Machine>> {
-        self.layers()
-            .flat_map(|layer| layer.machines.values())
-            .filter(move |(offset, _)| self.ahead(*offset))
-            .map(|(_, machine)| machine)
     }
 
     /// The ids that overlays changed, ascending.

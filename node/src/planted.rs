@@ -59,11 +59,13 @@ pub enum Bug {
     TimerFiresTwiceAfterFailover,
     /// A transition to the same state arms the timers of the state again.
     SelfTransitionRearms,
+    /// A version of a machine is deleted although instances have it.
+    MachineInUseDeleted,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -83,6 +85,7 @@ impl Bug {
         Self::TimerFiresBeforeDue,
         Self::TimerFiresTwiceAfterFailover,
         Self::SelfTransitionRearms,
+        Self::MachineInUseDeleted,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -108,6 +111,7 @@ impl Bug {
             Self::TimerFiresBeforeDue => "timer-fires-before-due",
             Self::TimerFiresTwiceAfterFailover => "timer-fires-twice-after-failover",
             Self::SelfTransitionRearms => "self-transition-rearms",
+            Self::MachineInUseDeleted => "machine-in-use-deleted",
         }
     }
 }
@@ -147,6 +151,7 @@ pub fn set(bug: Bug) {
         Bug::TimerFiresBeforeDue => rstmdb_engine::fire_early(),
         Bug::TimerFiresTwiceAfterFailover => rstmdb_engine::fire_again(),
         Bug::SelfTransitionRearms => rstmdb_engine::rearm_on_self_transitions(),
+        Bug::MachineInUseDeleted => rstmdb_engine::delete_machines_in_use(),
         Bug::ReadWithoutReadIndex
         | Bug::WatchDrops
         | Bug::ProgressTooEarly

@@ -65,6 +65,8 @@ codes! {
     MachineVersionExists = "MACHINE_VERSION_EXISTS", retryable false;
     /// The machine has as many versions as the server allows.
     MachineVersionLimitExceeded = "MACHINE_VERSION_LIMIT_EXCEEDED", retryable false;
+    /// Extension: instances have the version of the machine that is to be deleted.
+    MachineInUse = "MACHINE_IN_USE", retryable false;
     /// No such instance.
     InstanceNotFound = "INSTANCE_NOT_FOUND", retryable false;
     /// The instance id is taken.
@@ -119,7 +121,7 @@ impl Code {
             Code::OffsetCompacted | Code::OffsetAhead => Code::NotFound,
             Code::Timeout => Code::InternalError,
             Code::ReadOnlyMode => Code::WalIoError,
-            Code::LockHeld | Code::LockLost => Code::Conflict,
+            Code::LockHeld | Code::LockLost | Code::MachineInUse => Code::Conflict,
             Code::QuotaExceeded => Code::RateLimited,
             Code::ExpressionFailed
             | Code::ExpressionLimit
@@ -189,6 +191,7 @@ mod tests {
             "LOCK_LOST",
             "QUOTA_EXCEEDED",
             "FORBIDDEN",
+            "MACHINE_IN_USE",
         ];
         for code in Code::ALL {
             let told = code.clone().for_legacy();
@@ -204,6 +207,7 @@ mod tests {
         assert_eq!(Code::FeatureLevel.for_legacy(), Code::BadRequest);
         assert_eq!(Code::LockHeld.for_legacy(), Code::Conflict);
         assert_eq!(Code::LockLost.for_legacy(), Code::Conflict);
+        assert_eq!(Code::MachineInUse.for_legacy(), Code::Conflict);
         assert_eq!(Code::QuotaExceeded.for_legacy(), Code::RateLimited);
     }
 

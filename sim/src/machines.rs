@@ -131,6 +131,18 @@ impl TestMachine {
         }
     }
 
+    /// The names of its states.
+    #[must_use]
+    pub fn states(self) -> Vec<String> {
+        let definition = self.definition();
+        let states = definition["states"].as_array().cloned().unwrap_or_default();
+        let names = states.iter().map(|state| match state {
+            Value::String(name) => name.clone(),
+            state => state["name"].as_str().unwrap_or_default().to_owned(),
+        });
+        names.collect()
+    }
+
     /// What PUT_MACHINE is given.
     pub fn definition(self) -> Value {
         match self {

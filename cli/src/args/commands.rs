@@ -22,7 +22,7 @@ pub use locks::{
     Acquiring, LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs,
     LockReleaseArgs, LockRenewArgs, LockRun,
 };
-pub use machines::{GetMachineArgs, ListMachinesArgs, PutMachineArgs};
+pub use machines::{DeleteMachineArgs, GetMachineArgs, ListMachinesArgs, PutMachineArgs};
 pub use storage::{AncestorsArgs, CompactArgs, FlushAllArgs, HashTokenArgs, WalReadArgs};
 pub use timers::{TimersArgs, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use watches::{IncludedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
@@ -30,6 +30,7 @@ pub use watches::{IncludedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
 use super::asking::{Allowed, ExplainArgs};
 use super::bench::BenchArgs;
 use super::cluster::ClusterArgs;
+use super::import::ImportArgs;
 use super::offline::Offline;
 use super::tools::{
     AuditHeadArgs, AuditProofArgs, BackupArgs, CompletionsArgs, DiagramArgs, ExportArgs,
@@ -53,6 +54,8 @@ pub enum CliCommand {
     GetMachine(GetMachineArgs),
     /// List the machines and their versions.
     ListMachines(ListMachinesArgs),
+    /// Delete a version of a machine that no instance has.
+    DeleteMachine(DeleteMachineArgs),
     /// Create an instance of a machine.
     CreateInstance(CreateInstanceArgs),
     /// Show an instance.
@@ -105,6 +108,8 @@ pub enum CliCommand {
     Reload,
     /// Run a file of operations, one JSON object {"op", "params"} a line.
     Load(LoadArgs),
+    /// Create instances from the rows of a file, in the states that they have there.
+    Import(Box<ImportArgs>),
     /// Print definitions and live instances in the form that `load` reads.
     Export(ExportArgs),
     /// Back up the log, and a snapshot where it needs one, into a folder. Later runs add what is new.

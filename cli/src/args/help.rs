@@ -30,7 +30,13 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Watch", &["watch-instance", "watch-all", "unwatch"]),
     (
         "Machines",
-        &["put-machine", "get-machine", "list-machines", "diagram"],
+        &[
+            "put-machine",
+            "get-machine",
+            "list-machines",
+            "delete-machine",
+            "diagram",
+        ],
     ),
     (
         "Timers and locks",
@@ -52,6 +58,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         &[
             "backup",
             "load",
+            "import",
             "export",
             "wal-stats",
             "compact",
@@ -100,6 +107,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("put-machine", "[NAME] DEFINITION", "order order.yaml"),
     ("get-machine", "MACHINE [VERSION]", "order 2 -o yaml"),
     ("list-machines", "", "-o wide"),
+    ("delete-machine", "MACHINE VERSION", "order 1"),
     ("diagram", "MACHINE [VERSION]", "order -i order-1"),
     ("timers list", "", "order --suspended"),
     ("timers set", "ID TIMER", "order-1 EXPIRE --after 1h30m"),
@@ -131,6 +139,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("rotate-key", "", ""),
     ("backup", "", "backups/today"),
     ("load", "", "operations.jsonl.gz"),
+    ("import", "", "order orders.csv --state status --dry-run"),
     ("export", "", "order"),
     ("wal-stats", "", ""),
     ("compact", "", "--force"),

@@ -10,6 +10,7 @@ mod cluster;
 mod commands;
 mod form;
 mod help;
+mod import;
 mod named;
 mod offline;
 mod tools;
@@ -25,13 +26,15 @@ pub use cluster::{
 pub use commands::{
     Acquiring, AncestorsArgs, ApplyEventArgs, AutomationArgs, AutomationCommand, BatchArgs,
     CliCommand, ClockAdvanceArgs, ClockArgs, ClockCommand, CompactArgs, CreateInstanceArgs,
-    DeleteInstanceArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs, HashTokenArgs,
-    IncludedKind as WatchedKind, InstanceIdArgs, ListInstancesArgs, ListMachinesArgs,
-    LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs, LockReleaseArgs,
-    LockRenewArgs, LockRun, PauseArgs, PutMachineArgs, ResumeArgs, TimersArgs, TimersCommand,
-    TimersList, TimersResume, TimersSet, UnwatchArgs, WalReadArgs, WatchAllArgs, WatchInstanceArgs,
+    DeleteInstanceArgs, DeleteMachineArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs,
+    HashTokenArgs, IncludedKind as WatchedKind, InstanceIdArgs, ListInstancesArgs,
+    ListMachinesArgs, LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs,
+    LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs, PutMachineArgs, ResumeArgs, TimersArgs,
+    TimersCommand, TimersList, TimersResume, TimersSet, UnwatchArgs, WalReadArgs, WatchAllArgs,
+    WatchInstanceArgs,
 };
 pub use form::{FormArgs, OutputForm, form_asked};
+pub use import::{FieldType, ImportArgs, ImportColumns, RowFormat};
 pub use named::{MachineFilter, NamedEvent, NamedInstance, NamedMachine, NamedTimer};
 pub use offline::{
     ConvertArgs, DiffArgs, ExportMachineArgs, ExportTo, ImportFrom, ImportMachineArgs, Offline,

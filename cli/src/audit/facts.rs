@@ -1,10 +1,12 @@
 //! The facts of a proof, as WAL_READ shows them.
 
 use bytes::Bytes;
-use rstmdb_engine::fact::{Body, Entry, Fact, Fired, Key, SetTimers, TimerSpent, Timers};
+use rstmdb_engine::fact::{
+    Body, CreateInstance, Entry, Fact, Fired, Key, SetTimers, TimerSpent, Timers,
+};
 use rstmdb_rcp::message::meta::{FactMeta, Fence};
 use rstmdb_rcp::message::storage::timers::{ArmedTimer, FiredTimer, Timed};
-use rstmdb_rcp::message::storage::{FactOrigin, WalEntry};
+use rstmdb_rcp::message::storage::{FactOrigin, Imported, WalEntry};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -57,6 +59,7 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
             initial_ctx: std::borrow::Cow::Owned(json(&create.ctx)?),
             emits: names(&create.emits),
             via: names(&create.via),
+            imported: imported(entry, create),
             origin: origin(create.prev_offset, create.key.as_ref()),
         }),
         Some(Body::ApplyEvent(apply)) => Ok(WalEntry::ApplyEvent {
@@ -87,10 +90,24 @@ pub(super) fn wal_entry(entry: &Entry, fact: &Fact) -> Result<WalEntry<'static>,
             origin: origin(0, None),
         }),
         Some(
-            Body::PutMachine(_) | Body::SetLevel(_) | Body::SetAutomation(_) | Body::LockChanged(_),
+            Body::PutMachine(_)
+            | Body::DeleteMachine(_)
+            | Body::SetLevel(_)
+            | Body::SetAutomation(_)
+            | Body::LockChanged(_),
         )
         | None => Err("it is not about an instance".to_owned()),
     }
+}
+
+/// The times that an instance has brought along.
+fn imported(entry: &Entry, create: &CreateInstance) -> Option<Imported> {
+    create.imported.as_ref()?;
+    let (created_at, updated_at) = create.times(entry.time_ms);
+    Some(Imported {
+        created_at,
+        updated_at,
+    })
 }
 
 /// What a creation, an event or a deletion says of timers.

@@ -32,6 +32,9 @@ pub(super) async fn create(
         version: args.version.unwrap_or(0),
         initial_ctx: ctx.as_deref(),
         idempotency_key: args.idempotency_key.map(Into::into),
+        initial_state: args.initial_state.map(Into::into),
+        created_at: args.created_at,
+        updated_at: args.updated_at,
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,
     };

@@ -1,8 +1,10 @@
-//! put-machine, get-machine, list-machines.
+//! put-machine, get-machine, delete-machine, list-machines.
 
 use rstmdb_definitions::document;
 use rstmdb_rcp::json::Json;
-use rstmdb_rcp::message::machine::{GetMachine, GetMachineResult, ListMachines, PutMachine};
+use rstmdb_rcp::message::machine::{
+    DeleteMachine, GetMachine, GetMachineResult, ListMachines, PutMachine,
+};
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::{Code, text};
 use serde_json::value::RawValue;
@@ -101,6 +103,23 @@ pub(super) async fn get(session: &CliSession, args: &args::GetMachineArgs) -> Re
         read: args.freshness.options(),
     };
     match session.show(op::GET_MACHINE, &params).await {
+        Err(error) => Err(session.with_hint(error, HintAbout::default()).await),
+        done => done,
+    }
+}
+
+pub(super) async fn delete(
+    session: &CliSession,
+    args: args::DeleteMachineArgs,
+) -> Result<(), Error> {
+    let params = DeleteMachine {
+        machine: args.machine.as_str().into(),
+        version: args.version(),
+        all_versions: args.all_versions,
+        meta: args.about.meta(),
+        dry_run: args.ask.dry_run,
+    };
+    match session.show(op::DELETE_MACHINE, &params).await {
         Err(error) => Err(session.with_hint(error, HintAbout::default()).await),
         done => done,
     }

@@ -14,8 +14,10 @@
 //! | [`reader`] | lines of a file, read and checked on a thread of its own |
 //! | [`lanes`] | when an operation may be sent |
 //! | `sink` | sending |
+//! | [`import`] | rows of a file as instances in the states that they have elsewhere |
 //! | `progress` | the bar and the summary |
 
+pub mod import;
 pub mod lanes;
 mod progress;
 pub mod reader;

@@ -99,7 +99,7 @@ impl Observer for LoadProgress {
     }
 }
 
-fn bar(size: Option<u64>) -> ProgressBar {
+pub(super) fn bar(size: Option<u64>) -> ProgressBar {
     let (bar, template) = match size {
         Some(size) => (
             ProgressBar::new(size),

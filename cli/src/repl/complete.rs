@@ -158,8 +158,8 @@ fn wanted(before: &str, prefix: &str) -> CompletedWord {
         ("timers", "list") if words.len() == 2 => CompletedWord::Machine,
         (_, _) if words.len() > 1 => CompletedWord::Nothing,
         (
-            "get-machine" | "diagram" | "create-instance" | "list-instances" | "export"
-            | "watch-all",
+            "get-machine" | "delete-machine" | "import" | "diagram" | "create-instance"
+            | "list-instances" | "export" | "watch-all",
             _,
         ) => CompletedWord::Machine,
         (

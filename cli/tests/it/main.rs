@@ -12,6 +12,7 @@ mod errors;
 mod fake;
 mod forms;
 mod fuzz_corpus;
+mod import;
 mod locks;
 mod mistakes;
 mod offline;

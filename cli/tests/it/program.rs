@@ -345,6 +345,7 @@ fn event() -> Event<'static> {
         from_state: "x".into(),
         to_state: "y".into(),
         event: "GO".into(),
+        imported: false,
         emits: Vec::new(),
         payload: None,
         ctx: None,

@@ -71,6 +71,7 @@ export const InstanceExists = refusal("InstanceExists", "INSTANCE_EXISTS");
 export const InvalidTransition = refusal("InvalidTransition", "INVALID_TRANSITION");
 export const GuardFailed = refusal("GuardFailed", "GUARD_FAILED");
 export const Conflict = refusal("Conflict", "CONFLICT");
+export const MachineInUse = refusal("MachineInUse", "MACHINE_IN_USE", false, Conflict);
 export const LockHeld = refusal("LockHeld", "LOCK_HELD", false, Conflict);
 export const LockLost = refusal("LockLost", "LOCK_LOST", false, Conflict);
 export const LeaseLost = refusal("LeaseLost", "LEASE_LOST", false, Conflict);
@@ -104,7 +105,7 @@ const BY_CODE = new Map(
     MachineVersionExists, MachineVersionLimitExceeded, InstanceExists, InvalidTransition, GuardFailed, Conflict,
     LockHeld, LockLost, LeaseLost, ExpressionFailed, ExpressionLimit, SchemaFailed, AutomationPaused, FeatureLevel,
     IndexBuilding, QuotaExceeded, WalIoError, InternalError, RateLimited, NoLeader, ServerTimeout, ReadOnlyMode,
-    OffsetAhead, OffsetCompacted,
+    OffsetAhead, OffsetCompacted, MachineInUse,
   ].map((made) => [made.code, made]),
 );
 

@@ -18,6 +18,7 @@ export const putMachine = (machine, version, definition, options) =>
   made("PUT_MACHINE", { machine, version, definition }, options);
 export const getMachine = (machine, version, options) => made("GET_MACHINE", { machine, version }, options);
 export const listMachines = (options) => made("LIST_MACHINES", {}, options);
+export const deleteMachine = (machine, version, options) => made("DELETE_MACHINE", { machine, version }, options);
 export const createInstance = (machine, version, instanceId, initialCtx, options) =>
   made("CREATE_INSTANCE", { instance_id: instanceId, machine, version, initial_ctx: initialCtx }, options);
 export const getInstance = (instanceId, options) => made("GET_INSTANCE", { instance_id: instanceId }, options);

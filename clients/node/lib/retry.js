@@ -42,7 +42,7 @@ export function plan(op, params, addKeys) {
     return made(keyed, repeatable, repeatable, true);
   }
   if (op === "BATCH") return planBatch(params, addKeys);
-  // FLUSH_ALL, LOCK_RELEASE, and operations that this version does not know.
+  // FLUSH_ALL, DELETE_MACHINE, LOCK_RELEASE, and operations that this version does not know.
   const repeatable = typeof params.idempotency_key === "string";
   return made(params, repeatable, repeatable, true);
 }

@@ -56,6 +56,26 @@ class OneNode(unittest.TestCase):
         with self.assertRaises(errors.InstanceNotFound):
             db.get_instance("life")
 
+    def test_a_version_that_no_instance_has_is_deleted(self) -> None:
+        db = self.db
+        definition = json.loads(ORDER.read_text())
+        for version in (1, 2):
+            db.put_machine("old", version, definition)
+        db.create_instance("old", 1, "old-1")
+        with self.assertRaises(errors.MachineInUse) as used:
+            db.delete_machine("old", all_versions=True)
+        self.assertEqual(used.exception.details["instances"], 1)
+        self.assertEqual(db.delete_machine("old", 2).versions, [2])
+        db.delete_instance("old-1")
+        self.assertIsNone(db.delete_machine("old", 1, dry_run=True).wal_offset)
+        self.assertTrue(db.delete_machine("old", 1).deleted)
+        with self.assertRaises(errors.MachineNotFound):
+            db.delete_machine("old", 1)
+
+    def test_an_import_needs_the_right(self) -> None:
+        with self.assertRaises(errors.Forbidden):
+            self.db.create_instance("order", 1, "foreign", initial_state="PAID", created_at=1, updated_at=2)
+
     def test_a_lock_fences_the_writes_of_its_holder(self) -> None:
         db = self.db
         db.create_instance("order", 1, "locked")

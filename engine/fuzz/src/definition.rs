@@ -34,6 +34,7 @@ pub fn take(data: &[u8]) {
         version: 1,
         initial_ctx: Some(ctx),
         idempotency_key: Some("k".to_owned()),
+        import: None,
     };
     run(&mut state, &Command::CreateInstance(create));
     let apply = ApplyEvent {

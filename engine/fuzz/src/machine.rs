@@ -35,6 +35,7 @@ pub fn take(data: &[u8]) {
         version: 0,
         initial_ctx: Some(Bytes::from_static(br#"{"n":1,"l":[1,2],"a":{"b":3}}"#)),
         idempotency_key: None,
+        import: None,
     };
     let mut commands = vec![
         Command::SetLevel { level: 2 },

@@ -18,6 +18,8 @@ pub use locks::{AcquireLock, ExpireLock, ListLocks, LockCommand, ReleaseLock, Re
 pub enum Command {
     /// Define a version of a machine.
     PutMachine(PutMachine),
+    /// Delete versions of a machine.
+    DeleteMachine(DeleteMachine),
     /// Create an instance.
     CreateInstance(CreateInstance),
     /// Apply an event to an instance.
@@ -109,6 +111,15 @@ pub struct PutMachine {
     pub checksum: Option<String>,
 }
 
+/// Delete a version of a machine, or all of them. Refused while an instance has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeleteMachine {
+    /// The machine's name.
+    pub machine: String,
+    /// The version; all of them if absent.
+    pub version: Option<u32>,
+}
+
 /// Create an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateInstance {
@@ -124,6 +135,19 @@ pub struct CreateInstance {
     pub initial_ctx: Option<Bytes>,
     /// Makes a retry take effect once.
     pub idempotency_key: Option<String>,
+    /// It comes from elsewhere, in the state that it has there.
+    pub import: Option<Box<Import>>,
+}
+
+/// What an instance that comes from elsewhere brings along.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Import {
+    /// The state in which it is created: no event and no `always` leads there, and nothing is emitted.
+    pub state: String,
+    /// When it was created there, Unix milliseconds. When it was changed last, if absent.
+    pub created_ms: Option<u64>,
+    /// When it was changed last there, Unix milliseconds. The time of the decision, if absent.
+    pub updated_ms: Option<u64>,
 }
 
 /// Apply an event to an instance.
@@ -335,6 +359,12 @@ impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PutMachine(put) => write!(f, "put machine {} v{}", put.machine, put.version),
+            Self::DeleteMachine(delete) => {
+                write!(f, "delete machine {}", delete.machine)?;
+                delete
+                    .version
+                    .map_or(Ok(()), |version| write!(f, " v{version}"))
+            }
             Self::CreateInstance(create) => write!(
                 f,
                 "create {} of {} v{}",

@@ -1,5 +1,6 @@
 //! Why a command or a query is refused: a value with everything that the client gets.
 
+mod details;
 mod guards;
 mod locks;
 mod offset;
@@ -55,6 +56,14 @@ pub enum Refusal {
         versions: u64,
         /// The limit.
         versions_max: u32,
+    },
+    /// Instances have the versions that are to be deleted.
+    #[error("machine {machine:?} is in use: {}; delete these instances first", in_use(.used))]
+    MachineInUse {
+        /// The machine's name.
+        machine: String,
+        /// The versions in use, each with how many instances have it.
+        used: Vec<(u32, u64)>,
     },
     /// There is no such instance, or it was deleted.
     #[error("instance {instance_id:?} does not exist")]
@@ -240,6 +249,7 @@ impl Refusal {
             Self::MachineNotFound { .. } => "MACHINE_NOT_FOUND",
             Self::MachineVersionExists { .. } => "MACHINE_VERSION_EXISTS",
             Self::MachineVersionLimitExceeded { .. } => "MACHINE_VERSION_LIMIT_EXCEEDED",
+            Self::MachineInUse { .. } => "MACHINE_IN_USE",
             Self::InstanceNotFound { .. } => "INSTANCE_NOT_FOUND",
             Self::InstanceExists { .. } => "INSTANCE_EXISTS",
             Self::InvalidTransition { .. } => "INVALID_TRANSITION",
@@ -279,6 +289,7 @@ impl Refusal {
             } => {
                 json!({ "machine": machine, "versions": versions, "versions_max": versions_max })
             }
+            Self::MachineInUse { machine, used } => details::in_use(machine, used),
             Self::InstanceNotFound { instance_id } | Self::InstanceExists { instance_id } => {
                 json!({ "instance_id": instance_id })
             }
@@ -308,80 +319,18 @@ impl Refusal {
             }
         }
     }
-
-    /// The details of what is not as the client expects.
-    fn conflict_details(&self) -> Value {
-        match self {
-            Self::StateConflict {
-                expected_state,
-                actual_state,
-            } => json!({ "expected_state": expected_state, "actual_state": actual_state }),
-            Self::OffsetConflict {
-                expected_wal_offset,
-                actual_wal_offset,
-            } => json!({
-                "expected_wal_offset": expected_wal_offset,
-                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
-            }),
-            Self::KeyConflict {
-                idempotency_key,
-                actual_wal_offset,
-            } => json!({
-                "idempotency_key": idempotency_key,
-                "actual_wal_offset": Offset(*actual_wal_offset).to_json(),
-            }),
-            _ => json!({}),
-        }
-    }
-
-    /// The details of what a definition's parts refuse.
-    fn evaluation_details(&self) -> Value {
-        match self {
-            Self::GuardFailed {
-                current_state,
-                event,
-                guards,
-                guards_left_out,
-                errors,
-                tried,
-            } => {
-                let tried: Vec<Value> = tried.iter().map(Tried::to_json).collect();
-                let mut details = json!({
-                    "current_state": current_state,
-                    "event": event,
-                    "guards": guards,
-                    TRIED: tried,
-                });
-                if *guards_left_out > 0 {
-                    details["guards_left_out"] = json!(guards_left_out);
-                }
-                if errors.iter().any(Option::is_some) {
-                    details["errors"] = json!(errors);
-                }
-                details
-            }
-            Self::DefinitionFaults { faults } => {
-                let faults = faults
-                    .iter()
-                    .map(|it| json!({ "place": it.place, "text": it.text }));
-                json!({ "field": "definition", "faults": faults.collect::<Vec<_>>() })
-            }
-            Self::ExpressionFailed { place, why } | Self::ExpressionLimit { place, why } => {
-                json!({ "place": place, "why": why })
-            }
-            Self::SchemaFailed {
-                of,
-                path,
-                rule,
-                why,
-            } => json!({ "of": of, "path": path, "rule": rule, "why": why }),
-            _ => json!({}),
-        }
-    }
 }
 
 /// The field of the details of `GUARD_FAILED` with what the guards have read.
 pub const TRIED: &str = "tried";
+
+fn in_use(used: &[(u32, u64)]) -> String {
+    let counts = used.iter().map(|(version, instances)| match instances {
+        1 => format!("1 instance has version {version}"),
+        instances => format!("{instances} instances have version {version}"),
+    });
+    counts.collect::<Vec<_>>().join(", ")
+}
 
 fn held_back(nodes: &[u64]) -> String {
     if nodes.is_empty() {

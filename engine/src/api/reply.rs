@@ -3,6 +3,7 @@
 //! A reply of a write carries its own offset: in a batch, an operation whose idempotency key was
 //! seen before answers with the offset of the first call.
 
+mod asked;
 mod locks;
 mod timers;
 
@@ -13,8 +14,8 @@ use bytes::Bytes;
 use super::refusal::Refusal;
 use crate::fact::{Body, Entry, NO_OFFSET};
 use crate::machine::definition::Warning;
-use crate::machine::guard::Tried;
 
+pub use asked::{AllowedEvent, AllowedEvents, AlwaysTried};
 pub use locks::{LockExpiry, LockReply, LockView};
 pub use timers::{Firing, TimerListed, TimerPlace, TimerView};
 
@@ -33,6 +34,15 @@ pub enum Reply {
         created: bool,
         /// What the definition's author should look at.
         warnings: Arc<[Warning]>,
+    },
+    /// Versions of a machine were deleted.
+    MachineDeleted {
+        /// The machine's name.
+        machine: Arc<str>,
+        /// The versions, ascending.
+        versions: Vec<u32>,
+        /// The offset of the deletion.
+        wal_offset: u64,
     },
     /// An instance was created.
     Created {
@@ -239,73 +249,6 @@ pub fn ctx_in(entry: &Entry, instance_id: &str, key: &str) -> Option<Bytes> {
         }
         _ => None,
     })
-}
-
-/// What the events of an instance's state would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedEvents {
-    /// The instance's state.
-    pub state: Arc<str>,
-    /// The offset of its last fact. An event that expects this offset is refused if the instance has changed since.
-    pub last_wal_offset: u64,
-    /// In the order in which the definition's transitions from this state name them.
-    pub events: Vec<AllowedEvent>,
-    /// Whether the state has more events, which were not looked at.
-    pub has_more: bool,
-}
-
-/// What one event would do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AllowedEvent {
-    /// The event.
-    pub event: String,
-    /// Where it would lead; `None` if it would be refused.
-    pub to_state: Option<Arc<str>>,
-    /// The guards that were tried, in order. The last one holds if it is what allows the event.
-    pub guards: Vec<Tried>,
-    /// Guards that were tried and are not shown.
-    pub guards_left_out: usize,
-    /// Why it would be refused, where that is not for its guards.
-    pub refusal: Option<Refusal>,
-    /// The states on its way that have transitions without an event, in order.
-    pub always: Vec<AlwaysTried>,
-    /// The timers that it would arm.
-    pub armed: Vec<String>,
-    /// The timers that it would disarm.
-    pub disarmed: Vec<String>,
-}
-
-/// A state with transitions without an event, and what was tried there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AlwaysTried {
-    /// The state.
-    pub state: String,
-    /// The guards that were tried, in order. The last one holds if it is what leads on.
-    pub guards: Vec<Tried>,
-}
-
-impl AllowedEvent {
-    /// An event of which nothing is known yet.
-    pub(crate) fn new(event: &str) -> Self {
-        Self {
-            event: event.to_owned(),
-            to_state: None,
-            guards: Vec::new(),
-            guards_left_out: 0,
-            refusal: None,
-            always: Vec::new(),
-            armed: Vec::new(),
-            disarmed: Vec::new(),
-        }
-    }
-
-    /// Adds a guard that was tried; `None`: there was no room to show it.
-    pub(crate) fn show(&mut self, tried: Option<Tried>) {
-        match tried {
-            Some(tried) => self.guards.push(tried),
-            None => self.guards_left_out += 1,
-        }
-    }
 }
 
 /// What a command would answer and do.

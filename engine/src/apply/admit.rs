@@ -52,6 +52,7 @@ pub(super) fn admissible(
             }
             Ok(free)
         }
+        Some(Body::DeleteMachine(delete)) => admissible_deletion_of_machine(view, delete, at),
         Some(Body::CreateInstance(create)) => admissible_creation(view, create, at),
         Some(Body::ApplyEvent(apply)) => admissible_event(view, apply, at),
         Some(Body::TimerSpent(spent)) => {
@@ -89,6 +90,32 @@ fn admissible_lock(
     after.map(|_| true).map_err(|what| contradiction(at, what))
 }
 
+/// The versions are still there, and no instance has come to have one since the decision.
+fn admissible_deletion_of_machine(
+    view: View<'_>,
+    delete: &fact::DeleteMachine,
+    at: FactAt<'_>,
+) -> Result<bool, Error> {
+    if view.level() < Feature::DeleteMachine.level() {
+        return Err(contradiction(
+            at,
+            "the deletion of a machine needs a higher feature level",
+        ));
+    }
+    if !delete.versions.is_sorted_by(|one, next| one < next) {
+        return Err(contradiction(at, "the deleted versions do not ascend"));
+    }
+    let known = view.versions(&delete.machine);
+    let all_known = delete
+        .versions
+        .iter()
+        .all(|version| known.contains(version));
+    Ok(all_known
+        && view
+            .used_versions(&delete.machine, &delete.versions)
+            .is_empty())
+}
+
 fn admissible_creation(
     view: View<'_>,
     create: &fact::CreateInstance,
@@ -112,8 +139,31 @@ fn admissible_creation(
     }
     if admitted {
         check_timers(create.timers.as_ref(), at)?;
+        check_import(view, create, at)?;
     }
     Ok(admitted)
+}
+
+/// Checks what the state relies on: no instance is changed before it is created, or later than the log's time.
+fn check_import(
+    view: View<'_>,
+    create: &fact::CreateInstance,
+    at: FactAt<'_>,
+) -> Result<(), Error> {
+    if create.imported.is_none() {
+        return Ok(());
+    }
+    if view.level() < Feature::Import.level() {
+        return Err(contradiction(at, "an import needs a higher feature level"));
+    }
+    let (created_ms, updated_ms) = create.times(at.time_ms);
+    match created_ms <= updated_ms && updated_ms <= at.time_ms {
+        true => Ok(()),
+        false => Err(contradiction(
+            at,
+            "an imported instance was changed before it was created, or later than now",
+        )),
+    }
 }
 
 fn admissible_event(

@@ -231,6 +231,7 @@ impl<'a> DecidedBatch<'a> {
 /// the moment.
 fn may_be_in_batch(op: &BatchOp) -> Result<(), Refusal> {
     let problem = match op {
+        BatchOp::Write(Command::DeleteMachine(_)) => "DELETE_MACHINE is not allowed in a batch",
         BatchOp::Write(Command::FlushAll) => "FLUSH_ALL is not allowed in a batch",
         BatchOp::Write(Command::SetLevel { .. }) => {
             "raising the feature level is not allowed in a batch"
@@ -280,7 +281,7 @@ fn bytes(body: &Body) -> usize {
         Body::TimerSpent(spent) => spent.message.len() + timers(&spent.timers),
         Body::SetAutomation(set) => set.reason.len(),
         // A batch has none.
-        Body::LockChanged(_) => 0,
+        Body::LockChanged(_) | Body::DeleteMachine(_) => 0,
         Body::DeleteInstance(_) | Body::FlushAll(_) | Body::SetLevel(_) => 0,
     }
 }

@@ -1,5 +1,7 @@
 //! CREATE_INSTANCE and DELETE_INSTANCE.
 
+mod import;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use crate::fact::{self, Body, Fired};
 use crate::json::{JsonObject, check, compact};
 use crate::limits::CTX_BYTES_MAX;
 use crate::machine::Machine;
+use crate::machine::definition::ChartSettings;
 use crate::query::course::{Arrived, Course, not_understood};
 use crate::state::{Last, Scope};
 use crate::view::View;
@@ -68,6 +71,22 @@ pub(super) fn check_ctx_bytes(field: &str, ctx: &[u8]) -> Result<(), Refusal> {
     ))
 }
 
+/// What a repetition must share. `{}` means the same as an absent context.
+fn params_hash(create: &CreateInstance, ctx: Option<&ObjectParam<'_>>) -> ParamsHash {
+    let first_ctx = ctx.filter(|ctx| !ctx.object.is_empty());
+    let hash = ParamsHash::default()
+        .text(Some(&create.machine))
+        .number(Some(u64::from(create.version)))
+        .number(first_ctx.map(ObjectParam::hash));
+    match &create.import {
+        None => hash,
+        Some(import) => hash
+            .text(Some(&import.state))
+            .number(import.created_ms)
+            .number(import.updated_ms),
+    }
+}
+
 /// The machine of a new instance: in its highest version, if the client names none.
 pub(super) fn machine_of<'a>(view: View<'a>, create: &CreateInstance) -> Option<&'a Arc<Machine>> {
     let version = match create.version {
@@ -86,21 +105,14 @@ impl Decider<'_> {
             true => Scope::Create(&create.instance_id),
             false => Scope::CreateOf(&create.machine),
         };
-        let params = || {
-            // `{}` means the same as an absent context.
-            let first_ctx = ctx.as_ref().filter(|ctx| !ctx.object.is_empty());
-            ParamsHash::default()
-                .text(Some(&create.machine))
-                .number(Some(u64::from(create.version)))
-                .number(first_ctx.map(ObjectParam::hash))
-        };
+        let params = || params_hash(create, ctx.as_ref());
         let key = match self.key(create.idempotency_key.as_deref(), scope, params)? {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
         let machine = self.machine_of(create)?;
         let prev_offset = self.free_id(&create.instance_id)?;
-        let arrived = self.begun(create, machine, ctx.as_ref())?;
+        let (arrived, imported) = self.arrived(create, machine, ctx.as_ref())?;
         check_ctx_bytes("initial_ctx", &arrived.ctx)?;
         let state = machine.state_name(arrived.to);
         let change = TimersChange::new(arrived.armed, None);
@@ -118,6 +130,7 @@ impl Decider<'_> {
                 emits: arrived.emits,
                 via: arrived.via,
                 timers,
+                imported,
             }),
             reply: Reply::Created {
                 instance_id: Arc::from(create.instance_id.as_str()),
@@ -149,10 +162,8 @@ impl Decider<'_> {
             .chart()
             .map_err(|reason| not_understood(machine, reason))?;
         if let Some(chart) = chart {
-            let names = self.names(&create.instance_id, &machine.name);
             let headers = self.headers();
-            let mut course = Course::new(machine, chart, names, "{}", &headers);
-            course.slack_ms = self.slack_ms;
+            let mut course = self.course(create, machine, chart, &headers);
             return course.create(ctx.map(|ctx| &ctx.object));
         }
         Ok(Arrived {
@@ -165,6 +176,20 @@ impl Decider<'_> {
             emits: Vec::new(),
             armed: None,
         })
+    }
+
+    /// A decision on a new instance of a machine of format 2.
+    fn course<'a>(
+        &'a self,
+        create: &'a CreateInstance,
+        machine: &'a Machine,
+        chart: &'a ChartSettings,
+        headers: &'a str,
+    ) -> Course<'a> {
+        let names = self.names(&create.instance_id, &machine.name);
+        let mut course = Course::new(machine, chart, names, "{}", headers);
+        course.slack_ms = self.slack_ms;
+        course
     }
 
     /// The offset of an earlier use of the id.

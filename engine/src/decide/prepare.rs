@@ -25,6 +25,8 @@ pub struct Prepared {
     premises: Premises,
     /// The `now` that expressions saw, if they may have read it.
     seen_ms: Option<u64>,
+    /// The time of the decision.
+    time_ms: u64,
     decision: Result<Decision, Refusal>,
 }
 
@@ -47,6 +49,7 @@ pub fn prepare(state: &State, command: &Command, at: &DecideAt<'_>) -> Prepared 
     };
     Prepared {
         seen_ms: reads_now(View::new(state), command).then_some(now.time_ms),
+        time_ms: now.time_ms,
         premises: Premises::gather(View::new(state), command, now).fenced(
             View::new(state),
             at.meta,
@@ -76,6 +79,7 @@ impl Prepared {
         let view = View::new(state).over(&pending.overlay);
         let landing = Landing {
             offset: at.offset,
+            decided_ms: self.time_ms,
             time_ms: at
                 .now_ms
                 .max(state.last_time_ms())
@@ -134,6 +138,7 @@ fn reads_now(view: View<'_>, command: &Command) -> bool {
             .any(|it| reads_now_in(view, it)),
         Command::DryRun(asked) => asked.parts().any(|it| reads_now_in(view, it)),
         Command::PutMachine(_)
+        | Command::DeleteMachine(_)
         | Command::DeleteInstance(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
@@ -172,6 +177,8 @@ fn created(entry: &Entry) -> Vec<String> {
 struct Landing {
     offset: u64,
     time_ms: u64,
+    /// The time at which it was decided. An imported instance keeps times that are before it.
+    decided_ms: u64,
 }
 
 impl Landing {
@@ -188,6 +195,7 @@ impl Landing {
                 Some(Body::SetTimers(set)) => self.at(&mut set.prev_offset),
                 Some(
                     Body::PutMachine(_)
+                    | Body::DeleteMachine(_)
                     | Body::FlushAll(_)
                     | Body::SetLevel(_)
                     | Body::SetAutomation(_)
@@ -209,7 +217,8 @@ impl Landing {
             Reply::Created { wal_offset, .. }
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
-            | Reply::Deleted { wal_offset, .. } => self.at(wal_offset),
+            | Reply::Deleted { wal_offset, .. }
+            | Reply::MachineDeleted { wal_offset, .. } => self.at(wal_offset),
             Reply::TimersSet {
                 wal_offset: Some(wal_offset),
                 ..
@@ -227,8 +236,11 @@ impl Landing {
             }
             Reply::Instance(instance) if instance.last_wal_offset == NO_OFFSET => {
                 instance.last_wal_offset = self.offset;
-                instance.updated_ms = self.time_ms;
-                if created.iter().any(|id| **id == *instance.instance_id) {
+                if instance.updated_ms >= self.decided_ms {
+                    instance.updated_ms = self.time_ms;
+                }
+                let is_new = created.iter().any(|id| **id == *instance.instance_id);
+                if is_new && instance.created_ms >= self.decided_ms {
                     instance.created_ms = self.time_ms;
                 }
             }

@@ -1,4 +1,6 @@
-//! PUT_MACHINE.
+//! PUT_MACHINE, DELETE_MACHINE.
+
+mod delete;
 
 use std::sync::Arc;
 

@@ -83,6 +83,7 @@ fn would(view: View<'_>, body: &Body) -> Option<Would> {
         }
         Body::TimerSpent(_) => None,
         Body::PutMachine(_)
+        | Body::DeleteMachine(_)
         | Body::FlushAll(_)
         | Body::SetLevel(_)
         | Body::SetAutomation(_)

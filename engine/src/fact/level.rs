@@ -34,6 +34,10 @@ pub enum Feature {
     Timers,
     /// Locks, and writes with a fence.
     Locks,
+    /// Creating an instance in a state of its own.
+    Import,
+    /// Deleting versions of a machine.
+    DeleteMachine,
     /// Definitions that say `"format": 2`.
     Format2,
     /// Emitted names, and the states passed on the way.
@@ -54,6 +58,8 @@ impl Feature {
             | Self::Automation
             | Self::Timers
             | Self::Locks
+            | Self::Import
+            | Self::DeleteMachine
             | Self::Format2
             | Self::Emits
             | Self::LongIds
@@ -70,6 +76,8 @@ impl fmt::Display for Feature {
             Self::Automation => "AUTOMATION",
             Self::Timers => "TIMER_SET",
             Self::Locks => "a lock",
+            Self::Import => "initial_state",
+            Self::DeleteMachine => "DELETE_MACHINE",
             Self::Format2 => "a definition of format 2",
             Self::Emits => "emit",
             Self::DeletedState => "the last state of a deleted instance",

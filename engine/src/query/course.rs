@@ -90,15 +90,20 @@ impl<'a> Course<'a> {
 
     /// A new instance: its context with the definition's defaults, and the state where it comes to rest.
     pub(crate) fn create(&mut self, ctx: Option<&JsonObject<'_>>) -> Result<Arrived, Refusal> {
-        let ctx = match (&self.chart.default, ctx) {
+        let ctx = self.first_ctx(ctx)?;
+        let initial = self.machine.initial;
+        self.emit(&self.chart.states[usize::from(initial)].emit)?;
+        self.rest(initial, ctx, true)
+    }
+
+    /// The context of a new instance: its own, with the definition's defaults.
+    fn first_ctx(&self, ctx: Option<&JsonObject<'_>>) -> Result<Bytes, Refusal> {
+        Ok(match (&self.chart.default, ctx) {
             (None, None) => Bytes::from_static(b"{}"),
             (None, Some(ctx)) => crate::json::compact(ctx),
             (Some(default), None) => Bytes::copy_from_slice(default.as_bytes()),
             (Some(default), Some(ctx)) => merged(default.as_bytes(), ctx)?,
-        };
-        let initial = self.machine.initial;
-        self.emit(&self.chart.states[usize::from(initial)].emit)?;
-        self.rest(initial, ctx, true)
+        })
     }
 
     /// How many steps were taken.

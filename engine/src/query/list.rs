@@ -170,8 +170,11 @@ enum Wants {
 
 impl ListFilter {
     fn new(view: View<'_>, list: &ListInstances) -> Self {
-        let machines = view.state.machines.numbered().map(|machine| {
+        let machines = view.state.machines.living_by_number().map(|machine| {
             let named = list.machine.as_deref();
+            let Some(machine) = machine else {
+                return Wants::Nothing;
+            };
             match &list.state {
                 _ if named.is_some_and(|name| name != &*machine.name) => Wants::Nothing,
                 None => Wants::All,

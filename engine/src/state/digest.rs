@@ -38,7 +38,7 @@ impl State {
     fn sum_items(&self) -> u128 {
         let mut buffer = Vec::new();
         let mut sum = 0u128;
-        for machine in self.machines.numbered() {
+        for machine in self.machines.living_by_number().flatten() {
             sum = sum.wrapping_add(machine.digest);
         }
         for instance in self.instances.iter() {

@@ -4,6 +4,7 @@
 //! does not tell where a life began, nor whether a key is the last of its entry. So a replica that has loaded
 //! it has the same state as one that has applied everything.
 
+mod keys;
 mod locks;
 mod timers;
 
@@ -11,8 +12,8 @@ use std::sync::Arc;
 
 use super::digest::used_id_digest;
 use super::error::Error;
-use super::idempotency::key_record::key_name::{Scope, key_name, name_in};
-use super::idempotency::key_record::{KeyBrief, KeyParts};
+use super::idempotency::key_record::KeyBrief;
+use super::idempotency::key_record::key_name::Scope;
 use super::instance::{Instance, InstanceParts};
 use super::{State, UsedId};
 use crate::fact::level::Feature;
@@ -65,6 +66,10 @@ impl State {
         match &fact.body {
             None => Err(Error::UnknownFact { offset: at.offset }),
             Some(Body::PutMachine(put)) => self.put_machine(put, at, compiled),
+            Some(Body::DeleteMachine(delete)) => {
+                self.delete_machine(delete);
+                Ok(())
+            }
             Some(Body::CreateInstance(create)) => self.create(create, at),
             Some(Body::ApplyEvent(apply)) => self.apply_event(apply, at),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, at),
@@ -104,6 +109,14 @@ impl State {
         Ok(())
     }
 
+    fn delete_machine(&mut self, delete: &fact::DeleteMachine) {
+        for version in &delete.versions {
+            if let Some(machine) = self.machines.remove(&delete.machine, *version) {
+                self.remove_digest(machine.digest);
+            }
+        }
+    }
+
     fn create(&mut self, create: &fact::CreateInstance, at: FactAt<'_>) -> Result<(), Error> {
         let number = self.machines.number(&create.machine, create.version);
         let state = number
@@ -116,14 +129,15 @@ impl State {
             let digest = used_id_digest(&used, &mut self.scratch);
             self.remove_digest(digest);
         }
+        let (created_ms, updated_ms) = create.times(at.time_ms);
         let parts = InstanceParts {
             id: &create.instance_id,
             machine,
             state,
             ctx: &create.ctx,
             event_id: "",
-            created_ms: at.time_ms,
-            updated_ms: at.time_ms,
+            created_ms,
+            updated_ms,
             last_offset: at.offset,
             created_offset: match at.bounds.of_lives {
                 true => at.offset,
@@ -216,26 +230,6 @@ impl State {
         Ok(())
     }
 
-    /// Forgets the keys that earlier facts of this entry gave the instance. Offsets tell keys of earlier
-    /// entries from those of the instance's next life, but not keys of this entry.
-    fn end_keys_of_entry(&mut self, id: &str, at: FactAt<'_>) {
-        for fact in at.before {
-            let Some(name) = name_in(fact).filter(|_| fact.instance_id() == Some(id)) else {
-                continue;
-            };
-            let of_this_entry = self
-                .keys
-                .get(&name)
-                .is_some_and(|key| key.offset() == at.offset);
-            if of_this_entry && let Some(removed) = self.keys.remove(&name) {
-                let mut scratch = std::mem::take(&mut self.scratch);
-                let digest = self.key_digest(&removed, &mut scratch);
-                self.remove_digest(digest);
-                self.scratch = scratch;
-            }
-        }
-    }
-
     fn flush(&mut self) {
         *self = Self {
             last_applied: self.last_applied,
@@ -282,28 +276,6 @@ impl State {
         self.machines.count(instance.machine(), instance.state(), 1);
     }
 
-    fn put_key(&mut self, scope: Scope<'_>, key: &fact::Key, at: FactAt<'_>, brief: KeyBrief<'_>) {
-        self.remember(&KeyParts {
-            name: &key_name(scope, &key.key),
-            params_hash: key.params_hash,
-            time_ms: at.time_ms,
-            offset: at.offset,
-            brief,
-        });
-    }
-
-    pub(super) fn remember(&mut self, parts: &KeyParts<'_>) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let (record, replaced) = self.keys.insert(parts, &mut scratch);
-        let digest = self.key_digest(&record, &mut scratch);
-        self.add_digest(digest);
-        if let Some(replaced) = replaced {
-            let digest = self.key_digest(&replaced, &mut scratch);
-            self.remove_digest(digest);
-        }
-        self.scratch = scratch;
-    }
-
     /// Ends an entry whose facts are all installed.
     pub(crate) fn end_entry(&mut self, at: FactAt<'_>) {
         self.forget_keys(at);
@@ -315,15 +287,6 @@ impl State {
     pub(crate) fn end_stale_entry(&mut self, offset: u64) {
         self.stale.insert(offset);
         self.last_applied = offset;
-    }
-
-    fn forget_keys(&mut self, at: FactAt<'_>) {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        for record in self.keys.forget(at.bounds, at.time_ms) {
-            let digest = self.key_digest(&record, &mut scratch);
-            self.remove_digest(digest);
-        }
-        self.scratch = scratch;
     }
 }
 

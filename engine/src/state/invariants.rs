@@ -3,6 +3,8 @@
 //! [`State::check_invariants`] checks everything; tests and the simulation call it. Debug builds assert the
 //! cheap part after every apply.
 
+use std::collections::BTreeMap;
+
 use super::State;
 use super::idempotency::IdempotencyKeys;
 use super::idempotency::key_record::key_name::is_without_state;
@@ -139,17 +141,21 @@ impl State {
 }
 
 impl Machines {
-    /// A zero for each state of each machine.
+    /// A zero for each state of each machine; none for a machine that is deleted.
     fn no_counts(&self) -> Vec<Vec<u64>> {
-        let machines = self.numbered();
+        let machines = self.living_by_number();
         machines
-            .map(|machine| vec![0; machine.states.len()])
+            .map(|machine| vec![0; machine.map_or(0, |machine| machine.states.len())])
             .collect()
     }
 
     /// Checks that names and versions lead to each machine, and to no other.
     fn check(&self) -> Result<(), BrokenInvariant> {
-        for (number, machine) in self.numbered().enumerate() {
+        for (number, machine) in self.living_by_number().enumerate() {
+            let Some(machine) = machine else {
+                self.check_deleted(number)?;
+                continue;
+            };
             let (name, version) = (&*machine.name, machine.version);
             let named = self.number(name, version);
             ensure(named == Some(number as u32), || {
@@ -167,8 +173,18 @@ impl Machines {
         })
     }
 
+    /// A deleted machine stays exactly as long as keys name it.
+    fn check_deleted(&self, number: usize) -> Result<(), BrokenInvariant> {
+        let number = number as u32;
+        let (stays, keys) = (self.by_number(number).is_some(), self.keys_of(number));
+        ensure(stays == (keys > 0), || {
+            format!("{keys} idempotency keys name the deleted machine {number}")
+        })
+    }
+
     fn check_counts(&self, found: &[Vec<u64>]) -> Result<(), BrokenInvariant> {
-        for (number, (machine, found)) in self.numbered().zip(found).enumerate() {
+        for (number, (machine, found)) in self.living_by_number().zip(found).enumerate() {
+            let Some(machine) = machine else { continue };
             let counted = self.counts(number);
             ensure(counted == found, || {
                 format!(
@@ -201,6 +217,7 @@ impl IdempotencyKeys {
 
     fn check(&self, last_applied: u64, machines: &Machines) -> Result<(), BrokenInvariant> {
         let (mut bytes, mut before) = (0, 0);
+        let mut naming = BTreeMap::new();
         for (place, record) in &self.queue {
             let named = self.get(record.name()).map(|named| named.place());
             ensure(record.place() == *place && named == Some(*place), || {
@@ -220,8 +237,20 @@ impl IdempotencyKeys {
             ensure(known, || {
                 format!("an idempotency key of offset {offset} is of no known machine")
             })?;
+            if let Some(machine) = record.machine() {
+                *naming.entry(machine).or_insert(0) += 1;
+            }
             before = offset;
             bytes += record.cost();
+        }
+        for number in 0..machines.numbered().count() as u32 {
+            let (found, counted) = (
+                naming.remove(&number).unwrap_or(0),
+                machines.keys_of(number),
+            );
+            ensure(found == counted, || {
+                format!("{found} idempotency keys name machine {number}, {counted} are counted")
+            })?;
         }
         ensure(bytes == self.bytes(), || {
             format!(

@@ -194,12 +194,22 @@ impl StateLoader {
 
     fn machine(&mut self, message: &proto::Machine) -> Result<(), String> {
         let (name, version) = (&message.machine, message.version);
+        if message.deleted {
+            let machine = match name.is_empty() {
+                true => None,
+                false => Some(Arc::new(read_machine(message)?)),
+            };
+            self.state.machines.push_next(machine, true);
+            return Ok(());
+        }
         if self.state.machines.get(name, version).is_some() {
             return Err(format!("machine {name:?} version {version} is there twice"));
         }
-        let machine = Machine::from_log(name, version, message.format, &message.definition)?;
+        let machine = read_machine(message)?;
         self.state.add_digest(machine.digest);
-        self.state.machines.push(Arc::new(machine));
+        self.state
+            .machines
+            .push_next(Some(Arc::new(machine)), false);
         Ok(())
     }
 
@@ -220,6 +230,7 @@ impl StateLoader {
     fn read_instance(&mut self, message: &proto::Instance) -> Result<Instance, String> {
         let state = self
             .state_number(message.machine, message.state)
+            .filter(|_| self.state.machines.living(message.machine).is_some())
             .ok_or_else(|| format!("instance {:?} is in no known state", message.id))?;
         self.check_offset(message.last_offset)?;
         if message.created_offset > message.last_offset {
@@ -314,6 +325,11 @@ impl StateLoader {
             instance_id: &brief.instance_id,
         })
     }
+}
+
+fn read_machine(message: &proto::Machine) -> Result<Machine, String> {
+    let (name, version) = (&message.machine, message.version);
+    Machine::from_log(name, version, message.format, &message.definition)
 }
 
 fn parts<'a>(message: &'a proto::Key, brief: KeyBrief<'a>) -> KeyParts<'a> {

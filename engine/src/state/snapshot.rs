@@ -9,6 +9,7 @@ use prost::Message;
 use super::idempotency::key_record::KeyRecord;
 use super::instance::Instance;
 use super::locks::HeldLock;
+use super::machines::SlotHolds;
 use super::timers::TimersRecord;
 use super::{State, UsedId};
 use crate::chain::{Chain, Head};
@@ -93,14 +94,9 @@ impl SnapshotRecords {
     fn step(&self) -> (Option<Body>, NextRecords) {
         match &self.next {
             NextRecords::Header => (Some(self.header()), NextRecords::Machine(0)),
-            NextRecords::Machine(number) => match self.state.machines.by_number(*number as u32) {
-                Some(machine) => {
-                    let body = Body::Machine(proto::Machine {
-                        machine: machine.name.to_string(),
-                        version: machine.version,
-                        definition: machine.definition.clone(),
-                        format: format_in_record(machine.format),
-                    });
+            NextRecords::Machine(number) => match self.state.machines.numbered().nth(*number) {
+                Some(holds) => {
+                    let body = Body::Machine(machine_message(holds));
                     (Some(body), NextRecords::Machine(number + 1))
                 }
                 None => (None, NextRecords::Instances(None)),
@@ -257,6 +253,26 @@ impl SnapshotRecords {
             digest_high: (digest >> 64) as u64,
             digest_low: digest as u64,
         })
+    }
+}
+
+fn machine_message(holds: &SlotHolds) -> proto::Machine {
+    let (machine, deleted) = match holds {
+        SlotHolds::Living(machine) => (machine, false),
+        SlotHolds::Deleted(machine) => (machine, true),
+        SlotHolds::Nothing => {
+            return proto::Machine {
+                deleted: true,
+                ..proto::Machine::default()
+            };
+        }
+    };
+    proto::Machine {
+        machine: machine.name.to_string(),
+        version: machine.version,
+        definition: machine.definition.clone(),
+        format: format_in_record(machine.format),
+        deleted,
     }
 }
 

@@ -8,6 +8,7 @@
 //! key is remembered slightly longer, never shorter.
 
 pub(super) mod locks;
+mod machines;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,7 +27,8 @@ use timers::{TimersInFlight, TimersTouch, held};
 #[derive(Default)]
 pub(crate) struct Overlay {
     pub(crate) instances: BTreeMap<Arc<str>, InstanceInFlight>,
-    pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Arc<Machine>)>,
+    /// `None`: deleted.
+    pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Option<Arc<Machine>>)>,
     pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
     /// Where everything before was removed.
     pub(crate) flushed_at: Option<u64>,
@@ -106,6 +108,7 @@ impl Overlay {
         match &fact.body {
             None => {}
             Some(Body::PutMachine(put)) => self.put_machine(put, offset, compiled),
+            Some(Body::DeleteMachine(delete)) => self.delete_machine(delete, offset),
             Some(Body::CreateInstance(create)) => self.create(create, offset, time_ms),
             Some(Body::ApplyEvent(apply)) => self.apply(apply, offset, time_ms),
             Some(Body::DeleteInstance(delete)) => self.delete(delete, offset, time_ms),
@@ -203,28 +206,20 @@ impl Overlay {
         }
     }
 
-    fn put_machine(&mut self, put: &fact::PutMachine, offset: u64, compiled: &Compiled) {
-        // A definition without usable states cannot be decided on; apply reports it.
-        let Ok(machine) = compiled.machine(put) else {
-            return;
-        };
-        let name = machine.name.clone();
-        self.machines
-            .insert((name.clone(), put.version), (offset, machine));
-        self.touched
-            .push_back((offset, OverlayKey::Machine(name, put.version)));
-    }
-
     fn create(&mut self, create: &fact::CreateInstance, offset: u64, time_ms: u64) {
         let state: Arc<str> = Arc::from(create.state.as_str());
+        let (created_ms, updated_ms) = create.times(time_ms);
         let live = LiveInFlight {
             machine: Arc::from(create.machine.as_str()),
             version: create.version,
             state: state.clone(),
             ctx: create.ctx.clone(),
             event_id: None,
-            created: Some(Created { time_ms, offset }),
-            updated_ms: time_ms,
+            created: Some(Created {
+                time_ms: created_ms,
+                offset,
+            }),
+            updated_ms,
             timers: Some(held(create.timers.as_ref(), offset).unwrap_or_default()),
         };
         let instance_id = self.put(&create.instance_id, offset, OverlayChange::Live(live));

@@ -36,6 +36,7 @@ fn create(version: u32) -> Command {
         version,
         initial_ctx: None,
         idempotency_key: None,
+        import: None,
     })
 }
 

@@ -55,6 +55,7 @@ fn create(machine: &str, ctx: &str) -> Command {
         version: 0,
         initial_ctx: Some(bytes(ctx)),
         idempotency_key: None,
+        import: None,
     })
 }
 

@@ -40,6 +40,7 @@ fn generated(id: &str, key: &str) -> Command {
         version: 1,
         initial_ctx: None,
         idempotency_key: Some(key.to_owned()),
+        import: None,
     })
 }
 

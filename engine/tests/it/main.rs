@@ -25,6 +25,7 @@ mod levels;
 mod lock_model;
 mod lock_places;
 mod locks;
+mod machines_gone;
 mod meta;
 mod properties;
 mod replay;

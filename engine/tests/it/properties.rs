@@ -6,7 +6,8 @@ use crate::common::{ORDER, apply, bytes, create, decided, delete, put, reload, r
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rstmdb_engine::command::{
-    AcquireLock, BatchOp, ListInstances, LockCommand, Query, ReleaseLock, RenewLock, SetAutomation,
+    AcquireLock, BatchOp, DeleteMachine, Import, ListInstances, LockCommand, Query, ReleaseLock,
+    RenewLock, SetAutomation,
 };
 use rstmdb_engine::fact::{self, Body, Fact, KeyBounds, Message};
 use rstmdb_engine::{
@@ -39,7 +40,36 @@ fn write() -> impl Strategy<Value = Command> {
             .prop_map(|(id, event, ctx, key)| apply(id, event, ctx, key)),
         2 => (id(), key()).prop_map(|(id, key)| delete(id, key)),
         1 => (1..3u32).prop_map(|version| put("order", version, ORDER)),
+        2 => import(),
     ]
+}
+
+/// Most are of a time that has passed.
+fn import() -> impl Strategy<Value = Command> {
+    let state = prop::sample::select(vec!["new", "paid", "shipped", "none"]);
+    let times = (prop::option::of(1..20u64), prop::option::of(1..20u64));
+    (id(), ctx(), key(), state, times).prop_map(
+        |(id, ctx, key, state, (created_ms, updated_ms))| {
+            let Command::CreateInstance(mut new) = create(id, ctx, key) else {
+                unreachable!("it creates");
+            };
+            new.import = Some(Box::new(Import {
+                state: state.to_owned(),
+                created_ms,
+                updated_ms,
+            }));
+            Command::CreateInstance(new)
+        },
+    )
+}
+
+fn drop_machine() -> impl Strategy<Value = Command> {
+    prop::option::of(1..3u32).prop_map(|version| {
+        Command::DeleteMachine(DeleteMachine {
+            machine: "order".to_owned(),
+            version,
+        })
+    })
 }
 
 /// Tokens are small, because logs are short.
@@ -78,7 +108,7 @@ fn command() -> impl Strategy<Value = Command> {
     });
     let op = prop_oneof![6 => write().prop_map(BatchOp::Write), 1 => get];
     let batch = vec(op, 0..5).prop_map(Command::Batch);
-    prop_oneof![12 => write(), 3 => batch, 6 => lock(), 1 => Just(Command::FlushAll),
+    prop_oneof![12 => write(), 3 => batch, 6 => lock(), 2 => drop_machine(), 1 => Just(Command::FlushAll),
     2 => (0..4u32).prop_map(|level| Command::SetLevel { level }),
     1 => any::<bool>().prop_map(|paused| Command::SetAutomation(SetAutomation {
         paused,
@@ -190,6 +220,12 @@ fn timer_fact() -> impl Strategy<Value = Body> {
     )
 }
 
+fn drop_fact() -> impl Strategy<Value = Body> {
+    (name(), vec(0..3u32, 0..3)).prop_map(|(machine, versions)| {
+        Body::DeleteMachine(fact::DeleteMachine { machine, versions })
+    })
+}
+
 fn any_fact() -> impl Strategy<Value = Fact> {
     let put = (name(), 0..3u32, prop::sample::select(vec![ORDER, "{}", ""])).prop_map(
         |(machine, version, definition)| {
@@ -203,8 +239,16 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         },
     );
     let place = (name(), 0..9u64);
-    let create = (name(), 0..3u32, name(), place, fact_key(), timers()).prop_map(
-        |(machine, version, state, (instance_id, prev_offset), key, timers)| {
+    let imported = prop::option::weighted(
+        0.2,
+        (0..60u64, 0..60u64).prop_map(|(created_ms, updated_ms)| fact::Imported {
+            created_ms,
+            updated_ms,
+        }),
+    );
+    let more = (timers(), imported);
+    let create = (name(), 0..3u32, name(), place, fact_key(), more).prop_map(
+        |(machine, version, state, (instance_id, prev_offset), key, (timers, imported))| {
             Body::CreateInstance(fact::CreateInstance {
                 instance_id,
                 machine,
@@ -214,6 +258,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
                 prev_offset,
                 key,
                 timers,
+                imported,
                 ..fact::CreateInstance::default()
             })
         },
@@ -288,6 +333,7 @@ fn any_fact() -> impl Strategy<Value = Fact> {
     prop_oneof![
         4 => lock.prop_map(Some),
         2 => put.prop_map(Some),
+        2 => drop_fact().prop_map(Some),
         4 => create.prop_map(Some),
         4 => event.prop_map(Some),
         2 => delete.prop_map(Some),

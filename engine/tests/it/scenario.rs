@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 use crate::common::{bytes, reload, said};
 use rstmdb_engine::command::{
-    AcquireLock, ApplyEvent, Asker, BatchOp, CreateInstance, DeleteInstance, DryRun, ListInstances,
-    LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation,
+    AcquireLock, ApplyEvent, Asker, BatchOp, CreateInstance, DeleteInstance, DeleteMachine, DryRun,
+    Import, ListInstances, LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation,
 };
 use rstmdb_engine::fact::{Fence, Header, Meta};
 use rstmdb_engine::{
@@ -240,6 +240,17 @@ impl<'a> Line<'a> {
                 version: word(3).parse().unwrap(),
                 initial_ctx: json,
                 idempotency_key,
+                import: self.option("in").map(|state| {
+                    Box::new(Import {
+                        state,
+                        created_ms: self.number("created"),
+                        updated_ms: self.number("updated"),
+                    })
+                }),
+            }),
+            "drop" => Command::DeleteMachine(DeleteMachine {
+                machine: word(1),
+                version: self.words.get(2).map(|version| version.parse().unwrap()),
             }),
             "apply" => Command::ApplyEvent(ApplyEvent {
                 instance_id: word(1),

@@ -170,6 +170,7 @@ impl Run {
                     version: 1,
                     initial_ctx: None,
                     idempotency_key: None,
+                    import: None,
                 });
                 if self.run(&create).is_ok() {
                     self.model.enter(IDS[id], 'a', self.now_ms);

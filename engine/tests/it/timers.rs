@@ -112,6 +112,7 @@ impl World {
             version: 0,
             initial_ctx: Some(bytes("{}")),
             idempotency_key: None,
+            import: None,
         }));
     }
 
@@ -1060,6 +1061,7 @@ fn beside_a_machine_of_a_later_program() -> World {
             version: 1,
             initial_ctx: Some(bytes("{}")),
             idempotency_key: None,
+            import: None,
         }));
         knows.event(id, "CHECKOUT");
     };

@@ -55,6 +55,7 @@ impl OpenOrder {
             version: 1,
             initial_ctx: Some(ctx(ctx_bytes)),
             idempotency_key: None,
+            import: None,
         }));
         order
     }

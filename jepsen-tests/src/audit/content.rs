@@ -52,6 +52,13 @@ impl LogContent {
             "put_machine" => {
                 self.machines.insert(machine());
             }
+            "checkpoint" if record.text("fact") == "delete_machine" => {
+                let name = text("machine");
+                let versions = record.entry["versions"].as_array().into_iter().flatten();
+                for version in versions.filter_map(serde_json::Value::as_u64) {
+                    self.machines.remove(&(name.clone(), version));
+                }
+            }
             "create_instance" => {
                 let instance = LoggedInstance {
                     machine: machine(),

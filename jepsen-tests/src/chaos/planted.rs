@@ -55,6 +55,7 @@ fn faults(bug: Bug) -> &'static str {
         Bug::FenceNotChecked => "pause,leader-alone",
         Bug::TimerFiresBeforeDue | Bug::SelfTransitionRearms => "kill-one,transfer",
         Bug::TimerFiresTwiceAfterFailover => "transfer,kill-one,leader-alone",
+        Bug::MachineInUseDeleted => "kill-one",
     }
 }
 

@@ -13,6 +13,7 @@ const OPS: &[&str] = &[
     "INFO",
     "AUTH",
     "PUT_MACHINE",
+    "DELETE_MACHINE",
     "GET_MACHINE",
     "LIST_MACHINES",
     "CREATE_INSTANCE",
@@ -117,12 +118,9 @@ impl Mutator {
             "initial_ctx": {"a": [1, {"b": null}]}, "idempotency_key": key});
         let definition = json!({"states": ["a", "b"], "initial": "a", "transitions":
             [{"from": ["a", "b"], "event": "E", "to": "b", "guard": "ctx.n > 1 && !ctx.off"}]});
-        let (op, params) = match self.rng.below(19) {
+        let (op, params) = match self.rng.below(21) {
             0 => ("PING", json!({})),
-            1 => (
-                "GET_INSTANCE",
-                json!({"instance_id": instance, "consistency": "local"}),
-            ),
+            1 => get_instance(&instance),
             2 => (
                 "LIST_INSTANCES",
                 json!({"machine": "counter", "limit": 2, "offset": 1}),
@@ -135,7 +133,7 @@ impl Mutator {
                 "PUT_MACHINE",
                 json!({"machine": "fuzz", "version": 1, "definition": definition}),
             ),
-            5 => ("GET_MACHINE", json!({"machine": "counter", "version": 1})),
+            5 => get_machine(),
             6 => (
                 "WATCH_INSTANCE",
                 json!({"instance_id": instance, "from_offset": 5, "include": ["created", "deleted"],
@@ -162,6 +160,8 @@ impl Mutator {
             15 => dry_run(&create),
             16 => about_a_lock(self.rng.below(5)),
             17 => timers(&instance),
+            18 => deletion_of_machine(),
+            19 => import(&instance),
             _ => ("APPLY_EVENT", apply),
         };
         json!({"type": "request", "id": format!("{}", self.made), "op": op, "params": params})
@@ -333,6 +333,26 @@ fn allowed_events(instance: &str) -> (&'static str, Value) {
 }
 
 /// What becomes of timers.
+fn get_instance(instance: &str) -> (&'static str, Value) {
+    let params = json!({"instance_id": instance, "consistency": "local"});
+    ("GET_INSTANCE", params)
+}
+
+fn get_machine() -> (&'static str, Value) {
+    ("GET_MACHINE", json!({"machine": "counter", "version": 1}))
+}
+
+fn deletion_of_machine() -> (&'static str, Value) {
+    let params = json!({"machine": "fuzz", "version": 1, "all_versions": false});
+    ("DELETE_MACHINE", params)
+}
+
+fn import(instance: &str) -> (&'static str, Value) {
+    let params = json!({"instance_id": instance, "machine": "counter", "initial_state": "on", "created_at": 1,
+        "updated_at": 2});
+    ("CREATE_INSTANCE", params)
+}
+
 fn timers(instance: &str) -> (&'static str, Value) {
     let timers = json!({"E": {"after": "1h"}, "F": {"at": 1}, "G": null});
     let params =

@@ -60,13 +60,26 @@ fn command_call(command: &Command) -> (&'static str, String) {
             params.checksum = put.checksum.as_deref().map(Into::into);
             ("PUT_MACHINE", text(&params))
         }
+        Command::DeleteMachine(delete) => {
+            let params = machine::DeleteMachine {
+                machine: (&*delete.machine).into(),
+                version: delete.version,
+                all_versions: delete.version.is_none(),
+                ..machine::DeleteMachine::default()
+            };
+            ("DELETE_MACHINE", text(&params))
+        }
         Command::CreateInstance(create) => {
+            let import = create.import.as_deref();
             let params = instance::CreateInstance {
                 instance_id: create.id_given.then(|| (&*create.instance_id).into()),
                 machine: (&*create.machine).into(),
                 version: create.version,
                 initial_ctx: create.initial_ctx.as_deref().map(raw),
                 idempotency_key: create.idempotency_key.as_deref().map(Into::into),
+                initial_state: import.map(|import| (&*import.state).into()),
+                created_at: import.and_then(|import| import.created_ms),
+                updated_at: import.and_then(|import| import.updated_ms),
                 ..instance::CreateInstance::default()
             };
             ("CREATE_INSTANCE", text(&params))
@@ -267,6 +280,13 @@ pub fn result(reply: &Reply) -> Value {
             instance_id,
             wal_offset,
         } => json!({ "instance_id": **instance_id, "deleted": true, "wal_offset": wal_offset }),
+        Reply::MachineDeleted {
+            machine,
+            versions,
+            wal_offset,
+        } => {
+            json!({ "machine": **machine, "deleted": true, "versions": versions, "wal_offset": wal_offset })
+        }
         Reply::Flushed {
             instances_removed,
             machines_removed,

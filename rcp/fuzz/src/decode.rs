@@ -5,7 +5,7 @@ use rstmdb_rcp::message::batch::Batch;
 use rstmdb_rcp::message::instance::timers::{TimerList, TimerSet};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, ListInstances};
 use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
-use rstmdb_rcp::message::machine::PutMachine;
+use rstmdb_rcp::message::machine::{DeleteMachine, PutMachine};
 use rstmdb_rcp::message::storage::ancestors::Ancestors;
 use rstmdb_rcp::message::storage::audit::AuditRead;
 use rstmdb_rcp::message::storage::automation::Automation;
@@ -33,6 +33,7 @@ fn look_into(payload: &[u8]) {
     let _ = CreateInstance::read(head.params);
     let _ = ListInstances::read(head.params);
     let _ = PutMachine::read(head.params);
+    let _ = DeleteMachine::read(head.params);
     let _ = AllowedEvents::read(head.params);
     let _ = WatchAll::read(head.params);
     let _ = WatchInstance::read(head.params);

@@ -25,7 +25,8 @@ use crate::message::locks::{
     LockAcquire, LockGet, LockHeld, LockList, LockRelease, LockReleased, LockRenew, Locks,
 };
 use crate::message::machine::{
-    GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
+    DeleteMachine, DeleteMachineResult, GetMachine, GetMachineResult, ListMachines,
+    ListMachinesResult, PutMachine, PutMachineResult,
 };
 use crate::message::op;
 use crate::message::session::{InfoResult, NoParams, PingResult};
@@ -74,6 +75,8 @@ methods! {
     get_machine GET_MACHINE (GetMachine<'_>) -> GetMachineResult<'static>;
     /// LIST_MACHINES: names and versions.
     list_machines LIST_MACHINES (ListMachines) -> ListMachinesResult<'static>;
+    /// DELETE_MACHINE: removes a version that no instance has, or all versions.
+    delete_machine DELETE_MACHINE (DeleteMachine<'_>) -> DeleteMachineResult<'static>;
     /// CREATE_INSTANCE: an instance of a machine.
     create_instance CREATE_INSTANCE (CreateInstance<'_>) -> CreateInstanceResult<'static>;
     /// GET_INSTANCE: its state and context.
@@ -176,6 +179,8 @@ dry_runs! {
     timer_set_dry_run TIMER_SET (TimerSet) -> TimerSetDryRun<'static>;
     /// What PUT_MACHINE would answer.
     put_machine_dry_run PUT_MACHINE (PutMachine) -> PutMachineResult<'static>;
+    /// What DELETE_MACHINE would answer.
+    delete_machine_dry_run DELETE_MACHINE (DeleteMachine) -> DeleteMachineResult<'static>;
     /// What FLUSH_ALL would answer.
     flush_all_dry_run FLUSH_ALL (FlushAll) -> FlushAllResult;
     /// What BATCH would answer: each result is that of the operation's own dry run.

@@ -32,6 +32,15 @@ pub struct CreateInstance<'a> {
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
+    /// Extension, for clients that may import: the state in which the instance is created, without guards and actions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_state: Option<Cow<'a, str>>,
+    /// Only with `initial_state`: when the instance was created where it comes from, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<u64>,
+    /// Only with `initial_state`: when the instance was changed last where it comes from, Unix ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<u64>,
     /// What the client says about the write.
     #[serde(flatten)]
     pub meta: Meta<'a>,
@@ -47,10 +56,26 @@ impl<'a> Params<'a> for CreateInstance<'a> {
             "machine",
             "version",
             "initial_ctx",
-            "idempotency_key"
+            "idempotency_key",
+            "initial_state",
+            "created_at",
+            "updated_at"
         ];
         let fields = Fields::of_params(params, names)?;
+        let initial_state = fields.optional_text("initial_state")?;
+        for name in ["created_at", "updated_at"] {
+            if initial_state.is_none() && fields.get(name).is_some() {
+                let problem = "allowed only with initial_state";
+                return Err(ParamFault::new(
+                    format!("params.{name}"),
+                    problem.to_owned(),
+                ));
+            }
+        }
         Ok(Self {
+            initial_state,
+            created_at: fields.optional_integer("created_at")?,
+            updated_at: fields.optional_integer("updated_at")?,
             instance_id: fields.optional_text("instance_id")?,
             machine: fields.text("machine")?,
             version: fields.optional_version("version")?.unwrap_or(0),

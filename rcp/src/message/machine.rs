@@ -1,4 +1,4 @@
-//! PUT_MACHINE, GET_MACHINE, LIST_MACHINES.
+//! PUT_MACHINE, DELETE_MACHINE, GET_MACHINE, LIST_MACHINES.
 
 use std::borrow::Cow;
 
@@ -84,6 +84,64 @@ pub struct MachineWarning<'a> {
     pub place: Cow<'a, str>,
     /// What it is.
     pub text: Cow<'a, str>,
+}
+
+/// Parameters of DELETE_MACHINE: either a version, or all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DeleteMachine<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// The version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// All versions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub all_versions: bool,
+    /// What the client says about the write.
+    #[serde(flatten)]
+    pub meta: Meta<'a>,
+    /// Only tell what it would do.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+impl<'a> Params<'a> for DeleteMachine<'a> {
+    fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
+        let names = names_of_write!["machine", "version", "all_versions"];
+        let fields = Fields::of_params(params, names)?;
+        let version = fields.optional_version("version")?;
+        let all_versions = fields.optional_bool("all_versions")?.unwrap_or(false);
+        if version.is_some() == all_versions {
+            let problem = "expected a version, or all_versions: true, and not both";
+            return Err(ParamFault::new(
+                "params.version".to_owned(),
+                problem.to_owned(),
+            ));
+        }
+        Ok(Self {
+            machine: fields.text("machine")?,
+            version,
+            all_versions,
+            meta: Meta::of(&fields)?,
+            dry_run: fields.dry_run()?,
+        })
+    }
+}
+
+/// Result of DELETE_MACHINE.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteMachineResult<'a> {
+    /// The name.
+    pub machine: Cow<'a, str>,
+    /// Always true.
+    pub deleted: bool,
+    /// The versions that are gone, ascending.
+    pub versions: Vec<u32>,
+    /// Where it stands in the log; `None` in the answer to a dry run.
+    pub wal_offset: Option<u64>,
+    /// True in the answer to a dry run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// Parameters of GET_MACHINE.

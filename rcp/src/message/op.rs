@@ -44,6 +44,7 @@ ops! {
     PUT_MACHINE Write;
     GET_MACHINE Read;
     LIST_MACHINES Read;
+    DELETE_MACHINE Write;
     CREATE_INSTANCE Write;
     GET_INSTANCE Read;
     LIST_INSTANCES Read;

@@ -167,6 +167,9 @@ pub enum WalEntry<'a> {
         /// The states that were passed before it.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         via: Vec<Cow<'a, str>>,
+        /// It was imported, with these times.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        imported: Option<Imported>,
         /// What the log knows beside it.
         #[serde(flatten)]
         origin: FactOrigin<'a>,
@@ -243,6 +246,15 @@ pub enum WalEntry<'a> {
     Snapshot {},
     /// An entry of the consensus itself.
     Checkpoint {},
+}
+
+/// When an imported instance was created and changed last where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Unix ms.
+    pub created_at: u64,
+    /// Unix ms.
+    pub updated_at: u64,
 }
 
 /// When a fact was decided, which client asked, and the offset of the instance's previous fact.

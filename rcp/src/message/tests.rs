@@ -476,6 +476,7 @@ fn events_and_ends_are_flat_and_tagged() {
         from_state: "A".into(),
         to_state: "B".into(),
         event: "E".into(),
+        imported: false,
         emits: Vec::new(),
         payload: None,
         ctx: Some(Cow::Owned(raw("{}"))),

@@ -99,8 +99,7 @@ pub struct WatchInstanceResult<'a> {
     pub subscription_id: Cow<'a, str>,
     /// The instance.
     pub instance_id: Cow<'a, str>,
-    /// Its state when the watch began; `None` when there was no such instance, which only a watch with
-    /// `include` may wait for.
+    /// Its state when the watch began; `None`, only with `include`: there was no such instance.
     #[serde(default)]
     pub current_state: Option<Cow<'a, str>>,
     /// Where it had last changed.
@@ -117,8 +116,7 @@ pub struct WatchInstanceResult<'a> {
     pub cluster_id: Option<Cow<'a, str>>,
 }
 
-/// Parameters of WATCH_ALL. Within one list any entry matches; an empty list matches everything; all
-/// lists have to match.
+/// Parameters of WATCH_ALL. An instance matches a list by any entry, an empty one always; all count.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct WatchAll<'a> {
     /// Names of machines.
@@ -325,6 +323,9 @@ pub struct Event<'a> {
     /// The context after, unless the watch does without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ctx: Option<Cow<'a, RawValue>>,
+    /// Extension: of a creation: the instance was imported.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// Extension: the timer that has fired, for a watch with `include`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timer: Option<FiredBy<'a>>,

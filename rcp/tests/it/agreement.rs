@@ -33,7 +33,8 @@ use rstmdb_rcp::message::locks::{
     LockAcquire, LockGet, LockHeld, LockList, LockRelease, LockReleased, LockRenew, Locks,
 };
 use rstmdb_rcp::message::machine::{
-    GetMachine, GetMachineResult, ListMachines, ListMachinesResult, PutMachine, PutMachineResult,
+    DeleteMachine, DeleteMachineResult, GetMachine, GetMachineResult, ListMachines,
+    ListMachinesResult, PutMachine, PutMachineResult,
 };
 use rstmdb_rcp::message::session::{
     Auth, AuthResult, ByeResult, Hello, HelloResult, InfoResult, NoParams, PingResult,
@@ -145,9 +146,13 @@ rows! {
         r#"{"machine":"m","version":2,"consistency":"local","min_wal_offset":7}"#;
     LIST_MACHINES (ListMachines) -> ListMachinesResult<'_>:
         r#"{"limit":5,"offset":6,"consistency":"lease","min_wal_offset":7}"#;
+    DELETE_MACHINE (DeleteMachine<'_>) -> DeleteMachineResult<'_>:
+        r#"{"machine":"m","version":1,"headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x",
+            "fence":{"lock":"l","token":7},"dry_run":true}"#,
+        r#"{"machine":"m","all_versions":true}"#;
     CREATE_INSTANCE (CreateInstance<'_>) -> CreateInstanceResult<'_>, dry run CreateInstanceDryRun<'_>:
         r#"{"instance_id":"i","machine":"m","version":1,"initial_ctx":{"a":1.50},"idempotency_key":"k",
-            "headers":{"a":"b","c":""},"reason":"r","correlation_id":"w","causation_id":"17","fence":{"lock":"l","token":7},"dry_run":true}"#,
+            "initial_state":"s","created_at":1,"updated_at":2,"headers":{"a":"b","c":""},"reason":"r","correlation_id":"w","causation_id":"17","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"machine":"m","version":1,"idempotency_key":"k"}"#;
     GET_INSTANCE (GetInstance<'_>) -> GetInstanceResult<'_>:
         r#"{"instance_id":"i","include":["meta"],"consistency":"linearizable","min_wal_offset":7}"#;

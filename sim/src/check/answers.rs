@@ -1,6 +1,7 @@
 //! The answers to clients, compared with the committed log.
 
 mod asking;
+mod machines;
 mod reads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use rstmdb_engine::{Refusal, Reply};
 
 use super::chain::ChainViolation;
 use super::facts::{FactVersion, Facts, InstanceStand};
-use crate::machines;
+use crate::machines::ModelRefusal;
 
 pub use reads::read;
 
@@ -25,6 +26,8 @@ pub enum Intent {
     Event(&'static str),
     /// Delete it.
     Delete,
+    /// Delete this version of the machine; the instance is the machine's name.
+    DeleteVersion(u32),
 }
 
 /// One write of an operation.
@@ -242,6 +245,9 @@ impl ClientAnswers {
         let Some(part) = operation.parts.get(index) else {
             return Ok(());
         };
+        if machines::explain(refusal, span, facts) {
+            return Ok(());
+        }
         let mut versions = facts.between(&part.instance, span.from, span.to);
         if versions.any(|version| explains(part, refusal, version)) {
             return Ok(());
@@ -257,7 +263,7 @@ impl ClientAnswers {
     pub fn close(&self, facts: &Facts) -> Result<(), ChainViolation> {
         for operation in &self.operations {
             for part in &operation.parts {
-                if part.intent == Intent::Delete {
+                if matches!(part.intent, Intent::Delete | Intent::DeleteVersion(_)) {
                     continue;
                 }
                 let found = facts.offset_of(&part.tag);
@@ -282,6 +288,9 @@ impl ClientAnswers {
 
 /// The offset at which the log has the acknowledged operation.
 fn acknowledged(part: &WritePart, reply: &Reply, facts: &Facts) -> Result<u64, String> {
+    if let Intent::DeleteVersion(version) = part.intent {
+        return machines::deleted(part, version, reply, facts);
+    }
     let (offset, stand_told) = match reply {
         Reply::Created { wal_offset, .. } | Reply::Deleted { wal_offset, .. } => {
             (*wal_offset, None)
@@ -341,18 +350,12 @@ fn explains(part: &WritePart, refusal: &Refusal, version: Option<&FactVersion>) 
             expected_wal_offset,
             actual_wal_offset,
         } => stand.is_some() && offset == *actual_wal_offset && offset != *expected_wal_offset,
-        Refusal::InvalidTransition { current_state, .. } => refuses(
-            part,
-            stand,
-            current_state,
-            machines::ModelRefusal::InvalidTransition,
-        ),
-        Refusal::GuardFailed { current_state, .. } => refuses(
-            part,
-            stand,
-            current_state,
-            machines::ModelRefusal::GuardFailed,
-        ),
+        Refusal::InvalidTransition { current_state, .. } => {
+            refuses(part, stand, current_state, ModelRefusal::InvalidTransition)
+        }
+        Refusal::GuardFailed { current_state, .. } => {
+            refuses(part, stand, current_state, ModelRefusal::GuardFailed)
+        }
         _ => false,
     }
 }
@@ -361,7 +364,7 @@ fn refuses(
     part: &WritePart,
     stand: Option<&InstanceStand>,
     state: &str,
-    why: machines::ModelRefusal,
+    why: ModelRefusal,
 ) -> bool {
     let (Some(stand), Intent::Event(event)) = (stand, &part.intent) else {
         return false;

@@ -2,6 +2,7 @@
 //! before them, and the state of each instance after them.
 
 mod locks;
+mod machines;
 mod misfit;
 mod shown;
 mod timers;
@@ -16,6 +17,9 @@ use super::said;
 use super::timers::Armed;
 use crate::machines::TestMachine;
 
+use machines::{MachineAccount, check_beginning};
+
+pub use machines::MachineStand;
 pub use shown::{ShownEvent, ShownKind};
 pub use timers::{MOVES, name_of};
 
@@ -42,7 +46,7 @@ pub struct FactVersion {
 /// Every fact that took effect.
 #[derive(Debug, Default)]
 pub struct Facts {
-    machines: BTreeMap<String, u64>,
+    machines: MachineAccount,
     versions: BTreeMap<String, Vec<FactVersion>>,
     keys: BTreeMap<String, u64>,
     tags: BTreeMap<String, u64>,
@@ -183,7 +187,11 @@ impl Facts {
     fn install(&mut self, body: &Body, offset: u64) -> Result<(), EntryFault> {
         match body {
             Body::PutMachine(put) => {
-                self.machines.insert(put.machine.clone(), offset);
+                self.machines.put(put, offset);
+                Ok(())
+            }
+            Body::DeleteMachine(delete) => {
+                self.machines.delete(delete, offset);
                 Ok(())
             }
             Body::CreateInstance(create) => self.create(create, offset),
@@ -207,9 +215,8 @@ impl Facts {
 
     fn create(&mut self, create: &fact::CreateInstance, offset: u64) -> Result<(), EntryFault> {
         let machine = TestMachine::from_name(&create.machine).ok_or("an unknown machine")?;
-        if create.state != machine.initial() {
-            return Err(format!("it begins in {}", create.state));
-        }
+        check_beginning(create, machine, self.time_ms)?;
+        self.machines.begin(create, offset);
         let stand = InstanceStand {
             machine,
             state: create.state.clone(),
@@ -258,6 +265,7 @@ impl Facts {
             ctx: Vec::new(),
             said: None,
         });
+        self.machines.end(id, offset);
         self.version(id, offset, None);
         Ok(())
     }

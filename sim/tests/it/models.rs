@@ -83,6 +83,7 @@ fn every_event_of_a_machine_of_format_2_does_what_the_model_says() {
             version: 1,
             initial_ctx: Some(Bytes::from(ctx.to_string())),
             idempotency_key: None,
+            import: None,
         };
         let (_, created) = engine.run(&Command::CreateInstance(create)).unwrap();
         let Some(rstmdb_engine::fact::Body::CreateInstance(created)) =

@@ -45,6 +45,7 @@ fn create(id: &str) -> Command {
         version: 1,
         initial_ctx: Some(Bytes::from_static(br#"{"n":0}"#)),
         idempotency_key: None,
+        import: None,
     })
 }
 
@@ -182,6 +183,7 @@ fn a_refusal_waits_for_the_facts_it_was_based_on() {
             version: 1,
             initial_ctx: Some(Bytes::from_static(br#"{"total_cents":100}"#)),
             idempotency_key: None,
+            import: None,
         };
         submit(replica, Command::CreateInstance(order))
             .await

@@ -1,4 +1,4 @@
-//! put-machine, get-machine, list-machines.
+//! put-machine, get-machine, delete-machine, list-machines.
 
 use clap::Args;
 
@@ -99,6 +99,43 @@ impl GetMachineArgs {
             .unwrap_or_default()
     }
 
+    /// The version, however it was given.
+    pub fn version(&self) -> Option<u32> {
+        self.version.or(self.version_option)
+    }
+}
+
+/// `delete-machine`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A version that an instance has is not deleted. The log keeps it, and its number is free afterwards.")]
+pub struct DeleteMachineArgs {
+    /// The machine.
+    pub machine: String,
+    /// The version.
+    #[arg(required_unless_present_any = ["version_option", "all_versions"])]
+    version: Option<u32>,
+    /// The version, as an option.
+    #[arg(
+        short = 'V',
+        long = "version",
+        value_name = "VERSION",
+        hide = true,
+        conflicts_with = "version"
+    )]
+    version_option: Option<u32>,
+    /// All versions.
+    #[arg(long, conflicts_with_all = ["version", "version_option"])]
+    pub all_versions: bool,
+    /// Its metadata.
+    #[command(flatten)]
+    pub about: WriteArgs,
+    /// Whether it is done, or only asked.
+    #[command(flatten)]
+    pub ask: DryRunArgs,
+}
+
+impl DeleteMachineArgs {
     /// The version, however it was given.
     pub fn version(&self) -> Option<u32> {
         self.version.or(self.version_option)

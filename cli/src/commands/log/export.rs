@@ -209,12 +209,18 @@ fn write_fact(
     }
     match fact.kind.as_str() {
         "create_instance" => {
+            // An instance that was imported is imported again: nothing else leads to its state.
+            let imported = fact.imported;
+            let state = fact.initial_state.as_deref();
             let params = CreateInstance {
                 instance_id: Some(id.into()),
                 machine: fact.machine.as_deref().unwrap_or_default().into(),
                 version: fact.version.unwrap_or_default(),
                 initial_ctx: fact.initial_ctx.as_deref(),
                 idempotency_key: Some(place.key().into()),
+                initial_state: imported.and(state).map(Into::into),
+                created_at: imported.map(|times| times.created_at),
+                updated_at: imported.map(|times| times.updated_at),
                 ..CreateInstance::default()
             };
             write_line(out, op::CREATE_INSTANCE, &params)

@@ -6,7 +6,7 @@ use rstmdb_rcp::Code;
 use rstmdb_rcp::client::WatchItem;
 use rstmdb_rcp::message::instance::{GetInstance, GetInstanceResult};
 use rstmdb_rcp::message::op;
-use rstmdb_rcp::message::storage::{WalRead, WalReadResult, WalRecord};
+use rstmdb_rcp::message::storage::{Imported, WalRead, WalReadResult, WalRecord};
 use rstmdb_rcp::message::watch::{EventKind, Include, WatchInstance};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -35,6 +35,10 @@ pub struct WalkedFact {
     pub event_id: Option<String>,
     /// The context created with.
     pub initial_ctx: Option<Box<RawValue>>,
+    /// The state in which an instance began.
+    pub initial_state: Option<String>,
+    /// The times of an instance that was imported.
+    pub imported: Option<Imported>,
     /// The payload applied.
     pub payload: Option<Box<RawValue>>,
     /// Where the instance's previous fact stands.

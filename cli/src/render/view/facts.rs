@@ -29,7 +29,7 @@ fn fact_row(record: &Json, paint: Paint) -> Vec<String> {
         cell(subject),
         cell(&entry["event"]),
         format!("{from}{to}"),
-        detail(entry),
+        detail(entry, paint),
     ]
 }
 
@@ -48,7 +48,7 @@ pub fn fact_line(record: &Json, paint: Paint) -> String {
 }
 
 /// The payload, or what else there is to say of a fact about timers.
-fn detail(entry: &Json) -> String {
+fn detail(entry: &Json, paint: Paint) -> String {
     let timer = cell(&entry["timer"]["name"]);
     match &*cell(&entry["type"]) {
         "timer_spent" => format!(
@@ -58,9 +58,22 @@ fn detail(entry: &Json) -> String {
         ),
         "set_timers" => cell(&entry["timers"]),
         "lock_changed" => locks::changed(entry),
+        "checkpoint" if entry["fact"].as_str() == Some("delete_machine") => {
+            format!("versions deleted: {}", cell(&entry["versions"]))
+        }
+        "create_instance" if !entry["imported"].is_null() => imported(&entry["imported"], paint),
         _ if !timer.is_empty() => format!("timer {timer} {}", cell(&entry["payload"])),
         _ => cell(&entry["payload"]),
     }
+}
+
+/// What an instance that comes from elsewhere has brought along.
+fn imported(times: &Json, paint: Paint) -> String {
+    format!(
+        "imported; created {}, updated {}",
+        time_for(&times["created_at"], paint),
+        time_for(&times["updated_at"], paint)
+    )
 }
 
 /// Records of the log as a table.

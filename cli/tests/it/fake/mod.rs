@@ -152,7 +152,7 @@ fn answer(
             ok(
                 out,
                 &format!(
-                    r#"{{"protocol_version":1,"wire_mode":"{chosen}","server_name":"rstmdb","server_version":"0","features":["cluster"]}}"#
+                    r#"{{"protocol_version":1,"wire_mode":"{chosen}","server_name":"rstmdb","server_version":"0","features":["cluster","lifecycle"]}}"#
                 ),
             );
             decoder.set_mode(WireMode::from_name(chosen).unwrap());

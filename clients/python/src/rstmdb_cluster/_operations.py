@@ -96,6 +96,34 @@ class AsyncOperations:
         )
         return await self._run(request, timeout)
 
+    async def delete_machine(
+        self,
+        machine: str,
+        version: Optional[int] = None,
+        *,
+        all_versions: Optional[bool] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.DeletedMachine:
+        """DELETE_MACHINE: removes a version, or all. Raises :class:`MachineInUse` while an instance has it."""
+        request = requests.delete_machine(
+            machine,
+            version,
+            all_versions=all_versions,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+            dry_run=dry_run,
+        )
+        return await self._run(request, timeout)
+
     async def create_instance(
         self,
         machine: str,
@@ -104,6 +132,9 @@ class AsyncOperations:
         initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
+        initial_state: Optional[str] = None,
+        created_at: Optional[int] = None,
+        updated_at: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
@@ -115,6 +146,8 @@ class AsyncOperations:
         """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
 
         A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+
+        ``initial_state``, ``created_at`` and ``updated_at`` are for imports, for which a token needs the right.
         """
         request = requests.create_instance(
             machine,
@@ -122,6 +155,9 @@ class AsyncOperations:
             instance_id,
             initial_ctx,
             idempotency_key=idempotency_key,
+            initial_state=initial_state,
+            created_at=created_at,
+            updated_at=updated_at,
             headers=headers,
             reason=reason,
             correlation_id=correlation_id,
@@ -769,6 +805,34 @@ class Operations:
         )
         return self._run(request, timeout)
 
+    def delete_machine(
+        self,
+        machine: str,
+        version: Optional[int] = None,
+        *,
+        all_versions: Optional[bool] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        reason: Optional[str] = None,
+        correlation_id: Optional[str] = None,
+        causation_id: Optional[str] = None,
+        fence: Optional[Mapping[str, Any]] = None,
+        dry_run: Optional[bool] = None,
+        timeout: Optional[float] = None,
+    ) -> results.DeletedMachine:
+        """DELETE_MACHINE: removes a version, or all. Raises :class:`MachineInUse` while an instance has it."""
+        request = requests.delete_machine(
+            machine,
+            version,
+            all_versions=all_versions,
+            headers=headers,
+            reason=reason,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            fence=fence,
+            dry_run=dry_run,
+        )
+        return self._run(request, timeout)
+
     def create_instance(
         self,
         machine: str,
@@ -777,6 +841,9 @@ class Operations:
         initial_ctx: Optional[Context] = None,
         *,
         idempotency_key: Key = None,
+        initial_state: Optional[str] = None,
+        created_at: Optional[int] = None,
+        updated_at: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
         correlation_id: Optional[str] = None,
@@ -788,6 +855,8 @@ class Operations:
         """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
 
         A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+
+        ``initial_state``, ``created_at`` and ``updated_at`` are for imports, for which a token needs the right.
         """
         request = requests.create_instance(
             machine,
@@ -795,6 +864,9 @@ class Operations:
             instance_id,
             initial_ctx,
             idempotency_key=idempotency_key,
+            initial_state=initial_state,
+            created_at=created_at,
+            updated_at=updated_at,
             headers=headers,
             reason=reason,
             correlation_id=correlation_id,

@@ -88,7 +88,7 @@ def plan(op: str, params: Mapping[str, Any], add_keys: bool) -> Plan:
         return Plan(params, repeatable, repeatable, True)
     if op == "BATCH":
         return _plan_batch(params, add_keys)
-    # FLUSH_ALL, LOCK_RELEASE, and operations that this version does not know.
+    # FLUSH_ALL, DELETE_MACHINE, LOCK_RELEASE, and operations that this version does not know.
     repeatable = isinstance(params.get(KEY), str)
     return Plan(params, repeatable, repeatable, True)
 

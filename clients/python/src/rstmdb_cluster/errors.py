@@ -199,6 +199,12 @@ class Conflict(ServerError):
     code = "CONFLICT"
 
 
+class MachineInUse(Conflict):
+    """``details`` has ``instances``, how many have the version, and ``versions``."""
+
+    code = "MACHINE_IN_USE"
+
+
 class LockHeld(Conflict):
     """``details`` has ``owner`` and ``expires_at``."""
 

@@ -138,6 +138,34 @@ def list_machines(
     )
 
 
+def delete_machine(
+    machine: str,
+    version: Optional[int] = None,
+    *,
+    all_versions: Optional[bool] = None,
+    headers: Optional[Mapping[str, str]] = None,
+    reason: Optional[str] = None,
+    correlation_id: Optional[str] = None,
+    causation_id: Optional[str] = None,
+    fence: Optional[Mapping[str, Any]] = None,
+    dry_run: Optional[bool] = None,
+) -> Request[results.DeletedMachine]:
+    """DELETE_MACHINE: removes a version, or all. Raises :class:`MachineInUse` while an instance has it."""
+    return _made(
+        "DELETE_MACHINE",
+        results.DeletedMachine,
+        machine=machine,
+        version=version,
+        all_versions=all_versions,
+        headers=headers,
+        reason=reason,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        fence=fence,
+        dry_run=dry_run,
+    )
+
+
 def create_instance(
     machine: str,
     version: int,
@@ -145,6 +173,9 @@ def create_instance(
     initial_ctx: Optional[Context] = None,
     *,
     idempotency_key: Key = None,
+    initial_state: Optional[str] = None,
+    created_at: Optional[int] = None,
+    updated_at: Optional[int] = None,
     headers: Optional[Mapping[str, str]] = None,
     reason: Optional[str] = None,
     correlation_id: Optional[str] = None,
@@ -155,6 +186,8 @@ def create_instance(
     """CREATE_INSTANCE: an instance of a machine. The server makes an id when none is given.
 
     A context may be a mapping, so also a TypedDict, or a dataclass. ``ctx_as`` of a result reads it back.
+
+    ``initial_state``, ``created_at`` and ``updated_at`` are for imports, for which a token needs the right.
     """
     return _made(
         "CREATE_INSTANCE",
@@ -164,6 +197,9 @@ def create_instance(
         version=version,
         initial_ctx=initial_ctx,
         idempotency_key=idempotency_key,
+        initial_state=initial_state,
+        created_at=created_at,
+        updated_at=updated_at,
         headers=headers,
         reason=reason,
         correlation_id=correlation_id,

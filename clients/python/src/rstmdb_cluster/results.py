@@ -100,6 +100,19 @@ class PutMachine(Result):
 
 
 @dataclass(frozen=True)
+class DeletedMachine(Result):
+    """DELETE_MACHINE."""
+
+    machine: str
+    deleted: bool
+    #: The versions that are gone.
+    versions: list[int]
+    #: None with ``dry_run``.
+    wal_offset: Optional[int] = None
+    dry_run: Optional[bool] = None
+
+
+@dataclass(frozen=True)
 class Machine(Result):
     """GET_MACHINE."""
 

@@ -20,7 +20,10 @@ pub fn cost(state: &State, pending: &PendingEntries, command: &Command) -> usize
     match command {
         Command::Batch(ops) => of_parts(view, ops.iter().map(AskedPart::from)),
         Command::DryRun(asked) => of_parts(view, asked.parts()),
-        Command::FlushAll | Command::SetLevel { .. } | Command::Lock(_) => 0,
+        Command::FlushAll
+        | Command::DeleteMachine(_)
+        | Command::SetLevel { .. }
+        | Command::Lock(_) => 0,
         command => single(view, command, 0),
     }
 }
@@ -100,6 +103,7 @@ fn documents(command: &Command) -> usize {
         Command::ApplyEvent(apply) => bytes(&apply.payload) + bytes(&apply.timers),
         Command::SetTimers(set) => bytes(&set.timers),
         Command::DeleteInstance(_)
+        | Command::DeleteMachine(_)
         | Command::FireTimer(_)
         | Command::FlushAll
         | Command::SetLevel { .. }

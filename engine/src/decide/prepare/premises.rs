@@ -16,6 +16,8 @@ enum Premise {
     Machine(Option<u128>),
     /// The versions there are.
     Versions(Vec<u32>),
+    /// How many instances have each version.
+    Used(Vec<(u32, u64)>),
     /// Where a key was used, and whether that is still remembered.
     Key(Option<(u64, bool)>),
     /// The feature level: any command may need one.
@@ -47,6 +49,12 @@ impl Premises {
             Command::PutMachine(put) => {
                 self.machine(view, &put.machine, put.version);
                 self.versions(view, &put.machine);
+            }
+            Command::DeleteMachine(delete) => {
+                self.versions(view, &delete.machine);
+                let versions: Vec<u32> = view.versions(&delete.machine).into_iter().collect();
+                let used = view.used_versions(&delete.machine, &versions);
+                self.0.push(Premise::Used(used));
             }
             Command::CreateInstance(create) => {
                 self.instance(view, &create.instance_id);

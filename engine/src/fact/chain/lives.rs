@@ -52,6 +52,7 @@ impl Life {
             Body::DeleteInstance(delete) => Some(Self::of(offset, &delete.instance_id)),
             Body::FlushAll(_) => Some(Self::of_all(offset)),
             Body::PutMachine(_)
+            | Body::DeleteMachine(_)
             | Body::ApplyEvent(_)
             | Body::SetLevel(_)
             | Body::TimerSpent(_)

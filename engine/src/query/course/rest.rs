@@ -7,6 +7,7 @@ use super::{Arrived, Course, text};
 use crate::Refusal;
 use crate::api::reply::AlwaysTried;
 use crate::fact::planted;
+use crate::json::JsonObject;
 use crate::limits::ALWAYS_STEPS_MAX;
 use crate::machine::expression::{EvalScope, Expression};
 use crate::machine::guard::{ExplainRoom, explain_attempt};
@@ -52,11 +53,26 @@ impl Course<'_> {
             entered |= to != state;
             (state, ctx) = (to, after);
         }
+        self.stay(state, ctx, entered || planted::rearms())
+    }
+
+    /// A new instance in the state that it has elsewhere: it stays there, and emits nothing.
+    pub(crate) fn import(
+        &mut self,
+        state: u16,
+        ctx: Option<&JsonObject<'_>>,
+    ) -> Result<Arrived, Refusal> {
+        let ctx = self.first_ctx(ctx)?;
+        self.stay(state, ctx, true)
+    }
+
+    /// Checks the context of an instance that comes to rest, and arms the timers of a state that was `entered`.
+    fn stay(&mut self, state: u16, ctx: Bytes, entered: bool) -> Result<Arrived, Refusal> {
         if let Some(schema) = &self.chart.schema {
             let text = text(&ctx)?;
             self.check(schema, "context", text)?;
         }
-        let armed = match entered || planted::rearms() {
+        let armed = match entered {
             true => Some(self.arm(state, &ctx)?),
             false => None,
         };

@@ -102,6 +102,11 @@ impl KeyRecord {
         }
     }
 
+    /// The number of the machine that it names, if it names one.
+    pub(in crate::state) fn machine(&self) -> Option<u32> {
+        (!is_without_state(self.name())).then(|| self.brief().machine)
+    }
+
     /// The instance it is about.
     pub(crate) fn instance_id(&self) -> &str {
         instance_in(self.name()).unwrap_or_else(|| self.brief().instance_id)

@@ -39,6 +39,7 @@ fn create(id: &str) -> Command {
         version: 1,
         initial_ctx: None,
         idempotency_key: Some("create".to_owned()),
+        import: None,
     })
 }
 

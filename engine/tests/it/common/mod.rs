@@ -37,6 +37,7 @@ pub fn create(id: &str, ctx: Option<&str>, key: Option<&str>) -> Command {
         version: 1,
         initial_ctx: ctx.map(bytes),
         idempotency_key: key.map(str::to_owned),
+        import: None,
     })
 }
 

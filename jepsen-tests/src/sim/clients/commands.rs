@@ -32,5 +32,6 @@ pub fn create(id: &str, machine: TestMachine, keyed: bool) -> Command {
         version: 1,
         initial_ctx: Some(Bytes::from(format!(r#"{{"total_cents":{TOTAL_CENTS}}}"#))),
         idempotency_key: keyed.then(|| format!("create-{id}")),
+        import: None,
     })
 }

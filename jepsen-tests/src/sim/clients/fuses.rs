@@ -101,6 +101,7 @@ impl Keeper {
             initial_ctx: None,
             // It is the creation's name, too.
             idempotency_key: Some(key.clone()),
+            import: None,
         });
         let part = WritePart {
             instance: id,

@@ -3,6 +3,7 @@
 mod commands;
 pub mod fuses;
 pub mod lockers;
+mod machines;
 pub mod readers;
 pub mod watchers;
 
@@ -140,7 +141,11 @@ impl SimClient {
     /// A write, or the question what it would do.
     fn any_request(&mut self) -> (Command, Vec<WritePart>) {
         let (command, parts) = self.any_write();
-        let asks = self.rng.percent(10) && !matches!(command, Command::Batch(_));
+        let is_no_question = matches!(
+            command,
+            Command::Batch(_) | Command::PutMachine(_) | Command::DeleteMachine(_)
+        );
+        let asks = self.rng.percent(10) && !is_no_question;
         match asks {
             true => (Command::DryRun(Box::new(DryRun::Whole(command))), parts),
             false => (command, parts),
@@ -155,16 +160,12 @@ impl SimClient {
                 (Command::ApplyEvent(event), vec![part])
             }
             70..80 => self.batch(keyed),
-            80..93 => {
-                let id = format!("item-{}", self.tag());
-                self.items.push(id.clone());
-                let part = WritePart {
-                    instance: id.clone(),
-                    intent: Intent::Create,
-                    tag: id.clone(),
-                };
-                (create(&id, TestMachine::Counter, keyed), vec![part])
+            80..90 => self.create(keyed),
+            90..93 if self.may_need_level() => {
+                let tag = self.tag();
+                machines::any_write(&mut self.rng, &tag)
             }
+            90..93 => self.create(keyed),
             _ => self.delete(keyed),
         }
     }

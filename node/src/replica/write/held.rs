@@ -245,6 +245,7 @@ fn enter(instances: &mut HeldLanes, machines: &mut HeldLanes, number: u64, comma
 fn each_lane<'a>(command: &'a Command, visit: &mut dyn FnMut(HeldLane<'a>, bool)) {
     match command {
         Command::PutMachine(put) => visit(HeldLane::Machine(&put.machine), true),
+        Command::DeleteMachine(delete) => visit(HeldLane::Machine(&delete.machine), true),
         Command::CreateInstance(create) => {
             visit(HeldLane::Instance(&create.instance_id), true);
             visit(HeldLane::Machine(&create.machine), false);

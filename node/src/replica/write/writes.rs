@@ -22,6 +22,8 @@ pub(crate) fn is_keyed(command: &Command) -> bool {
     match command {
         Command::PutMachine(_) => true,
         Command::FlushAll => false,
+        // A repetition would delete what another client has put again meanwhile.
+        Command::DeleteMachine(_) => false,
         // Only the leader that has submitted it decides it, and looks again at what is due.
         Command::FireTimer(_) => false,
         Command::Lock(lock) => match lock {
@@ -45,6 +47,7 @@ fn begins_or_ends_a_life(command: &Command) -> bool {
         Command::CreateInstance(_) | Command::DeleteInstance(_) | Command::FlushAll => true,
         Command::Batch(ops) => written(ops).any(begins_or_ends_a_life),
         Command::PutMachine(_)
+        | Command::DeleteMachine(_)
         | Command::ApplyEvent(_)
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)
@@ -133,6 +136,7 @@ pub(crate) fn instance_of(command: &Command) -> Option<&str> {
         Command::SetTimers(set) => Some(&set.instance_id),
         Command::FireTimer(fire) => Some(&fire.instance_id),
         Command::PutMachine(_)
+        | Command::DeleteMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
@@ -17,6 +18,10 @@ type Hash = [u8; 32];
 pub(crate) struct Tokens {
     required: bool,
     hashes: watch::Sender<Arc<[Hash]>>,
+    /// Those whose bearers may import.
+    importers: RwLock<Arc<[Hash]>>,
+    /// Everybody may import: the server is one for trying things out.
+    anyone_imports: bool,
 }
 
 /// A client with an accepted token.
@@ -35,16 +40,33 @@ impl Bearer {
 
 impl Tokens {
     /// The tokens of the configuration.
-    pub(crate) fn new(auth: &config::AuthConfig) -> Self {
+    pub(crate) fn new(auth: &config::AuthConfig, anyone_imports: bool) -> Self {
         Self {
             required: auth.required,
             hashes: watch::Sender::new(auth.token_hashes.as_slice().into()),
+            importers: RwLock::new(auth.import_token_hashes.as_slice().into()),
+            anyone_imports,
         }
     }
 
     /// Whether AUTH has to succeed before anything else.
     pub(crate) fn required(&self) -> bool {
         self.required
+    }
+
+    /// Whether this client may create instances in states of their own: without the guards of their machines.
+    pub(crate) fn may_import(&self, bearer: Option<&Bearer>) -> bool {
+        // A token that was accepted tells nothing new about itself, so the time does not matter here.
+        let listed = |bearer: &Bearer| self.importers.read().contains(&bearer.hash);
+        self.anyone_imports || bearer.is_some_and(listed)
+    }
+
+    /// From now on the bearers of these tokens may import and no others; `false` if they did already.
+    pub(crate) fn replace_importers(&self, hashes: &[Hash]) -> bool {
+        let mut known = self.importers.write();
+        let changed = **known != *hashes;
+        *known = hashes.into();
+        changed
     }
 
     /// From now on these tokens are accepted and no others; `false` if they were already.
@@ -100,11 +122,26 @@ mod tests {
     }
 
     fn tokens(known: &[&str]) -> Tokens {
-        Tokens::new(&config::AuthConfig {
+        let auth = config::AuthConfig {
             required: true,
             token_hashes: known.iter().map(|token| hash(token)).collect(),
+            import_token_hashes: vec![hash("two")],
             ..config::AuthConfig::default()
-        })
+        };
+        Tokens::new(&auth, false)
+    }
+
+    #[test]
+    fn only_bearers_of_tokens_that_are_listed_for_it_may_import() {
+        let tokens = tokens(&["one", "two"]);
+        let [one, two] = ["one", "two"].map(|token| tokens.bearer(token).unwrap());
+        assert!(tokens.may_import(Some(&two)));
+        assert!(!tokens.may_import(Some(&one)) && !tokens.may_import(None));
+        assert!(tokens.replace_importers(&[hash("one")]));
+        assert!(tokens.may_import(Some(&one)) && !tokens.may_import(Some(&two)));
+        assert!(!tokens.replace_importers(&[hash("one")]));
+        let for_trying = Tokens::new(&config::AuthConfig::default(), true);
+        assert!(for_trying.may_import(None));
     }
 
     #[test]

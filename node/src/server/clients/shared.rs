@@ -124,7 +124,7 @@ impl ServerShared {
     ) -> Self {
         Self {
             replica,
-            tokens: Tokens::new(&config.auth),
+            tokens: Tokens::new(&config.auth, config.anyone_imports),
             guesses: Guesses::new(),
             budget: MemoryBudget::new(config.network.buffers_bytes_max),
             tls: RwLock::new(tls),

@@ -33,9 +33,10 @@ fn check_auth(config: &mut Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// `auth.token_hashes` and what `auth.secrets_file` holds now.
+/// `auth.token_hashes`, `auth.import_token_hashes` and what `auth.secrets_file` holds now.
 pub(super) fn token_hashes(auth: &AuthConfig) -> Result<Vec<[u8; 32]>, Error> {
     let mut hashes = auth.listed_hashes.clone();
+    hashes.extend(&auth.import_token_hashes);
     if let Some(path) = &auth.secrets_file {
         hashes.extend(read_secrets(path)?);
     }

@@ -30,7 +30,10 @@ pub(super) struct ConfigKey {
 impl ConfigKey {
     /// The value for messages: a token that was written instead of its hash must not get into a log.
     pub(super) fn shown(&self, value: &ConfigValue) -> String {
-        if matches!(self.name, "auth.token_hashes" | "storage.encryption_keys") {
+        if matches!(
+            self.name,
+            "auth.token_hashes" | "auth.import_token_hashes" | "storage.encryption_keys"
+        ) {
             return match value {
                 ConfigValue::List(items) => format!("a list of {}", items.len()),
                 ConfigValue::Text(text) => format!("a text of {} characters", text.chars().count()),
@@ -103,6 +106,8 @@ pub(super) static KEYS: &[ConfigKey] = &[
         |c, v| c.auth.required, v.flag()?),
     key!("auth.token_hashes", "RSTMDB_AUTH_TOKEN_HASH", "", "a list of SHA-256 hashes of 64 hexadecimal digits each (`rstmdb-cli hash-token` makes them)",
         |c, v| c.auth.token_hashes, v.texts()?.into_iter().map(parse_hash).collect::<Option<_>>()?),
+    key!("auth.import_token_hashes", "RSTMDB_AUTH_IMPORT_TOKEN_HASH", "", "a list of SHA-256 hashes of 64 hexadecimal digits each (`rstmdb-cli hash-token` makes them)",
+        |c, v| c.auth.import_token_hashes, v.texts()?.into_iter().map(parse_hash).collect::<Option<_>>()?),
     key!("auth.secrets_file", "RSTMDB_AUTH_SECRETS_FILE", "", "a file",
         |c, v| c.auth.secrets_file, v.path_or_none()?),
     key!("tls.enabled", "RSTMDB_TLS_ENABLED", "false", "true or false",

@@ -3,6 +3,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
+//! | `auth` | who may use the server |
 //! | `network` | the RCP listener's part |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
@@ -16,6 +17,7 @@
 //! `docs/configuration.md` says what every key means; a test compares the two.
 
 pub(crate) mod address;
+mod auth;
 mod check;
 mod engine;
 mod error;
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
+pub use auth::AuthConfig;
 pub(super) use check::read_keys;
 pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
@@ -71,6 +74,8 @@ pub struct Config {
     pub cluster: ClusterConfig,
     /// The clock stands still until a client advances it; no key sets it.
     pub clock_is_manual: bool,
+    /// Every client may import; no key sets it, only `--dev`.
+    pub anyone_imports: bool,
     /// Each key with its value as written and where it was written, in the table's order.
     settings: Vec<Setting>,
     /// The file it was read from.
@@ -117,19 +122,6 @@ impl Default for Storage {
             free_bytes_min: 0,
         }
     }
-}
-
-/// Who may use the server.
-#[derive(Debug, Clone, Default)]
-pub struct AuthConfig {
-    /// `auth.required`
-    pub required: bool,
-    /// `auth.token_hashes` and the lines of `auth.secrets_file`: SHA-256 of each token
-    pub token_hashes: Vec<[u8; 32]>,
-    /// `auth.token_hashes` alone
-    pub(super) listed_hashes: Vec<[u8; 32]>,
-    /// `auth.secrets_file`
-    pub secrets_file: Option<PathBuf>,
 }
 
 /// Encryption between client and server.

@@ -56,6 +56,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("storage.encryption_keys", "1 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", &["1", "x", "0 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824", "[]"]),
     ("storage.min_free_mb", "0", &["-5", "1e3"]),
     ("cluster.raise_level", "auto", &["yes", "2", "[]"]),
+    ("auth.import_token_hashes", HASH, &["secret", "2cf2"]),
     ("auth.token_hashes", HASH, &["secret", "2cf2", "zzf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"]),
     ("tls.cert_path", "cert.pem", &["{}"]),
     ("tls.key_path", "key.pem", &["[a]"]),

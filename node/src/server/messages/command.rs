@@ -4,20 +4,21 @@
 //! forward. Nodes send a command to each other in no other form.
 
 mod locks;
+mod machines;
 
 use std::cell::OnceCell;
 
 use bytes::Bytes;
 use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, PutMachine, Query,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, Import, Query,
     SetAutomation, SetTimers,
 };
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::batch::{Batch, BatchMode};
 use rstmdb_rcp::message::instance::timers::TimerSet;
 use rstmdb_rcp::message::storage::automation::Automation;
-use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, machine, storage};
+use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, instance, storage};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -142,6 +143,7 @@ pub(crate) fn command(
     match op {
         Op::Batch => Some(whole_batch(params, ids)),
         Op::FlushAll => Some(flush_all(params)),
+        Op::DeleteMachine => Some(machines::delete(params)),
         Op::Automation => set_automation(params.raw).transpose(),
         Op::LockAcquire | Op::LockRenew | Op::LockRelease => Some(locks::command(op, params.raw)),
         op => single(op, params.raw, params, ids),
@@ -164,7 +166,7 @@ fn single(
     ids: &mut NewIds,
 ) -> Option<Result<AskedCommand, ErrorBody>> {
     Some(match op {
-        Op::PutMachine => put_machine(params),
+        Op::PutMachine => machines::put(params),
         Op::CreateInstance => create_instance(params, text, ids),
         Op::DeleteInstance => delete_instance(params),
         Op::ApplyEvent => apply_event(params, text),
@@ -203,20 +205,6 @@ fn flush_all(params: &ParamsText<'_>) -> Result<AskedCommand, ErrorBody> {
     Ok(asked_or_done(params.dry_run, Command::FlushAll, meta))
 }
 
-fn put_machine(params: &RawValue) -> Result<AskedCommand, ErrorBody> {
-    let params: machine::PutMachine<'_> = read(params)?;
-    // The state keeps the definition for ever, so it gets memory of its own.
-    let definition = ParamsText::in_buffer(params.definition);
-    let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
-    let command = Command::PutMachine(PutMachine {
-        machine: params.machine.into_owned(),
-        version: params.version,
-        definition: definition.document("definition", params.definition)?,
-        checksum: params.checksum.map(Into::into),
-    });
-    Ok(asked_or_done(dry_run, command, meta))
-}
-
 fn create_instance(
     params: &RawValue,
     text: &ParamsText<'_>,
@@ -234,6 +222,13 @@ fn create_instance(
         machine: params.machine.into_owned(),
         version: params.version,
         idempotency_key: params.idempotency_key.map(Into::into),
+        import: params.initial_state.map(|state| {
+            Box::new(Import {
+                state: state.into_owned(),
+                created_ms: params.created_at,
+                updated_ms: params.updated_at,
+            })
+        }),
     });
     Ok(asked_or_done(dry_run, command, meta))
 }
@@ -451,6 +446,7 @@ mod tests {
                     | Op::LockRenew
                     | Op::LockRelease
                     | Op::FlushAll
+                    | Op::DeleteMachine
                     | Op::Batch
             );
             assert_eq!(is_command, expected, "{op:?}");

@@ -42,8 +42,17 @@ macro_rules! ops {
                 }
             }
 
+            /// The same for an import: a node that does not know imports would ignore the state, and create the
+            /// instance in the first one.
+            pub(crate) fn import_name(self) -> &'static str {
+                match self {
+                    $(Op::$variant => concat!(stringify!($name), " with an import"),)*
+                }
+            }
+
             /// The operation of a name that nodes use between them, and whether it is a dry run.
             pub(crate) fn from_forwarded_name(name: &str) -> Option<(Op, bool)> {
+                let name = name.strip_suffix(" with an import").unwrap_or(name);
                 match name.strip_suffix(" as a dry run") {
                     Some(name) => Some((Op::from_name(name)?, true)),
                     None => Some((Op::from_name(name)?, false)),
@@ -62,6 +71,7 @@ ops! {
     PutMachine = PUT_MACHINE,
     GetMachine = GET_MACHINE,
     ListMachines = LIST_MACHINES,
+    DeleteMachine = DELETE_MACHINE,
     CreateInstance = CREATE_INSTANCE,
     GetInstance = GET_INSTANCE,
     ListInstances = LIST_INSTANCES,

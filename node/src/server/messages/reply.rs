@@ -6,6 +6,7 @@
 
 mod asked;
 mod locks;
+mod machines;
 mod timers;
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::NO_OFFSET;
-use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial};
+use rstmdb_engine::reply::{InstanceSummary, Trial};
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 
@@ -103,13 +104,8 @@ fn write_agreed(object: &mut ObjectWriter<'_>, reply: &Reply) {
 /// The only place that lists all replies: each has one arm.
 fn write_fields(object: &mut ObjectWriter<'_>, reply: &Reply, marks: &mut Vec<ReplyMark>) {
     match reply {
-        Reply::PutMachine {
-            machine,
-            version,
-            checksum: sum,
-            created,
-            warnings,
-        } => write_stored(object, machine, *version, sum, *created, warnings, marks),
+        Reply::PutMachine { .. } => machines::write_stored(object, reply, marks),
+        Reply::MachineDeleted { .. } => machines::write_deleted(object, reply),
         Reply::Created {
             instance_id,
             state,
@@ -153,8 +149,8 @@ fn write_fields(object: &mut ObjectWriter<'_>, reply: &Reply, marks: &mut Vec<Re
             total,
             has_more,
         } => write_instances(object, items, *total, *has_more),
-        Reply::Machine { .. } => write_machine(object, reply),
-        Reply::Machines { items } => write_machines(object, items),
+        Reply::Machine { .. } => machines::write_machine(object, reply),
+        Reply::Machines { items } => machines::write_machines(object, items),
         Reply::Batch(replies) => write_batch(object, replies, marks),
         Reply::AllowedEvents(_) | Reply::DryRun(_) | Reply::Refused(_) => {
             write_asked(object, reply, marks);
@@ -194,55 +190,6 @@ fn write_batch(object: &mut ObjectWriter<'_>, replies: &[Reply], marks: &mut Vec
         }
         item.end();
     });
-}
-
-fn write_stored(
-    object: &mut ObjectWriter<'_>,
-    machine: &str,
-    version: u32,
-    checksum: &str,
-    created: bool,
-    warnings: &[Warning],
-    marks: &mut Vec<ReplyMark>,
-) {
-    object
-        .str("machine", machine)
-        .int("version", u64::from(version))
-        .str("stored_checksum", checksum)
-        .flag("created", created);
-    write_warnings(object, warnings, marks);
-}
-
-/// The field is there only where there are any, and only for clients that have offered `cluster`.
-fn write_warnings(object: &mut ObjectWriter<'_>, warnings: &[Warning], marks: &mut Vec<ReplyMark>) {
-    if warnings.is_empty() {
-        return;
-    }
-    let at = object.written();
-    write_warning_list(object, warnings);
-    marks.push(ReplyMark {
-        at,
-        bytes: object.written() - at,
-        part: MarkedPart::Extension { shown: true },
-    });
-}
-
-fn write_warning_list(object: &mut ObjectWriter<'_>, warnings: &[Warning]) {
-    let out = object.key("warnings");
-    json::array(out, warnings, usize::MAX, |out, warning| {
-        let mut object = ObjectWriter::begin(out);
-        object
-            .str("place", &warning.place)
-            .str("text", &warning.text);
-        object.end();
-    });
-}
-
-/// Format 1 is not named, as it was before there was another format.
-fn write_format(object: &mut ObjectWriter<'_>, format: u32) {
-    if format > 1 {
-        object.int("format", u64::from(format));
-    }
 }
 
 /// `null` if there is none: nothing has been written.
@@ -349,42 +296,6 @@ fn write_instances(
         object.end();
     });
     object.int("total", total).flag("has_more", has_more);
-}
-
-fn write_machine(object: &mut ObjectWriter<'_>, reply: &Reply) {
-    let Reply::Machine {
-        machine: _,
-        version,
-        definition,
-        checksum,
-        format,
-        warnings,
-    } = reply
-    else {
-        return;
-    };
-    object
-        .raw("definition", definition)
-        .str("checksum", checksum)
-        .int("version", u64::from(*version));
-    write_format(object, *format);
-    if !warnings.is_empty() {
-        write_warning_list(object, warnings);
-    }
-}
-
-fn write_machines(object: &mut ObjectWriter<'_>, items: &[MachineSummary]) {
-    json::array(object.key("items"), items, usize::MAX, |out, item| {
-        let mut object = ObjectWriter::begin(out);
-        object
-            .str("machine", &item.machine)
-            .value("versions", &item.versions);
-        write_format(&mut object, item.format);
-        if item.warning_count > 0 {
-            object.int("warning_count", item.warning_count as u64);
-        }
-        object.end();
-    });
 }
 
 #[cfg(test)]

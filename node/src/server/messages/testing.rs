@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_engine::fact::Meta;
-use rstmdb_engine::{BatchOp, Command, DryRun, ListTimers, LockCommand, Query};
+use rstmdb_engine::{BatchOp, Command, CreateInstance, DryRun, ListTimers, LockCommand, Query};
 
 use super::json::{self, ObjectWriter};
 use super::meta;
@@ -118,6 +118,29 @@ fn write_lock(params: &mut ObjectWriter<'_>, lock: &LockCommand) -> Op {
     }
 }
 
+fn write_creation(
+    params: &mut ObjectWriter<'_>,
+    create: &CreateInstance,
+    new_ids: &mut Vec<String>,
+) -> Op {
+    match create.id_given {
+        true => drop(params.str("instance_id", &create.instance_id)),
+        false => new_ids.push(create.instance_id.clone()),
+    }
+    params
+        .str("machine", &create.machine)
+        .int("version", u64::from(create.version));
+    optional_raw(params, "initial_ctx", create.initial_ctx.as_ref());
+    let key = create.idempotency_key.as_deref();
+    optional_str(params, "idempotency_key", key);
+    if let Some(import) = &create.import {
+        params.str("initial_state", &import.state);
+        optional_int(params, "created_at", import.created_ms);
+        optional_int(params, "updated_at", import.updated_ms);
+    }
+    Op::CreateInstance
+}
+
 fn write_params(params: &mut ObjectWriter<'_>, command: &Command, new_ids: &mut Vec<String>) -> Op {
     match command {
         Command::PutMachine(put) => {
@@ -128,19 +151,15 @@ fn write_params(params: &mut ObjectWriter<'_>, command: &Command, new_ids: &mut 
             optional_str(params, "checksum", put.checksum.as_deref());
             Op::PutMachine
         }
-        Command::CreateInstance(create) => {
-            match create.id_given {
-                true => drop(params.str("instance_id", &create.instance_id)),
-                false => new_ids.push(create.instance_id.clone()),
+        Command::DeleteMachine(delete) => {
+            params.str("machine", &delete.machine);
+            optional_int(params, "version", delete.version.map(u64::from));
+            if delete.version.is_none() {
+                params.flag("all_versions", true);
             }
-            params
-                .str("machine", &create.machine)
-                .int("version", u64::from(create.version));
-            optional_raw(params, "initial_ctx", create.initial_ctx.as_ref());
-            let key = create.idempotency_key.as_deref();
-            optional_str(params, "idempotency_key", key);
-            Op::CreateInstance
+            Op::DeleteMachine
         }
+        Command::CreateInstance(create) => write_creation(params, create, new_ids),
         Command::ApplyEvent(apply) => {
             params
                 .str("instance_id", &apply.instance_id)

@@ -37,6 +37,7 @@ enum Understood {
 fn understood(op: Op) -> Understood {
     match op {
         Op::PutMachine
+        | Op::DeleteMachine
         | Op::CreateInstance
         | Op::DeleteInstance
         | Op::ApplyEvent
@@ -135,6 +136,7 @@ fn op_of(reply: &Reply) -> Option<Op> {
         Reply::Created { .. } => Op::CreateInstance,
         Reply::Applied { .. } | Reply::Replayed { .. } => Op::ApplyEvent,
         Reply::Deleted { .. } => Op::DeleteInstance,
+        Reply::MachineDeleted { .. } => Op::DeleteMachine,
         Reply::Flushed { .. } => Op::FlushAll,
         Reply::LevelSet { .. } => Op::ClusterFinalizeUpgrade,
         Reply::Automation { .. } => Op::Automation,
@@ -264,6 +266,14 @@ fn created(wal_offset: u64) -> Reply {
 fn deleted(wal_offset: u64) -> Reply {
     Reply::Deleted {
         instance_id: "order-1".into(),
+        wal_offset,
+    }
+}
+
+fn machine_deleted(wal_offset: u64) -> Reply {
+    Reply::MachineDeleted {
+        machine: "order".into(),
+        versions: vec![1, 3],
         wal_offset,
     }
 }
@@ -454,6 +464,7 @@ fn alone() -> Vec<Reply> {
         applied(None, 9),
         replayed(9),
         deleted(9),
+        machine_deleted(9),
         flushed(),
         Reply::LevelSet { from: 1, to: 2 },
         automation(true),
@@ -519,6 +530,7 @@ fn trials() -> Vec<Reply> {
         Reply::DryRun(Box::new(drawn)),
         again(created(7), Would::default()),
         trial(deleted(NO_OFFSET), Some(would(None))),
+        trial(machine_deleted(NO_OFFSET), None),
         again(deleted(7), Would::default()),
         trial(timers_set(Some(NO_OFFSET)), Some(would(None))),
         trial(timers_set(None), None),

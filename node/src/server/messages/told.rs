@@ -18,7 +18,7 @@ use rstmdb_rcp::message::instance::timers::{Timer, TimerSetResult};
 use rstmdb_rcp::message::instance::{
     ApplyEventResult, CreateInstanceResult, DeleteInstanceResult, GetInstanceResult,
 };
-use rstmdb_rcp::message::machine::PutMachineResult;
+use rstmdb_rcp::message::machine::{DeleteMachineResult, PutMachineResult};
 use rstmdb_rcp::message::storage::FlushAllResult;
 use rstmdb_rcp::message::storage::automation::AutomationResult;
 use serde::Deserialize;
@@ -56,16 +56,7 @@ fn read<'a, R: Deserialize<'a>>(text: &'a [u8]) -> Option<R> {
 
 fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
     Some(match command {
-        Command::PutMachine(_) => {
-            let put: PutMachineResult<'_> = read(text)?;
-            Reply::PutMachine {
-                machine: (*put.machine).into(),
-                version: put.version,
-                checksum: (*put.stored_checksum).into(),
-                created: put.created,
-                warnings: Vec::new().into(),
-            }
-        }
+        Command::PutMachine(_) | Command::DeleteMachine(_) => machine(command, text)?,
         Command::CreateInstance(_) => {
             let created: CreateInstanceResult<'_> = read(text)?;
             Reply::Created {
@@ -110,6 +101,30 @@ fn reply(command: &Command, text: &[u8]) -> Option<Reply> {
             DryRun::Whole(command) => Reply::DryRun(Box::new(trial(command, text)?)),
             DryRun::EachAlone(_) => return None,
         },
+    })
+}
+
+fn machine(command: &Command, text: &[u8]) -> Option<Reply> {
+    Some(match command {
+        Command::PutMachine(_) => {
+            let put: PutMachineResult<'_> = read(text)?;
+            Reply::PutMachine {
+                machine: (*put.machine).into(),
+                version: put.version,
+                checksum: (*put.stored_checksum).into(),
+                created: put.created,
+                warnings: Vec::new().into(),
+            }
+        }
+        Command::DeleteMachine(_) => {
+            let deleted: DeleteMachineResult<'_> = read(text)?;
+            Reply::MachineDeleted {
+                machine: (*deleted.machine).into(),
+                versions: deleted.versions,
+                wal_offset: deleted.wal_offset.unwrap_or(NO_OFFSET),
+            }
+        }
+        _ => return None,
     })
 }
 
@@ -286,6 +301,10 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
             versions: offset("versions")?,
             versions_max: number("versions_max")?,
         },
+        Code::MachineInUse => Refusal::MachineInUse {
+            machine: text("machine")?,
+            used: used(details.get("versions")?)?,
+        },
         Code::InstanceNotFound => Refusal::InstanceNotFound {
             instance_id: text("instance_id")?,
         },
@@ -310,6 +329,15 @@ fn single_refusal(code: &Code, details: &Value) -> Option<Refusal> {
         },
         _ => return evaluation_refusal(code, details),
     })
+}
+
+/// Versions of a machine, each with how many instances have it.
+fn used(versions: &Value) -> Option<Vec<(u32, u64)>> {
+    let versions = versions.as_array()?.iter().map(|it| {
+        let version = u32::try_from(it.get("version")?.as_u64()?).ok()?;
+        Some((version, it.get("instances")?.as_u64()?))
+    });
+    versions.collect()
 }
 
 /// What the parts of a definition refuse.

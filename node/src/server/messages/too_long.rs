@@ -48,7 +48,8 @@ impl RequestFate {
             Reply::Created { wal_offset, .. }
             | Reply::Applied { wal_offset, .. }
             | Reply::Replayed { wal_offset, .. }
-            | Reply::Deleted { wal_offset, .. } => {
+            | Reply::Deleted { wal_offset, .. }
+            | Reply::MachineDeleted { wal_offset, .. } => {
                 Self::Applied(Some(*wal_offset).filter(|offset| *offset != NO_OFFSET))
             }
             Reply::Batch(replies) => {

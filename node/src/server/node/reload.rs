@@ -223,7 +223,10 @@ impl Fresh {
     }
 
     fn tokens(&self) -> Result<bool, String> {
-        Ok(self.shared.tokens.replace(&self.tokens_of(&self.config)?))
+        let (tokens, read) = (&self.shared.tokens, self.tokens_of(&self.config)?);
+        let importers = &self.config.auth.import_token_hashes;
+        // Both, whichever has changed.
+        Ok(tokens.replace(&read) | tokens.replace_importers(importers))
     }
 
     /// The tokens' hashes by this configuration.

@@ -175,6 +175,7 @@ fn temporary_folder(config: &mut Config) -> Result<tempfile::TempDir, Error> {
             reason,
         })?;
     config.set_data_dir(folder.path(), "--dev");
+    config.anyone_imports = true;
     tracing::warn!(
         folder = %folder.path().display(),
         "--dev: EVERYTHING IS LOST AT EXIT: the data folder is temporary"

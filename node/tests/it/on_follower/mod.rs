@@ -15,6 +15,8 @@ mod backup;
 mod batches;
 #[path = "../server_suite/events.rs"]
 mod events;
+#[path = "../server_suite/imports.rs"]
+mod imports;
 #[path = "../server_suite/instances.rs"]
 mod instances;
 #[path = "../server_suite/keys.rs"]

@@ -172,6 +172,7 @@ fn create(id: &str, ctx: String) -> Command {
         version: 1,
         initial_ctx: Some(ctx.into()),
         idempotency_key: Some(format!("create-{id}")),
+        import: None,
     })
 }
 

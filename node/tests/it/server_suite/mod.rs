@@ -15,6 +15,7 @@ mod events;
 mod format_2;
 mod forming;
 mod hoarders;
+mod imports;
 mod instances;
 mod keys;
 mod legacy;

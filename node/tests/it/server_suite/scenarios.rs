@@ -17,7 +17,7 @@ use rstmdb_rcp::message::storage::backup::BackupLogResult;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::support::{Conn, PATIENCE, TestNode, UNDERSTANDS, outcome};
+use super::support::{ANYONE_IMPORTS, Conn, PATIENCE, TestNode, UNDERSTANDS, outcome};
 use crate::scenario::{Came, Run, Step, files, meta, request, steps};
 use crate::scenario_rcp::{call, error, result, with_meta};
 
@@ -57,10 +57,8 @@ struct Serving {
 
 impl Serving {
     async fn start(dir: TempDir, limits: &BTreeMap<&'static str, String>) -> Self {
-        let variables: Vec<_> = limits
-            .iter()
-            .map(|(name, value)| (*name, &**value))
-            .collect();
+        let given = limits.iter().map(|(name, value)| (*name, &**value));
+        let variables: Vec<_> = given.chain([(ANYONE_IMPORTS, "")]).collect();
         let node = TestNode::start_on(dir, &variables).await;
         let mut conns = vec![Conn::open(node.addr).await];
         if super::FOLLOWS {

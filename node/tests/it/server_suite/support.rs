@@ -213,6 +213,8 @@ async fn follow(replica: &Replica) {
 /// Stands among the variables of a test for the highest feature level that its nodes understand.
 pub const UNDERSTANDS: &str = "UNDERSTANDS";
 
+/// Stands among the variables of a test for a server on which every client may import.
+pub const ANYONE_IMPORTS: &str = "ANYONE_IMPORTS";
 /// Stands among the variables of a test for a clock that stands still until it is advanced.
 // Only suites that a follower does not run have one.
 #[allow(dead_code)]
@@ -234,6 +236,7 @@ pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
     let mut config = config.unwrap();
     let understands = variables.iter().find(|(known, _)| *known == UNDERSTANDS);
     config.cluster.understands = understands.map(|(_, level)| level.parse().unwrap());
+    config.anyone_imports = variables.iter().any(|(known, _)| *known == ANYONE_IMPORTS);
     config.clock_is_manual = variables.iter().any(|(known, _)| *known == MANUAL_CLOCK);
     config
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rstmdb_engine::fact::{Body, Entry, Fired, Key, Timers};
+use rstmdb_engine::fact::{Body, CreateInstance, Entry, Fired, Key, Timers};
 
 use super::{EntryFault, Facts};
 
@@ -33,10 +33,22 @@ impl Facts {
             let body = fact.body.as_ref()?;
             let expected = match body {
                 Body::PutMachine(put) => {
-                    if self.machines.contains_key(&put.machine) {
+                    if self.machines.is_there(&put.machine, put.version) {
                         return Some(format!("machine {} is there already", put.machine));
                     }
                     continue;
+                }
+                Body::DeleteMachine(delete) => {
+                    if let Some(misfit) = self.machines.deletion_misfit(delete) {
+                        return Some(misfit);
+                    }
+                    continue;
+                }
+                Body::CreateInstance(create)
+                    if !self.machines.is_there(&create.machine, create.version)
+                        && !defines(entry, create) =>
+                {
+                    return Some(format!("there is no machine {}", create.machine));
                 }
                 Body::SetLevel(set) => {
                     if set.level <= self.level() {
@@ -93,6 +105,14 @@ impl Facts {
         let last = self.versions.get(id).and_then(|versions| versions.last());
         last.map_or((0, false), |last| (last.offset, last.stand.is_some()))
     }
+}
+
+/// Whether the entry itself defines the machine of its new instance.
+fn defines(entry: &Entry, create: &CreateInstance) -> bool {
+    entry.facts.iter().any(|fact| {
+        matches!(&fact.body, Some(Body::PutMachine(put))
+            if put.machine == create.machine && put.version == create.version)
+    })
 }
 
 fn expected(body: &Body) -> Option<ExpectedStand<'_>> {

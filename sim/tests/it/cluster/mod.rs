@@ -245,6 +245,7 @@ pub fn create(id: &str) -> Command {
         version: 1,
         initial_ctx: Some(Bytes::from_static(br#"{"n":0}"#)),
         idempotency_key: Some(format!("create-{id}")),
+        import: None,
     })
 }
 

@@ -24,6 +24,7 @@ fn gate(id: &str) -> Command {
         version: 1,
         initial_ctx: None,
         idempotency_key: None,
+        import: None,
     })
 }
 

@@ -35,6 +35,7 @@ impl<'a> Scope<'a> {
             }
             Body::SetTimers(set) => Some((Self::SetTimers(&set.instance_id), set.key.as_ref()?)),
             Body::PutMachine(_)
+            | Body::DeleteMachine(_)
             | Body::FlushAll(_)
             | Body::SetLevel(_)
             | Body::TimerSpent(_)

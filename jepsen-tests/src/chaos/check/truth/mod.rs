@@ -287,6 +287,7 @@ pub(super) fn of_engine(
     let found = match &fact.body {
         Some(
             fact::Body::PutMachine(_)
+            | fact::Body::DeleteMachine(_)
             | fact::Body::SetLevel(_)
             | fact::Body::SetAutomation(_)
             | fact::Body::LockChanged(_),

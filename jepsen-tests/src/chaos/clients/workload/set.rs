@@ -13,6 +13,8 @@ pub struct SetClient {
     made: u64,
     /// Those it may still take out.
     inside: Vec<u64>,
+    /// It has put in one that nobody takes out.
+    keeps_one: bool,
 }
 
 impl SetClient {
@@ -22,6 +24,7 @@ impl SetClient {
             number,
             made: 0,
             inside: Vec::new(),
+            keeps_one: false,
         }
     }
 
@@ -48,11 +51,17 @@ impl WorkloadStep for SetClient {
                 self.made += 1;
                 let id = format!("item-{}-{}", self.number, self.made);
                 let create = json!({"machine": "item", "version": 1, "instance_id": id});
-                if let Some(RequestOutcome::Ok(_) | RequestOutcome::Unknown { .. }) =
-                    client.call("CREATE_INSTANCE", create)
-                {
-                    self.inside.push(self.made);
+                match client.call("CREATE_INSTANCE", create) {
+                    Some(RequestOutcome::Ok(_)) if !self.keeps_one => self.keeps_one = true,
+                    Some(RequestOutcome::Ok(_) | RequestOutcome::Unknown { .. }) => {
+                        self.inside.push(self.made);
+                    }
+                    _ => {}
                 }
+            }
+            // As long as one is there this must be refused; otherwise all of them are lost.
+            72 if self.keeps_one => {
+                client.call("DELETE_MACHINE", json!({"machine": "item", "version": 1}));
             }
             40..72 if !self.inside.is_empty() => {
                 let item = self.inside.swap_remove(client.rng.index(self.inside.len()));

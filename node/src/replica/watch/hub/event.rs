@@ -27,6 +27,7 @@ impl<'a> WatchFact<'a> {
             Body::TimerSpent(spent) => Some(Self::Spent(spent)),
             Body::FlushAll(_) => Some(Self::Flushed),
             Body::PutMachine(_)
+            | Body::DeleteMachine(_)
             | Body::SetLevel(_)
             | Body::SetAutomation(_)
             | Body::SetTimers(_)

@@ -26,6 +26,7 @@ fn create(instance: &str, machine: &str) -> Command {
         version: 1,
         initial_ctx: None,
         idempotency_key: None,
+        import: None,
     })
 }
 

@@ -125,6 +125,7 @@ fn a_creation_or_deletion_that_may_have_taken_effect_is_left_to_the_client() {
         version: 1,
         initial_ctx: None,
         idempotency_key: Some("key".to_owned()),
+        import: None,
     });
     let delete = Command::DeleteInstance(DeleteInstance {
         instance_id: "a".to_owned(),

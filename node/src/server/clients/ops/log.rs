@@ -8,7 +8,7 @@ mod timers;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rstmdb_engine::fact::{Body as FactBody, Entry, Fact, Key, PutMachine};
+use rstmdb_engine::fact::{Body as FactBody, CreateInstance, Entry, Fact, Key, PutMachine};
 use rstmdb_rcp::message::storage::{IoStats, WalRead, WalStatsResult};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
@@ -167,6 +167,7 @@ fn write_fact(out: &mut ObjectWriter<'_>, (offset, entry): (u64, &Entry), fact: 
                 .str("initial_state", &create.state)
                 .raw("initial_ctx", &create.ctx);
             write_course(out, &create.emits, &create.via);
+            write_imported(out, entry, create);
             timers::write(out, create.timers.as_ref());
             write_origin(out, entry, create.prev_offset, create.key.as_ref());
         }
@@ -233,6 +234,14 @@ fn write_other(
             timers::write_set(out, set);
             write_origin(out, entry, set.prev_offset, set.key.as_ref());
         }
+        // Clients know this type: to them it is an entry like those of the consensus.
+        Some(FactBody::DeleteMachine(delete)) => {
+            out.str("type", "checkpoint")
+                .str("fact", "delete_machine")
+                .str("machine", &delete.machine)
+                .value("versions", &delete.versions);
+            write_origin(out, entry, 0, None);
+        }
         Some(FactBody::SetAutomation(set)) => {
             write_automation(out, set);
             write_origin(out, entry, 0, None);
@@ -252,6 +261,19 @@ fn write_machine(out: &mut ObjectWriter<'_>, entry: &Entry, put: &PutMachine) {
         out.int("format", u64::from(put.format));
     }
     write_origin(out, entry, 0, None);
+}
+
+/// The times that an instance has brought along.
+fn write_imported(out: &mut ObjectWriter<'_>, entry: &Entry, create: &CreateInstance) {
+    if create.imported.is_none() {
+        return;
+    }
+    let (created_ms, updated_ms) = create.times(entry.time_ms);
+    let mut imported = out.object("imported");
+    imported
+        .int("created_at", created_ms)
+        .int("updated_at", updated_ms);
+    imported.end();
 }
 
 /// What a machine of format 2 emitted, and the states that were passed on the way.

@@ -46,6 +46,7 @@ pub(crate) use answer::{BegunWatching, ShownParts};
 pub(crate) use answer::{Body, FRAME_ROOM_BYTES, OpAnswer};
 use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
+pub(crate) use state::imports::allowed as imports_are_allowed;
 
 use super::order::{Access, Claim, ClaimTouch};
 use super::shared::ServerShared;
@@ -189,6 +190,7 @@ pub(crate) fn plan(
         op if admin::must_not_be_dry(op, params) => Err(admin::no_dry_run(op)),
         Op::Info => Ok(admin::info(shared, cluster)),
         Op::PutMachine
+        | Op::DeleteMachine
         | Op::CreateInstance
         | Op::DeleteInstance
         | Op::ApplyEvent

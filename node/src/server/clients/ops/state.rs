@@ -3,6 +3,7 @@
 //! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
 //! everything.
 
+pub(super) mod imports;
 pub(super) mod locks;
 pub(super) mod with_meta;
 
@@ -69,6 +70,7 @@ pub(super) fn sent(
     ClientRequest {
         op: match command {
             Command::DryRun(_) => op.dry_run_name(),
+            command if imports::command_imports(command) => op.import_name(),
             _ => op.name(),
         },
         params: text.part(params),
@@ -97,6 +99,7 @@ pub(super) fn touch_of(command: &Command) -> ClaimTouch {
         Command::FireTimer(fire) => touch(&fire.instance_id),
         Command::Lock(lock) => touch_lock(lock.name()),
         Command::PutMachine(_)
+        | Command::DeleteMachine(_)
         | Command::FlushAll
         | Command::SetLevel { .. }
         | Command::SetAutomation(_) => ClaimTouch::Everything,

@@ -78,6 +78,12 @@ impl ClientIdentity {
         }
     }
 
+    /// Who has authenticated.
+    pub(super) fn bearer(&self) -> Option<&Bearer> {
+        let authenticated = self.bearer.as_ref();
+        authenticated.map(|authenticated| &authenticated.bearer)
+    }
+
     /// Whether the token that this connection showed has been taken back since.
     fn is_revoked(&mut self, cx: &mut Context<'_>) -> bool {
         let bearer = self.bearer.as_mut();

@@ -51,7 +51,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         let cluster = self.outbox.cluster();
         match ops::plan(op, request.params, &self.shared, cluster) {
-            Some(Ok(plan)) => self.take_plan(&request.id, op, plan, payload.len()),
+            Some(Ok(plan)) => {
+                match ops::imports_are_allowed(&self.shared, self.client.bearer(), &plan.job) {
+                    Ok(()) => self.take_plan(&request.id, op, plan, payload.len()),
+                    Err(error) => self.refuse_request(&request.id, op, error),
+                }
+            }
             Some(Err(error)) => self.refuse_request(&request.id, op, error),
             None => self.take_session_request(&request.id, op, request.params),
         }

@@ -60,6 +60,10 @@ fn created(frame: &mut ObjectWriter<'_>, fact: &CreateInstance, offset: u64, sho
         .raw("from_state", NULL)
         .str("to_state", &fact.state)
         .raw("event", NULL);
+    // Only watches that ask for creations get here.
+    if fact.imported.is_some() {
+        frame.flag("imported", true);
+    }
     emitted(frame, &fact.emits);
     if shown.ctx {
         frame.raw("ctx", &fact.ctx);

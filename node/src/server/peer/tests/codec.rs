@@ -18,8 +18,8 @@ use rstmdb_engine::definition::Warning;
 use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial, Would};
 use rstmdb_engine::{
-    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DryRun, InstanceView,
-    ListInstances, PutMachine, Query, Refusal, Reply,
+    ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DeleteMachine, DryRun, Import,
+    InstanceView, ListInstances, PutMachine, Query, Refusal, Reply,
 };
 use rstmdb_raft_store::{
     Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta, StoredMembership,
@@ -169,6 +169,7 @@ fn single_command() -> impl Strategy<Value = Command> {
                     version,
                     initial_ctx,
                     idempotency_key: key,
+                    import: None,
                 })
             }
         ),
@@ -186,6 +187,26 @@ fn single_command() -> impl Strategy<Value = Command> {
                 })
             }
         ),
+        (text(), text(), text(), of(any::<u64>()), of(any::<u64>())).prop_map(
+            |(instance_id, machine, state, created_ms, updated_ms)| {
+                Command::CreateInstance(CreateInstance {
+                    instance_id,
+                    id_given: true,
+                    machine,
+                    version: 1,
+                    initial_ctx: None,
+                    idempotency_key: None,
+                    import: Some(Box::new(Import {
+                        state,
+                        created_ms,
+                        updated_ms,
+                    })),
+                })
+            }
+        ),
+        (text(), of(1_u32..)).prop_map(|(machine, version)| {
+            Command::DeleteMachine(DeleteMachine { machine, version })
+        }),
         (text(), of(text())).prop_map(|(instance_id, idempotency_key)| {
             Command::DeleteInstance(DeleteInstance {
                 instance_id,
@@ -198,7 +219,7 @@ fn single_command() -> impl Strategy<Value = Command> {
 
 fn batch_op() -> impl Strategy<Value = BatchOp> {
     let write = single_command().prop_filter("not in a batch", |command| {
-        !matches!(command, Command::FlushAll)
+        !matches!(command, Command::FlushAll | Command::DeleteMachine(_))
     });
     prop_oneof![
         write.prop_map(BatchOp::Write),
@@ -326,6 +347,16 @@ fn single_reply() -> impl Strategy<Value = Reply> {
             instance_id,
             wal_offset,
         }),
+        (
+            arc(),
+            proptest::collection::vec(any::<u32>(), 0..3),
+            any::<u64>()
+        )
+            .prop_map(|(machine, versions, wal_offset)| Reply::MachineDeleted {
+                machine,
+                versions,
+                wal_offset,
+            }),
         any::<(u64, u64)>().prop_map(|(instances_removed, machines_removed)| Reply::Flushed {
             instances_removed,
             machines_removed,
@@ -937,6 +968,7 @@ fn a_simulation_reads_a_leaders_reply_as_it_was() {
         version: 1,
         initial_ctx: None,
         idempotency_key: None,
+        import: None,
     });
     let created = Reply::Created {
         instance_id: "i".into(),

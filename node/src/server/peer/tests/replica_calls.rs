@@ -38,6 +38,7 @@ pub fn create(id: &str, ctx: Option<String>) -> Command {
         version: 1,
         initial_ctx: ctx.map(Bytes::from),
         idempotency_key: None,
+        import: None,
     })
 }
 
