@@ -15,7 +15,10 @@ mod fuzz_corpus;
 mod locks;
 mod mistakes;
 mod offline;
+mod overview;
+mod profile;
 mod program;
+mod shell;
 // Ports on which nothing listens, whatever other tests do.
 #[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
 mod unused;
