@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | [`Error::Refused`] by the server, also [`Error::Hinted`]; [`Error::Failed`]: only a part was done; [`Error::Output`] |
 //! | 2 | [`Error::Usage`]: arguments or the files they name |
-//! | 3 | [`Error::NoConnection`] |
+//! | 3 | [`Error::NoConnection`], [`Error::Handshake`] |
 //! | 4 | [`Error::Timeout`], [`Error::Unanswered`]: no answer in time, or the connection broke and what was sent may have taken effect |
 //! | 75 | [`Error::LockHeld`] by another owner |
 //! | 76 | [`Error::LockLost`] |
@@ -33,6 +33,9 @@ pub enum Error {
     /// No server could be reached.
     #[error("no connection: {0}")]
     NoConnection(String),
+    /// A server was reached, but there can be no connection to it as it was asked for.
+    #[error("no connection: {0}")]
+    Handshake(String),
     /// Time ran out, or the connection broke. It is unknown whether the request took effect.
     #[error("{0}")]
     Timeout(String),
@@ -58,9 +61,11 @@ pub enum Error {
     /// A command that this program has run ended with this exit code, or an error with it was reported already.
     #[error("the command exited with {0}")]
     Command(u8),
-    /// Another error, at a line of a file.
-    #[error("line {line}: {error}")]
+    /// Another error, at a line of a file or of a script.
+    #[error("{of}line {line}: {error}")]
     Line {
+        /// What the script is for, with a colon; empty for a file that the user has named.
+        of: &'static str,
         /// The line's number, from 1.
         line: u64,
         /// What is wrong with it.
@@ -87,7 +92,13 @@ impl Error {
 
     /// This error, at `line`.
     pub fn at_line(self, line: u64) -> Error {
+        self.at_line_of("", line)
+    }
+
+    /// This error, at `line` of the script for `of`.
+    pub fn at_line_of(self, of: &'static str, line: u64) -> Error {
         Error::Line {
+            of,
             line,
             error: Box::new(self),
         }
@@ -98,7 +109,7 @@ impl Error {
         match self {
             Error::Refused(_) | Error::Failed(_) => 1,
             Error::Usage(_) => 2,
-            Error::NoConnection(_) => 3,
+            Error::NoConnection(_) | Error::Handshake(_) => 3,
             Error::Timeout(_) | Error::Unanswered { .. } => 4,
             Error::LockHeld(_) => 75,
             Error::LockLost { .. } => 76,
@@ -170,9 +181,11 @@ impl Error {
             Error::Failed(_) | Error::Command(_) => own("FAILED", false),
             Error::Usage(_) => own("USAGE", false),
             Error::NoConnection(_) => own("NO_CONNECTION", true),
+            // Certificates and options are wrong in the same way the next time.
+            Error::Handshake(_) => own("NO_CONNECTION", false),
             Error::Timeout(_) => own(Code::Timeout.as_str(), false),
             Error::Output(_) => own("OUTPUT_FAILED", false),
-            Error::Line { line, error } => ReportedError {
+            Error::Line { line, error, .. } => ReportedError {
                 line: Some(*line),
                 ..error.reported()
             },
@@ -317,6 +330,11 @@ mod tests {
         let expected = json!({"code": "NO_CONNECTION", "message": "no connection: refused", "retryable": true,
             "details": {}});
         assert_eq!(away, expected);
+        let distrusted = read(Error::Handshake("unknown issuer".to_owned()));
+        assert_eq!(
+            (&distrusted["code"], &distrusted["retryable"]),
+            (&json!("NO_CONNECTION"), &json!(false))
+        );
         assert_eq!(read(Error::Usage("no".to_owned()))["code"], "USAGE");
     }
 

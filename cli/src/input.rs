@@ -1,6 +1,16 @@
-//! JSON given as arguments and files.
+//! JSON given as arguments and files, and commands given as lines.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `loose` | JSON as people type it |
+//! | `pairs` | documents in short: `amount=3` |
+//! | [`script`] | commands on standard input |
+//! | [`words`] | a line, split into words |
 
+mod loose;
 mod pairs;
+pub mod script;
+pub mod words;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

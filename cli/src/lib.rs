@@ -5,8 +5,8 @@
 //! - Data goes to standard output, everything else to standard error.
 //! - If output is piped or `--json` is given, a command prints the RCP result, byte for byte. `-o` asks for another form.
 //!   Reports of the tools that work without a server are text unless a form for programs is asked for.
-//! - The exit code is 0 when all was done; 1 when the server refused, the command found damage, or a local file failed;
-//!   2 for wrong arguments or a wrong input file; 3 without a connection; 4 for a timeout or an unknown outcome. 75: another
+//! - The exit code is 0 when all was done; 1 when the server refused, the command found damage or differences, or it could
+//!   not write a local file; 2 for wrong arguments, or an input file that is wrong or cannot be read; 3 without a connection; 4 for a timeout or an unknown outcome. 75: another
 //!   owner holds the lock; 76: the lock is lost; `lock run` exits as its command does.
 //! - A write is never sent twice unless its idempotency key makes that harmless.
 //!

@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use rstmdb_cli::args::{self, Cli, CliCommand};
+use rstmdb_cli::args::{self, Cli, CliCommand, Global};
 use rstmdb_cli::render::output::Output;
-use rstmdb_cli::session::CliSession;
+use rstmdb_cli::session::{CliSession, profiles};
 use rstmdb_cli::{Error, commands, repl};
 use rstmdb_rcp::environment;
 use rstmdb_rcp::text::printable;
@@ -35,8 +35,12 @@ fn main() -> ExitCode {
             return failed(&out, &Error::Failed(format!("cannot start: {error}")));
         }
     };
+    let global = match connection(&cli, &out) {
+        Ok(global) => global,
+        Err(error) => return failed(&out, &error),
+    };
     let outcome = runtime.block_on(async {
-        let session = CliSession::new(&cli.global);
+        let session = CliSession::new(&global);
         let outcome = match cli.command {
             None | Some(CliCommand::Repl) => repl::run(&session).await,
             Some(command) => commands::run(&session, command).await,
@@ -52,6 +56,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// How to connect, with the profile that counts. A command that needs no server needs no profile either.
+fn connection(cli: &Cli, out: &Output) -> Result<Global, Error> {
+    let global = cli.global.clone();
+    let local = cli.command.as_ref().is_some_and(CliCommand::is_local);
+    if local && !global.given.is_typed("profile") {
+        return Ok(Global {
+            profile: None,
+            ..global
+        });
+    }
+    let global = profiles::with_profile(global, profiles::file)?;
+    if global.profile.is_some() && !out.errors_are_json() {
+        let warning = profiles::file()
+            .ok()
+            .and_then(|path| profiles::warning(&path));
+        if let Some(warning) = warning {
+            eprintln!("warning: {}", printable(&warning));
+        }
+    }
+    Ok(global)
+}
+
 fn failed(out: &Output, error: &Error) -> ExitCode {
     out.report(error);
     ExitCode::from(error.exit_code())
@@ -62,7 +88,17 @@ fn explain(said: &clap::Error) -> ExitCode {
     let asked = args::form_asked(std::env::args_os().skip(1));
     let out = Output::new(asked, args::Color::Never);
     if said.use_stderr() && out.errors_are_json() {
-        return failed(&out, &Error::Usage(said.to_string().trim_end().to_owned()));
+        let error = Error::Usage(said.to_string().trim_end().to_owned());
+        return failed(
+            &out,
+            &match args::suggestion(said) {
+                Some(hint) => Error::Hinted {
+                    error: Box::new(error),
+                    hint,
+                },
+                None => error,
+            },
+        );
     }
     let printed = said.print().and_then(|()| io::stdout().flush());
     match printed {

@@ -71,6 +71,7 @@ pub const OF_SERVER: &[&str] = &[
 /// with its options.
 pub const OF_CLI: &[&str] = &[
     "RSTMDB_SERVER",
+    "RSTMDB_PROFILE",
     "RSTMDB_TOKEN",
     "RSTMDB_TLS",
     "RSTMDB_CA_CERT",

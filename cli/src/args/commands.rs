@@ -6,6 +6,8 @@ mod events;
 mod instances;
 mod locks;
 mod machines;
+mod overview;
+mod profile;
 mod storage;
 mod timers;
 mod watches;
@@ -23,6 +25,8 @@ pub use locks::{
     LockReleaseArgs, LockRenewArgs, LockRun,
 };
 pub use machines::{DeleteMachineArgs, GetMachineArgs, ListMachinesArgs, PutMachineArgs};
+pub use overview::{SummaryArgs, TopArgs};
+pub use profile::{ProfileAdd, ProfileArgs, ProfileCommand, ProfileName, ProfileUse};
 pub use storage::{AncestorsArgs, CompactArgs, FlushAllArgs, HashTokenArgs, WalReadArgs};
 pub use timers::{TimersArgs, TimersCommand, TimersList, TimersResume, TimersSet};
 pub use watches::{IncludedKind, UnwatchArgs, WatchAllArgs, WatchInstanceArgs};
@@ -46,6 +50,12 @@ pub enum CliCommand {
     Ping,
     /// Show the server, its role and its limits.
     Info,
+    /// Show on one screen what there is, and what needs attention: instances by state, cluster, log, timers, locks.
+    Summary(SummaryArgs),
+    /// Show, each second anew, what the servers are doing: throughput, latency, lag, the busiest machines; Ctrl-C ends.
+    Top(TopArgs),
+    /// Keep servers, token and certificates of a connection under a name.
+    Profile(ProfileArgs),
     /// Print a token's SHA-256, for auth.token_hashes in the server's configuration.
     HashToken(HashTokenArgs),
     /// Register a version of a machine.
@@ -129,4 +139,17 @@ pub enum CliCommand {
     Offline(Offline),
     /// Print a completion script for a shell.
     Completions(CompletionsArgs),
+}
+
+impl CliCommand {
+    /// Whether the command works without a server.
+    pub fn is_local(&self) -> bool {
+        matches!(
+            self,
+            CliCommand::Offline(_)
+                | CliCommand::HashToken(_)
+                | CliCommand::Completions(_)
+                | CliCommand::Profile(_)
+        )
+    }
 }

@@ -47,6 +47,8 @@ const GROUPS: &[(&str, &[&str])] = &[
         &[
             "ping",
             "info",
+            "summary",
+            "top",
             "cluster",
             "replication-status",
             "reload",
@@ -83,7 +85,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     (
         "This program",
-        &["repl", "bench", "completions", "help", "exit"],
+        &["repl", "profile", "bench", "completions", "help", "exit"],
     ),
 ];
 
@@ -126,6 +128,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("clock advance", "", "30m"),
     ("ping", "", "-s db1:7401,db2:7401"),
     ("info", "", "-o yaml"),
+    ("summary", "", "order"),
+    ("top", "", "--once -o json"),
     ("cluster status", "", ""),
     ("cluster add", "", "db4:7402"),
     ("cluster promote", "", "4"),
@@ -156,6 +160,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("export-machine", "", "--to mermaid order.yaml"),
     ("hash-token", "", "secret"),
     ("repl", "", ""),
+    ("profile add", "", "prod --token-file token"),
+    ("profile list", "", ""),
+    ("profile use", "", "prod"),
+    ("profile remove", "", "prod"),
+    ("profile show", "", "prod"),
     ("bench", "", "--op mixed --duration 10s"),
     ("completions", "", "bash"),
     ("exit", "", ""),
@@ -183,11 +192,20 @@ fn completed(command: Command, program: &str) -> Command {
         .filter(|argument| argument.is_global_set())
         .map(|argument| argument.clone().hide(true))
         .collect();
+    let command = command.mut_args(numbers);
     let names: Vec<String> = names(&command).collect();
     let completed = names.into_iter().fold(command, |command, name| {
         command.mut_subcommand(&name, |sub| below(sub, &name, program, &globals))
     });
     completed.help_template(template)
+}
+
+/// A negative number is a value, though most often a wrong one: then the error says so, and does not take it for an option.
+fn numbers(argument: clap::Arg) -> clap::Arg {
+    match argument.get_action().takes_values() {
+        true => argument.allow_negative_numbers(true),
+        false => argument,
+    }
 }
 
 fn names(of: &Command) -> impl Iterator<Item = String> {
@@ -229,7 +247,7 @@ fn below(command: Command, path: &str, program: &str, globals: &[clap::Arg]) -> 
         let id = global.get_id().as_str();
         own.iter().all(|own| own != id)
     });
-    let mut command = command.args(hidden);
+    let mut command = command.args(hidden).mut_args(numbers);
     let names: Vec<String> = names(&command).collect();
     for name in names {
         let path = format!("{path} {name}");
@@ -362,6 +380,22 @@ mod tests {
         let cli = Cli::parse_words(words).unwrap();
         assert_eq!(cli.global.server, ["a:1"]);
         assert!(cli.global.form.json && cli.global.verbose);
+    }
+
+    #[test]
+    fn a_negative_number_is_a_wrong_value_and_no_option() {
+        for words in [
+            &["list-instances", "--limit", "-1"][..],
+            &["ancestors", "-1"],
+            &["wal-read", "--from-offset", "-5"],
+            &["timers", "list", "--limit", "-1"],
+        ] {
+            let said = help(words);
+            assert!(said.contains("invalid value '-"), "{said}");
+            assert!(!said.contains("to pass"), "{said}");
+        }
+        let words = ["apply-event", "o-1", "PAY", "-p", "x=-3"].map(str::to_owned);
+        assert!(Cli::parse_words(words).is_ok());
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub use commands::{
     DeleteInstanceArgs, DeleteMachineArgs, FlushAllArgs, GetInstanceArgs, GetMachineArgs,
     HashTokenArgs, IncludedKind as WatchedKind, InstanceIdArgs, ListInstancesArgs,
     ListMachinesArgs, LockAcquireArgs, LockArgs, LockCommandArgs, LockGetArgs, LockListArgs,
-    LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs, PutMachineArgs, ResumeArgs, TimersArgs,
-    TimersCommand, TimersList, TimersResume, TimersSet, UnwatchArgs, WalReadArgs, WatchAllArgs,
+    LockReleaseArgs, LockRenewArgs, LockRun, PauseArgs, ProfileAdd, ProfileArgs, ProfileCommand,
+    ProfileName, ProfileUse, PutMachineArgs, ResumeArgs, SummaryArgs, TimersArgs, TimersCommand,
+    TimersList, TimersResume, TimersSet, TopArgs, UnwatchArgs, WalReadArgs, WatchAllArgs,
     WatchInstanceArgs,
 };
 pub use form::{FormArgs, OutputForm, form_asked};
@@ -51,14 +52,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// The server asked when none is named.
 pub const DEFAULT_SERVER: &str = "127.0.0.1:7401";
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the server refused (code and message on standard error), the command\n\
-found damage, or a local file failed; 2 wrong arguments or input file; 3 no connection;\n\
+found damage or differences, or it could not write a local file; 2 wrong arguments, or an\n\
+input file that is wrong or cannot be read; 3 no connection;\n\
 4 timeout or unknown outcome. `lock` has some of its own: see `lock --help`.\n\n\
 Results are tables on a terminal, and RCP's JSON, unchanged, if the output is piped. -o says\n\
 otherwise: `-o table | less -S`, `-o jsonl | grep PAID`, `-o yaml`.";
@@ -87,8 +91,28 @@ impl Cli {
         let words = words.into_iter().map(Into::into);
         let words = std::iter::once(OsString::from("rstmdb-cli")).chain(words);
         let found = grammar.try_get_matches_from_mut(words)?;
-        Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
+        let mut cli = Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))?;
+        cli.global.given = GivenOptions::of(&found);
+        Ok(cli)
     }
+}
+
+/// What was probably meant by a command line that is wrong, if that can be told.
+pub fn suggestion(said: &clap::Error) -> Option<String> {
+    const MEANT: [ContextKind; 3] = [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ];
+    // Of several, clap puts the nearest last.
+    let nearest = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => texts.last().cloned(),
+        _ => None,
+    };
+    let mut meant = MEANT.into_iter().filter_map(|kind| said.get(kind));
+    let meant = meant.find_map(nearest)?;
+    Some(format!("did you mean {meant}?"))
 }
 
 /// One line typed in the REPL.
@@ -97,6 +121,8 @@ impl Cli {
     name = "rstmdb",
     no_binary_name = true,
     disable_version_flag = true,
+    // For typing: `apply` is enough for apply-event.
+    infer_subcommands = true,
     about = "Commands are those of the command line; Ctrl-C ends one, Ctrl-D the REPL.",
     override_usage = "COMMAND [ARGUMENTS]"
 )]
@@ -135,6 +161,51 @@ pub enum LineCommand {
     Exit,
 }
 
+/// Which options of a connection were given, and how.
+#[derive(Debug, Clone, Default)]
+pub struct GivenOptions {
+    pub(crate) typed: Vec<&'static str>,
+    pub(crate) variables: Vec<&'static str>,
+}
+
+impl GivenOptions {
+    /// Those that a profile has, too, and the profile's own.
+    const OF_CONNECTION: [&'static str; 9] = [
+        "profile",
+        "server",
+        "token",
+        "tls",
+        "ca_cert",
+        "client_cert",
+        "client_key",
+        "insecure",
+        "server_name",
+    ];
+
+    fn of(found: &ArgMatches) -> GivenOptions {
+        let from = |source: ValueSource| {
+            let given = Self::OF_CONNECTION.into_iter();
+            given
+                .filter(|id| found.value_source(id) == Some(source))
+                .collect()
+        };
+        GivenOptions {
+            typed: from(ValueSource::CommandLine),
+            variables: from(ValueSource::EnvVariable),
+        }
+    }
+
+    /// Whether the option stands on the command line.
+    pub fn is_typed(&self, id: &str) -> bool {
+        self.typed.contains(&id)
+    }
+
+    /// Whether the option's variable is set, and it does not stand on the command line.
+    pub fn is_variable(&self, id: &str) -> bool {
+        self.variables.contains(&id)
+    }
+}
+
 /// Options every command takes, before or after its name.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
@@ -143,6 +214,9 @@ pub struct Global {
     #[arg(short, long, env = "RSTMDB_SERVER", value_name = "ADDR[,ADDR…]", global = true,
           value_delimiter = ',', default_value = DEFAULT_SERVER)]
     pub server: Vec<String>,
+    /// The connection that `profile add` has kept under this name.
+    #[arg(long, env = "RSTMDB_PROFILE", value_name = "PROFILE", global = true)]
+    pub profile: Option<String>,
     /// The token to authenticate with.
     #[arg(
         short,
@@ -179,12 +253,15 @@ pub struct Global {
     /// Print each request and how long its answer took, to standard error.
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// How long to wait for an answer: 5, 5s, 500ms, 1m.
-    #[arg(long, global = true, default_value = "5s", value_parser = duration)]
+    /// How long to wait for an answer: 5, 5s, 500ms, 1m. A server waits 4.5s for a leader before it says that there is none.
+    #[arg(long, global = true, default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
     /// Colour in tables and drawings.
     #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
     pub color: Color,
+    /// Which of these were given.
+    #[arg(skip)]
+    pub given: GivenOptions,
 }
 
 impl Global {

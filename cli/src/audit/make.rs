@@ -25,7 +25,8 @@ pub(super) async fn make(
         let mut out = io::stdout().lock();
         return write(session, args, instance_id, kept, &mut out).await;
     };
-    let failed = |error: io::Error| Error::Usage(format!("{}: {error}", path.display()));
+    let failed =
+        |error: io::Error| Error::Failed(format!("cannot write {}: {error}", path.display()));
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     let written = write(session, args, instance_id, kept, &mut file).await;
     let written = written.and_then(|()| file.flush().map_err(failed));

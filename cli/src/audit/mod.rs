@@ -50,7 +50,11 @@ pub(crate) async fn head(session: &CliSession, args: &args::AuditHeadArgs) -> Re
     let time = Timestamp::now().to_string();
     let kept = match args.at {
         Some(at) => {
-            let page = read(session, at.saturating_add(1), None, Some(1)).await?;
+            let page = read(session, at.saturating_add(1), None, Some(1)).await;
+            let page = match page {
+                Err(error) => return Err(not_provable(session, at, error).await),
+                Ok(page) => page,
+            };
             KeptHead {
                 cluster_id: page.cluster_id.into_owned(),
                 chain_from: page.chain_from,
@@ -86,6 +90,22 @@ pub(crate) async fn head(session: &CliSession, args: &args::AuditHeadArgs) -> Re
     session.out.line(&format!(
         "head {head} at offset {wal_offset} of cluster {cluster_id}, {time}"
     ))
+}
+
+/// The refusal of an offset, in the words of the option: the request has the offset behind it.
+async fn not_provable(session: &CliSession, at: u64, error: Error) -> Error {
+    let info: Result<InfoResult<'_>, Error> = session.ask(op::INFO, &NoParams {}).await;
+    let cluster = info.ok().and_then(|info| info.cluster);
+    let Some(cluster) = cluster else { return error };
+    let first = cluster.chain.map_or(1, |chain| chain.from);
+    let first = first.max(cluster.earliest_offset);
+    let last = cluster.last_applied;
+    match at.saturating_add(1) < first || at > last {
+        true => Error::Usage(format!(
+            "--at: the log is provable from offset {first} to {last}, got {at}"
+        )),
+        false => error,
+    }
 }
 
 fn no_chain() -> Error {

@@ -1,6 +1,6 @@
 //! allowed, explain.
 
-use rstmdb_rcp::message::asking::{AllowedEvents, AllowedEventsResult};
+use rstmdb_rcp::message::asking::{AllowedEvents, AllowedEventsResult, EventOutcome};
 use rstmdb_rcp::message::op;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -19,7 +19,8 @@ pub(super) async fn allowed(session: &CliSession, args: args::Allowed) -> Result
     session.show(op::ALLOWED_EVENTS, &params).await
 }
 
-/// Shows one of the events that `allowed` shows.
+/// Shows one of the events that `allowed` shows. Whether the state has no such event or a guard fails: an event that would
+/// be refused is one exit code.
 pub(super) async fn explain(session: &CliSession, args: args::ExplainArgs) -> Result<(), Error> {
     let (instance_id, event) = args.named.both()?;
     let payload = input::document("--payload", &args.payload)?;
@@ -46,7 +47,18 @@ pub(super) async fn explain(session: &CliSession, args: args::ExplainArgs) -> Re
     }
     allowed.has_more = false;
     let shown = to_raw_value(&allowed).map_err(Error::unexpected)?;
-    session.print(op::ALLOWED_EVENTS, &shown)
+    session.print(op::ALLOWED_EVENTS, &shown)?;
+    let is_taken = allowed
+        .events
+        .iter()
+        .any(|event| event.outcome == EventOutcome::Taken);
+    match is_taken {
+        true => Ok(()),
+        false => Err(Error::Failed(format!(
+            "event {} would be refused",
+            json!(event)
+        ))),
+    }
 }
 
 fn payloads(event: &str, payload: &RawValue) -> Result<Box<RawValue>, Error> {

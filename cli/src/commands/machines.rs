@@ -1,6 +1,6 @@
 //! put-machine, get-machine, delete-machine, list-machines.
 
-use rstmdb_definitions::document;
+use rstmdb_definitions::{check, document};
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::machine::{
     DeleteMachine, GetMachine, GetMachineResult, ListMachines, PutMachine,
@@ -17,12 +17,8 @@ pub(super) async fn put(session: &CliSession, args: args::PutMachineArgs) -> Res
     let (name, written) = args.both()?;
     let file = definition(written)?;
     let name = name.map(str::to_owned);
-    let name = name.or(file.name).ok_or_else(|| {
-        Error::Usage(
-            "the machine has no name: write `put-machine NAME FILE`, or put `name` into the file"
-                .to_owned(),
-        )
-    })?;
+    let name = name.or(file.name);
+    let name = name.ok_or_else(|| Error::Usage(no_name(file.misplaced_name.as_deref())))?;
     let version = match args.version.or(file.version) {
         Some(version) => version,
         None => next_version(session, &name, &file.definition).await?,
@@ -30,10 +26,57 @@ pub(super) async fn put(session: &CliSession, args: args::PutMachineArgs) -> Res
     let mut params = PutMachine::new(name, version, &file.definition);
     params.meta = args.about.meta();
     params.dry_run = args.ask.dry_run;
-    session.show(op::PUT_MACHINE, &params).await
+    match session.show(op::PUT_MACHINE, &params).await {
+        Err(error) => Err(with_all_faults(error, &file.source, &file.definition)),
+        done => done,
+    }
 }
 
+fn no_name(misplaced: Option<&str>) -> String {
+    match misplaced {
+        Some(name) => format!(
+            "the machine has no name: `name` stands beside `states`, where it is no key of a definition. Write it into \
+             `meta` (`meta: {{name: {name}}}`), or write `put-machine {name} FILE`"
+        ),
+        None => "the machine has no name: write `put-machine NAME FILE`, or `meta: {name: NAME}` into the file".to_owned(),
+    }
+}
+
+/// The server names the first fault of a definition of format 1, and no file.
+fn with_all_faults(error: Error, source: &str, definition: &RawValue) -> Error {
+    let Error::Refused(body) = &error else {
+        return error;
+    };
+    if body.code != Code::BadRequest {
+        return error;
+    }
+    let faults = check::check(definition.get()).errors;
+    // Refused for another reason.
+    if faults.is_empty() {
+        return error;
+    }
+    let mut listed: Vec<String> = faults
+        .iter()
+        .take(FAULTS_MAX)
+        .map(ToString::to_string)
+        .collect();
+    if faults.len() > FAULTS_MAX {
+        listed.push(format!("and {} more", faults.len() - FAULTS_MAX));
+    }
+    Error::Hinted {
+        error: Box::new(error),
+        hint: format!("in {source}: {}", listed.join("\n        ")),
+    }
+}
+
+/// Most faults of a definition that are listed; `validate` lists all of them.
+const FAULTS_MAX: usize = 20;
+
 struct MachineFile {
+    /// What it is called in errors.
+    source: String,
+    /// A name in a place where it is none.
+    misplaced_name: Option<String>,
     name: Option<String>,
     version: Option<u32>,
     definition: Box<RawValue>,
@@ -51,8 +94,11 @@ fn definition(argument: &str) -> Result<MachineFile, Error> {
         Error::Usage(text::printable_lines(&format!("{source}: {error}")))
     };
     let named = document::read_definition(&written).map_err(|error| wrong(&error))?;
+    let misplaced = named.definition["name"].as_str().map(str::to_owned);
     let definition = RawValue::from_string(named.text).map_err(|error| wrong(&error))?;
     Ok(MachineFile {
+        source: source.to_owned(),
+        misplaced_name: misplaced,
         name: named.name,
         version: named.version,
         definition,

@@ -3,8 +3,11 @@
 pub(super) mod automation;
 pub(super) mod clock;
 pub(super) mod locks;
+pub(super) mod profile;
 pub(super) mod reload;
+pub(super) mod summary;
 pub(super) mod timers;
+pub(super) mod top;
 
 use std::time::Instant;
 

@@ -84,6 +84,8 @@ impl DemoPlan {
                     nodes: new_nodes(nodes.unwrap_or(NODES), base_port)?,
                     dir,
                 };
+                // A server that listens there already would be taken for a node of the demo.
+                plan.must_be_free("Another program uses it: choose another --base-port")?;
                 plan.write()?;
                 Ok(plan)
             }
@@ -125,15 +127,20 @@ impl DemoPlan {
                 self.server_list()
             ));
         }
+        self.must_be_free("Perhaps the demo runs already")?;
+        Ok(self)
+    }
+
+    fn must_be_free(&self, perhaps: &str) -> Result<(), Error> {
         for addr in self.nodes.iter().flat_map(DemoNode::addresses) {
             TcpListener::bind(addr).map_err(|error| {
                 Error::Failed(format!(
-                    "cannot use {addr}, an address of the demo in {}: {error}. Perhaps the demo runs already",
+                    "cannot use {addr}, an address of the demo in {}: {error}. {perhaps}",
                     self.dir.display()
                 ))
             })?;
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Writes the configurations before [`DEMO_FILE`]: a folder with that file is complete.
@@ -259,7 +266,12 @@ mod tests {
     #[test]
     fn a_demo_from_a_base_port_has_its_ports_in_order_and_a_configuration_each() {
         let dir = tempfile::tempdir().unwrap();
-        let plan = DemoPlan::open(dir.path(), Some(2), Some(7401)).unwrap();
+        // Without the check whether the ports are free.
+        let plan = DemoPlan {
+            dir: dir.path().to_owned(),
+            nodes: new_nodes(2, Some(7401)).unwrap(),
+        };
+        plan.write().unwrap();
         assert_eq!(plan.server_list(), "127.0.0.1:7401,127.0.0.1:7402");
         let config = fs::read_to_string(dir.path().join("node2").join(CONFIG)).unwrap();
         let expected = "\

@@ -93,7 +93,7 @@ fn inner<'a>(of: &'a mut Json, name: &str) -> Option<&'a mut Json> {
 
 /// Numbers, true, false and null as JSON has them; everything else is a text. A number that the database refuses, such
 /// as 1e400, is no text either: it would be stored as what it is not.
-fn scalar(text: &str) -> Result<Json, String> {
+pub(super) fn scalar(text: &str) -> Result<Json, String> {
     match Json::parse(text) {
         Ok(value @ (Json::Number(_) | Json::Bool(_) | Json::Null)) => Ok(value),
         Err(_) if is_number(text) => Err(format!(

@@ -10,14 +10,18 @@
 //! | `said` | who has written something, and why |
 //! | [`status`] | CLUSTER_STATUS: a row for each node, a line for each problem |
 //! | [`asked`] | guards, and what they have read |
+//! | [`overview`] | what `summary` found |
+//! | [`top`] | what `top` shows |
 //! | [`diagram`] | drawing a machine |
 
 pub mod asked;
 pub mod diagram;
 pub mod lists;
 pub mod output;
+pub mod overview;
 mod said;
 pub mod status;
 pub mod table;
+pub mod top;
 pub mod view;
 pub mod yaml;

@@ -4,7 +4,7 @@ use rstmdb_rcp::message::cluster::{ClusterStatusResult, NodeStatus};
 use rstmdb_rcp::message::session::RemovedInfo;
 
 use super::output::{Paint, printable};
-use super::table::TextTable;
+use super::table::{TextTable, not_shown};
 
 /// As many digits of a digest as tell two of them apart by eye.
 const DIGEST_CHARS: usize = 8;
@@ -66,16 +66,23 @@ fn nodes(status: &ClusterStatusResult<'_>, paint: Paint) -> String {
         paint.width.is_none_or(|room| widest.unwrap_or(0) <= room)
     };
     let mut table = with(0);
+    let mut left_out = 0;
     for gone in 1..=3 {
         if fits(&table) {
             break;
         }
         table = with(gone);
+        left_out = gone;
     }
-    table.render(paint)
+    let left_out = COLUMNS
+        .iter()
+        .filter(|(_, goes, _)| *goes != 0 && *goes <= left_out)
+        .map(|(heading, _, _)| *heading);
+    format!("{}{}", table.render(paint), not_shown(left_out, paint))
 }
 
-fn headline(status: &ClusterStatusResult<'_>) -> String {
+/// The cluster, its leader and its feature level, on one line.
+pub(super) fn headline(status: &ClusterStatusResult<'_>) -> String {
     let leader = match status.leader {
         _ if status.removed.is_some() => "seen from a node that was removed from it".to_owned(),
         Some(id) => format!("leader: node {id}"),
@@ -97,7 +104,8 @@ fn waits_to_be_added(status: &ClusterStatusResult<'_>) -> bool {
     status.leader.is_none() && status.term == 0 && !status.nodes.iter().any(|node| node.voter)
 }
 
-fn role<'a>(node: &'a NodeStatus<'_>) -> &'a str {
+/// What a node is, or that it does not answer.
+pub fn role<'a>(node: &'a NodeStatus<'_>) -> &'a str {
     match node.role.as_deref() {
         _ if !node.reachable => "unreachable",
         Some(role) => role,
@@ -139,7 +147,7 @@ fn no_member(status: &ClusterStatusResult<'_>) -> Option<String> {
 }
 
 /// The problems that the operator must know of, one line each.
-fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
+pub fn problems(status: &ClusterStatusResult<'_>) -> Vec<String> {
     if let Some(problem) = no_member(status) {
         return vec![problem];
     }

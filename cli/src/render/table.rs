@@ -91,6 +91,18 @@ impl TextTable {
     }
 }
 
+/// A line that names the columns that a table does not have because the terminal is too narrow, if there are any.
+pub fn not_shown<'a>(headings: impl Iterator<Item = &'a str>, paint: Paint) -> String {
+    let headings: Vec<&str> = headings.collect();
+    match headings.is_empty() {
+        true => String::new(),
+        false => {
+            let line = format!("no room for: {}; -o wide has them", headings.join(", "));
+            format!("{}\n", paint.dim(&line))
+        }
+    }
+}
+
 fn line(cells: &[String], widths: &[usize]) -> String {
     let mut text = String::new();
     for (cell, width) in cells.iter().zip(widths) {

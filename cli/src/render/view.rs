@@ -229,6 +229,11 @@ fn put_machine(result: &Json, paint: Paint) -> String {
     text
 }
 
+/// An object for people that is no result of an operation.
+pub fn object(object: &Json, paint: Paint) -> String {
+    fields(object, paint)
+}
+
 /// An object, a line for each value; objects inside are spelled out, lists of objects are tables.
 fn fields(result: &Json, paint: Paint) -> String {
     let mut lines: Vec<(String, String)> = Vec::new();
@@ -253,7 +258,11 @@ fn fields(result: &Json, paint: Paint) -> String {
         }
         let mut table = TextTable::new(columns.iter().copied());
         for item in items {
-            table.push(columns.iter().map(|column| cell(&item[*column])));
+            table.push(
+                columns
+                    .iter()
+                    .map(|column| shown(column, &item[*column], paint)),
+            );
         }
         text.push_str(&format!("\n{}\n{}", paint.bold(&name), table.render(paint)));
     }

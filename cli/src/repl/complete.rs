@@ -1,95 +1,112 @@
-//! What Tab offers: commands, their options, and names the server knows.
+//! What Tab offers: commands, options, values of options, names the server knows, and files.
+//!
+//! All but the names follow from the definition of the command line, so a new command needs nothing here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use rstmdb_rcp::message::instance::{ListInstances, ListInstancesResult};
-use rstmdb_rcp::message::machine::{ListMachines, ListMachinesResult};
-use rstmdb_rcp::message::op;
 use rustyline::Context;
-use rustyline::completion::{Completer, Pair};
+use rustyline::completion::{Completer, FilenameCompleter, Pair};
 use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
-use rustyline::validate::Validator;
-use tokio::runtime::Handle;
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 
-use crate::session::CliSession;
-use crate::session::watches::ReplWatches;
+use super::grammar::{self, WordPlace, WordSlot};
+use super::names::{NameDirectory, NameKind, NamesOf};
+use crate::input::words;
+use crate::session::profiles::{self, Profiles};
 
-/// How long Tab waits for the server.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// How many names are offered at most.
-const OFFERS_MAX: u64 = 50;
+/// The arguments of commands that name an instance which exists.
+const INSTANCES: [&str; 4] = ["instance", "instance_option", "first", "instance_id"];
 
-/// What kind of thing the word under the cursor is.
-#[derive(Debug, PartialEq, Eq)]
-enum CompletedWord {
-    Command,
-    /// A command's own commands.
-    Under(String),
-    /// Options of the command these words lead to.
-    Option(Vec<String>),
-    Machine,
-    Instance,
-    Watch,
-    Nothing,
-}
-
-/// Where names come from.
-pub(super) trait NameDirectory: Send + Sync {
-    fn machines(&self) -> Vec<String>;
-    fn instances(&self, prefix: &str) -> Vec<String>;
-    fn watches(&self) -> Vec<String>;
-}
-
-/// Completes the word under the cursor.
+/// Completes the word under the cursor, and says whether a line is whole.
 pub(super) struct Helper {
     grammar: clap::Command,
     directory: Arc<dyn NameDirectory>,
+    files: FilenameCompleter,
 }
 
 impl rustyline::Helper for Helper {}
 
 impl Highlighter for Helper {}
 
-impl Validator for Helper {}
+impl Validator for Helper {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        Ok(match words::is_open(context.input()) {
+            true => ValidationResult::Incomplete,
+            false => ValidationResult::Valid(None),
+        })
+    }
+}
 
 impl Hinter for Helper {
     type Hint = String;
 }
 
+/// What belongs in a place.
+#[derive(Debug, PartialEq, Eq)]
+enum Offered {
+    /// One of these.
+    These(Vec<String>),
+    /// Names of this kind.
+    Names(NameKind),
+    /// The name of a file.
+    Files,
+}
+
 impl Helper {
     pub(super) fn new(mut grammar: clap::Command, directory: Arc<dyn NameDirectory>) -> Helper {
         grammar.build();
-        Helper { grammar, directory }
+        Helper {
+            grammar,
+            directory,
+            files: FilenameCompleter::new(),
+        }
     }
 
-    fn offers(&self, wanted: &CompletedWord, prefix: &str) -> Vec<String> {
-        match wanted {
-            CompletedWord::Command => commands(&self.grammar),
-            CompletedWord::Under(command) => {
-                let command = self.grammar.find_subcommand(command);
-                command.map_or_else(Vec::new, commands)
+    /// What may stand behind `before`, where `prefix` stands now; and how much of `prefix` is no part of it.
+    fn offers(&self, before: &str, prefix: &str) -> (usize, Option<Vec<String>>) {
+        let mut words = typed(before);
+        let mut skip = 0;
+        if let Some((option, _)) = prefix.split_once('=').filter(|_| prefix.starts_with("--")) {
+            words.push(option.to_owned());
+            skip = option.len() + 1;
+        }
+        let place = grammar::place(&self.grammar, &words);
+        if prefix[skip..].starts_with('-')
+            && !matches!(place.slot, WordSlot::Value(of) if !of.is_positional())
+        {
+            return (skip, Some(options(place.command)));
+        }
+        let WordSlot::Value(argument) = place.slot else {
+            let offers = match place.slot {
+                WordSlot::Command => commands(place.command),
+                WordSlot::Value(_) | WordSlot::Nothing => Vec::new(),
+            };
+            return (skip, Some(offers));
+        };
+        if let Some(delimiter) = argument.get_value_delimiter() {
+            skip += prefix[skip..]
+                .rfind(delimiter)
+                .map_or(0, |at| at + delimiter.len_utf8());
+        }
+        let offers = match offered(&place, argument) {
+            Offered::These(these) => Some(these),
+            Offered::Names(kind) => {
+                let of = named(&place, &prefix[skip..]);
+                Some(self.directory.names(kind, &of))
             }
-            CompletedWord::Option(words) => self.options(words),
-            CompletedWord::Machine => self.directory.machines(),
-            CompletedWord::Instance => self.directory.instances(prefix),
-            CompletedWord::Watch => self.directory.watches(),
-            CompletedWord::Nothing => Vec::new(),
-        }
+            Offered::Files => None,
+        };
+        (skip, offers)
     }
+}
 
-    fn options(&self, words: &[String]) -> Vec<String> {
-        let mut command = &self.grammar;
-        while let Some(next) = words.iter().find_map(|word| command.find_subcommand(word)) {
-            command = next;
-        }
-        command
-            .get_arguments()
-            .filter(|argument| !argument.is_hide_set())
-            .filter_map(|argument| argument.get_long())
-            .map(|long| format!("--{long}"))
-            .collect()
+/// The words of the line before the one that is typed.
+fn typed(before: &str) -> Vec<String> {
+    match words::split(before) {
+        Ok(words) => words.into_iter().map(|word| word.text).collect(),
+        // Within a quote or a document no name is completed anyway.
+        Err(_) => before.split_whitespace().map(str::to_owned).collect(),
     }
 }
 
@@ -100,6 +117,69 @@ fn commands(of: &clap::Command) -> Vec<String> {
         .collect()
 }
 
+fn options(of: &clap::Command) -> Vec<String> {
+    of.get_arguments()
+        // Those of every command are hidden in its help, and can be typed all the same.
+        .filter(|argument| !argument.is_hide_set() || argument.is_global_set())
+        .filter_map(|argument| argument.get_long())
+        .map(|long| format!("--{long}"))
+        .collect()
+}
+
+fn offered(place: &WordPlace<'_>, argument: &clap::Arg) -> Offered {
+    let values = argument.get_possible_values();
+    if !values.is_empty() {
+        let values = values.iter().filter(|value| !value.is_hide_set());
+        return Offered::These(values.map(|value| value.get_name().to_owned()).collect());
+    }
+    let id = argument.get_id().as_str();
+    let name = argument.get_value_names().and_then(|names| names.first());
+    let name = name.map_or("", |name| name.as_str());
+    // MACHINE[,MACHINE…] is a list of them.
+    let one = name.split("[,").next().unwrap_or(name);
+    Offered::Names(match (&*place.path, one) {
+        // There the id is a new one.
+        (["create-instance"] | ["cluster", "add"], "ID") => return Offered::These(Vec::new()),
+        (_, "ID") if INSTANCES.contains(&id) => NameKind::Instances,
+        (_, "ID") if id == "node_id" => NameKind::Nodes,
+        (_, "ID") if id == "subscription_id" => NameKind::Watches,
+        (["lock", ..], "NAME") => NameKind::Locks,
+        (_, "MACHINE") => NameKind::Machines,
+        (["put-machine"], "NAME") => NameKind::Machines,
+        (_, "VERSION") => NameKind::Versions,
+        (_, "STATE") => NameKind::States,
+        (_, "EVENT") => NameKind::Events,
+        (_, "TIMER") => NameKind::Timers,
+        (_, "PROFILE") => return Offered::These(profiles()),
+        (_, "FILE" | "DIR" | "OLD" | "NEW" | "[NAME] DEFINITION") => return Offered::Files,
+        _ => return Offered::These(Vec::new()),
+    })
+}
+
+fn profiles() -> Vec<String> {
+    let kept = profiles::file().and_then(|path| Profiles::read(&path));
+    let kept = kept.unwrap_or_default().profiles;
+    kept.into_keys().collect()
+}
+
+/// The instance and the machines that the line names.
+fn named(place: &WordPlace<'_>, prefix: &str) -> NamesOf {
+    let mut of = NamesOf {
+        prefix: prefix.to_owned(),
+        ..NamesOf::default()
+    };
+    for (argument, value) in &place.given {
+        match offered(place, argument) {
+            Offered::Names(NameKind::Instances) => of.instance = Some(value.clone()),
+            Offered::Names(NameKind::Machines) => {
+                of.machines.extend(value.split(',').map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    of
+}
+
 impl Completer for Helper {
     type Candidate = Pair;
 
@@ -107,16 +187,20 @@ impl Completer for Helper {
         &self,
         line: &str,
         position: usize,
-        _: &Context<'_>,
+        context: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let typed = &line[..position];
         let start = typed
             .rfind(char::is_whitespace)
             .map_or(0, |space| space + space_len(typed, space));
         let (before, prefix) = typed.split_at(start);
-        let offers = self.offers(&wanted(before, prefix), prefix);
+        let (skip, offers) = self.offers(before, prefix);
+        let Some(offers) = offers else {
+            return self.files.complete(line, position, context);
+        };
+        let prefix = &prefix[skip..];
         let pairs = offers.into_iter().filter(|offer| offer.starts_with(prefix));
-        Ok((start, pairs.map(pair).collect()))
+        Ok((start + skip, pairs.map(pair).collect()))
     }
 }
 
@@ -134,97 +218,6 @@ fn pair(name: String) -> Pair {
     }
 }
 
-/// Decides from the words before the one under the cursor.
-fn wanted(before: &str, prefix: &str) -> CompletedWord {
-    let words: Vec<&str> = before.split_whitespace().collect();
-    let Some(&command) = words.first() else {
-        return CompletedWord::Command;
-    };
-    if prefix.starts_with('-') {
-        return CompletedWord::Option(words.into_iter().map(str::to_owned).collect());
-    }
-    match (command, words.last().copied().unwrap_or_default()) {
-        (_, "-m" | "--machine" | "--machines") => CompletedWord::Machine,
-        ("get-machine" | "put-machine", "-n" | "--name") => CompletedWord::Machine,
-        // There the id is a new one.
-        ("create-instance", "-i" | "--id") => CompletedWord::Nothing,
-        (_, "-i" | "--id") => CompletedWord::Instance,
-        (_, option) if option.starts_with('-') => CompletedWord::Nothing,
-        ("help", _) => CompletedWord::Command,
-        ("cluster", "cluster") | ("automation", "automation") | ("timers", "timers") => {
-            CompletedWord::Under(command.to_owned())
-        }
-        ("timers", "set" | "resume") if words.len() == 2 => CompletedWord::Instance,
-        ("timers", "list") if words.len() == 2 => CompletedWord::Machine,
-        (_, _) if words.len() > 1 => CompletedWord::Nothing,
-        (
-            "get-machine" | "delete-machine" | "import" | "diagram" | "create-instance"
-            | "list-instances" | "export" | "watch-all",
-            _,
-        ) => CompletedWord::Machine,
-        (
-            "apply-event" | "allowed" | "explain" | "get-instance" | "delete-instance"
-            | "watch-instance" | "snapshot-instance" | "history" | "audit-proof",
-            _,
-        ) => CompletedWord::Instance,
-        ("unwatch", _) => CompletedWord::Watch,
-        _ => CompletedWord::Nothing,
-    }
-}
-
-/// Asks the server. A name that does not arrive in time is not offered.
-pub(super) struct ServerNames {
-    session: CliSession,
-    runtime: Handle,
-}
-
-impl ServerNames {
-    pub(super) fn new(session: CliSession, runtime: Handle) -> ServerNames {
-        ServerNames { session, runtime }
-    }
-
-    fn in_time<T: Default>(&self, answer: impl Future<Output = Result<T, crate::Error>>) -> T {
-        let answer = async { tokio::time::timeout(PATIENCE, answer).await };
-        match self.runtime.block_on(answer) {
-            Ok(Ok(names)) => names,
-            Ok(Err(_)) | Err(_) => T::default(),
-        }
-    }
-}
-
-impl NameDirectory for ServerNames {
-    fn machines(&self) -> Vec<String> {
-        self.in_time(async {
-            let params = ListMachines::default();
-            let list: ListMachinesResult<'_> = self.session.ask(op::LIST_MACHINES, &params).await?;
-            let names = list.items.into_iter().map(|item| item.machine.into_owned());
-            Ok(names.collect())
-        })
-    }
-
-    fn instances(&self, prefix: &str) -> Vec<String> {
-        self.in_time(async {
-            // Ids are sorted, so the ids with the prefix follow directly after it.
-            let params = ListInstances {
-                after: (!prefix.is_empty()).then(|| prefix.into()),
-                limit: Some(OFFERS_MAX),
-                ..ListInstances::default()
-            };
-            let list: ListInstancesResult<'_> =
-                self.session.ask(op::LIST_INSTANCES, &params).await?;
-            let ids = list.instances.into_iter().map(|item| item.id.into_owned());
-            Ok(ids.collect())
-        })
-    }
-
-    fn watches(&self) -> Vec<String> {
-        self.session
-            .watches
-            .as_ref()
-            .map_or_else(Vec::new, ReplWatches::ids)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -238,16 +231,20 @@ mod tests {
     struct Fixed;
 
     impl NameDirectory for Fixed {
-        fn machines(&self) -> Vec<String> {
-            vec!["order".to_owned(), "incident".to_owned()]
-        }
-
-        fn instances(&self, _: &str) -> Vec<String> {
-            vec!["o-1".to_owned(), "o 2".to_owned()]
-        }
-
-        fn watches(&self) -> Vec<String> {
-            vec!["sub-1".to_owned()]
+        fn names(&self, kind: NameKind, of: &NamesOf) -> Vec<String> {
+            let about = of.instance.clone().unwrap_or(of.machines.join("+"));
+            let names: &[&str] = match kind {
+                NameKind::Machines => &["order", "incident"],
+                NameKind::Instances => &["o-1", "o 2"],
+                NameKind::Watches => &["sub-1"],
+                NameKind::Locks => &["billing"],
+                NameKind::Nodes => &["3"],
+                NameKind::Versions => return vec![format!("version-of-{about}")],
+                NameKind::States => return vec![format!("state-of-{about}")],
+                NameKind::Events => return vec![format!("event-of-{about}")],
+                NameKind::Timers => return vec![format!("timer-of-{about}")],
+            };
+            names.iter().map(|name| (*name).to_owned()).collect()
         }
     }
 
@@ -285,7 +282,61 @@ mod tests {
             offered("cluster add db4:7402 --le"),
             ["cluster add db4:7402 --learner "]
         );
-        assert!(offered("cluster remove ").is_empty());
+        assert_eq!(offered("cluster remove "), ["cluster remove 3 "]);
+        assert!(offered("cluster add db4:7402 --node-id ").is_empty());
+    }
+
+    #[test]
+    fn the_commands_of_every_command_are_completed() {
+        assert_eq!(offered("lock acq"), ["lock acquire "]);
+        assert_eq!(offered("clock "), ["clock advance ", "clock help "]);
+        assert_eq!(offered("timers l"), ["timers list "]);
+        assert_eq!(offered("automation pa"), ["automation pause "]);
+        assert_eq!(offered("help lock rel"), ["help lock release "]);
+        assert_eq!(offered("lock get bil"), ["lock get billing "]);
+    }
+
+    #[test]
+    fn states_events_versions_and_timers_are_those_of_what_the_line_names() {
+        for (line, expected) in [
+            ("apply-event o-1 ", "event-of-o-1"),
+            ("apply o-1 ", "event-of-o-1"),
+            ("apply-event -i o-1 ", "event-of-o-1"),
+            ("apply-event o-1 --dry-run ", "event-of-o-1"),
+            ("apply-event o-1 PAY --expected-state ", "state-of-o-1"),
+            ("explain o-1 ", "event-of-o-1"),
+            ("timers set o-1 ", "timer-of-o-1"),
+            ("list-instances order --state ", "state-of-order"),
+            ("list-instances --state ", "state-of-"),
+            ("get-machine order ", "version-of-order"),
+            ("get-machine -m order -V ", "version-of-order"),
+            ("create-instance order -V ", "version-of-order"),
+            ("diagram order ", "version-of-order"),
+            ("watch-all order,bill --to-states ", "state-of-order+bill"),
+        ] {
+            assert_eq!(offered(line), [format!("{line}{expected} ")]);
+        }
+        assert_eq!(
+            offered("watch-all order --events A,ev"),
+            ["watch-all order --events A,event-of-order "]
+        );
+        assert_eq!(
+            offered("watch-all order,inc"),
+            ["watch-all order,incident "]
+        );
+        assert_eq!(
+            offered("get-instance o-1 --consistency=le"),
+            ["get-instance o-1 --consistency=lease "]
+        );
+        assert_eq!(offered("ping -o ya"), ["ping -o yaml "]);
+    }
+
+    #[test]
+    fn files_are_completed_where_a_file_belongs() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("order.yaml"), "").unwrap();
+        let begin = format!("validate {}/ord", dir.path().display());
+        assert_eq!(offered(&begin), [format!("{begin}er.yaml")]);
     }
 
     #[test]
@@ -298,7 +349,6 @@ mod tests {
         assert_eq!(offered("get-instance o-"), ["get-instance o-1 "]);
         assert_eq!(offered("apply-event -i o-"), ["apply-event -i o-1 "]);
         assert_eq!(offered("timers set o-"), ["timers set o-1 "]);
-        assert!(offered("timers set o-1 ").is_empty());
         assert_eq!(offered("timers res"), ["timers resume "]);
         assert_eq!(offered("unwatch "), ["unwatch sub-1 "]);
         assert_eq!(offered("apply-event o-"), ["apply-event o-1 "]);
@@ -306,7 +356,6 @@ mod tests {
         assert_eq!(offered("list-instances or"), ["list-instances order "]);
         assert_eq!(offered("timers list or"), ["timers list order "]);
         assert!(offered("create-instance -i ").is_empty());
-        assert!(offered("apply-event -e ").is_empty());
         assert!(offered("get-instance o-1 ").is_empty());
     }
 

@@ -1,10 +1,16 @@
-//! The REPL: the command line's commands, one a line.
+//! The REPL: the command line's commands, one a line. A line whose quote or bracket is not closed goes on in the next one.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `complete` | what Tab offers |
+//! | `grammar` | which part of a command a word is |
+//! | `names` | names that the server knows |
+//! | `prompt` | what stands before the line |
 
 mod complete;
+mod grammar;
+mod names;
+mod prompt;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -16,12 +22,17 @@ use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
 
 use crate::args::{LineArgs, LineCommand};
+use crate::input::script::ScriptReader;
+use crate::input::words::{self, Word};
 use crate::session::CliSession;
 use crate::session::watches::ReplWatches;
 use crate::{Error, commands};
-use complete::{Helper, ServerNames};
+use complete::Helper;
+use grammar::WordSlot;
+use names::ServerNames;
 
-const PROMPT: &str = "rstmdb> ";
+/// What begins the errors of a script.
+const SCRIPT: &str = "shell: ";
 
 /// Whether to read more commands.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,19 +54,13 @@ pub async fn run(session: &CliSession) -> Result<(), Error> {
 async fn script(session: &CliSession) -> Result<(), Error> {
     let mut session = session.clone();
     session.watches = Some(ReplWatches::plain());
-    let mut line = String::new();
-    loop {
-        line.clear();
-        // Do not hold the lock meanwhile: a document given as - is the rest of the script.
-        let read = io::stdin().read_line(&mut line);
-        if read.map_err(|error| Error::Usage(format!("cannot read standard input: {error}")))? == 0
-        {
-            return Ok(());
-        }
-        if obey(&session, &line).await? == ReplNext::Leave {
-            return Ok(());
+    let mut reader = ScriptReader::default();
+    while let Some(command) = reader.next(words::is_open)? {
+        if obey(&session, &command.text, Some(command.line)).await? == ReplNext::Leave {
+            break;
         }
     }
+    Ok(())
 }
 
 async fn interactive(session: &CliSession) -> Result<(), Error> {
@@ -74,7 +79,8 @@ async fn interactive(session: &CliSession) -> Result<(), Error> {
     editor.set_helper(Some(Helper::new(LineArgs::command(), Arc::new(names))));
     greet(&session).await;
     loop {
-        let (returned, read) = read_line(editor).await?;
+        let prompt = prompt::prompt(&session).await;
+        let (returned, read) = read_line(editor, prompt).await?;
         editor = returned;
         match read {
             Ok(line) => {
@@ -112,9 +118,10 @@ fn editor() -> Result<LineEditor, Error> {
 /// Reads on a separate thread, so that watches continue meanwhile.
 async fn read_line(
     mut editor: LineEditor,
+    prompt: String,
 ) -> Result<(LineEditor, Result<String, ReadlineError>), Error> {
     tokio::task::spawn_blocking(move || {
-        let read = editor.readline(PROMPT);
+        let read = editor.readline(&prompt);
         (editor, read)
     })
     .await
@@ -132,7 +139,7 @@ async fn greet(session: &CliSession) {
 /// Ctrl-C ends the command, not the REPL.
 async fn interruptible(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
     tokio::select! {
-        outcome = obey(session, line) => outcome,
+        outcome = obey(session, line, None) => outcome,
         _ = tokio::signal::ctrl_c() => {
             eprintln!("interrupted; the command may have taken effect");
             Ok(ReplNext::Read)
@@ -140,8 +147,13 @@ async fn interruptible(session: &CliSession, line: &str) -> Result<ReplNext, Err
     }
 }
 
-async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
-    let line = match parse(line)? {
+/// Runs a line. `number` is its number in a script.
+async fn obey(session: &CliSession, line: &str, number: Option<u64>) -> Result<ReplNext, Error> {
+    let placed = |error: Error| match number {
+        Some(number) => error.at_line_of(SCRIPT, number),
+        None => error,
+    };
+    let line = match parse(line).map_err(placed)? {
         Typed::Nothing => return Ok(ReplNext::Read),
         Typed::Question(help) => return session.out.line(&help).map(|()| ReplNext::Read),
         Typed::Line(line) => *line,
@@ -154,6 +166,7 @@ async fn obey(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
                 Ok(()) => Ok(ReplNext::Read),
                 Err(error) => {
                     // In the form that the line asks for, which the caller does not know.
+                    let error = placed(error);
                     session.out.report(&error);
                     Err(Error::Command(error.exit_code()))
                 }
@@ -178,12 +191,36 @@ fn parse(line: &str) -> Result<Typed, Error> {
     if line.is_empty() || line.starts_with('#') {
         return Ok(Typed::Nothing);
     }
-    let words = shell_words::split(line).map_err(|error| Error::Usage(error.to_string()))?;
-    match LineArgs::parse_words(words) {
+    match LineArgs::parse_words(arguments(words::split(line)?)) {
         Ok(line) => Ok(Typed::Line(Box::new(line))),
         Err(help) if !help.use_stderr() => Ok(Typed::Question(help.to_string())),
         Err(error) => Err(Error::Usage(error.to_string().trim_end().to_owned())),
     }
+}
+
+/// The words as the definition of the command line takes them: behind the command a document that is the value of no
+/// option is the payload or the context.
+fn arguments(words: Vec<Word>) -> Vec<String> {
+    if words.iter().all(|word| !word.is_document) {
+        return words.into_iter().map(|word| word.text).collect();
+    }
+    let mut grammar = LineArgs::command();
+    grammar.build();
+    let mut arguments = Vec::with_capacity(words.len());
+    for word in words {
+        if word.is_document {
+            let place = grammar::place(&grammar, &arguments);
+            let is_option = matches!(place.slot, WordSlot::Value(of) if !of.is_positional());
+            let option = match *place.path {
+                ["apply-event" | "explain"] => Some("-p"),
+                ["create-instance"] => Some("-c"),
+                _ => None,
+            };
+            arguments.extend(option.filter(|_| !is_option).map(str::to_owned));
+        }
+        arguments.push(word.text);
+    }
+    arguments
 }
 
 /// In the state folder of the user, as the XDG base directories say.
@@ -198,7 +235,7 @@ fn history_file() -> Option<PathBuf> {
 /// Whether a line may be saved in the history file. A line with a token may not. A leading blank asks not to save
 /// the line.
 fn is_kept(line: &str) -> bool {
-    !line.trim().is_empty() && !line.starts_with(' ') && !line.contains("hash-token")
+    !line.trim().is_empty() && !line.starts_with(' ') && !line.contains("token")
 }
 
 fn save_history(editor: &mut LineEditor, path: &std::path::Path) {
@@ -241,6 +278,43 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_or_a_context_needs_neither_quotes_nor_an_option() {
+        let command = |line: &str| {
+            let Typed::Line(line) = parse(line).unwrap() else {
+                panic!("not a command");
+            };
+            let LineCommand::Command(command) = line.command else {
+                panic!("not a command");
+            };
+            *command
+        };
+        let json = r#"{"amount":3,"card":{"type":"visa"}}"#;
+        for line in [
+            "apply order-1 PAY {amount: 3, card: {type: visa}}",
+            "apply-event order-1 PAY -p {amount: 3, card: {type: visa}}",
+            "apply-event order-1 PAY --dry-run {\n amount: 3,\n card: {type: visa}\n}",
+            "apply-event {amount: 3, card: {type: visa}} order-1 PAY",
+        ] {
+            let CliCommand::ApplyEvent(apply) = command(line) else {
+                panic!("not apply-event");
+            };
+            assert_eq!(apply.payload, [json], "{line}");
+            let named = apply.named.both().unwrap();
+            assert_eq!(named, ("order-1".to_owned(), "PAY".to_owned()));
+        }
+        let CliCommand::CreateInstance(create) = command("create order {total: 3}") else {
+            panic!("not create-instance");
+        };
+        assert_eq!(create.ctx, [r#"{"total":3}"#]);
+        let line = "apply-event a B --timers {EXPIRE: {after: 1h}}";
+        let CliCommand::ApplyEvent(apply) = command(line) else {
+            panic!("not apply-event");
+        };
+        assert_eq!(apply.timers.unwrap(), r#"{"EXPIRE":{"after":"1h"}}"#);
+        assert!(apply.payload.is_empty());
+    }
+
+    #[test]
     fn empty_lines_and_comments_are_skipped() {
         for line in ["", "   ", "# a comment"] {
             assert!(matches!(parse(line).unwrap(), Typed::Nothing));
@@ -249,7 +323,13 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_a_usage_error() {
-        for line in ["nonsense", "get-instance", "ping 'unclosed"] {
+        for line in [
+            "nonsense",
+            "get-instance",
+            "ping 'unclosed",
+            "apply a B {c}",
+            "get a",
+        ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

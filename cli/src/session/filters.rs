@@ -11,7 +11,7 @@ use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::machine::{
     GetMachine, GetMachineResult, ListMachines, ListMachinesResult,
 };
-use rstmdb_rcp::message::op;
+use rstmdb_rcp::message::{ReadOptions, op};
 use rstmdb_rcp::text::printable;
 
 use super::CliSession;
@@ -82,17 +82,23 @@ impl CliSession {
         }
         let mut models = Vec::with_capacity(looked_at.len());
         for (machine, version) in looked_at {
-            models.push(self.model(machine, version).await?);
+            models.push(self.model(machine, version, ReadOptions::default()).await?);
         }
         warnings.extend(unknown_names(&models, states, events));
         Ok(warnings)
     }
 
-    async fn model(&self, machine: &str, version: u32) -> Result<MachineModel, Error> {
+    /// A definition, as the tools read it.
+    pub async fn model(
+        &self,
+        machine: &str,
+        version: u32,
+        read: ReadOptions,
+    ) -> Result<MachineModel, Error> {
         let params = GetMachine {
             machine: machine.into(),
             version: Some(version),
-            ..GetMachine::default()
+            read,
         };
         let found: GetMachineResult<'_> = self.ask(op::GET_MACHINE, &params).await?;
         let definition = Json::parse(found.definition.get()).map_err(Error::unexpected)?;

@@ -5,11 +5,13 @@
 //! | [`filters`] | filters that name what the server does not know |
 //! | [`hint`] | what a refusal was probably about |
 //! | [`pages`] | lists of more than one page |
+//! | [`profiles`] | named connections in a file |
 //! | [`watches`] | the watches that run while the operator types commands |
 
 pub mod filters;
 pub mod hint;
 pub mod pages;
+pub mod profiles;
 pub mod watches;
 
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub struct CliSession {
     verbose: bool,
     /// The watches that run in the background; `None` outside the REPL.
     pub watches: Option<ReplWatches>,
+    /// The name of the profile that says how to connect, if one does.
+    pub profile: Option<String>,
 }
 
 impl CliSession {
@@ -51,6 +55,7 @@ impl CliSession {
             out: Output::new(global.form.asked(), global.color),
             verbose: global.verbose,
             watches: None,
+            profile: global.profile.clone(),
         }
     }
 
@@ -67,6 +72,16 @@ impl CliSession {
         self.client
             .get_or_try_init(|| async { self.connect(ClientOptions::clone(&self.options)).await })
             .await
+    }
+
+    /// How to connect.
+    pub fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
+    /// Whether the connection was opened.
+    pub fn is_connected(&self) -> bool {
+        self.client.initialized()
     }
 
     /// Options for a separate connection of a command. Nothing is added to its writes.
@@ -207,7 +222,11 @@ fn client_options(global: &Global) -> ClientOptions {
 /// every such error becomes [`Error::Unanswered`].
 pub fn from_client(error: ClientError) -> Error {
     let hint = about_tls(&error.to_string());
-    let error = classified(error);
+    let error = match classified(error) {
+        // A server that is being started closes a handshake, too, so the library tries again. Here it is one command.
+        Error::NoConnection(reason) if hint.is_some() => Error::Handshake(reason),
+        error => error,
+    };
     match hint {
         Some(hint) => Error::Hinted {
             error: Box::new(error),
@@ -224,7 +243,11 @@ fn about_tls(error: &str) -> Option<&'static str> {
             "use --tls (RSTMDB_TLS=1), and --ca-cert FILE if your system does not trust the server's certificate",
         );
     }
-    let none = error.contains("the server does not speak TLS");
+    let none = [
+        "the server does not speak TLS",
+        "perhaps this port does not use TLS",
+    ];
+    let none = none.iter().any(|said| error.contains(said));
     none.then_some("leave out --tls, -k, --ca-cert and --server-name (RSTMDB_TLS, RSTMDB_CA_CERT)")
 }
 
@@ -253,7 +276,8 @@ fn classified(error: ClientError) -> Error {
         },
         ClientError::Disconnected { reason, .. } => Error::NoConnection(reason),
         ClientError::Options(message) | ClientError::Request(message) => Error::Usage(message),
-        // Protocol, TLS, closed: no usable connection exists.
+        ClientError::Tls(_) | ClientError::Protocol(_) => Error::Handshake(error.to_string()),
+        // Closed: no usable connection exists.
         other => Error::NoConnection(other.to_string()),
     }
 }
@@ -318,6 +342,13 @@ mod tests {
         };
         let tls = said("the server speaks TLS on this port; connect with TLS");
         assert!(tls.contains("hint: use --tls"), "{tls}");
+        let plain = from_client(ClientError::Connect {
+            reason: "a:1: TLS handshake: tls handshake eof; perhaps this port does not use TLS"
+                .to_owned(),
+        });
+        let plain = plain.report_json().unwrap_or_default();
+        assert!(plain.contains("\"retryable\":false"), "{plain}");
+        assert!(plain.contains("leave out --tls"), "{plain}");
         assert!(!said("unknown issuer").contains("hint"));
     }
 

@@ -29,9 +29,26 @@ fn installed() -> TempDir {
     dir
 }
 
-/// Answers in the place of the first node.
-fn answering() -> Fake {
-    Fake::start(|_, _| Answer::Ok("{\"items\":[]}".to_owned()))
+/// Answers in the place of the only node, whose address stands in the demo's folder. The demo does not begin where
+/// something listens already, so this begins after it.
+fn answer_for(folder: impl Fn() -> Option<PathBuf>) -> Fake {
+    let address = || -> Option<String> {
+        let text = fs::read_to_string(folder()?.join("demo.json")).ok()?;
+        let file: Value = serde_json::from_str(&text).ok()?;
+        Some(file["nodes"][0]["rcp_addr"].as_str()?.to_owned())
+    };
+    wait_until(|| address().is_some());
+    let answer = |_: &str, _: &Value| Answer::Ok("{\"items\":[]}".to_owned());
+    Fake::start_at(&address().unwrap(), answer)
+}
+
+/// The folder of a demo that was not given one.
+fn temporary(installed: &TempDir) -> Option<PathBuf> {
+    let mut found = fs::read_dir(installed.path()).unwrap().flatten();
+    let is_of_demo = |name: &str| name.starts_with("rstmdb-demo-");
+    found
+        .find(|entry| entry.file_name().to_str().is_some_and(is_of_demo))
+        .map(|entry| entry.path())
 }
 
 struct Demo {
@@ -41,14 +58,18 @@ struct Demo {
 }
 
 impl Demo {
-    fn start(installed: &TempDir, fake: &Fake, dir: Option<&Path>) -> Demo {
+    fn start(installed: &TempDir, dir: Option<&Path>) -> Demo {
+        Demo::start_with(installed, dir, &[])
+    }
+
+    fn start_with(installed: &TempDir, dir: Option<&Path>, args: &[&str]) -> Demo {
         let mut command = Command::new(installed.path().join("rstmdb-cli"));
         command.args(["cluster", "demo", "--nodes", "1"]);
         match dir {
             Some(dir) => command.arg("--dir").arg(dir),
             None => &mut command,
         };
-        command.args(["--base-port", fake.address.rsplit(':').next().unwrap()]);
+        command.args(args);
         let mut child = command
             .env("RSTMDB_NODE_ID", "7")
             .env("TMPDIR", installed.path())
@@ -119,9 +140,10 @@ fn wait_until(condition: impl Fn() -> bool) {
 
 #[test]
 fn a_demo_in_a_folder_is_kept_and_ends_its_nodes_when_it_is_told_to() {
-    let (installed, fake) = (installed(), answering());
+    let installed = installed();
     let dir = installed.path().join("kept");
-    let mut demo = Demo::start(&installed, &fake, Some(&dir));
+    let mut demo = Demo::start(&installed, Some(&dir));
+    let fake = answer_for(|| Some(dir.clone()));
     let facts = demo.facts();
     assert_eq!(facts["server"], fake.address);
     assert_eq!(facts["nodes"][0]["node_id"], 1);
@@ -140,8 +162,9 @@ fn a_demo_in_a_folder_is_kept_and_ends_its_nodes_when_it_is_told_to() {
 
 #[test]
 fn a_node_that_dies_is_told_of_and_the_temporary_folder_goes_at_the_end() {
-    let (installed, fake) = (installed(), answering());
-    let mut demo = Demo::start(&installed, &fake, None);
+    let installed = installed();
+    let mut demo = Demo::start(&installed, None);
+    let _fake = answer_for(|| temporary(&installed));
     let facts = demo.facts();
     let dir = PathBuf::from(facts["dir"].as_str().unwrap());
     assert!(dir.join("demo.json").is_file());
@@ -156,8 +179,9 @@ fn a_node_that_dies_is_told_of_and_the_temporary_folder_goes_at_the_end() {
 
 #[test]
 fn the_nodes_end_when_the_program_is_killed() {
-    let (installed, fake) = (installed(), answering());
-    let mut demo = Demo::start(&installed, &fake, None);
+    let installed = installed();
+    let mut demo = Demo::start(&installed, None);
+    let _fake = answer_for(|| temporary(&installed));
     let facts = demo.facts();
     demo.child.kill().unwrap();
     demo.child.wait().unwrap();
@@ -169,11 +193,28 @@ fn when_every_node_ends_before_there_is_a_leader_their_words_are_shown() {
     let installed = installed();
     let refusing = "#!/bin/sh\necho 'cluster.peers: not like this' >&2\nexit 1\n";
     fs::write(installed.path().join("rstmdb"), refusing).unwrap();
-    let fake = Fake::start(|_, _| Answer::HangUp);
-    let said = Demo::start(&installed, &fake, None).exited(1);
+    let said = Demo::start(&installed, None).exited(1);
     assert!(said.contains("node 1 has ended: exit status: 1"), "{said}");
     assert!(said.contains("cluster.peers: not like this"), "{said}");
     assert!(said.contains("all nodes have ended"), "{said}");
+}
+
+#[test]
+fn a_server_that_listens_there_already_is_not_taken_for_the_demo() {
+    let installed = installed();
+    let dir = installed.path().join("kept");
+    let foreign = Fake::start(|_, _| Answer::Ok("{\"items\":[]}".to_owned()));
+    let port = foreign.address.rsplit(':').next().unwrap();
+    let demo = Demo::start_with(&installed, Some(&dir), &["--base-port", port]);
+    let said = demo.exited(1);
+    assert!(
+        said.starts_with(&format!("cannot use {}", foreign.address)),
+        "{said}"
+    );
+    assert!(said.contains("choose another --base-port"), "{said}");
+    // The next try may have another port.
+    assert!(!dir.join("demo.json").exists());
+    assert_eq!(foreign.requests(), []);
 }
 
 #[test]

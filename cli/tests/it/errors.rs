@@ -75,6 +75,22 @@ fn a_wrong_command_line_is_an_object_too() {
             "{wrong}"
         );
     }
+    for (args, hint) in [
+        (
+            &["--json", "get-instanc", "a"][..],
+            "did you mean get-instance?",
+        ),
+        (
+            &["--json", "ping", "--timeou", "5s"],
+            "did you mean --timeout?",
+        ),
+        (
+            &["ping", "-o", "json", "--wire-mode", "binar"],
+            "did you mean binary?",
+        ),
+    ] {
+        assert_eq!(error(&cli(args).output().unwrap(), 2)["hint"], hint);
+    }
     let (_, err) = exited(&cli(&["nonsense"]).output().unwrap(), 2);
     assert!(err.starts_with("error: "), "{err}");
     let (out, err) = exited(&cli(&["--json", "--help"]).output().unwrap(), 0);
@@ -88,5 +104,8 @@ fn a_line_of_a_script_asks_for_itself() {
     let refused = error(&script("get-instance nobody --json\n"), 1);
     assert_eq!(refused["code"], "INSTANCE_NOT_FOUND");
     let (_, err) = exited(&script("get-instance nobody\n"), 1);
-    assert!(err.starts_with("INSTANCE_NOT_FOUND: "), "{err}");
+    assert!(
+        err.starts_with("shell: line 1: INSTANCE_NOT_FOUND: "),
+        "{err}"
+    );
 }

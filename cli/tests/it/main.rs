@@ -16,7 +16,10 @@ mod import;
 mod locks;
 mod mistakes;
 mod offline;
+mod overview;
+mod profile;
 mod program;
+mod shell;
 // Ports on which nothing listens, whatever other tests do.
 #[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
 mod unused;

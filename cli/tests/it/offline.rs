@@ -80,11 +80,26 @@ fn simulate_reads_events_from_a_pipe_and_prints_a_line_for_each() {
     assert_eq!(lines[3]["emits"], json!(["receipt"]));
     assert_eq!(lines[4]["state"], "cart");
     assert_eq!(lines[5]["ctx"], json!({"who": "x", "amount": 4}));
-    assert_eq!(err, "2 of the events were refused\n");
+    assert_eq!(err, "2 of the events were refused, at line 2, 3\n");
     let unknown = cli(&["simulate", &file, "--state", "pad"])
         .output()
         .unwrap();
     assert!(exited(&unknown, 2).1.contains("did you mean \"paid\"?"));
+}
+
+#[test]
+fn simulate_takes_payloads_without_quotes_over_several_lines_and_names_the_line_of_a_fault() {
+    let folder = folder(&[("order.yaml", ORDER)]);
+    let file = path(folder.path(), "order.yaml");
+    let input = "PAY {\n  amount: 3,\n  note: two words\n}\n\n.nonsense\n";
+    let output = run_with_input(cli(&["simulate", &file]), input);
+    let (out, err) = exited(&output, 2);
+    let paid = json::value(out.lines().nth(1).unwrap()).unwrap();
+    assert_eq!(paid["ctx"], json!({"amount": 3, "note": "two words"}));
+    assert!(err.starts_with("simulate: line 6: .nonsense "), "{err}");
+    let open = run_with_input(cli(&["simulate", &file]), "PAY {amount: 3\n");
+    let (_, err) = exited(&open, 2);
+    assert_eq!(err, "simulate: line 1: a bracket is not closed\n");
 }
 
 #[test]
@@ -107,7 +122,7 @@ fn simulate_takes_headers_and_an_actor_from_arguments_and_on_the_way() {
     let events = lines.iter().filter(|line| !line["event"].is_null());
     let ctx: Vec<_> = events.map(|line| line["ctx"]["by"].clone()).collect();
     assert_eq!(ctx, ["ann", "bob", "bob", "bob"], "{out}");
-    assert_eq!(err, "2 of the events were refused\n");
+    assert_eq!(err, "2 of the events were refused, at line 5, 7\n");
     let wrong = run_with_input(cli(&["simulate", &file]), ".headers role\n");
     assert!(exited(&wrong, 2).1.contains("expected NAME=VALUE"));
 }

@@ -4,7 +4,19 @@
 pub(crate) const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// What is expected where a text is no span.
-pub const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), or as in ISO 8601, \"PT30M\"";
+pub(crate) const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90d\" (units: w, d, h, m, s, ms), or as in ISO 8601, \"PT30M\"";
+
+/// What is expected where a text is a duration that is too long.
+const EXPECTED_SHORTER: &str = "a shorter duration: nothing can be due after the year 9999";
+
+/// What is expected instead of a text that is no duration that can be used.
+#[must_use]
+pub fn expected(text: &str) -> &'static str {
+    match read(text) {
+        Some(ms) if ms > u128::from(TIME_MS_MAX) => EXPECTED_SHORTER,
+        _ => EXPECTED,
+    }
+}
 
 /// What is expected where a text is no point in time.
 pub(crate) const TIME_EXPECTED: &str =
@@ -24,23 +36,29 @@ const UNITS: [(&str, u64); 6] = [
 const ISO_DATE: [(&str, u64); 2] = [("W", 7 * 86_400_000), ("D", 86_400_000)];
 const ISO_TIME: [(&str, u64); 3] = [("H", 3_600_000), ("M", 60_000), ("S", 1_000)];
 
-/// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none.
+/// The milliseconds of a span: whole numbers with units, the largest unit first. `None` if the text is none, or too long
+/// for any time.
 pub fn parse(text: &str) -> Option<u64> {
-    let sum = match text.strip_prefix('P') {
+    let ms = read(text).and_then(|ms| u64::try_from(ms).ok());
+    ms.filter(|ms| *ms <= TIME_MS_MAX)
+}
+
+/// The same without a bound. A number that no integer holds counts as the largest.
+fn read(text: &str) -> Option<u128> {
+    match text.strip_prefix('P') {
         Some(iso) => match iso.split_once('T') {
-            Some(("", time)) => sum(time, &ISO_TIME)?,
-            Some((date, time)) => sum(date, &ISO_DATE)?.checked_add(sum(time, &ISO_TIME)?)?,
-            None => sum(iso, &ISO_DATE)?,
+            Some(("", time)) => sum(time, &ISO_TIME),
+            Some((date, time)) => Some(sum(date, &ISO_DATE)?.saturating_add(sum(time, &ISO_TIME)?)),
+            None => sum(iso, &ISO_DATE),
         },
-        None => sum(text, &UNITS)?,
-    };
-    (sum <= TIME_MS_MAX).then_some(sum)
+        None => sum(text, &UNITS),
+    }
 }
 
 /// At least one number with one of these units, which get smaller.
-fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+fn sum(text: &str, units: &[(&str, u64)]) -> Option<u128> {
     let mut rest = text;
-    let mut sum: u64 = 0;
+    let mut sum: u128 = 0;
     let mut before = u64::MAX;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -48,11 +66,12 @@ fn sum(text: &str, units: &[(&str, u64)]) -> Option<u64> {
         let letters = unit.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = unit.split_at(letters);
         let (_, ms) = units.iter().find(|(name, _)| *name == unit)?;
-        if *ms >= before {
+        if *ms >= before || number.is_empty() {
             return None;
         }
         before = *ms;
-        sum = sum.checked_add(number.parse::<u64>().ok()?.checked_mul(*ms)?)?;
+        let number = number.parse().unwrap_or(u64::MAX);
+        sum = sum.saturating_add(u128::from(number) * u128::from(*ms));
         rest = after;
     }
     (!text.is_empty()).then_some(sum)
@@ -114,6 +133,16 @@ mod tests {
         ];
         for (text, expected) in table {
             assert_eq!(parse(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_told_from_what_is_no_duration() {
+        for text in ["9999999999w", "99999999999999999999d", "P99999999999W"] {
+            assert_eq!(expected(text), EXPECTED_SHORTER, "{text}");
+        }
+        for text in ["", "soon", "1y", "30m", "99999999999999999999"] {
+            assert_eq!(expected(text), EXPECTED, "{text}");
         }
     }
 

@@ -987,7 +987,7 @@ fn faults_of_timers_are_told_with_their_places() {
         ),
         (
             r#"{"event":"GO","after":"9999999999w"}"#,
-            "states[0].timers[0].after: expected a duration",
+            "states[0].timers[0].after: expected a shorter duration",
         ),
         (
             r#"{"event":"GO","after":"1 +"}"#,

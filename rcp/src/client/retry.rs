@@ -68,12 +68,15 @@ impl RetryPlan<'_> {
 pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> RetryPlan<'a> {
     let dry_run = op::kind(name) == Some(OpKind::Write) && is_dry_run(params);
     let (params, repeatable) = match op::kind(name) {
+        _ if only_asks(name, params.get()) => (Cow::Borrowed(params), true),
         _ if dry_run => (Cow::Borrowed(params), true),
         Some(OpKind::Read | OpKind::Session | OpKind::Maintenance) => (Cow::Borrowed(params), true),
         Some(OpKind::Watch) | None => (Cow::Borrowed(params), false),
         Some(OpKind::Write) => plan_write(name, params, add_keys),
     };
-    let writes = matches!(op::kind(name), Some(OpKind::Write) | None) && !dry_run;
+    let writes = matches!(op::kind(name), Some(OpKind::Write) | None)
+        && !dry_run
+        && !only_asks(name, params.get());
     let of_one_node =
         op::kind(name) == Some(OpKind::Maintenance) && !op::needs_cluster_feature(name);
     let wait = wait_of(name, params.get());
@@ -87,6 +90,16 @@ pub(super) fn plan<'a>(name: &str, params: &'a RawValue, add_keys: bool) -> Retr
         wait,
         counts_down: name == op::LOCK_ACQUIRE && !wait.is_zero(),
     }
+}
+
+/// Whether an operation that can write says with these parameters that it only asks.
+fn only_asks(name: &str, params: &str) -> bool {
+    let field = match name {
+        op::AUTOMATION => "set",
+        op::CLOCK_ADVANCE => "by",
+        _ => return false,
+    };
+    Fields::split("", params, [field]).is_ok_and(|fields| fields.get(field).is_none())
 }
 
 fn wait_of(name: &str, params: &str) -> Duration {
@@ -263,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_that_only_asks_is_repeated_like_a_read() {
+        let plan_of = |name, params: &str| {
+            let params = RawValue::from_string(params.to_owned()).unwrap();
+            let plan = plan(name, &params, true);
+            (plan.repeatable, plan.writes)
+        };
+        assert_eq!(plan_of("AUTOMATION", "{}"), (true, false));
+        assert_eq!(plan_of("AUTOMATION", r#"{"set":"paused"}"#), (true, true));
+        assert_eq!(plan_of("CLOCK_ADVANCE", "{}"), (true, false));
+        assert_eq!(plan_of("CLOCK_ADVANCE", r#"{"by":"1h"}"#), (false, true));
+    }
+
+    #[test]
     fn a_dry_run_is_repeated_like_a_read_and_gets_no_key() {
         let plan_of = |name, params: &str| {
             let params = RawValue::from_string(params.to_owned()).unwrap();
@@ -328,16 +354,18 @@ mod tests {
         let plan_of = |params: &str| {
             let params = RawValue::from_string(params.to_owned()).unwrap();
             let plan = plan("CLOCK_ADVANCE", &params, true);
-            assert!(!plan.repeatable && !plan.movable);
+            assert_eq!(plan.repeatable, plan.movable);
             assert_eq!(
                 plan.params_after(Duration::from_secs(9)).get(),
                 params.get()
             );
-            plan.wait
+            (plan.wait, plan.repeatable)
         };
-        assert_eq!(plan_of(r#"{"by":"30m"}"#), Duration::from_secs(600));
-        assert_eq!(plan_of("{}"), Duration::ZERO);
-        assert_eq!(plan_of(r#"{"by":null}"#), Duration::ZERO);
+        let advances = (Duration::from_secs(600), false);
+        assert_eq!(plan_of(r#"{"by":"30m"}"#), advances);
+        let only_asks = (Duration::ZERO, true);
+        assert_eq!(plan_of("{}"), only_asks);
+        assert_eq!(plan_of(r#"{"by":null}"#), only_asks);
     }
 
     #[test]

@@ -16,6 +16,10 @@ use crate::Code;
 use crate::feature::Features;
 use crate::message::ErrorBody;
 
+mod verdict;
+
+use verdict::{in_doubt, or_refusal};
+
 pub(super) struct ClientSession {
     pub(super) dialer: Arc<Dialer>,
     current: Mutex<Arc<Connection>>,
@@ -111,9 +115,11 @@ impl ClientSession {
         // is refused because there is no leader.
         let mut maybe_done = false;
         let mut losses = 0;
-        // A node's refusal of an earlier attempt.
+        // A node's refusal of an earlier attempt, and how long that attempt took.
         let mut refused = None;
+        let mut took = Duration::ZERO;
         loop {
+            let sent = Instant::now();
             let mut pending = match self.send(op, &plan, (began, deadline)).await {
                 Ok(pending) => pending,
                 Err(error) if maybe_done => {
@@ -121,24 +127,23 @@ impl ClientSession {
                 }
                 Err(error) => return Err(or_refusal(error, refused, began.elapsed())),
             };
-            let attempt_end = self.attempt_end(&plan, deadline);
-            let failed = match timeout_at(attempt_end, pending.answer()).await {
-                Err(_) => {
-                    let again = attempt_end < deadline;
-                    self.after_silence((op, time), &plan, &pending, again)
-                }
-                Ok(Err(lost)) => after_loss(&lost, &plan),
-                Ok(Ok(ClientReply { outcome, meta })) => match outcome {
-                    Ok(result) => return Ok((result, meta)),
-                    Err(error) => self.after_refusal(error, &plan, &pending),
-                },
+            let ends = (self.attempt_end(&plan, deadline, took), deadline);
+            let failed = match self.answer((op, time), &plan, &mut pending, ends).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
             };
             drop(pending);
             maybe_done |= failed.maybe_done;
             losses += u32::from(failed.lost);
             let pause = backoff.pause();
             let is_suspect = losses > LOSSES_MAX;
-            let is_over = Instant::now() + pause >= deadline;
+            let mut is_over = Instant::now() + pause >= deadline;
+            if matches!(failed.error, Error::Refused(_)) {
+                took = sent.elapsed();
+                // The next node will wait as long for a leader as this one did. A write that gets no answer any more
+                // would only turn a certain refusal into an unknown outcome.
+                is_over |= plan.writes && Instant::now() + pause + took >= deadline;
+            }
             if !failed.again || is_suspect || is_over {
                 return Err(match failed.error {
                     error if maybe_done => in_doubt(error, refused.as_ref(), plan.repeatable),
@@ -153,12 +158,36 @@ impl ClientSession {
         }
     }
 
+    /// Waits for the answer to an attempt; the error is what became of the attempt.
+    async fn answer(
+        &self,
+        call: (&str, Duration),
+        plan: &RetryPlan<'_>,
+        pending: &mut PendingCall,
+        (attempt_end, deadline): (Instant, Instant),
+    ) -> Result<(Bytes, Option<Bytes>), Failed> {
+        match timeout_at(attempt_end, pending.answer()).await {
+            Err(_) => {
+                let again = attempt_end < deadline;
+                Err(self.after_silence(call, plan, pending, again))
+            }
+            Ok(Err(lost)) => Err(after_loss(&lost, plan)),
+            Ok(Ok(ClientReply { outcome, meta })) => match outcome {
+                Ok(result) => Ok((result, meta)),
+                Err(error) => Err(self.after_refusal(error, plan, pending)),
+            },
+        }
+    }
+
     /// When the call is retried at another node. A node that is cut off from the others answers every PING
     /// but no call, and does not notice the cut before the call's deadline.
-    fn attempt_end(&self, plan: &RetryPlan<'_>, deadline: Instant) -> Instant {
+    /// An attempt gets at least the time that a refusal before it `took`, and a quarter more.
+    fn attempt_end(&self, plan: &RetryPlan<'_>, deadline: Instant, took: Duration) -> Instant {
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
-        if plan.movable && self.dialer.has_choice() && half >= ATTEMPT_MIN {
+        let half = half.max(took + took / 4);
+        if plan.movable && self.dialer.has_choice() && half >= ATTEMPT_MIN && now + half < deadline
+        {
             now + half
         } else {
             deadline
@@ -328,57 +357,6 @@ fn after_loss(lost: &Lost, plan: &RetryPlan<'_>) -> Failed {
         },
         maybe_done: plan.writes && lost.sent,
         lost: lost.sent,
-    }
-}
-
-/// The error of a call whose time is over and of which no attempt can have taken effect. If a node has
-/// refused an earlier attempt, that refusal is the reason. That the last attempt had no time left for an
-/// answer does not help the caller.
-fn or_refusal(last: Error, earlier: Option<ErrorBody>, spent: Duration) -> Error {
-    let Some(mut refusal) = earlier else {
-        return last;
-    };
-    let spent = format!("tried for {} ms", spent.as_millis());
-    let how = match last {
-        Error::Refused(last) if last.retryable => {
-            refusal = last;
-            spent
-        }
-        Error::Timeout { .. } => format!("{spent}; the last try got no answer"),
-        Error::Connect { .. } | Error::Disconnected { .. } => {
-            format!("{spent}; the last try failed: {last}")
-        }
-        other => return other,
-    };
-    refusal.message = format!("{} ({how})", refusal.message).into();
-    Error::Refused(refusal)
-}
-
-/// The error of a call of which some attempt may have taken effect. A node's refusal of an earlier attempt
-/// ("nothing was changed") is then only a hint, not the answer.
-fn in_doubt(last: Error, earlier: Option<&ErrorBody>, repeatable: bool) -> Error {
-    let earlier = earlier.map(ToString::to_string);
-    match last {
-        // The final answer to the call, whatever happened to earlier attempts.
-        Error::Refused(refusal) if !refusal.retryable => Error::Refused(refusal),
-        Error::Refused(refusal) => Error::Refused(ErrorBody {
-            retryable: repeatable,
-            ..refusal.with_unknown_outcome()
-        }),
-        Error::Timeout { op, after, .. } => Error::Timeout {
-            op,
-            after,
-            earlier,
-            outcome_unknown: true,
-        },
-        Error::Disconnected { reason, .. } => Error::Disconnected {
-            reason,
-            outcome_unknown: true,
-        },
-        other => Error::Disconnected {
-            reason: other.to_string(),
-            outcome_unknown: true,
-        },
     }
 }
 

@@ -30,7 +30,9 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, Error> {
         (None, None) => Ok(builder.with_no_client_auth()),
         (Some(cert), Some(key)) => builder
             .with_client_auth_cert(read_certs(cert)?, read_key(key)?)
-            .map_err(|error| Error::Tls(format!("client certificate {}: {error}", cert.display()))),
+            .map_err(|error| {
+                Error::Options(format!("client certificate {}: {error}", cert.display()))
+            }),
         _ => Err(Error::Options(
             "a client certificate needs a certificate file and a key file".to_owned(),
         )),
@@ -40,7 +42,7 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, Error> {
 /// The name the server has to prove, from the option or from the address's host.
 pub(super) fn server_name(name: &str) -> Result<ServerName<'static>, Error> {
     ServerName::try_from(name.to_owned())
-        .map_err(|_| Error::Tls(format!("{name:?} cannot be a server's name")))
+        .map_err(|_| Error::Options(format!("{name:?} cannot be a server's name")))
 }
 
 fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, Error> {
@@ -58,19 +60,19 @@ fn roots(ca_cert: Option<&Path>) -> Result<RootCertStore, Error> {
     for cert in read_certs(path)? {
         roots
             .add(cert)
-            .map_err(|error| Error::Tls(format!("{}: {error}", path.display())))?;
+            .map_err(|error| Error::Options(format!("{}: {error}", path.display())))?;
     }
     Ok(roots)
 }
 
 fn read_certs(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let failed = |error| Error::Tls(format!("{}: {error}", path.display()));
+    let failed = |error| Error::Options(format!("{}: {error}", path.display()));
     let certs = CertificateDer::pem_file_iter(path)
         .map_err(failed)?
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
     if certs.is_empty() {
-        return Err(Error::Tls(format!(
+        return Err(Error::Options(format!(
             "{}: no certificate in it",
             path.display()
         )));
@@ -80,7 +82,7 @@ fn read_certs(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     PrivateKeyDer::from_pem_file(path)
-        .map_err(|error| Error::Tls(format!("{}: {error}", path.display())))
+        .map_err(|error| Error::Options(format!("{}: {error}", path.display())))
 }
 
 /// Accepts any server; see [`TlsOptions::insecure`]. Signatures are still checked, so that a

@@ -234,9 +234,34 @@ async fn a_call_whose_time_is_over_says_why_a_node_refused_it() {
             "{error:?}"
         );
         let told = error.to_string();
-        let hint = "; before that a node said NO_LEADER: an election";
+        let hint = "; before that a node said NO_LEADER";
         assert!(told.ends_with(hint), "{told}");
     }
+}
+
+/// A node waits for a leader before it refuses. A write that is sent again with less time left than that would hardly be
+/// answered, and then its outcome would be unknown.
+#[tokio::test]
+async fn a_write_is_not_sent_again_with_less_time_than_the_refusal_took() {
+    let addr = server(|number, conn| async move {
+        assert_eq!(number, 0, "one connection is enough");
+        let mut conn = conn.greet().await;
+        let request = conn.expect("APPLY_EVENT").await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let error = ErrorBody::new(Code::NoLeader, "an election");
+        conn.error(&request.id, error).await;
+        conn.ignore().await;
+    })
+    .await;
+    let client = Client::connect(within(1000, &[&addr])).await.unwrap();
+    let began = std::time::Instant::now();
+    let error = client.apply_event(&apply(Some("k"))).await.unwrap_err();
+    assert!(!error.outcome_unknown(), "{error:?}");
+    assert!(began.elapsed() < Duration::from_millis(950), "{error:?}");
+    let Error::Refused(refusal) = error else {
+        panic!("the refusal is hidden: {error:?}");
+    };
+    assert_eq!((refusal.code, refusal.retryable), (Code::NoLeader, true));
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::super::values::span;
+
 /// `clock`.
 #[derive(Debug, Args)]
 pub struct ClockArgs {
@@ -22,6 +24,6 @@ pub enum ClockCommand {
 #[derive(Debug, Args)]
 pub struct ClockAdvanceArgs {
     /// How much time: 30m, 1h30m, 90d, PT30M.
-    #[arg(value_name = "DURATION")]
+    #[arg(value_name = "DURATION", value_parser = span)]
     pub by: String,
 }

@@ -6,6 +6,7 @@ use rstmdb_rcp::message::instance::timers::TimerPlace;
 use super::super::about::WriteArgs;
 use super::super::asking::{DryRunArgs, Freshness};
 use super::super::named::{MachineFilter, NamedInstance, NamedTimer};
+use super::super::values::{span, time};
 
 /// `timers`.
 #[derive(Debug, Args)]
@@ -59,10 +60,11 @@ pub struct TimersSet {
     #[command(flatten)]
     pub named: NamedTimer,
     /// Let it fire after this time: 30m, 1h30m, 90d, PT30M.
-    #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"])]
+    #[arg(long, value_name = "DURATION", required_unless_present_any = ["at", "off"], conflicts_with_all = ["at", "off"],
+          value_parser = span)]
     pub after: Option<String>,
     /// Let it fire at this time: 2027-01-31T12:00:00Z, or Unix milliseconds.
-    #[arg(long, value_name = "TIME", conflicts_with = "off")]
+    #[arg(long, value_name = "TIME", conflicts_with = "off", value_parser = time)]
     pub at: Option<String>,
     /// Disarm it.
     #[arg(long)]

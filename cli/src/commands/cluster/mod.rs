@@ -46,14 +46,7 @@ pub(super) async fn run(session: &CliSession, args: args::ClusterArgs) -> Result
             };
             session.show(op::CLUSTER_REMOVE, &params).await
         }
-        ClusterCommand::SetAddress(args) => {
-            let params = ClusterSetAddress {
-                node_id: args.node_id,
-                peer_addr: args.peer_addr.into(),
-                rcp_addr: args.rcp_addr.into(),
-            };
-            session.show(op::CLUSTER_SET_ADDRESS, &params).await
-        }
+        ClusterCommand::SetAddress(args) => set_address(session, args).await,
         ClusterCommand::TransferLeader(args) => {
             let params = ClusterTransferLeader {
                 node_id: args.node_id,
@@ -67,6 +60,30 @@ pub(super) async fn run(session: &CliSession, args: args::ClusterArgs) -> Result
         }
         ClusterCommand::Demo(args) => demo::run(session, &args).await,
     }
+}
+
+async fn set_address(session: &CliSession, args: args::SetAddress) -> Result<(), Error> {
+    let id = args.node_id;
+    let status: Result<ClusterStatusResult<'_>, Error> =
+        session.ask(op::CLUSTER_STATUS, &NoParams {}).await;
+    let nodes = status.map(|status| status.nodes).unwrap_or_default();
+    let before = nodes.into_iter().find(|node| node.node_id == id);
+    let differs = before.is_some_and(|node| {
+        node.reachable && (node.peer_addr != args.peer_addr || node.rcp_addr != args.rcp_addr)
+    });
+    let params = ClusterSetAddress {
+        node_id: id,
+        peer_addr: args.peer_addr.into(),
+        rcp_addr: args.rcp_addr.into(),
+    };
+    session.show(op::CLUSTER_SET_ADDRESS, &params).await?;
+    if differs && !session.out.errors_are_json() {
+        eprintln!(
+            "warning: node {id} is up, and within 10 s it changes its addresses back to those of its configuration. Change \
+             them there and restart it; this command is for a node that is down"
+        );
+    }
+    Ok(())
 }
 
 async fn add(session: &CliSession, args: args::ClusterAddArgs) -> Result<(), Error> {
@@ -170,6 +187,7 @@ fn may_pass(error: &Error) -> bool {
         Error::Hinted { error, .. } => may_pass(error),
         Error::Failed(_)
         | Error::Usage(_)
+        | Error::Handshake(_)
         | Error::Line { .. }
         | Error::Output(_)
         | Error::LockHeld(_)

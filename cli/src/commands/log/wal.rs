@@ -63,6 +63,7 @@ fn params(args: &args::WalReadArgs, from_offset: u64) -> WalRead {
 /// Prints what there is from an offset on, or the last records, and then each record when it is there.
 async fn follow(session: &CliSession, args: &args::WalReadArgs, from: u64) -> Result<(), Error> {
     let mut from = from;
+    say_if_ahead(session, from).await;
     if let Some(count) = args.last {
         let (records, next) = last(session, count, args.meta).await?;
         print(session, &records)?;
@@ -75,6 +76,18 @@ async fn follow(session: &CliSession, args: &args::WalReadArgs, from: u64) -> Re
             tokio::time::sleep(LOOK_EVERY).await;
         }
         from = next.max(from);
+    }
+}
+
+/// A wrong offset would wait for ever, and look as if nothing happened.
+async fn say_if_ahead(session: &CliSession, from: u64) {
+    let stats: Result<WalStatsResult, Error> = session.ask(op::WAL_STATS, &NoParams {}).await;
+    let latest = stats.map(|stats| stats.latest_offset);
+    if let Ok(latest) = latest
+        && from > latest.saturating_add(1)
+        && !session.out.errors_are_json()
+    {
+        eprintln!("the log ends at offset {latest}; this waits until it has got to {from}");
     }
 }
 

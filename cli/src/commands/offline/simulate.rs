@@ -1,6 +1,12 @@
 //! simulate: one instance in memory, driven by lines of events.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `lines` | what a line says, and where it ends |
 
-use std::io::{self, BufRead, IsTerminal};
+mod lines;
+
+use std::io::{self, IsTerminal};
 
 use rstmdb_definitions::model::MachineModel;
 use rstmdb_definitions::nearest::did_you_mean;
@@ -13,23 +19,11 @@ use serde_json::{Value, json};
 
 use super::{all, definition};
 use crate::args::DiagramFormat;
+use crate::input::script::ScriptReader;
 use crate::render::diagram::Drawing;
 use crate::session::CliSession;
 use crate::{Error, args, input};
-
-const HELP: &str = "\
-EVENT                   apply an event without a payload
-EVENT {\"a\": 1}          … with a payload
-EVENT a=1 b.c=text      … with a payload in short
-.allowed                what is possible now, with an empty payload
-.ctx                    the context
-.diagram                the machine, with the current state marked
-.back                   undo the last event
-.wait 90s               let time pass
-.actor NAME             who applies the events from now on
-.headers a=x b=y        the headers of the events from now on
-.restart                begin again
-.quit                   leave (also Ctrl-D)";
+use lines::{HELP, LineEditor, OpenLines, SCRIPT, headers, is_open, refused_at};
 
 pub fn run(session: &CliSession, args: &args::SimulateArgs) -> Result<(), Error> {
     let named = definition(&args.file)?;
@@ -49,31 +43,14 @@ pub fn run(session: &CliSession, args: &args::SimulateArgs) -> Result<(), Error>
             headers: args.headers.clone(),
             reason: None,
         },
-        refused: 0,
+        refused: Vec::new(),
+        line: 0,
     };
     simulation.begin()?;
     if io::stdin().is_terminal() {
         return simulation.interactive();
     }
-    for line in io::stdin().lock().lines() {
-        let line = line.map_err(|error| input::cannot_read(input::STDIN, &error))?;
-        if !simulation.line(&line)? {
-            break;
-        }
-    }
-    match simulation.refused {
-        0 => Ok(()),
-        count => Err(Error::Failed(format!("{count} of the events were refused"))),
-    }
-}
-
-/// Words of the form `NAME=VALUE`.
-fn headers(text: &str) -> Result<Vec<(String, String)>, Error> {
-    let words = shell_words::split(text.trim())
-        .map_err(|error| Error::Usage(format!("the headers: {error}")))?;
-    let pairs = words.iter().map(|word| args::header(word));
-    let pairs: Result<_, String> = pairs.collect();
-    pairs.map_err(|why| Error::Usage(format!("the headers: {why}")))
+    simulation.script()
 }
 
 /// One line for programs.
@@ -99,7 +76,10 @@ struct Simulation<'a> {
     runner: Runner,
     /// Who applies the events, and their headers.
     by: By,
-    refused: usize,
+    /// The lines of the script whose events were refused.
+    refused: Vec<u64>,
+    /// The line of the script that is obeyed.
+    line: u64,
 }
 
 impl Simulation<'_> {
@@ -126,9 +106,25 @@ impl Simulation<'_> {
         self.allowed()
     }
 
+    fn script(&mut self) -> Result<(), Error> {
+        let mut reader = ScriptReader::default();
+        while let Some(command) = reader.next(is_open)? {
+            self.line = command.line;
+            let done = self.line(&command.text);
+            if !done.map_err(|error| error.at_line_of(SCRIPT, command.line))? {
+                break;
+            }
+        }
+        match &*self.refused {
+            [] => Ok(()),
+            lines => Err(Error::Failed(refused_at(lines))),
+        }
+    }
+
     fn interactive(&mut self) -> Result<(), Error> {
-        let mut editor = rustyline::DefaultEditor::new()
+        let mut editor = LineEditor::new()
             .map_err(|error| Error::Failed(format!("cannot read the terminal: {error}")))?;
+        editor.set_helper(Some(OpenLines));
         loop {
             let prompt = format!("{}> ", printable(&self.instance()?.0));
             let Ok(line) = editor.readline(&prompt) else {
@@ -219,16 +215,7 @@ impl Simulation<'_> {
     }
 
     fn event(&mut self, event: &str, rest: &str) -> Result<(), Error> {
-        let payload = match rest {
-            "" => None,
-            text if text.starts_with('{') => Some(text.to_owned()),
-            pairs => {
-                let words = shell_words::split(pairs)
-                    .map_err(|error| Error::Usage(format!("the payload: {error}")))?;
-                let json = input::document("the payload", &words)?;
-                json.map(|json| json.get().to_owned())
-            }
-        };
+        let payload = lines::payload(rest)?;
         let before = self.runner.clone();
         let by = self.by.clone();
         match self.runner.apply(event, payload.as_deref(), by) {
@@ -237,7 +224,7 @@ impl Simulation<'_> {
                 self.taken(event, &step)
             }
             Err(refusal) => {
-                self.refused += 1;
+                self.refused.push(self.line);
                 let meant = match refusal.code() {
                     "INVALID_TRANSITION" => did_you_mean(event, self.machine.events()),
                     _ => String::new(),

@@ -4,10 +4,13 @@ mod run;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::locks::{LockAcquire, LockGet, LockList, LockRelease, LockRenew};
 use rstmdb_rcp::message::op;
+use rstmdb_rcp::text::printable;
+use serde_json::Value;
 
 use crate::Error;
 use crate::args::{self, LockCommandArgs};
@@ -42,13 +45,7 @@ pub(in crate::commands) async fn run(
                 .await
                 .map_err(if_lost)
         }
-        LockCommandArgs::Get(args) => {
-            let params = LockGet {
-                name: args.name.into(),
-                read: args.freshness.options(),
-            };
-            session.show(op::LOCK_GET, &params).await
-        }
+        LockCommandArgs::Get(args) => get(session, args).await,
         LockCommandArgs::List(args) => {
             let params = LockList {
                 prefix: args.prefix.map(Into::into),
@@ -74,6 +71,20 @@ pub(in crate::commands) async fn run(
     }
 }
 
+async fn get(session: &CliSession, args: args::LockGetArgs) -> Result<(), Error> {
+    let params = LockGet {
+        name: args.name.as_str().into(),
+        read: args.freshness.options(),
+    };
+    let answer = session.call(op::LOCK_GET, &params).await?;
+    let found = Json::parse(answer.result.get()).map_err(Error::unexpected)?;
+    if found["locks"].items().is_empty() && !session.out.for_programs() {
+        let free = printable(&format!("lock {:?} is free", args.name));
+        return session.out.line(&free);
+    }
+    session.print(op::LOCK_GET, &answer.result)
+}
+
 async fn acquire(session: &CliSession, args: args::LockAcquireArgs) -> Result<(), Error> {
     let owner = args.owner.unwrap_or_else(|| {
         let unique = uuid::Uuid::new_v4().simple();
@@ -93,12 +104,25 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// That another owner holds the lock has an exit code of its own.
+/// That another owner holds the lock has an exit code of its own. The server tells the time in milliseconds.
 fn if_held(error: Error) -> Error {
     match error {
-        Error::Refused(body) if body.code == Code::LockHeld => Error::LockHeld(body),
+        Error::Refused(mut body) if body.code == Code::LockHeld => {
+            if let Some(said) = body.details.as_ref().and_then(held) {
+                body.message = said.into();
+            }
+            Error::LockHeld(body)
+        }
         error => error,
     }
+}
+
+/// Who holds the lock, for people.
+fn held(details: &Value) -> Option<String> {
+    let expires = Timestamp::from_millisecond(details["expires_at"].as_i64()?).ok()?;
+    let expires = expires.strftime("%Y-%m-%d %H:%M:%SZ");
+    let (name, owner) = (&details["name"], &details["owner"]);
+    Some(format!("lock {name} is held by {owner} until {expires}"))
 }
 
 /// That the lock is lost has an exit code of its own.

@@ -51,7 +51,15 @@ pub fn unused_address() -> String {
 impl Fake {
     /// Starts to answer with `handler`; HELLO, BYE and WAL_STATS are answered already.
     pub fn start(handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Fake::start_at("127.0.0.1:0", handler)
+    }
+
+    /// The same at an address.
+    pub fn start_at(
+        address: &str,
+        handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+    ) -> Fake {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let (log, handler): (_, Arc<Handler>) = (requests.clone(), Arc::new(handler));
@@ -81,6 +89,8 @@ impl Fake {
 pub fn cli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rstmdb-cli"));
     command.args(args).stdin(Stdio::null());
+    // The profiles of whoever runs the tests are none of theirs.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

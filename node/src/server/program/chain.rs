@@ -6,6 +6,8 @@
 //! elsewhere. A person who can write to the folder can also change its snapshots: only a head that was kept elsewhere
 //! proves that nothing was changed.
 
+mod way;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
@@ -21,6 +23,7 @@ use rstmdb_raft_store::{
 };
 
 use crate::replica::entry_hash;
+use way::FollowedChain;
 
 /// A head that the operator has kept: `OFFSET:HEX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub(super) struct CheckedChain {
 struct KnownHead {
     head: Head,
     source: String,
+    /// Whether the operator has kept it, and may have written it down wrongly.
+    is_kept: bool,
 }
 
 /// Gives the hashes of the entries from the first offset to the second one, which the folder does not have.
@@ -80,6 +85,9 @@ pub(super) fn check(
     for KeptHead { offset, head } in kept {
         let source = "the one that you kept".to_owned();
         learn(&mut known, *offset, *head, source, &mut checked.faults);
+        if let Some(known) = known.get_mut(offset) {
+            known.is_kept = true;
+        }
     }
     // Read before the log: so the log is at least as long, even if a node is writing it.
     learn_snapshots(dir, keys, &mut known, &mut checked.faults)?;
@@ -148,7 +156,8 @@ fn reach_back(
     Ok(())
 }
 
-/// Notes a head. Two heads at one offset must be the same.
+/// Notes a head. Two heads at one offset must be the same. One that was kept is no longer followed then: where it does not
+/// fit is said already.
 fn learn(
     known: &mut BTreeMap<u64, KnownHead>,
     offset: u64,
@@ -156,14 +165,24 @@ fn learn(
     source: String,
     faults: &mut Vec<String>,
 ) {
-    match known.get(&offset) {
-        Some(other) if other.head != head => faults.push(format!(
-            "at offset {offset} the head of {source} is {head}, and {} is {}",
-            other.source, other.head
-        )),
+    let new = KnownHead {
+        head,
+        source,
+        is_kept: false,
+    };
+    match known.get_mut(&offset) {
+        Some(other) if other.head != head => {
+            faults.push(format!(
+                "at offset {offset} the head of {} is {head}, and {} is {}",
+                new.source, other.source, other.head
+            ));
+            if other.is_kept {
+                *other = new;
+            }
+        }
         Some(_) => {}
         None => {
-            known.insert(offset, KnownHead { head, source });
+            known.insert(offset, new);
         }
     }
 }
@@ -207,22 +226,11 @@ fn follow(hashes: &Hashes, known: &BTreeMap<u64, KnownHead>, checked: &mut Check
         };
         return false;
     };
-    let (mut at, mut head) = (*begin, first.head);
-    let mut agreed = at;
+    let mut way = FollowedChain::from(*begin, first.head);
     for (offset, known) in usable {
-        head = hashes.lead(at, head, *offset);
-        at = *offset;
-        if head != known.head {
-            checked.faults.push(format!(
-                "an entry from {} to {at} was changed: the entries lead to the head {head}, and {} is {}",
-                agreed + 1,
-                known.source,
-                known.head
-            ));
-            head = known.head;
-        }
-        agreed = at;
+        way.reach(hashes, *offset, known, &mut checked.faults);
     }
+    let (at, mut head) = way.end(&mut checked.faults);
     if at == *begin {
         checked.note = format!(
             "the chain was not checked: the head at offset {begin} is the only one that is known within the log"

@@ -101,6 +101,56 @@ fn a_changed_lost_inserted_or_swapped_entry_is_named_by_the_known_heads_around_i
     }
 }
 
+/// A head that was written down wrongly is one fault, wherever it stands between the others.
+#[test]
+fn a_kept_head_with_a_wrong_digit_is_one_fault_and_no_damage_of_an_entry() {
+    let (hashes, heads) = log(5, 40);
+    let found = |kept: &[(u64, Head)], others: &[(u64, Head)]| {
+        let mut checked = CheckedChain::default();
+        let mut known = BTreeMap::new();
+        for (offset, head) in kept {
+            let source = "the one that you kept".to_owned();
+            learn(&mut known, *offset, *head, source, &mut checked.faults);
+            known.get_mut(offset).unwrap().is_kept = true;
+        }
+        for (offset, head) in others {
+            let source = "snapshot s".to_owned();
+            learn(&mut known, *offset, *head, source, &mut checked.faults);
+        }
+        follow(&hashes, &known, &mut checked);
+        checked.faults
+    };
+    let others = [heads[0], heads[10], heads[20]];
+    let wrong = |at: usize| (heads[at].0, Head([1; 32]));
+    for at in [0, 5, 10, 15] {
+        let faults = found(&[wrong(at)], &others);
+        assert_eq!(faults.len(), 1, "{at}: {faults:?}");
+    }
+    let between = &found(&[wrong(15)], &others)[0];
+    assert!(
+        between.starts_with("the head that you kept at offset 19 is "),
+        "{between}"
+    );
+    let last = &found(&[wrong(30)], &others)[0];
+    assert!(last.contains("written down wrongly"), "{last}");
+    assert_eq!(
+        found(&[heads[15], heads[30]], &others),
+        Vec::<String>::new()
+    );
+    // Two kept heads that fit each other, and not the log before them: that is one change.
+    let other = Head([1; 32]);
+    let kept = [
+        (heads[15].0, other),
+        (heads[18].0, hashes.lead(heads[15].0, other, heads[18].0)),
+    ];
+    let faults = found(&kept, &others[..1]);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].starts_with("an entry from 5 to 19 was changed"),
+        "{faults:?}"
+    );
+}
+
 #[test]
 fn known_heads_that_contradict_each_other_are_a_fault() {
     let (hashes, heads) = log(5, 40);
@@ -270,7 +320,7 @@ async fn whoever_changes_the_snapshot_too_is_found_by_a_head_that_was_kept() {
     assert!(checked(&dir, &[]).faults.is_empty());
     let found = checked(&dir, &[kept(600)]);
     assert!(
-        found.faults[0].contains("an entry from 1 to 600 was changed"),
+        found.faults[0].contains("the head that you kept at offset 600 is "),
         "{found:?}"
     );
 }

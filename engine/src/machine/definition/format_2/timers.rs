@@ -10,7 +10,7 @@ use crate::json::{JsonNode, JsonObject, JsonTree, compact};
 use crate::limits::{TIMER_PAYLOAD_BYTES_MAX, TIMER_RETRIES_MAX, TIMERS_MAX, name_fault};
 use crate::machine::definition::timer::{DELETE_AFTER, Retry, TimerDefinition, TimerWhen};
 use crate::machine::expression::{Expression, time_of_text};
-use crate::machine::span::{self, EXPECTED, TIME_EXPECTED};
+use crate::machine::span::{self, TIME_EXPECTED};
 
 const TIMER_KEYS: [&str; 10] = [
     "event", "after", "at", "name", "payload", "jitter", "late", "retry", "optional", "meta",
@@ -154,8 +154,8 @@ impl<'t> Input<'t> {
             let is_of_one = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ' ');
             begins && text.chars().all(is_of_one) && Expression::parse(text).is_err()
         };
-        if tree.string().is_some_and(is_meant) {
-            let text = format!("expected {EXPECTED}, up to the end of the year 9999");
+        if let Some(text) = tree.string().filter(|text| is_meant(text)) {
+            let text = format!("expected {}", span::expected(text));
             self.faults.add(place, text);
             return None;
         }
@@ -183,7 +183,8 @@ impl<'t> Input<'t> {
     fn span(&mut self, tree: &'t JsonTree<'t>, place: &str) -> Option<u64> {
         let found = tree.string().and_then(span::parse);
         if found.is_none() {
-            self.faults.add(place, format!("expected {EXPECTED}"));
+            let expected = span::expected(tree.string().unwrap_or_default());
+            self.faults.add(place, format!("expected {expected}"));
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rstmdb_engine::span::{self, EXPECTED};
+use rstmdb_engine::span;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::storage::clock::{ClockAdvance, ClockAdvanceResult};
@@ -19,7 +19,7 @@ pub(in crate::server::clients::ops) fn plan(params: &RawValue) -> Result<Request
         None => None,
         Some(text) => Some(span::parse(text).ok_or_else(|| {
             let shown: String = text.chars().take(64).collect();
-            let problem = format!("expected {EXPECTED}, found {shown:?}");
+            let problem = format!("expected {}, found {shown:?}", span::expected(text));
             failure::bad_request("params.by", &problem)
         })?),
     };

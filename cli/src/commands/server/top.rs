@@ -1,0 +1,65 @@
+//! top: what the servers are doing, each second anew.
+//!
+//! | module | subject |
+//! |---|---|
+//! | `sample` | what the servers say at one moment |
+//! | `metrics` | what they count at /metrics |
+//! | `change` | from two samples to what has happened between them |
+
+mod change;
+mod metrics;
+mod sample;
+
+use console::Term;
+
+use crate::Error;
+use crate::args::{OutputForm, TopArgs};
+use crate::render::top;
+use crate::session::CliSession;
+use sample::Sampler;
+
+pub(in crate::commands) async fn run(session: &CliSession, args: TopArgs) -> Result<(), Error> {
+    // In the REPL, Ctrl-C ends the command without this.
+    let interrupted = async {
+        match &session.watches {
+            Some(_) => std::future::pending().await,
+            None => tokio::signal::ctrl_c().await,
+        }
+    };
+    tokio::select! {
+        ended = show(session, &args) => ended,
+        interrupted = interrupted => interrupted.map_err(Error::Output),
+    }
+}
+
+async fn show(session: &CliSession, args: &TopArgs) -> Result<(), Error> {
+    let mut sampler = Sampler::new(session, &args.metrics);
+    let mut before = sampler.sample().await?;
+    loop {
+        tokio::time::sleep(args.interval).await;
+        let now = sampler.sample().await?;
+        let busy = sampler.busiest(&before, &now).await;
+        let frame = change::frame(&before, &now, busy);
+        let out = session.out;
+        if out.for_programs() {
+            match (args.once, out.form()) {
+                (true, _) => out.value(&frame)?,
+                (false, OutputForm::Json | OutputForm::Jsonl | OutputForm::Yaml) => {
+                    out.item(&frame)?;
+                }
+                (false, OutputForm::Table | OutputForm::Wide) => {}
+            }
+        } else {
+            let text = top::render(&frame, out.paint);
+            let screen = Term::stdout();
+            if !args.once && screen.is_term() {
+                screen.clear_screen()?;
+            }
+            out.line(&text)?;
+        }
+        if args.once {
+            return Ok(());
+        }
+        before = now;
+    }
+}
