@@ -65,9 +65,10 @@ VOLUME /data
 # RSTMDB_PEER_BIND: who joins nodes to a cluster has to say who may be one (RSTMDB_CLUSTER_SECRET_FILE).
 ENV RSTMDB_DATA=/data \
     RSTMDB_BIND=0.0.0.0:7401 \
+    RSTMDB_HTTP_BIND=0.0.0.0:7403 \
     RSTMDB_METRICS_BIND=0.0.0.0:9090
-# Clients, peers, admin HTTP.
-EXPOSE 7401 7402 9090
+# Clients, peers, HTTP, admin HTTP.
+EXPOSE 7401 7402 7403 9090
 STOPSIGNAL SIGTERM
 # PING needs no token. With TLS the variables of rstmdb-cli (RSTMDB_TLS, RSTMDB_CA_CERT) have to be set.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \

@@ -235,13 +235,22 @@ impl<'a> DemoFacts<'a> {
 }
 
 fn describe(plan: &DemoPlan, nodes: &DemoNodes) -> String {
-    let mut table =
-        crate::render::table::TextTable::new(["node", "RCP address", "metrics", "pid", "log"]);
+    let mut table = crate::render::table::TextTable::new([
+        "node",
+        "RCP address",
+        "HTTP",
+        "metrics",
+        "pid",
+        "log",
+    ]);
     for node in &plan.nodes {
         let pid = nodes.pid(node.node_id);
         table.push([
             node.node_id.to_string(),
             node.rcp_addr.clone(),
+            node.http_addr
+                .as_ref()
+                .map_or_else(|| "off".to_owned(), |addr| format!("http://{addr}")),
             format!("http://{}/metrics", node.metrics_addr),
             pid.map_or_else(|| "ended".to_owned(), |pid| pid.to_string()),
             plan.folder(node).join(plan::LOG).display().to_string(),

@@ -30,6 +30,8 @@ const SECRET: &str = "secret";
 pub const LOG: &str = "log";
 /// How many nodes a new demo has.
 const NODES: u8 = 3;
+/// Ports of a node.
+const PORTS: usize = 4;
 
 /// What is to run.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ pub struct DemoNode {
     pub peer_addr: String,
     /// Where its metrics are.
     pub metrics_addr: String,
+    /// Where HTTP is served; an older demo has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_addr: Option<String>,
 }
 
 /// The content of [`DEMO_FILE`].
@@ -171,46 +176,50 @@ impl DemoPlan {
             "# Node {id} of a demo. Run it by hand in this folder: rstmdb --config {CONFIG}\n\
              cluster:\n  node_id: {id}\n  name: demo\n  bind_addr: '{peer}'\n  secret_file: ../{SECRET}\n  peers:\n{peers}\
              network:\n  bind_addr: '{rcp}'\n\
+             http:\n  bind_addr: '{http}'\n\
              metrics:\n  bind_addr: '{metrics}'\n\
              storage:\n  data_dir: data\n  min_free_mb: 64\n\
              logging:\n  format: pretty\n",
             id = node.node_id,
             peer = node.peer_addr,
             rcp = node.rcp_addr,
+            http = node.http_addr.as_deref().unwrap_or("none"),
             metrics = node.metrics_addr,
         )
     }
 }
 
 impl DemoNode {
-    fn addresses(&self) -> [&str; 3] {
-        [&self.rcp_addr, &self.peer_addr, &self.metrics_addr]
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        let others = [&self.rcp_addr, &self.peer_addr, &self.metrics_addr];
+        others
+            .into_iter()
+            .chain(&self.http_addr)
+            .map(String::as_str)
     }
 }
 
 fn new_nodes(count: u8, base_port: Option<u16>) -> Result<Vec<DemoNode>, Error> {
     let ports = match base_port {
-        Some(base) => (base..=u16::MAX).take(usize::from(count) * 3).collect(),
-        None => free_ports(usize::from(count) * 3)?,
+        Some(base) => (base..=u16::MAX).take(usize::from(count) * PORTS).collect(),
+        None => free_ports(usize::from(count) * PORTS)?,
     };
-    let (clients, rest) = ports.split_at(usize::from(count).min(ports.len()));
-    let (peers, metrics) = rest.split_at(usize::from(count).min(rest.len()));
-    if metrics.len() < usize::from(count) {
+    if ports.len() < usize::from(count) * PORTS {
         return Err(Error::Usage(format!(
-            "--base-port: the nodes need {} ports (three each), and 65535 is the last one",
-            u32::from(count) * 3
+            "--base-port: the nodes need {} ports ({PORTS} each), and 65535 is the last one",
+            usize::from(count) * PORTS
         )));
     }
-    let addresses = clients.iter().zip(peers).zip(metrics);
-    Ok((1..)
-        .zip(addresses)
-        .map(|(node_id, ((client, peer), metrics))| DemoNode {
-            node_id,
-            rcp_addr: address(*client),
-            peer_addr: address(*peer),
-            metrics_addr: address(*metrics),
-        })
-        .collect())
+    // The clients' ports first, in the order of the nodes, then those of one other purpose after the other.
+    let port = |purpose: usize, node: usize| address(ports[purpose * usize::from(count) + node]);
+    let node = |node: usize| DemoNode {
+        node_id: node as u64 + 1,
+        rcp_addr: port(0, node),
+        peer_addr: port(1, node),
+        metrics_addr: port(2, node),
+        http_addr: Some(port(3, node)),
+    };
+    Ok((0..usize::from(count)).map(node).collect())
 }
 
 /// Ports that no program listens on now. All are held until the last is chosen, so that they differ.
@@ -286,6 +295,8 @@ cluster:
     - {id: 2, peer_addr: '127.0.0.1:7404', rcp_addr: '127.0.0.1:7402'}
 network:
   bind_addr: '127.0.0.1:7402'
+http:
+  bind_addr: '127.0.0.1:7408'
 metrics:
   bind_addr: '127.0.0.1:7406'
 storage:
@@ -308,7 +319,7 @@ logging:
         let plan = DemoPlan::open(dir.path(), None, None).unwrap();
         assert_eq!(plan.nodes.len(), 3);
         let addresses: HashSet<&str> = plan.nodes.iter().flat_map(DemoNode::addresses).collect();
-        assert_eq!(addresses.len(), 9);
+        assert_eq!(addresses.len(), 12);
     }
 
     #[test]

@@ -43,6 +43,7 @@ class Node {
       RSTMDB_BIND: this.address,
       RSTMDB_DATA: join(folder, "data"),
       RSTMDB_METRICS_ENABLED: "false",
+      RSTMDB_HTTP_BIND: "none",
       RSTMDB_WAL_SEGMENT_SIZE_MB: "1",
       RSTMDB_MIN_FREE_MB: "16",
     };

@@ -63,6 +63,7 @@ class Node:
             "RSTMDB_BIND": self.address,
             "RSTMDB_DATA": str(folder / "data"),
             "RSTMDB_METRICS_ENABLED": "false",
+            "RSTMDB_HTTP_BIND": "none",
             "RSTMDB_WAL_SEGMENT_SIZE_MB": "1",
             "RSTMDB_MIN_FREE_MB": "16",
             **{name: str(value) for name, value in settings.items()},

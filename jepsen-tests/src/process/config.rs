@@ -17,6 +17,8 @@ impl NodeConfig {
         config
             .set("storage.wal_segment_size_mb", "1")
             .set("storage.min_free_mb", "16")
+            // Its default port is the same for every node.
+            .set("http.bind_addr", "none")
             .set("logging.level", "info")
             .set("logging.format", "json");
         config

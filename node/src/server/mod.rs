@@ -5,7 +5,7 @@
 //! | [`program`] | the command line, its subcommands, signals | all below |
 //! | [`restore`] | a data folder from a backup | `node`, `config` |
 //! | [`node`] | a whole node: opens the data folder, starts the replica, serves until it is told to stop | all below |
-//! | `admin` | the HTTP listener for metrics and health | `clients` |
+//! | `http` | the HTTP listeners: for clients, and for metrics and health | `clients`, `metrics` |
 //! | `clients` | the RCP listener: sessions and operations | `peer`, `metrics`, `messages`, `transport` |
 //! | [`metrics`] | what is counted | `peer`, `messages` |
 //! | [`peer`] | gRPC between the nodes: Raft's messages, forwarding, membership | `messages`, `transport` |
@@ -18,9 +18,9 @@
 //! A module uses only modules further down in the table. Everything a client can send is bounded: the frame before it
 //! is read, the requests in work, the watches, the answers that wait for it, the connections themselves.
 
-mod admin;
 mod clients;
 pub mod config;
+mod http;
 pub mod logging;
 mod messages;
 pub mod metrics;
@@ -32,6 +32,9 @@ pub mod restore;
 mod transport;
 
 pub use config::Config;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub use http::fuzzing as http_fuzzing;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
 pub use messages::testing;

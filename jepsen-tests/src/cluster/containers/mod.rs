@@ -325,6 +325,8 @@ impl ContainerCluster {
         for (node, (rcp, admin)) in self.nodes().into_iter().zip(&self.published) {
             command.env(format!("NODE{node}_PORT"), rcp.to_string());
             command.env(format!("NODE{node}_ADMIN_PORT"), admin.to_string());
+            // Any free port: no test of containers speaks HTTP.
+            command.env(format!("NODE{node}_HTTP_PORT"), "0");
         }
         command
             .env("RSTMDB_IMAGE", image.name())

@@ -33,6 +33,8 @@ fn repository() -> PathBuf {
 /// Runs the steps of a document: `rstmdb-cli` in a shell, the server and its end as the test's own node.
 struct Tour {
     node: Node,
+    /// A node of its own for the tour by `curl`, and where it serves HTTP.
+    http: Option<(Node, String)>,
     background: Vec<Background>,
     last_code: Option<i32>,
 }
@@ -63,6 +65,8 @@ impl Tour {
             self.node.kill().unwrap();
         } else if command == "rstmdb" || command == "rstmdb &" {
             self.node.restart().unwrap();
+        } else if command.starts_with("curl ") || command.starts_with("timeout 1 curl ") {
+            self.curl(step);
         } else {
             panic!("README.md:{}: the tour cannot run {command:?}", step.line);
         }
@@ -95,6 +99,23 @@ impl Tour {
             step.output.join("\n"),
             actual.join("\n")
         );
+    }
+
+    fn curl(&mut self, mut step: ConsoleStep) {
+        // `--json` came with 7.82.
+        let knows_json = Command::new("curl")
+            .args(["--json", "{}", "--version"])
+            .output();
+        if !knows_json.is_ok_and(|output| output.status.success()) {
+            return rstmdb_jepsen::skipped("there is no curl that knows --json");
+        }
+        let (_, addr) = self.http.get_or_insert_with(|| {
+            let addr = format!("127.0.0.1:{}", ports::free().unwrap());
+            let config = NodeConfig::for_tests().with("http.bind_addr", &addr);
+            (Node::start(&config).unwrap(), addr)
+        });
+        step.command = step.command.replace("localhost:7403", addr);
+        self.run(&step);
     }
 
     fn begin(&mut self, command: String, step: ConsoleStep) {
@@ -156,6 +177,7 @@ fn the_readmes_tour_works_as_printed() {
     let node = Node::start(&NodeConfig::for_tests()).unwrap();
     let mut tour = Tour {
         node,
+        http: None,
         background: Vec::new(),
         last_code: None,
     };

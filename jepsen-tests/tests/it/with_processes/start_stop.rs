@@ -144,6 +144,7 @@ fn a_port_in_use_is_named_with_its_key() {
     for (key, variable, other) in [
         ("network.bind_addr", "RSTMDB_BIND", "RSTMDB_METRICS_BIND"),
         ("metrics.bind_addr", "RSTMDB_METRICS_BIND", "RSTMDB_BIND"),
+        ("http.bind_addr", "RSTMDB_HTTP_BIND", "RSTMDB_BIND"),
     ] {
         let node = Node::prepare(&NodeConfig::for_tests()).unwrap();
         let mut command = node.command().unwrap();

@@ -101,11 +101,7 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         stranger: Stranger,
     ) {
-        let connection = CountedConnection {
-            shared: self.shared.clone(),
-            _permit: permit,
-        };
-        connection.shared.metrics.connection_opened();
+        let connection = CountedConnection::new(self.shared.clone(), permit);
         let (drain, abort) = (self.drain.clone(), self.abort.clone());
         let leave = stranger.leave();
         tokio::spawn(async move {
@@ -123,12 +119,21 @@ impl Listener {
 }
 
 /// A connection that counts, until it is dropped.
-struct CountedConnection {
+pub(crate) struct CountedConnection {
     shared: Arc<ServerShared>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl CountedConnection {
+    /// Counts from now on.
+    pub(crate) fn new(shared: Arc<ServerShared>, permit: OwnedSemaphorePermit) -> Self {
+        shared.metrics.connection_opened();
+        Self {
+            shared,
+            _permit: permit,
+        }
+    }
+
     async fn run(
         self,
         stream: TcpStream,

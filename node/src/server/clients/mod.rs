@@ -17,6 +17,6 @@ mod guesses;
 pub(crate) mod listener;
 mod ops;
 mod order;
-mod session;
+pub(crate) mod session;
 pub(crate) mod shared;
 mod snapshot_cursors;

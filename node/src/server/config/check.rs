@@ -280,6 +280,23 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
             config.network.bind_addr
         ));
     }
+    if let Some(addr) = config
+        .http
+        .bind_addr
+        .as_ref()
+        .filter(|addr| !is_loopback(addr))
+    {
+        if !config.auth.required {
+            warnings.push(format!(
+                "auth.required is false and http.bind_addr is {addr}: every client that reaches it may change \
+                 everything, and so may pages that people open in a browser which reaches it"
+            ));
+        } else if !config.tls.enabled {
+            warnings.push(format!(
+                "auth.required without tls.enabled, and http.bind_addr is {addr}: tokens cross the network unencrypted"
+            ));
+        }
+    }
     warnings
 }
 

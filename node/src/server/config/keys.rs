@@ -82,6 +82,8 @@ pub(super) static KEYS: &[ConfigKey] = &[
         |c, v| c.network.keepalive, match v.number(0..=3_600)? { 0 => None, 1 | 2 => return None, s => Some(Duration::from_secs(s)) }),
     key!("network.buffers_max_mb", "RSTMDB_BUFFERS_MAX_MB", "512", "MiB, a whole number from 32",
         |c, v| c.network.buffers_bytes_max, v.number(32..=1 << 40)? * MIB),
+    key!("http.bind_addr", "RSTMDB_HTTP_BIND", "127.0.0.1:7403", "host:port, or none",
+        |c, v| c.http.bind_addr, if v.is_none() { None } else { Some(v.address()?) }),
     key!("storage.data_dir", "RSTMDB_DATA", "./data", "a folder",
         |c, v| c.storage.data_dir, v.path()?),
     key!("storage.wal_segment_size_mb", "RSTMDB_WAL_SEGMENT_SIZE_MB", "64", "MiB, a whole number from 1 to 4096",

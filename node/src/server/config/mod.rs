@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `auth` | who may use the server |
-//! | `network` | the RCP listener's part |
+//! | `network` | the listeners for clients |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
 //! | `value` | a value before it has a type, and the parser of each type |
@@ -43,7 +43,7 @@ pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
 pub use history::{ArchiveConfig, CompactionConfig};
 use keys::{ConfigKey, KEYS};
-pub use network::NetworkConfig;
+pub use network::{HttpConfig, NetworkConfig};
 use value::ConfigValue;
 
 /// The whole configuration, checked.
@@ -52,6 +52,8 @@ use value::ConfigValue;
 pub struct Config {
     /// The RCP listener.
     pub network: NetworkConfig,
+    /// The HTTP listener.
+    pub http: HttpConfig,
     /// The data folder and the rules of what may be stored.
     pub storage: Storage,
     /// Who may use the server.
@@ -319,10 +321,13 @@ impl Config {
     pub fn listens_to_peers(&self) -> bool {
         let cluster = &self.cluster;
         let named = !cluster.peers.is_empty() || !cluster.join.is_empty();
-        named
-            || self.settings.iter().any(|setting| {
-                setting.key == "cluster.bind_addr" && setting.origin != ValueOrigin::Default
-            })
+        named || !self.is_default("cluster.bind_addr")
+    }
+
+    /// Whether nothing but the default says what this key is.
+    pub(super) fn is_default(&self, key: &str) -> bool {
+        let mut settings = self.settings.iter();
+        settings.all(|setting| setting.key != key || setting.origin == ValueOrigin::Default)
     }
 
     /// How others reach this node: its own entry in `cluster.peers`, or where it listens.

@@ -1,4 +1,4 @@
-//! The RCP listener's part of the configuration.
+//! The part of the configuration about the listeners for clients.
 
 use std::time::Duration;
 
@@ -17,4 +17,11 @@ pub struct NetworkConfig {
     pub keepalive: Option<Duration>,
     /// `network.buffers_max_mb`, in bytes
     pub buffers_bytes_max: u64,
+}
+
+/// The HTTP listener.
+#[derive(Debug, Clone, Default)]
+pub struct HttpConfig {
+    /// `http.bind_addr`; none when it is off
+    pub bind_addr: Option<String>,
 }

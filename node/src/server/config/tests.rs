@@ -46,6 +46,7 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("network.keepalive_secs", "0", &["1", "2", "3601", "-1", "soon"]),
     ("network.buffers_max_mb", "64", &["0", "31", "-1"]),
     ("network.request_timeout_ms", "250", &["0", "3600001", "5s"]),
+    ("http.bind_addr", "none", &["7403", "host:", "off", "[]"]),
     ("storage.data_dir", "/var/lib/rstmdb", &["[]"]),
     ("storage.wal_segment_size_mb", "8", &["0", "4097", "64MB"]),
     ("storage.fsync_policy", "every_n:100", &["sometimes", "every_n", "every_n:0", "every_ms:x", "never:1"]),
@@ -186,6 +187,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.compaction.retain_hours, None);
     assert_eq!(config.compaction.retain_mb, Some(10_240));
     assert_eq!(config.metrics.bind_addr, "127.0.0.1:9090");
+    assert_eq!(config.http.bind_addr.as_deref(), Some("127.0.0.1:7403"));
     assert_eq!(config.logging.level, "info");
     assert_eq!(config.idempotency.keys_max, 10_000_000);
     assert_eq!(config.idempotency.bytes_max, 4096 << 20);

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `archive` | what the replica counts of its archive |
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
+//! | `http` | responses of HTTP |
 //! | `guards` | certificates, refusals at the port for other nodes |
 //! | `agreed` | what the cluster has agreed on besides its contents |
 //! | `process` | what the system says about the process |
@@ -19,6 +20,7 @@ mod agreed;
 mod archive;
 mod families;
 mod guards;
+mod http;
 mod locks;
 mod process;
 mod renamed;
@@ -28,6 +30,7 @@ mod timers;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use axum::http::StatusCode;
 use parking_lot::Mutex;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
@@ -42,6 +45,7 @@ use crate::server::transport::certificates::CertificateInUse;
 use agreed::Agreed;
 use archive::ArchiveMetrics;
 use guards::Guards;
+use http::HttpMetrics;
 use locks::LockMetrics;
 use process::ProcessMetrics;
 use scraped::Scraped;
@@ -61,6 +65,7 @@ pub struct Metrics {
     subscriptions_instance: IntGauge,
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
+    http: HttpMetrics,
     agreed: Agreed,
     timers: Mutex<TimersMetrics>,
     locks: Mutex<LockMetrics>,
@@ -146,6 +151,7 @@ impl Metrics {
             subscriptions_all: subscriptions.with_label_values(&["all"]),
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
+            http: HttpMetrics::new(&make)?,
             agreed: Agreed::new(&make)?,
             timers: Mutex::new(TimersMetrics::new(&make)?),
             locks: Mutex::new(LockMetrics::new(&make)?),
@@ -191,6 +197,11 @@ impl Metrics {
         if let Some(counter) = self.errors.get(code.as_str()) {
             counter.inc();
         }
+    }
+
+    /// A response of HTTP was begun.
+    pub(crate) fn http_answered(&self, status: StatusCode) {
+        self.http.answered(status);
     }
 
     /// A watch has begun or, with -1, ended.

@@ -4,6 +4,8 @@ use tokio::net::TcpListener;
 
 use crate::server::config::Config;
 
+const HTTP_KEY: &str = "http.bind_addr";
+
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: cannot listen on {address}: {reason}")]
@@ -22,6 +24,8 @@ pub struct Listeners {
     pub admin: Option<TcpListener>,
     /// For other nodes, where there may be any.
     pub peers: Option<TcpListener>,
+    /// For clients of HTTP, unless it is off.
+    pub http: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -41,7 +45,31 @@ impl Listeners {
         } else {
             None
         };
-        Ok(Self { rcp, admin, peers })
+        let http = bind_http(config).await?;
+        Ok(Self {
+            rcp,
+            admin,
+            peers,
+            http,
+        })
+    }
+}
+
+/// Where no address was chosen, another node of this machine may have the default one. That is no reason not to serve
+/// clients of RCP.
+async fn bind_http(config: &Config) -> Result<Option<TcpListener>, BindError> {
+    let Some(address) = &config.http.bind_addr else {
+        return Ok(None);
+    };
+    match bind(HTTP_KEY, address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.is_default(HTTP_KEY) => {
+            tracing::warn!(
+                "{error}: this node serves no HTTP; set {HTTP_KEY} to another address, or to none"
+            );
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

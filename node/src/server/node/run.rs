@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::OptionFuture;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -10,11 +12,11 @@ use super::descriptors::Descriptors;
 use super::error::ServeError;
 use super::listeners::Listeners;
 use super::reload;
-use crate::server::admin;
 use crate::server::clients::budget;
 use crate::server::clients::listener::{self, Listener};
 use crate::server::clients::shared::ServerShared;
 use crate::server::config::Config;
+use crate::server::http::{self, admin};
 use crate::server::logging;
 use crate::server::metrics::Metrics;
 use crate::server::peer::PeerServer;
@@ -77,7 +79,7 @@ pub async fn run(
         drain: drain.clone(),
         abort: abort.clone(),
     };
-    let accepting = tokio::spawn(accepting.run());
+    let accepting = tokio::spawn(accept(accepting, listeners.http));
     tokio::select! {
         biased;
         reason = replica.fatal() => {
@@ -99,6 +101,12 @@ pub async fn run(
     abort.cancel();
     logging::without_openraft(&config.logging.level);
     close(&replica).await
+}
+
+/// Accepts clients of RCP, and of HTTP unless it is off, until draining begins.
+async fn accept(rcp: Listener, http: Option<TcpListener>) {
+    let http = http.map(|tcp| http::listener::Listener::beside(&rcp, tcp).run());
+    tokio::join!(rcp.run(), OptionFuture::from(http));
 }
 
 fn share_out_descriptors(config: &Config) -> Descriptors {

@@ -162,8 +162,13 @@ pub async fn run_until(config: &Config, shutdown: impl Future<Output = ()>) -> R
     };
     let (node, listeners) = started??;
     let address = listeners.rcp.local_addr();
+    let http = listeners.http.as_ref().map(TcpListener::local_addr);
     tracing::info!(
         address = address.map_or_else(|_| config.network.bind_addr.clone(), |at| at.to_string()),
+        http = http.map_or_else(
+            || "off".to_owned(),
+            |at| at.map_or_else(|error| error.to_string(), |at| at.to_string())
+        ),
         tls = config.tls.enabled,
         auth = config.auth.required,
         "serving clients"

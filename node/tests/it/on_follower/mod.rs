@@ -15,6 +15,12 @@ mod backup;
 mod batches;
 #[path = "../server_suite/events.rs"]
 mod events;
+#[path = "../server_suite/http.rs"]
+mod http;
+#[path = "../server_suite/http_client.rs"]
+mod http_client;
+#[path = "../server_suite/http_guard.rs"]
+mod http_guard;
 #[path = "../server_suite/imports.rs"]
 mod imports;
 #[path = "../server_suite/instances.rs"]

@@ -69,7 +69,7 @@ async fn read_all(conn: &mut Conn) -> Vec<u64> {
 }
 
 async fn metric(node: &TestNode, name: &str) -> f64 {
-    let (_, text) = node.http("/metrics").await;
+    let (_, text) = node.admin_get("/metrics").await;
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

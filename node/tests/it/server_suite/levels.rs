@@ -53,7 +53,7 @@ async fn a_new_cluster_begins_at_the_level_of_its_program_and_says_so() {
     );
     let done = conn.ok("CLUSTER_FINALIZE_UPGRADE", json!({})).await;
     assert_eq!(done, json!({ "from": 2, "to": 2 }));
-    let (_, metrics) = node.http("/metrics").await;
+    let (_, metrics) = node.admin_get("/metrics").await;
     for line in [
         "rstmdb_feature_level 2",
         "rstmdb_feature_level_understood 2",

@@ -35,7 +35,7 @@ async fn connections_beyond_the_limit_are_told_and_closed() {
     drop((second, idle));
     tokio::time::sleep(Duration::from_millis(300)).await;
     Conn::open(node.addr).await.ok("PING", json!({})).await;
-    let (_, metrics) = node.http("/metrics").await;
+    let (_, metrics) = node.admin_get("/metrics").await;
     assert!(
         metrics.contains("rstmdb_connections_rejected_total 30"),
         "{metrics}"

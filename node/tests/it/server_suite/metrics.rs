@@ -124,7 +124,7 @@ async fn metrics_are_those_of_the_page_and_promtool_finds_nothing_in_them() {
     let (_, id) = conn.order().await;
     // A follower has applied the writes before it answers this.
     conn.ok("GET_INSTANCE", json!({ "instance_id": id })).await;
-    let (_, text) = node.http("/metrics").await;
+    let (_, text) = node.admin_get("/metrics").await;
     let mut found = families(&text);
     let mut documented = documented();
     let all = found.iter().chain(&documented);

@@ -119,7 +119,7 @@ async fn silent_connections_to_admin_http_keep_nobody_out() {
             .unwrap();
         silent.push(stream);
     }
-    let (status, body) = timeout(PATIENCE, node.http("/metrics")).await.unwrap();
+    let (status, body) = timeout(PATIENCE, node.admin_get("/metrics")).await.unwrap();
     assert_eq!(status, "HTTP/1.1 200 OK");
     let open: f64 = body
         .lines()

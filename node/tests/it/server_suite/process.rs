@@ -29,6 +29,7 @@ impl Program {
             .env("TMPDIR", temporary)
             .env("RSTMDB_BIND", "127.0.0.1:0")
             .env("RSTMDB_METRICS_ENABLED", "false")
+            .env("RSTMDB_HTTP_BIND", "none")
             .env("RSTMDB_REQUEST_TIMEOUT_MS", "60000")
             .env("RSTMDB_WAL_SEGMENT_SIZE_MB", "1")
             .env("RSTMDB_MIN_FREE_MB", "0")

@@ -31,6 +31,7 @@ impl Program {
             .env("RSTMDB_DATA", dir.path())
             .env("RSTMDB_BIND", "127.0.0.1:0")
             .env("RSTMDB_METRICS_BIND", "127.0.0.1:0")
+            .env("RSTMDB_HTTP_BIND", "none")
             .env("RSTMDB_WAL_SEGMENT_SIZE_MB", "1")
             .env("RSTMDB_MIN_FREE_MB", "0")
             .envs(variables.iter().copied())

@@ -195,10 +195,10 @@ async fn admin_http_shows_health_readiness_and_metrics() {
     .await;
     conn.ok("WATCH_ALL", json!({})).await;
     for path in ["/healthz", "/readyz"] {
-        assert!(node.http(path).await.0.contains("200"), "{path}");
+        assert!(node.admin_get(path).await.0.contains("200"), "{path}");
     }
-    assert!(node.http("/nothing").await.0.contains("404"));
-    let (_, text) = node.http("/metrics").await;
+    assert!(node.admin_get("/nothing").await.0.contains("404"));
+    let (_, text) = node.admin_get("/metrics").await;
     let (leads, follows) = if super::FOLLOWS {
         (
             "raft_role{role=\"leader\"} 0",

@@ -28,6 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct TestNode {
     pub addr: SocketAddr,
     pub admin: SocketAddr,
+    pub http: SocketAddr,
     /// The node itself, then the others of its cluster.
     nodes: Vec<Served>,
     dir: TempDir,
@@ -81,12 +82,14 @@ impl TestNode {
         let mut listeners = Listeners::bind(&config).await.unwrap();
         let addr = listeners.rcp.local_addr().unwrap();
         let admin = listeners.admin.as_ref().unwrap().local_addr().unwrap();
+        let http = listeners.http.as_ref().unwrap().local_addr().unwrap();
         let node = StartedNode::start(&config, listeners.peers.take())
             .await
             .unwrap();
         Self {
             addr,
             admin,
+            http,
             nodes: vec![Served::begin(node, config, listeners)],
             data: dir.path().to_owned(),
             dir,
@@ -112,6 +115,7 @@ impl TestNode {
         }
         let addr = bound[0].rcp.local_addr().unwrap();
         let admin = bound[0].admin.as_ref().unwrap().local_addr().unwrap();
+        let http = bound[0].http.as_ref().unwrap().local_addr().unwrap();
         let starts = ids.iter().zip(bound).map(|(id, mut listeners)| {
             let config = config_on(&dir.path().join(id), &in_cluster(variables, id, &peers));
             async move {
@@ -127,6 +131,7 @@ impl TestNode {
         Self {
             addr,
             admin,
+            http,
             nodes: nodes.collect(),
             data: dir.path().join(own_id),
             dir,
@@ -155,7 +160,7 @@ impl TestNode {
     }
 
     /// GET of the admin listener: status line and body.
-    pub async fn http(&self, path: &str) -> (String, String) {
+    pub async fn admin_get(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.admin).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -226,7 +231,7 @@ pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
         let given = variables.iter().find(|(known, _)| *known == name);
         match name {
             "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),
-            "RSTMDB_BIND" if given.is_none() => Some("127.0.0.1:0".to_owned()),
+            "RSTMDB_BIND" | "RSTMDB_HTTP_BIND" if given.is_none() => Some("127.0.0.1:0".to_owned()),
             "RSTMDB_DATA" => Some(dir.display().to_string()),
             "RSTMDB_WAL_SEGMENT_SIZE_MB" => Some("1".to_owned()),
             "RSTMDB_MIN_FREE_MB" => Some("0".to_owned()),

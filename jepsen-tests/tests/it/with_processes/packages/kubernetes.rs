@@ -272,6 +272,7 @@ fn each_pod_starts_with_its_id_and_the_addresses_of_its_peers() {
         assert_eq!(keys["network.bind_addr"], "0.0.0.0:7401");
         assert_eq!(keys["cluster.bind_addr"], "0.0.0.0:7402");
         assert_eq!(keys["metrics.bind_addr"], "0.0.0.0:9090");
+        assert_eq!(keys["http.bind_addr"], "0.0.0.0:7403");
     }
     let keys = pod.keys(3, programs);
     assert_eq!(keys["cluster.node_id"], "4");

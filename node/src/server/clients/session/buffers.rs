@@ -108,7 +108,12 @@ impl Buffers {
 
 /// When the node gives up a client. The client has been sending, or reading, `bytes` since `since`, and has moved the
 /// last byte at `last`. Other connections have been waiting since `pressed`.
-fn given_up_at(pressed: Instant, since: Instant, last: Instant, bytes: usize) -> Instant {
+pub(crate) fn given_up_at(
+    pressed: Instant,
+    since: Instant,
+    last: Instant,
+    bytes: usize,
+) -> Instant {
     let rate = Duration::from_secs((bytes / RATE_MIN) as u64);
     let stands_still = last.max(pressed) + STALL_MAX;
     let takes_long = since.max(pressed) + 2 * STALL_MAX + rate;
