@@ -62,6 +62,7 @@ fn server() -> Fake {
                     timer: None,
                     code: None,
                     message: None,
+                    imported: false,
                     meta: None,
                 };
                 let started = json!({"subscription_id": "sub-1", "wal_offset": 10_000});

@@ -27,8 +27,7 @@ use timers::{TimersInFlight, TimersTouch, held};
 #[derive(Default)]
 pub(crate) struct Overlay {
     pub(crate) instances: BTreeMap<Arc<str>, InstanceInFlight>,
-    /// `None`: deleted.
-    pub(crate) machines: BTreeMap<(Arc<str>, u32), (u64, Option<Arc<Machine>>)>,
+    pub(crate) machines: BTreeMap<(Arc<str>, u32), MachineInFlight>,
     pub(crate) keys: Map<Arc<[u8]>, KeyInFlight>,
     /// Where everything before was removed.
     pub(crate) flushed_at: Option<u64>,
@@ -39,6 +38,9 @@ pub(crate) struct Overlay {
     pub(in crate::view) locks: LocksInFlight,
     touched: VecDeque<(u64, OverlayKey)>,
 }
+
+/// Where the last fact in flight of a version of a machine stands, and what it leaves: `None` if it deletes the version.
+pub(crate) type MachineInFlight = (u64, Option<Arc<Machine>>);
 
 /// The last fact in flight of one instance.
 pub(crate) struct InstanceInFlight {

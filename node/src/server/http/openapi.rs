@@ -158,7 +158,7 @@ fn id(entry: &Entry) -> String {
         id.extend(first.into_iter().chain(chars));
     }
     match (entry.op, &entry.route.method) {
-        (Op::GetMachine, _)
+        (Op::GetMachine | Op::DeleteMachine, _)
             if entry.route.path.ends_with('}') && entry.route.path.contains("versions") =>
         {
             id + "Version"

@@ -31,6 +31,7 @@ pub(crate) fn status_of(code: &Code) -> StatusCode {
         Code::Forbidden => StatusCode::FORBIDDEN,
         Code::NotFound | Code::MachineNotFound | Code::InstanceNotFound => StatusCode::NOT_FOUND,
         Code::MachineVersionExists
+        | Code::MachineInUse
         | Code::MachineVersionLimitExceeded
         | Code::InstanceExists
         | Code::InvalidTransition

@@ -42,6 +42,7 @@ pub(crate) fn access(op: Op) -> Access {
         Op::Info => Routes(vec![get("/v1/info")]),
         Op::PutMachine => Routes(vec![put("/v1/machines/{machine}/versions/{version}")]),
         Op::GetMachine => Routes(vec![get("/v1/machines/{machine}"), get("/v1/machines/{machine}/versions/{version}")]),
+        Op::DeleteMachine => Routes(vec![delete("/v1/machines/{machine}"), delete("/v1/machines/{machine}/versions/{version}")]),
         Op::ListMachines => Routes(vec![get("/v1/machines")]),
         Op::CreateInstance => Routes(vec![post("/v1/instances")]),
         Op::GetInstance => Routes(vec![get("/v1/instances/{instance_id}")]),

@@ -43,6 +43,26 @@ pub(super) static GET_MACHINE: Shape = Shape {
 };
 
 #[rustfmt::skip]
+pub(super) static DELETE_MACHINE: Shape = Shape {
+    summary: "Delete versions of a machine that no instance has",
+    params: &[
+        must("machine", Text, ""),
+        maybe("version", Integer, "this version; the request names either it or `all_versions`"),
+        maybe("all_versions", Bool, "true: every version, the machine is gone"),
+        maybe("dry_run", Bool, "only tell what it would do"),
+    ],
+    result: &[
+        must("machine", Text, ""),
+        must("deleted", Bool, "always true"),
+        must("versions", List, "the versions that are gone, ascending"),
+        must("wal_offset", Integer, "where it stands in the log; null in the answer to a dry run"),
+        maybe("dry_run", Bool, "true in the answer to a dry run"),
+    ],
+    reads: false,
+    writes: true,
+};
+
+#[rustfmt::skip]
 pub(super) static LIST_MACHINES: Shape = Shape {
     summary: "The machines and their versions",
     params: &[
@@ -64,6 +84,9 @@ pub(super) static CREATE_INSTANCE: Shape = Shape {
         must("machine", Text, ""),
         maybe("version", Integer, "the highest when absent"),
         maybe("initial_ctx", Object, "`{}` when absent"),
+        maybe("initial_state", Text, "extension: imports the instance in this state; needs a token that may import"),
+        maybe("created_at", Integer, "extension: Unix milliseconds; only with `initial_state`"),
+        maybe("updated_at", Integer, "extension: Unix milliseconds; only with `initial_state`"),
         maybe("idempotency_key", Text, "makes a retry take effect once; the header `Idempotency-Key` says the same"),
         maybe("dry_run", Bool, "only tell what it would do"),
     ],

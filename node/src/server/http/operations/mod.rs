@@ -142,6 +142,7 @@ pub(crate) fn shape(op: Op) -> Option<&'static Shape> {
         Op::Info => &cluster::INFO,
         Op::PutMachine => &contents::PUT_MACHINE,
         Op::GetMachine => &contents::GET_MACHINE,
+        Op::DeleteMachine => &contents::DELETE_MACHINE,
         Op::ListMachines => &contents::LIST_MACHINES,
         Op::CreateInstance => &contents::CREATE_INSTANCE,
         Op::GetInstance => &contents::GET_INSTANCE,
