@@ -191,6 +191,7 @@ fn schema(field: &Field, nullable: bool) -> Value {
         Kind::Bool => of("boolean"),
         Kind::Object => of("object"),
         Kind::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Kind::Integers => json!({ "type": "array", "items": { "type": "integer" } }),
         Kind::List => json!({ "type": "array", "items": { "type": "object" } }),
     };
     if !field.about.is_empty() {
@@ -203,7 +204,7 @@ fn parameter(field: &Field, place: &str, required: bool) -> Value {
     let schema = schema(field, false);
     let mut parameter = json!({ "name": field.name, "in": place, "required": required });
     match field.kind {
-        Kind::Object | Kind::List => {
+        Kind::Object | Kind::Integers | Kind::List => {
             parameter["content"] = json!({ "application/json": { "schema": schema } })
         }
         _ => parameter["schema"] = schema,

@@ -208,6 +208,7 @@ mod tests {
             409,
             &[
                 "MACHINE_VERSION_EXISTS",
+                "MACHINE_IN_USE",
                 "MACHINE_VERSION_LIMIT_EXCEEDED",
                 "INSTANCE_EXISTS",
                 "INVALID_TRANSITION",

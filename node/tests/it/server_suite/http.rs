@@ -328,6 +328,18 @@ fn script(base: &str) -> Vec<(&'static str, Value)> {
         ("AUDIT_READ", json!({ "from_offset": 0, "limit": 1 })),
         ("COMPACT", json!({ "force_snapshot": true })),
         ("FLUSH_ALL", json!({})),
+        (
+            "PUT_MACHINE",
+            json!({ "machine": format!("{machine}-gone"), "version": 1, "definition": order_definition() }),
+        ),
+        (
+            "DELETE_MACHINE",
+            json!({ "machine": format!("{machine}-gone"), "version": 1 }),
+        ),
+        (
+            "DELETE_MACHINE",
+            json!({ "machine": machine, "all_versions": true }),
+        ),
         ("LIST_MACHINES", json!({})),
         ("DELETE_INSTANCE", on(json!({ "idempotency_key": "d" }))),
         ("DELETE_INSTANCE", on(json!({}))),

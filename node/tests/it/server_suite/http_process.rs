@@ -222,7 +222,10 @@ async fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
         std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
     });
     // Not streams, which have no end, nor what waits for other nodes.
+    // It writes a cache where it is started.
+    let folder = tempfile::tempdir().unwrap();
     let output = std::process::Command::new(program)
+        .current_dir(folder.path())
         .args(["run", &format!("http://{http}/openapi.json")])
         .args(["--phases", "coverage", "--no-color"])
         .args(["--exclude-path-regex", "watch|clock|cluster|reload"])

@@ -58,7 +58,7 @@ impl Members {
                 self.begin(field.name).put_slice(value.as_bytes());
             }
             Kind::Integer | Kind::Number | Kind::Bool => self.add_text(field.name, value),
-            Kind::Object | Kind::List => {
+            Kind::Object | Kind::Integers | Kind::List => {
                 let raw: &RawValue = serde_json::from_str(value).map_err(|_| "is not JSON")?;
                 self.begin(field.name).put_slice(raw.get().as_bytes());
             }

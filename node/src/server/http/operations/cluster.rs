@@ -171,7 +171,7 @@ pub(super) static ROTATE_KEY: Shape = Shape {
         must("key_id", Integer, "the key of new files"),
         must("last_key_id", Integer, "the last key of the file"),
         maybe("last_key_fingerprint", Text, "tells whether two nodes have the same key"),
-        must("known", List, "the ids of all keys"),
+        must("known", Integers, "the ids of all keys"),
     ],
     reads: false,
     writes: false,

@@ -54,7 +54,7 @@ pub(super) static DELETE_MACHINE: Shape = Shape {
     result: &[
         must("machine", Text, ""),
         must("deleted", Bool, "always true"),
-        must("versions", List, "the versions that are gone, ascending"),
+        must("versions", Integers, "the versions that are gone, ascending"),
         must("wal_offset", Integer, "where it stands in the log; null in the answer to a dry run"),
         maybe("dry_run", Bool, "true in the answer to a dry run"),
     ],

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Object,
     /// A list of strings; in a query the name stands once for each.
     Texts,
+    /// A list of whole numbers.
+    Integers,
     /// Any other list.
     List,
 }
