@@ -114,12 +114,13 @@ fn pods_and_services_have_the_ports_of_the_image() {
         .split(' ')
         .map(|port| port.parse().unwrap())
         .collect();
-    let [clients, peers, admin] = exposed[..] else {
+    let [clients, peers, http, admin] = exposed[..] else {
         panic!("{exposed:?}")
     };
     let all = BTreeMap::from([
         ("clients".to_owned(), clients),
         ("peers".to_owned(), peers),
+        ("http".to_owned(), http),
         ("admin".to_owned(), admin),
     ]);
     let container = &stateful_set()["spec"]["template"]["spec"]["containers"][0];
@@ -127,20 +128,22 @@ fn pods_and_services_have_the_ports_of_the_image() {
     let services = documents("deploy/kubernetes/services.yaml");
     assert_eq!(ports(&services[0]["spec"]["ports"], "port"), all);
     assert_eq!(services[0]["spec"]["publishNotReadyAddresses"], true);
-    let only = BTreeMap::from([("clients".to_owned(), clients)]);
+    let only = BTreeMap::from([("clients".to_owned(), clients), ("http".to_owned(), http)]);
     assert_eq!(ports(&services[1]["spec"]["ports"], "port"), only);
     let policy = documents("deploy/kubernetes/network.yaml").remove(0);
     let rules = policy["spec"]["ingress"].as_array().unwrap();
-    let opened: Vec<_> = rules
+    let mut opened: Vec<_> = rules
         .iter()
-        .map(|rule| rule["ports"][0]["port"].as_u64().unwrap())
+        .flat_map(|rule| rule["ports"].as_array().unwrap())
+        .map(|port| port["port"].as_u64().unwrap())
         .collect();
+    opened.sort_unstable();
     assert_eq!(opened, exposed);
 }
 
 #[test]
 fn probes_ask_for_what_admin_http_serves() {
-    let served = text("node/src/server/admin.rs");
+    let served = text("node/src/server/http/admin.rs");
     let container = &stateful_set()["spec"]["template"]["spec"]["containers"][0];
     for (probe, path) in [
         ("startupProbe", "/healthz"),
