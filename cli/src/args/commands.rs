@@ -50,7 +50,7 @@ pub enum CliCommand {
     Ping,
     /// Show the server, its role and its limits.
     Info,
-    /// Show on one screen what the server has (instances by state, cluster, log, timers, locks) and what needs attention.
+    /// Show on one screen instances by state, cluster, log, timers, locks, and what needs attention.
     Summary(SummaryArgs),
     /// Show every second what the servers are doing: throughput, latency, lag, the busiest machines; Ctrl-C ends.
     Top(TopArgs),
