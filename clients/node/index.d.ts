@@ -437,7 +437,7 @@ export class Watch<Ctx = Json, Payload = Json> implements AsyncIterable<WatchEve
  * A lock that this program holds, made by `Client.lock`. It is renewed each time a third of its time has passed. It can be
  * lost all the same: the process was paused, or no server could be reached in time. So put `fence` on each write that it is
  * to protect, and stop other work when `lost` resolves. The time counts from the moment at which the last renewal was sent,
- * by the monotonic clock, and an eighth of it is left out.
+ * by the monotonic clock. The lock counts as lost when seven eighths of the time have passed.
  */
 export class LockGuard {
   private constructor();

@@ -50,9 +50,9 @@ pub enum CliCommand {
     Ping,
     /// Show the server, its role and its limits.
     Info,
-    /// Show on one screen what there is, and what needs attention: instances by state, cluster, log, timers, locks.
+    /// Show on one screen instances by state, cluster, log, timers, locks, and what needs attention.
     Summary(SummaryArgs),
-    /// Show, each second anew, what the servers are doing: throughput, latency, lag, the busiest machines; Ctrl-C ends.
+    /// Show every second what the servers are doing: throughput, latency, lag, the busiest machines; Ctrl-C ends.
     Top(TopArgs),
     /// Keep servers, token and certificates of a connection under a name.
     Profile(ProfileArgs),

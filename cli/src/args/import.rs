@@ -25,7 +25,7 @@ pub struct ImportArgs {
     pub machine: String,
     /// The file: plain or .gz, or - for standard input.
     pub file: String,
-    /// What the file holds; by its name when absent.
+    /// What the file holds; when absent, the end of its name decides.
     #[arg(long, value_name = "FORMAT")]
     pub from: Option<RowFormat>,
     /// The machine's version; the highest when absent.
@@ -34,16 +34,16 @@ pub struct ImportArgs {
     /// Which columns are what.
     #[command(flatten)]
     pub columns: ImportColumns,
-    /// Rows whose instance is there already, not from this import, count as done.
+    /// Count a row as done if its instance exists already, but not from this import.
     #[arg(long)]
     pub skip_existing: bool,
-    /// Write the rows that were refused to this file, in the form in which they came.
+    /// Write the refused rows to this file, in their original form.
     #[arg(long, value_name = "FILE")]
     pub rejected: Option<PathBuf>,
-    /// Keep the number of rows that are done in this file, and go on behind them.
+    /// Keep the number of finished rows in this file, and continue after them.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub resume: Option<PathBuf>,
-    /// End after so many refused rows; 0: never. A dry run never ends early.
+    /// End after this many refused rows; 0: never. A dry run never ends early.
     #[arg(long, value_name = "ROWS", default_value_t = 1000)]
     pub refusals_max: u64,
     /// How many rows may be in flight at the same time.
@@ -72,7 +72,7 @@ pub struct ImportColumns {
     /// The column with the state.
     #[arg(long, value_name = "COLUMN", default_value = "state")]
     pub state: String,
-    /// A state as the rows name it, and as the machine names it. Repeated.
+    /// A state's name in the rows, and its name in the machine. May be repeated.
     #[arg(long = "map", value_name = "ROW=MACHINE", value_parser = pair)]
     pub states: Vec<(String, String)>,
     /// The column with the time of creation; created_at, if there is such a column.
@@ -96,7 +96,7 @@ pub struct ImportColumns {
         conflicts_with = "ctx"
     )]
     pub only: Vec<String>,
-    /// A column of CSV that holds something else than text: COLUMN=number, bool, json or text. Repeated.
+    /// What a column of CSV holds, if it is not text: COLUMN=number, bool, json or text. May be repeated.
     #[arg(long = "type", value_name = "COLUMN=TYPE", value_parser = typed)]
     pub types: Vec<(String, FieldType)>,
     /// What separates the columns of CSV.

@@ -24,7 +24,7 @@ impl From<SplitFault> for Error {
     }
 }
 
-/// Deepest document. Reading one calls itself for each level.
+/// The deepest document that is read, because the reader calls itself for each level.
 const DEPTH_MAX: usize = 64;
 /// What ends a text without quotes.
 const ENDS: [char; 5] = [',', '}', ']', '\n', '\r'];
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
                 _ => self.bare(&[':', ',', '}', ']', '\n', '\r'])?.to_owned(),
             };
             if self.next()? != ':' {
-                let text = format!("behind the name {name:?} stands no colon");
+                let text = format!("there is no colon after the name {name:?}");
                 return Err(SplitFault::Wrong(text));
             }
             self.skip(':');
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
             }
             c if c == end => Ok(()),
             c => Err(SplitFault::Wrong(format!(
-                "expected a comma or {end} in the document, and there is {c:?}"
+                "expected a comma or {end} in the document, found {c:?}"
             ))),
         }
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::Error;
 
-/// Longest command. A quote that nobody closes would take all that follows.
+/// Longest command, because a quote that is never closed would take all that follows.
 const COMMAND_BYTES_MAX: usize = 1 << 20;
 
 /// Reads commands, and counts lines.

@@ -55,7 +55,7 @@ fn document(text: &str) -> Result<(String, &str), SplitFault> {
     let (document, rest) = loose::document(text)?;
     match rest.chars().next() {
         Some(c) if !c.is_whitespace() => Err(SplitFault::Wrong(format!(
-            "behind the document stands {c:?}; the next word needs a blank before it"
+            "{c:?} follows the document; the next word needs a blank before it"
         ))),
         _ => Ok((document.to_string(), rest)),
     }

@@ -119,7 +119,7 @@ pub struct LockCounts {
 }
 
 impl Summary {
-    /// What was asked for; an error is one of the things that need attention, because the rest may be the more wanted.
+    /// One answer. An error becomes one of the things that need attention: the rest is shown all the same.
     pub fn part<T>(&mut self, what: &str, found: Result<T, Error>) -> Option<T> {
         match found {
             Ok(found) => Some(found),

@@ -97,7 +97,7 @@ pub fn not_shown<'a>(headings: impl Iterator<Item = &'a str>, paint: Paint) -> S
     match headings.is_empty() {
         true => String::new(),
         false => {
-            let line = format!("no room for: {}; -o wide has them", headings.join(", "));
+            let line = format!("no room for: {}; -o wide shows them", headings.join(", "));
             format!("{}\n", paint.dim(&line))
         }
     }

@@ -170,7 +170,7 @@ fn a_log_that_is_followed_from_beyond_its_end_says_what_it_waits_for() {
     child.wait().unwrap();
     assert_eq!(
         said,
-        "the log ends at offset 100; this waits until it has got to 500\n"
+        "the log ends at offset 100; this waits until it reaches 500\n"
     );
 }
 

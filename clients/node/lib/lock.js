@@ -47,10 +47,10 @@ export class LockGuard {
       const held = await client.lockAcquire(name, guard.#owner, ttl, { wait_ms: waits, signal });
       guard.#token = held.token;
       guard.#extend(sent);
-      // Of the time that counts from the request too little is left after a long wait, or none.
+      // The time counts from the request, so after a long wait little of it is left, or none.
       if (now() - sent >= ttl / 3) await guard.#renew(ttl);
     } catch (error) {
-      // The server may still wait for this caller, and would give it a lock that nobody uses.
+      // The server may still wait for this caller, and would give it the lock, although it no longer wants it.
       if (!(error instanceof LockHeld)) guard.#giveBack().catch(() => {});
       throw error;
     }

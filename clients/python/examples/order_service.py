@@ -79,7 +79,7 @@ async def a_server() -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(find_server(), "--dev", env=settings, start_new_session=True)
     try:
         if not await answers(20.0):
-            raise RuntimeError(f"no server answers at {LOCAL}, and one that was started does not either")
+            raise RuntimeError(f"no server answers at {LOCAL}, and the one that was started here does not answer")
         log.warning("no server answered at %s: started rstmdb --dev, which keeps nothing", LOCAL)
         yield
     finally:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the order service. If its packages are missing, they come into a virtual environment below target/.
+# Starts the order service. If its packages are missing, it installs them into a virtual environment below target/.
 set -eu
 cd "$(dirname "$0")"
 tools="${CARGO_TARGET_DIR:-$PWD/../../../target}/tools"

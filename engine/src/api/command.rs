@@ -135,18 +135,18 @@ pub struct CreateInstance {
     pub initial_ctx: Option<Bytes>,
     /// Makes a retry take effect once.
     pub idempotency_key: Option<String>,
-    /// It comes from elsewhere, in the state that it has there.
+    /// For an import: the state and the times that the instance has in another system.
     pub import: Option<Box<Import>>,
 }
 
-/// What an instance that comes from elsewhere brings along.
+/// The state and the times that an imported instance has in another system.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Import {
-    /// The state in which it is created: no event and no `always` leads there, and nothing is emitted.
+    /// The state in which it is created, without any event or `always`. Nothing is emitted.
     pub state: String,
-    /// When it was created there, Unix milliseconds. When it was changed last, if absent.
+    /// When it was created there, Unix milliseconds. If absent, it counts as created when it was changed last.
     pub created_ms: Option<u64>,
-    /// When it was changed last there, Unix milliseconds. The time of the decision, if absent.
+    /// When it was changed last there, Unix milliseconds. If absent, this is the time of the decision.
     pub updated_ms: Option<u64>,
 }
 

@@ -9,7 +9,7 @@ pub(crate) const EXPECTED: &str = "a duration such as \"30m\", \"1h30m\" or \"90
 /// What is expected where a text is a duration that is too long.
 const EXPECTED_SHORTER: &str = "a shorter duration: nothing can be due after the year 9999";
 
-/// What is expected instead of a text that is no duration that can be used.
+/// What is expected instead of a text that cannot be used as a duration.
 #[must_use]
 pub fn expected(text: &str) -> &'static str {
     match read(text) {

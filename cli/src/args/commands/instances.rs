@@ -24,13 +24,13 @@ pub struct CreateInstanceArgs {
     /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
-    /// Create it in this state, without guards and actions; needs the right to import.
+    /// Create it in this state, in which another system had it, without guards and actions; needs the right to import.
     #[arg(long, value_name = "STATE")]
     pub initial_state: Option<String>,
-    /// When it was created where it comes from, Unix milliseconds.
+    /// When it was created in the other system, Unix milliseconds.
     #[arg(long, value_name = "TIME", requires = "initial_state")]
     pub created_at: Option<u64>,
-    /// When it was changed last where it comes from, Unix milliseconds.
+    /// When it was changed last in the other system, Unix milliseconds.
     #[arg(long, value_name = "TIME", requires = "initial_state")]
     pub updated_at: Option<u64>,
     /// Its metadata.

@@ -7,9 +7,8 @@ use clap::{Args, Subcommand};
 #[command(after_help = "\
 The profiles are in ~/.config/rstmdb/profiles.json, which only you can read. --profile NAME or\n\
 RSTMDB_PROFILE uses one. The one that `profile use` has chosen is used if neither a profile nor a\n\
-server is named. Where a profile is used, options count before it, and the variables of a\n\
-connection do not count; only RSTMDB_TOKEN does, if the profile has no token and RSTMDB_SERVER\n\
-is not set.")]
+server is named. If a profile is used, options override it, and the variables of a connection do\n\
+not count. The exception is RSTMDB_TOKEN, if the profile has no token and RSTMDB_SERVER is not set.")]
 pub struct ProfileArgs {
     /// What to do.
     #[command(subcommand)]
@@ -37,8 +36,8 @@ pub struct ProfileAdd {
     /// The new profile's name.
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Take the token from the first line of this file, - for standard input: other users of this machine can see a token
-    /// on a command line.
+    /// Take the token from the first line of this file, or - for standard input. Other users of this machine can see a
+    /// token on a command line.
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<String>,
     /// Replace the profile of that name.
@@ -52,7 +51,7 @@ pub struct ProfileUse {
     /// The profile.
     #[arg(value_name = "PROFILE", required_unless_present = "none")]
     pub name: Option<String>,
-    /// Use none.
+    /// Choose no profile.
     #[arg(long, conflicts_with = "name")]
     pub none: bool,
 }

@@ -87,7 +87,7 @@ async fn say_if_ahead(session: &CliSession, from: u64) {
         && from > latest.saturating_add(1)
         && !session.out.errors_are_json()
     {
-        eprintln!("the log ends at offset {latest}; this waits until it has got to {from}");
+        eprintln!("the log ends at offset {latest}; this waits until it reaches {from}");
     }
 }
 

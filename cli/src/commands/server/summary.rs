@@ -1,4 +1,4 @@
-//! summary: what there is, and what needs attention.
+//! summary: what the server has, and what needs attention.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -1,4 +1,4 @@
-//! top: what the servers are doing, each second anew.
+//! top: what the servers are doing, shown every second.
 //!
 //! | module | subject |
 //! |---|---|

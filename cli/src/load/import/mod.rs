@@ -169,7 +169,8 @@ impl Target {
             serde_json::from_str(answer.result.get()).map_err(Error::unexpected)?;
         if marks.state != row.state {
             return Err(Error::Failed(format!(
-                "the server ignores initial_state: it made {:?} of {:?}. It is of an earlier version",
+                "the server has an earlier version and ignores initial_state: \
+                 it created an instance in {:?} instead of {:?}",
                 marks.state, row.state
             )));
         }

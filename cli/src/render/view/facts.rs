@@ -67,7 +67,7 @@ fn detail(entry: &Json, paint: Paint) -> String {
     }
 }
 
-/// What an instance that comes from elsewhere has brought along.
+/// The times that an imported instance had in the other system.
 fn imported(times: &Json, paint: Paint) -> String {
     format!(
         "imported; created {}, updated {}",

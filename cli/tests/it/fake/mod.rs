@@ -89,7 +89,7 @@ impl Fake {
 pub fn cli(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rstmdb-cli"));
     command.args(args).stdin(Stdio::null());
-    // The profiles of whoever runs the tests are none of theirs.
+    // The tests must not use the profiles of the user who runs them.
     command.env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }

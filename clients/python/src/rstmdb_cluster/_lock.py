@@ -14,7 +14,7 @@ from .errors import ClosedError, LockHeld, LockLost, OutcomeUnknown, RstmdbError
 # The part of a lock's time after which it counts as lost if it was not renewed. The clock of the cluster may be faster.
 _SAFE = 7 / 8
 _RELEASES_MAX = 3
-# Until they have ended: a task that nobody has may be freed under way.
+# Kept until they have ended: Python may free a task without references while it runs.
 _giving_back: "set[asyncio.Task[None]]" = set()
 
 
@@ -24,7 +24,8 @@ class AsyncLock:
 
     It can be lost all the same: the process was paused, or no server could be reached in time. So put :attr:`fence` on
     each write that it is to protect, and stop other work when :meth:`lost` returns. The time counts from the moment at
-    which the last renewal was *sent*, by the monotonic clock, and an eighth of it is left out.
+    which the last renewal was *sent*, by the monotonic clock. The lock counts as lost when seven eighths of the time
+    have passed.
     """
 
     def __init__(self, client: AsyncOperations, name: str, owner: Optional[str], ttl: float, wait: float) -> None:
@@ -67,12 +68,12 @@ class AsyncLock:
             self._token = held.token
             self._extend(sent)
             if self._loop.time() - sent >= self._ttl / 3:
-                # Of the time that counts from the request too little is left after a long wait, or none.
+                # The time counts from the request, so after a long wait little of it is left, or none.
                 await self._renew(self._ttl)
         except LockHeld:
             raise
         except BaseException:
-            # The server may still wait for this caller, and would give it a lock that nobody uses.
+            # The server may still wait for this caller, and would give it the lock, although it no longer wants it.
             self._end("it was not acquired")
             giving = self._loop.create_task(self._give_back())
             _giving_back.add(giving)
@@ -88,7 +89,7 @@ class AsyncLock:
 
     @property
     def token(self) -> int:
-        """What the lock was granted with. Raises :class:`LockLost`."""
+        """The token with which the lock was granted. Raises :class:`LockLost`."""
         if self._token is None or not self.held:
             raise LockLost(f"the lock {self.name!r} is lost: {self._reason or 'it was not renewed in time'}")
         return self._token

@@ -70,10 +70,10 @@ class Session:
         self._queued = 0
 
     def __del__(self) -> None:
-        # A client that nobody has any more, and that was not closed, leaves no connection behind.
+        # If the program drops a client without closing it, its connection is closed here.
         connection: Optional[Connection] = getattr(self, "_current", None)
         if connection is not None and connection.lost is None:
-            in_loop(self.loop, connection.fail, ClosedError("nobody has the client any more"))
+            in_loop(self.loop, connection.fail, ClosedError("the program no longer has the client"))
 
     def check_loop(self) -> None:
         """Refuses to be used in another event loop, where its connections do nothing."""

@@ -72,7 +72,7 @@ def _read(kind: Any, value: Any, place: str) -> Any:
         return _read_class(kind, value, place)
     if hasattr(kind, "__supertype__"):
         return _read(kind.__supertype__, value, place)
-    raise ContextError(f"{place}: {kind!r} is a type that JSON is not read as")
+    raise ContextError(f"{place}: JSON cannot be read as the type {kind!r}")
 
 
 def _read_class(kind: type, value: Any, place: str) -> Any:

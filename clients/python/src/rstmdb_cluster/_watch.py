@@ -292,7 +292,7 @@ class AsyncWatch:
 
 def _forget(connection: Optional[Connection], search: "Optional[asyncio.Task[Begun]]") -> None:
     if connection is not None:
-        connection.fail(ClosedError("nobody has the watch any more"))
+        connection.fail(ClosedError("the program no longer has the watch"))
     if search is not None:
         search.cancel()
         search.add_done_callback(_drop)

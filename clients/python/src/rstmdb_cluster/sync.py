@@ -165,7 +165,7 @@ class Lock:
 
     @property
     def token(self) -> int:
-        """What the lock was granted with. Raises :class:`LockLost`."""
+        """The token with which the lock was granted. Raises :class:`LockLost`."""
         return self._lock.token
 
     @property

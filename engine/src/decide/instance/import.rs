@@ -1,8 +1,8 @@
 //! CREATE_INSTANCE of an instance that comes from elsewhere, in the state that it has there.
 //!
-//! No guard, no `always` and no action runs, and nothing is emitted: all of that has happened elsewhere. What must hold of
-//! every instance holds of this one, too: it has a known state in which an instance can rest, and the defaults and the
-//! schema of its machine. Its timers are armed as if it had just entered its state.
+//! No guard, no `always` and no action runs, and nothing is emitted: the other system has done this work. The rules for
+//! every instance hold for this one, too: its state exists and an instance can rest in it, its context gets the
+//! defaults of the machine, and the schema must hold. Its timers are armed as if it had just entered its state.
 
 use super::ObjectParam;
 use crate::Refusal;

@@ -1,7 +1,8 @@
 //! DELETE_MACHINE: versions that no instance has.
 //!
-//! A deleted instance has no version any more: of it the log alone is left, and the log names the machine, the version and
-//! the state in each of its facts. So a version may go while the history of its instances stays. Its number is then free.
+//! A deleted instance no longer counts as having a version: only its history in the log is left, and each of its facts
+//! there names the machine, the version and the state. So a version can be deleted, and the history stays readable. The
+//! number of the version is then free.
 
 use std::sync::Arc;
 

@@ -60,7 +60,7 @@ impl State {
         }
     }
 
-    /// Takes a key that is gone out of the digest. The digest contains that of the key's machine, so a deleted machine
+    /// Removes a forgotten key from the digest. The key's part contains the digest of its machine, so a deleted machine
     /// stays until none of its keys is left.
     fn key_out(&mut self, record: &KeyRecord) {
         let mut scratch = std::mem::take(&mut self.scratch);

@@ -20,7 +20,7 @@ pub(crate) struct Tokens {
     hashes: watch::Sender<Arc<[Hash]>>,
     /// Those whose bearers may import.
     importers: RwLock<Arc<[Hash]>>,
-    /// Everybody may import: the server is one for trying things out.
+    /// Every client may import, because the server was started with `--dev`.
     anyone_imports: bool,
 }
 
@@ -61,7 +61,7 @@ impl Tokens {
         self.anyone_imports || bearer.is_some_and(listed)
     }
 
-    /// From now on the bearers of these tokens may import and no others; `false` if they did already.
+    /// From now on only the bearers of these tokens may import; `false` if these were the tokens before, too.
     pub(crate) fn replace_importers(&self, hashes: &[Hash]) -> bool {
         let mut known = self.importers.write();
         let changed = **known != *hashes;

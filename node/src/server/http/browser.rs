@@ -30,8 +30,8 @@ const PRIVATE_ENDS: [&str; 6] = [
     ".home.arpa",
 ];
 
-/// Why a request that a browser may have sent is refused. `is_open`: whoever reaches this server may use it, without a
-/// token, and it shows no certificate that would have to fit its name.
+/// Why a request that a browser may have sent is refused. `is_open`: every client that reaches this server may use it
+/// without a token, and the server shows no certificate that would have to fit its name.
 pub(crate) fn refusal(method: &Method, headers: &HeaderMap, is_open: bool) -> Option<Problem> {
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(&HOST);

@@ -1,5 +1,5 @@
 //! Answers of one connection that its client has not read, and when the node gives the client up: while other
-//! connections wait for memory, a client that holds much has to go on, as in RCP.
+//! connections wait for memory, a client that holds much memory has to keep reading, as in RCP.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub(crate) struct Held(Arc<Mutex<Option<Unread>>>);
 struct Unread {
     bytes: usize,
     since: Instant,
-    /// When the client last went on.
+    /// When the client last read something.
     last: Instant,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct HeldBytes {
 }
 
 impl Held {
-    /// Resolves when the client has to be given up.
+    /// Resolves when the node has to give the client up.
     pub(crate) async fn stalled(&self, budget: &MemoryBudget) {
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -59,7 +59,7 @@ impl HeldBytes {
         }
     }
 
-    /// The client has gone on; so many bytes are left.
+    /// The client has read something; `left` bytes are left.
     pub(crate) fn moved(&mut self, left: usize) {
         if let Some(unread) = &mut *self.held.0.lock() {
             unread.last = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! So a request of HTTP is the very request that a client of RCP sends. The session authenticates it, delays wrong
 //! tokens, checks and orders it, counts it, bounds what it holds in memory, forwards it, and ends it at its deadline.
-//! Nothing of that is done a second time here.
+//! This module repeats none of it.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -100,7 +100,8 @@ impl Link {
         link.answer().await.map(|_| link)
     }
 
-    /// Whether the session is there, and its client is or may become the bearer of this token.
+    /// Whether the session still runs and can serve a request with this token: a session that has accepted a token
+    /// serves no request without one.
     pub(crate) fn serves(&self, token: Option<&str>) -> bool {
         !self.session.is_finished() && (self.token.is_none() || token.is_some())
     }
@@ -173,7 +174,7 @@ impl Link {
                 Ok(Some(message)) => return Some(message),
                 Ok(None) => {}
                 Err(reject) => {
-                    tracing::error!(%reject, "a session of HTTP writes what is no message");
+                    tracing::error!(%reject, "a session of HTTP has written something that is no message");
                     return None;
                 }
             }

@@ -55,7 +55,7 @@ fn build() -> Value {
         "info": {
             "title": "rstmdb",
             "version": VERSION,
-            "description": "A replicated database of state machines. Each request stands for an operation of RCP, whose \
+            "description": "A replicated database of state machines. Each request calls an operation of RCP, whose \
                             name is in `x-operation`; docs/http.md and docs/protocol.md say more.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
@@ -135,7 +135,7 @@ fn operation(entry: &Entry, shape: &'static Shape) -> Value {
     if entry.streams() {
         parameters.push(header(
             "Last-Event-ID",
-            "the id of the last event that was read: the stream goes on behind it",
+            "the id of the last event that was read: the stream goes on after it",
         ));
     }
     operation["parameters"] = parameters.into();

@@ -156,8 +156,8 @@ fn reach_back(
     Ok(())
 }
 
-/// Notes a head. Two heads at one offset must be the same. One that was kept is no longer followed then: where it does not
-/// fit is said already.
+/// Notes a head. Two heads at one offset must be the same. If they differ, this is reported once, and the new head
+/// replaces one that the operator kept.
 fn learn(
     known: &mut BTreeMap<u64, KnownHead>,
     offset: u64,

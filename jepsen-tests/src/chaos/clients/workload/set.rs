@@ -13,7 +13,7 @@ pub struct SetClient {
     made: u64,
     /// Those it may still take out.
     inside: Vec<u64>,
-    /// It has put in one that nobody takes out.
+    /// It has put in one that no client takes out.
     keeps_one: bool,
 }
 

@@ -4,8 +4,8 @@
 //! is read from the session while the client does not read, so a slow client's watch stands still as it does in RCP.
 //!
 //! The id of an event says how far its reader has come: `OFFSET.COUNT`, because the events of an atomic batch share an
-//! offset and a connection may be lost between them. That of a notice of progress is `OFFSET`: everything up to there.
-//! Their order is the same on every node, so a reader goes on from its last id at any node.
+//! offset and a connection may be lost between them. The id of a notice of progress is `OFFSET`: the reader has
+//! everything up to there. The order of events is the same on every node, so a reader can go on at any node.
 
 use std::convert::Infallible;
 

@@ -335,7 +335,7 @@ fn body_bytes(entry: &Entry, members: &Members, headers: &HeaderMap) -> Result<u
     if entry.route.method == Method::GET {
         return Err(Problem::bad(
             "body",
-            "a GET has no body: parameters stand in the query",
+            "a GET has no body: its parameters are in the query",
         ));
     }
     let kind = text(headers, &CONTENT_TYPE)?.unwrap_or_default();

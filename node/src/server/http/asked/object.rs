@@ -1,10 +1,10 @@
 //! The body of a request on its way into the parameters of an operation: the same text, with what path, query and
-//! headers say added at its end. There it counts more than a field of the same name in the body, because of a key that is
-//! repeated the last value counts.
+//! headers say added at its end. There it overrides a field of the same name in the body, because the last value of a
+//! repeated key counts.
 //!
-//! Nothing is parsed here. It is only made sure that the body is one object, so that no body can reach beyond its place
-//! in the request: if JSON's grammar holds at all, which is checked later, its brackets and quotes are those that were
-//! counted here.
+//! This module does not parse the body. It only makes sure that the body is one object, so that no body can reach
+//! beyond its place in the request. Whether the body is JSON is checked later. If it is, its brackets and quotes are
+//! those that were counted here.
 
 use bytes::{BufMut, BytesMut};
 

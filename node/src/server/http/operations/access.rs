@@ -34,10 +34,10 @@ fn delete(path: &'static str) -> Route {
 pub(crate) fn access(op: Op) -> Access {
     use Access::{Nowhere, Routes};
     match op {
-        Op::Hello => Nowhere("an HTTP request says by itself which protocol it speaks, and every request gets everything"),
+        Op::Hello => Nowhere("each HTTP request names its protocol, and every client of HTTP gets all features"),
         Op::Auth => Nowhere("each request carries its token in the header Authorization"),
         Op::Ping => Nowhere("any answer shows that the node is there; /healthz of the admin port shows it without a token"),
-        Op::Bye => Nowhere("closing the connection says it"),
+        Op::Bye => Nowhere("closing the connection is enough"),
         Op::Unwatch => Nowhere("closing the stream ends the watch"),
         Op::Info => Routes(vec![get("/v1/info")]),
         Op::PutMachine => Routes(vec![put("/v1/machines/{machine}/versions/{version}")]),

@@ -5,7 +5,7 @@ use super::field::{Shape, maybe, must};
 
 #[rustfmt::skip]
 pub(super) static INFO: Shape = Shape {
-    summary: "What this node is and how it stands",
+    summary: "This node and its state",
     params: &[],
     result: &[
         must("server_name", Text, ""),
@@ -58,7 +58,7 @@ pub(super) static REPLICATION_STATUS: Shape = Shape {
 
 #[rustfmt::skip]
 pub(super) static CLUSTER_STATUS: Shape = Shape {
-    summary: "How every member stands",
+    summary: "The state of every member",
     params: &[],
     result: &[
         must("cluster_id", Text, ""),

@@ -101,7 +101,7 @@ pub(super) static CREATE_INSTANCE: Shape = Shape {
 
 #[rustfmt::skip]
 pub(super) static GET_INSTANCE: Shape = Shape {
-    summary: "An instance as it is",
+    summary: "The current state of an instance",
     params: &[
         must("instance_id", Text, ""),
         maybe("include", Texts, "what else to show. Refused inside a BATCH, and with a name that the server does not know"),

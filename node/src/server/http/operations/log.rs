@@ -21,7 +21,7 @@ pub(super) static WAL_READ: Shape = Shape {
 
 #[rustfmt::skip]
 pub(super) static ANCESTORS: Shape = Shape {
-    summary: "A write, its cause, and on",
+    summary: "A write, its cause, the cause of the cause, and so on",
     params: &[
         must("offset", Integer, "of a write"),
         maybe("limit", Integer, "the most writes; 100 when absent; more than 1000 counts as 1000"),
