@@ -20,8 +20,10 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 const END: &str = "@@ ended";
 /// What a page finds in its folder, as if that were a checkout.
 const CHECKOUT: [&str; 5] = ["clients", "definitions", "deploy", "docs", "rcp"];
-/// The ports that pages name: those of clients, peers and metrics of a demo, and that of metrics otherwise.
-const SHOWN_PORTS: [u16; 10] = [7401, 7402, 7403, 7404, 7405, 7406, 7407, 7408, 7409, 9090];
+/// The ports that pages name: those of clients, peers, metrics and HTTP of a demo, and that of metrics otherwise.
+const SHOWN_PORTS: [u16; 13] = [
+    7401, 7402, 7403, 7404, 7405, 7406, 7407, 7408, 7409, 7410, 7411, 7412, 9090,
+];
 
 /// Folders that pages name, which become folders of the page.
 const SHOWN_FOLDERS: [&str; 5] = [
@@ -54,7 +56,7 @@ until_served() {
 const SERVER: &str = r#"#!/bin/sh
 case " $* " in
   *" --config "*) ;;
-  *) export RSTMDB_BIND=@clients RSTMDB_PEER_BIND=@peers RSTMDB_METRICS_BIND=@metrics ;;
+  *) export RSTMDB_BIND=@clients RSTMDB_PEER_BIND=@peers RSTMDB_HTTP_BIND=@http RSTMDB_METRICS_BIND=@metrics ;;
 esac
 exec '@program' "$@"
 "#;
@@ -233,6 +235,7 @@ fn command(folder: &Path, ports: &[u16]) -> Result<Command, Error> {
         .replace("@program", &binaries::server()?.display().to_string())
         .replace("@clients", &addr(7401))
         .replace("@peers", &addr(7402))
+        .replace("@http", &addr(7403))
         .replace("@metrics", &addr(9090));
     let failed = || Error::io("the program of a page's server");
     let file = own.join("rstmdb");
