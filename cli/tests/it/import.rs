@@ -164,6 +164,7 @@ fn a_dry_run_writes_nothing_and_sums_up_what_does_not_fit() {
         .map(|(name, lines)| (*name, lines))
         .collect();
     assert_eq!(reasons, expected);
+    assert!(out.contains("is that of line 2, too"), "{out}");
 }
 
 #[test]
