@@ -37,10 +37,10 @@ pub struct ImportArgs {
     /// Count a row as done if its instance exists already, but not from this import.
     #[arg(long)]
     pub skip_existing: bool,
-    /// Write the refused rows to this file, in their original form.
+    /// Write the refused rows to this file, in their original form and order.
     #[arg(long, value_name = "FILE")]
     pub rejected: Option<PathBuf>,
-    /// Keep the number of finished rows in this file, and continue after them.
+    /// Keep the number of finished rows in this file, and continue after them if it is the same import.
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub resume: Option<PathBuf>,
     /// End after this many refused rows; 0: never. A dry run never ends early.

@@ -164,6 +164,7 @@ fn a_dry_run_writes_nothing_and_sums_up_what_does_not_fit() {
         .map(|(name, lines)| (*name, lines))
         .collect();
     assert_eq!(reasons, expected);
+    assert!(out.contains("is that of line 2, too"), "{out}");
 }
 
 #[test]
@@ -237,13 +238,17 @@ fn a_server_that_ignores_the_state_is_noticed_by_the_first_row() {
 fn an_import_goes_on_behind_the_rows_that_are_done_and_ends_after_too_many_refusals() {
     let dir = tempfile::tempdir().unwrap();
     let done = dir.path().join("done");
-    std::fs::write(&done, "2\n").unwrap();
-    let fake = serving(|_| None);
     let resume = ["--resume", done.to_str().unwrap()];
     let args = [COLUMNS, &resume].concat();
+    let two: String = ROWS.split_inclusive('\n').take(3).collect();
+    exited(&run_with_input(serving(|_| None).cli(&args), &two), 0);
+    let fake = serving(|_| None);
     exited(&run_with_input(fake.cli(&args), ROWS), 0);
     assert_eq!(created(&fake).keys().collect::<Vec<_>>(), ["c"]);
-    assert_eq!(std::fs::read_to_string(&done).unwrap(), "3\n");
+    let saved = std::fs::read_to_string(&done).unwrap();
+    let saved: Value = serde_json::from_str(&saved).unwrap();
+    let of = json!([saved["rows"], saved["machine"], saved["version"]]);
+    assert_eq!(of, json!([3, "order", 3]));
 
     let fake = serving(|_| Some(ErrorBody::new(Code::SchemaFailed, "no")));
     let rows: String = (0..100).map(|n| format!("{n},NEW,1\n")).collect();
@@ -253,4 +258,105 @@ fn an_import_goes_on_behind_the_rows_that_are_done_and_ends_after_too_many_refus
     let (_, err) = exited(&run_with_input(fake.cli(&args), &input), 1);
     assert!(err.contains("ended after 5 refused rows"), "{err}");
     assert!(fake.requests().len() < 20);
+}
+
+#[test]
+fn a_file_beside_the_import_must_not_be_the_file_of_the_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.csv");
+    std::fs::write(&path, ROWS).unwrap();
+    let fake = serving(|_| None);
+    let name = path.to_str().unwrap();
+    for option in ["--rejected", "--resume"] {
+        let mut args = COLUMNS.to_vec();
+        args[2] = name;
+        args.extend([option, name]);
+        let (_, err) = exited(&run_with_input(fake.cli(&args), ""), 2);
+        assert!(err.contains(name) && err.contains(option), "{err}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), ROWS);
+    }
+    assert!(created(&fake).is_empty());
+}
+
+#[test]
+fn an_import_that_goes_on_keeps_the_rows_that_its_beginning_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (done, rejected) = (at("done"), at("rejected.csv"));
+    let fake = serving(|params| {
+        (params["initial_state"] == "LOST").then(|| ErrorBody::new(Code::SchemaFailed, "no"))
+    });
+    let options = ["--resume", &done, "--rejected", &rejected];
+    let args = [COLUMNS, &options].concat();
+    let rows = "id,status,total\na,LOST,1\nb,NEW,1\n";
+    exited(&run_with_input(fake.cli(&args), rows), 1);
+    let rows = format!("{rows}c,LOST,1\nd,NEW,1\n");
+    exited(&run_with_input(fake.cli(&args), &rows), 1);
+    let text = std::fs::read_to_string(&rejected).unwrap();
+    assert_eq!(text, "id,status,total\na,LOST,1\nc,LOST,1\n");
+}
+
+#[test]
+fn the_resume_file_of_another_import_skips_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = dir.path().join("done");
+    let done = done.to_str().unwrap();
+    let fake = serving(|_| None);
+    let args = [COLUMNS, &["--resume", done]].concat();
+    exited(&run_with_input(fake.cli(&args), ROWS), 0);
+    let other = ROWS.replace("a,PAID", "x,PAID");
+    let fewer: String = ROWS.split_inclusive('\n').take(3).collect();
+    for (rows, part) in [(other, "another file of rows"), (fewer, "fewer rows (2)")] {
+        let (out, err) = exited(&run_with_input(fake.cli(&args), &rows), 2);
+        assert!(err.contains(part), "{err}");
+        assert_eq!(out, "");
+    }
+    std::fs::write(done, "2\n").unwrap();
+    let (_, err) = exited(&run_with_input(fake.cli(&args), ROWS), 2);
+    assert!(err.contains(done), "{err}");
+    assert_eq!(created(&fake).len(), 3);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_refused_alone_and_kept_as_it_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let rejected = dir.path().join("rejected");
+    let option = ["--rejected", rejected.to_str().unwrap()];
+    let csv = "id,status,total\na,NEW,1\n21,NEW,a\"b\nb,NEW,2\nc,\"NEW,3\nd,NEW,4\n";
+    let json =
+        b"{\"id\":\"a\",\"state\":\"new\"}\n{\"id\":\"\xff\"}\n{\"id\":\"b\",\"state\":\"new\"}\n";
+    let json_args = ["import", "order", "-", "--from", "jsonl"];
+    for (args, rows, ids, kept) in [
+        (
+            COLUMNS,
+            csv.as_bytes(),
+            &["a", "b", "d"][..],
+            &b"id,status,total\n21,NEW,a\"b\nc,\"NEW,3\n"[..],
+        ),
+        (&json_args, json, &["a", "b"], b"{\"id\":\"\xff\"}\n"),
+    ] {
+        let file = dir.path().join("rows");
+        std::fs::write(&file, rows).unwrap();
+        let mut args = [args, &option].concat();
+        args[2] = file.to_str().unwrap();
+        let fake = serving(|_| None);
+        exited(&run_with_input(fake.cli(&args), ""), 1);
+        assert_eq!(created(&fake).keys().collect::<Vec<_>>(), ids);
+        assert_eq!(std::fs::read(&rejected).unwrap(), kept);
+    }
+}
+
+#[test]
+fn without_the_right_to_import_there_is_one_error_that_says_what_is_needed() {
+    let fake = serving(|_| Some(ErrorBody::new(Code::Forbidden, "no")));
+    // Rows that are refused before the first one is sent are no success, either.
+    let rows = "id,status\nbad\na,NEW\n";
+    let args = ["import", "order", "-", "--from", "csv", "--state", "status"];
+    let (out, err) = exited(&run_with_input(fake.cli(&args), rows), 1);
+    assert_eq!(out, "");
+    assert!(
+        err.contains("auth.import_token_hashes") && err.contains("--token"),
+        "{err}"
+    );
+    assert!(!err.contains("line 3"), "{err}");
 }

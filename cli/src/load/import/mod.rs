@@ -36,14 +36,16 @@ use crate::args::{ImportArgs, RowFormat};
 use crate::session::{CliSession, from_client};
 use crate::{Error, args};
 use columns::{ColumnPlan, ImportedRow};
-use files::{DoneRows, RejectedRows};
+use files::{DoneRows, ImportMark, RejectedRows};
 use report::{ImportProgress, RowFate, fault_of};
 use source::{RowSource, SourceRow};
 
 /// Imports the file.
 pub async fn run(session: &CliSession, args: args::ImportArgs) -> Result<(), Error> {
     let format = format_of(&args)?;
-    let done = DoneRows::open(args.resume.as_deref())?;
+    let rejected = args.rejected.as_deref();
+    files::check_apart(&args.file, rejected, args.resume.as_deref())?;
+    let mut done = DoneRows::open(args.resume.as_deref())?;
     let plan = ColumnPlan::new(args.columns.clone());
     let mut source = source::spawn(
         &args.file,
@@ -53,10 +55,14 @@ pub async fn run(session: &CliSession, args: args::ImportArgs) -> Result<(), Err
         done.rows(),
     )?;
     let target = Target::open(session, &args).await?;
+    done.check(ImportMark {
+        machine: target.machine.clone(),
+        version: target.version,
+        begin: source.begin.clone(),
+    })?;
     let mut progress = ImportProgress::new(source.size, target.dry_run);
-    let rejected = args.rejected.as_deref();
     let mut files = ImportFiles {
-        rejected: RejectedRows::open(rejected, source.header.as_deref())?,
+        rejected: RejectedRows::open(rejected, source.header.as_deref(), done.rows() > 0)?,
         done,
         refusals_max: if target.dry_run { 0 } else { args.refusals_max },
     };
@@ -68,15 +74,37 @@ pub async fn run(session: &CliSession, args: args::ImportArgs) -> Result<(), Err
         )),
     };
     target.close().await;
-    let saved = files.rejected.finish().and(files.done.save());
+    let saved = files.finish();
     let summary = progress.finish();
-    summary.print(session)?;
+    // Counts would hide the one reason why nothing was sent.
+    let is_hidden = match &outcome {
+        Ok(()) => false,
+        Err(Error::Refused(body)) if body.code == Code::Forbidden => true,
+        Err(_) => summary.rows == 0,
+    };
+    if !is_hidden {
+        summary.print(session)?;
+    }
     outcome?;
     saved?;
     match summary.refused {
         0 => Ok(()),
         1 => Err(Error::Failed("1 row does not fit".to_owned())),
         refused => Err(Error::Failed(format!("{refused} rows do not fit"))),
+    }
+}
+
+/// The refusal of a client without the right to import, which concerns no row in particular.
+fn without_right(error: Error, line: u64) -> Error {
+    match error {
+        Error::Refused(mut body) if body.code == Code::Forbidden => {
+            body.message =
+                "this client may not import: use --token with a token of auth.import_token_hashes \
+                            (docs/import-status-column.md)"
+                    .into();
+            Error::Refused(body)
+        }
+        error => error.at_line(line),
     }
 }
 
@@ -207,6 +235,23 @@ struct ImportFiles {
     refusals_max: u64,
 }
 
+impl ImportFiles {
+    /// Writes the refused rows before the number that counts them: a crash between the two repeats rows, but loses
+    /// none.
+    fn save(&mut self) -> Result<(), Error> {
+        self.rejected.flush(self.done.rows())?;
+        self.done.save()
+    }
+
+    fn finish(mut self) -> Result<(), Error> {
+        // Refused rows behind one that is not done come again if the import is to go on.
+        if !self.done.is_kept() {
+            self.rejected.flush(u64::MAX)?;
+        }
+        self.save()
+    }
+}
+
 /// Notes what became of a row. The error ends the import.
 fn end_row(
     row: &SourceRow,
@@ -215,9 +260,11 @@ fn end_row(
     progress: &mut ImportProgress,
 ) -> Result<(), Error> {
     if matches!(fate, RowFate::Refused(_)) {
-        files.rejected.add(&row.raw)?;
+        files.rejected.add(row.number, &row.raw);
     }
-    files.done.add(row.number)?;
+    if files.done.add(row.number) {
+        files.save()?;
+    }
     progress.ended(row.line, row.position, fate);
     let most = files.refusals_max;
     if most > 0 && progress.refused() >= most {
@@ -268,7 +315,7 @@ async fn send_all(
                 Some(Ok(row)) => {
                     // The first one is only asked about: it shows whether rows can be imported at all.
                     if let Ok(asked) = &row.read && std::mem::take(&mut is_first) {
-                        target.send(row.number, asked, true).await.map_err(|error| error.at_line(row.line))?;
+                        target.send(row.number, asked, true).await.map_err(|error| without_right(error, row.line))?;
                     }
                     in_flight.push(send(row));
                 }

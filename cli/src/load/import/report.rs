@@ -50,7 +50,7 @@ pub(super) struct RowReason {
 pub(super) struct ImportSummary {
     /// Nothing was written.
     dry_run: bool,
-    rows: u64,
+    pub(super) rows: u64,
     imported: u64,
     unchanged: u64,
     existing: u64,
@@ -232,11 +232,12 @@ impl ImportSummary {
                 true => ", …",
                 false => "",
             };
+            let word = if reason.count == 1 { "line" } else { "lines" };
             let lines = lines.join(", ");
             // Writing to a string does not fail.
             let _ = write!(
                 text,
-                "\n{:>8}  {}\n          lines {lines}{more}: {}",
+                "\n{:>8}  {}\n          {word} {lines}{more}: {}",
                 reason.count, reason.reason, reason.example
             );
         }
@@ -266,7 +267,7 @@ mod tests {
             progress.ended(
                 line,
                 0,
-                refused("id twice", "id \"a\" is that of row 1, too"),
+                refused("id twice", "id \"a\" is that of line 1, too"),
             );
         }
         progress.ended(9, 0, refused("no state", "column \"state\" is empty"));
@@ -277,8 +278,8 @@ mod tests {
             rest,
             Some(
                 "1 would be imported, 0 unchanged, 0 existing, 8 would be refused\n       \
-                 7  id twice\n          lines 2, 3, 4, 5, 6, …: id \"a\" is that of row 1, too\n       \
-                 1  no state\n          lines 9: column \"state\" is empty"
+                 7  id twice\n          lines 2, 3, 4, 5, 6, …: id \"a\" is that of line 1, too\n       \
+                 1  no state\n          line 9: column \"state\" is empty"
             )
         );
     }
