@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::answered::stream::{EventStream, Format};
 use super::answered::{self, Wanted};
-use super::asked::object::ObjectPasser;
+use super::asked::object::{ObjectPasser, Refused};
 use super::asked::{self, Asked, Found};
 use super::browser;
 use super::held::Held;
@@ -176,17 +176,21 @@ async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Prob
     let params_bytes = ObjectPasser::passed_bytes(asked.body_bytes, members);
     link.begin(op, params_bytes).await;
     let mut pieces = Body::new(body).into_data_stream();
-    let mut passer = ObjectPasser::new();
-    let no_object = |_| Problem::bad("body", "the body is not one JSON object").closing();
+    let mut passer = ObjectPasser::new(asked.shape);
+    let refused = |why| {
+        let problem = match why {
+            Refused::NotAnObject => Problem::bad("body", "the body is not one JSON object"),
+            Refused::UnknownName(name) => asked::unknown_name("body", &name, asked.shape, true),
+        };
+        problem.closing()
+    };
     while let Some(piece) = next_piece(&mut pieces, link).await? {
         let mut passed = BytesMut::with_capacity(piece.len() + members.len() + 1);
         // The session is given up with the request that was begun.
-        passer
-            .pass(&piece, members, &mut passed)
-            .map_err(no_object)?;
+        passer.pass(&piece, members, &mut passed).map_err(refused)?;
         link.go_on(&passed).await;
     }
-    passer.end().map_err(no_object)?;
+    passer.end().map_err(refused)?;
     link.go_on(b"}").await;
     Ok(())
 }

@@ -677,6 +677,10 @@ async fn a_body_is_one_object_of_json_within_the_bound_of_a_frame() {
             "{\"event\":\"PAY\"},\"op\":\"FLUSH_ALL\"",
             "not one JSON object",
         ),
+        (
+            "{\"event\":\"PAY\",\"dryrun\":true}",
+            "\"dryrun\" is not a parameter: there are instance_id, event,",
+        ),
         ("{\"event\":PAY}", "not"),
         ("{\"event\":\"PAY\",}", "not"),
     ] {

@@ -35,6 +35,8 @@ const SEGMENTS_MAX: usize = 8;
 pub(crate) struct Asked {
     /// The route.
     pub(crate) entry: &'static Entry,
+    /// What its operation takes.
+    pub(crate) shape: &'static Shape,
     /// What everything but the body says.
     pub(crate) members: Members,
     /// The length of the body; 0 for none.
@@ -149,6 +151,7 @@ pub(crate) fn understand(
     let body_bytes = body_bytes(entry, &members, &head.headers)?;
     Ok(Asked {
         entry,
+        shape,
         members,
         body_bytes,
         resume,
@@ -191,7 +194,7 @@ fn read_query(
         let (name, value) = (decoded(name)?, decoded(value)?);
         let field = shape.param(&name).filter(|_| takes_any);
         let Some(field) = field else {
-            return Err(unknown_name(&name, shape, takes_any));
+            return Err(unknown_name("query", &name, shape, takes_any));
         };
         if field.kind == Kind::Texts {
             match lists.iter_mut().find(|(known, _)| known.name == field.name) {
@@ -212,7 +215,13 @@ fn read_query(
     Ok(())
 }
 
-fn unknown_name(name: &str, shape: &'static Shape, takes_any: bool) -> Problem {
+/// For a name in this `part` of the request that is no parameter of the operation.
+pub(crate) fn unknown_name(
+    part: &str,
+    name: &str,
+    shape: &'static Shape,
+    takes_any: bool,
+) -> Problem {
     let shown: String = name.chars().take(64).collect();
     let known: Vec<&str> = shape.all_params().map(|field| field.name).collect();
     let takes = match known.as_slice() {
@@ -221,7 +230,7 @@ fn unknown_name(name: &str, shape: &'static Shape, takes_any: bool) -> Problem {
         known => format!("there are {}", known.join(", ")),
     };
     Problem::bad(
-        &format!("query.{shown}"),
+        &format!("{part}.{shown}"),
         &format!("{shown:?} is not a parameter: {takes}"),
     )
 }
