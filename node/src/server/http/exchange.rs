@@ -16,6 +16,7 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::op::{self, OpKind};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::answered::stream::{EventStream, Format};
 use super::answered::{self, Wanted};
@@ -65,7 +66,7 @@ impl Exchange {
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let is_open = !self.is_tls && !self.context.shared.tokens.required();
-        if let Some(refusal) = browser::refusal(&head.method, &head.headers, is_open) {
+        if let Some(refusal) = browser::refusal(head, is_open) {
             return Err(refusal);
         }
         // Documents of the server itself, which tell nothing of what it holds.
@@ -96,7 +97,7 @@ impl Exchange {
             self.keep(link);
             return Err(error.into());
         }
-        send(&mut link, &asked, body).await?;
+        send(&mut link, &asked, body, &self.context.drain).await?;
         self.receive(link, &asked, &head.headers).await
     }
 
@@ -163,7 +164,12 @@ impl Exchange {
 }
 
 /// Sends the request to the session.
-async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Problem> {
+async fn send(
+    link: &mut Link,
+    asked: &Asked,
+    body: Incoming,
+    drain: &CancellationToken,
+) -> Result<(), Problem> {
     let (op, members) = (asked.entry.op.name(), asked.members.text());
     if asked.body_bytes == 0 {
         let mut params = BytesMut::with_capacity(members.len() + 2);
@@ -184,7 +190,7 @@ async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Prob
         };
         problem.closing()
     };
-    while let Some(piece) = next_piece(&mut pieces, link).await? {
+    while let Some(piece) = next_piece(&mut pieces, link, drain).await? {
         let mut passed = BytesMut::with_capacity(piece.len() + members.len() + 1);
         // The session is given up with the request that was begun.
         passer.pass(&piece, members, &mut passed).map_err(refused)?;
@@ -199,11 +205,16 @@ async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Prob
 async fn next_piece(
     pieces: &mut BodyDataStream,
     link: &mut Link,
+    drain: &CancellationToken,
 ) -> Result<Option<bytes::Bytes>, Problem> {
     let piece = tokio::select! {
         biased;
         piece = pieces.next() => piece,
         () = link.ended() => {
+            // A node that stops ends its sessions, too: another node can serve the request.
+            if drain.is_cancelled() {
+                return Err(Problem::from(link::ended()).closing());
+            }
             let why = "the body has not come in time";
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, why).closing());
         }

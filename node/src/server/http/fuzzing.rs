@@ -33,7 +33,7 @@ pub fn take(data: &[u8]) {
         return;
     };
     let (head, ()) = request.into_parts();
-    let _ = browser::refusal(&head.method, &head.headers, true);
+    let _ = browser::refusal(&head, true);
     let Ok(Found::Entry(entry, in_path)) = asked::find(&head.method, head.uri.path()) else {
         return;
     };

@@ -251,3 +251,23 @@ async fn a_default_port_that_is_taken_is_done_without_and_a_chosen_one_is_named(
         "{refused}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_stop_cuts_off_may_be_sent_to_another_node() {
+    let mut node = TestNode::start(&[]).await;
+    let mut http = Http::connect(node.http).await;
+    // The session of this connection is there before the node stops.
+    http.get("/v1/info").await.ok();
+    let head = format!(
+        "POST /v1/instances HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
+        node.http
+    );
+    http.raw(format!("{head}{{\"machine\":").as_bytes()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    node.begin_stop();
+    let problem = http.response("POST").await.refused(503, "NO_LEADER");
+    assert_eq!(problem["retryable"], true, "{problem}");
+    assert_eq!(problem["details"]["outcome"], "not_applied", "{problem}");
+    http.closed().await;
+    node.stop().await;
+}

@@ -57,21 +57,23 @@ pub(crate) struct Resume {
 impl Resume {
     /// Reads the id of an event: `OFFSET.COUNT` for the first events at an offset, `OFFSET` for all of them.
     pub(crate) fn parse(id: &str) -> Option<Self> {
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse::<u64>().ok()).flatten()
-        };
         match id.split_once('.') {
             Some((offset, count)) => Some(Self {
-                offset: number(offset)?,
-                delivered: number(count)?,
+                offset: offset_of(offset)?,
+                delivered: offset_of(count)?,
             }),
             None => Some(Self {
-                offset: number(id)?.checked_add(1)?,
+                offset: offset_of(id)?.checked_add(1)?,
                 delivered: 0,
             }),
         }
     }
+}
+
+/// The number that these digits are. Unlike `parse`, a sign is refused.
+fn offset_of(digits: &str) -> Option<u64> {
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| are_digits)
 }
 
 /// What a path leads to.
@@ -295,7 +297,7 @@ fn read_condition(
     let offset = tag
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    let offset = offset.and_then(|digits| digits.parse::<u64>().ok());
+    let offset = offset.and_then(offset_of);
     let expected = "expected one offset in quotes, as an ETag of this server has it";
     members.add_number(
         "expected_wal_offset",

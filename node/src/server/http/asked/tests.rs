@@ -125,6 +125,13 @@ fn what_is_wrong_is_named() {
             "if-match",
         ),
         (
+            "POST",
+            "/v1/instances/i/events",
+            &[("if-match", "\"+8\"")],
+            400,
+            "if-match",
+        ),
+        (
             "GET",
             "/v1/watch",
             &[("last-event-id", "x")],
