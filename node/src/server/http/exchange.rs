@@ -147,7 +147,7 @@ impl Exchange {
                 Wanted::Events | Wanted::Json => Format::Sse,
             };
             let from = from_offset(asked);
-            let stream = EventStream::new(link, result, format, from, asked.resume);
+            let stream = EventStream::new(link, result, format, from, asked.resume, &self.held);
             let stream =
                 stream.map_err(|_| ErrorBody::new(Code::InternalError, "the watch has no name"))?;
             return Ok(stream.into_response());

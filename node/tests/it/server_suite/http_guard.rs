@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 
 use super::http_client::{Events, Http};
 use super::support::{Conn, TestNode, fresh, order_definition};
@@ -269,5 +270,44 @@ async fn a_request_that_a_stop_cuts_off_may_be_sent_to_another_node() {
     assert_eq!(problem["retryable"], true, "{problem}");
     assert_eq!(problem["details"]["outcome"], "not_applied", "{problem}");
     http.closed().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads_give_their_connections_back_when_memory_is_short() {
+    let node = TestNode::start(&[("RSTMDB_BUFFERS_MAX_MB", "32")]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let pad = "x".repeat(900_000);
+    for _ in 0..12 {
+        let params = json!({ "instance_id": id, "event": "NOTE", "payload": { "pad": pad } });
+        conn.ok("APPLY_EVENT", params).await;
+    }
+    let mut silent = Vec::new();
+    for _ in 0..80 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(node.http).await.unwrap();
+        let request = "GET /v1/watch?from_offset=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    let active = async || {
+        let (_, metrics) = node.admin_get("/metrics").await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("rstmdb_connections_active "));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let active = active().await;
+        println!("{:?} {active}", began.elapsed());
+        if active < 40 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{active}");
+    }
     node.stop().await;
 }
