@@ -132,6 +132,10 @@ impl Exchange {
         let result = match std::mem::replace(&mut answer.outcome, Ok(bytes::Bytes::new())) {
             Ok(result) => result,
             Err(error) => {
+                if let Some(problem) = not_json(&error) {
+                    // The session ends with this answer.
+                    return Err(problem.closing());
+                }
                 self.keep(link);
                 let problem = Problem::from(error);
                 return Err(if asked.is_conditional {
@@ -223,6 +227,22 @@ async fn next_piece(
         tracing::debug!(%error, "the body of a request could not be read");
         Problem::bad("body", "the body ends before its Content-Length").closing()
     })
+}
+
+/// The problem, if this error says that the request to the session was not JSON, which only a body can cause. Where the
+/// session found it says nothing to a client, because the body stands inside that request.
+fn not_json(error: &ErrorBody) -> Option<Problem> {
+    let why = error
+        .message
+        .strip_prefix("the payload is not a JSON object: ")?;
+    let why = [" at line ", " from index "]
+        .iter()
+        .find_map(|place| why.rsplit_once(place))
+        .map_or(why, |(why, _)| why);
+    Some(Problem::bad(
+        "body",
+        &format!("the body is not JSON: {why}"),
+    ))
 }
 
 /// The session has ended without an answer, because the node stops.

@@ -14,7 +14,9 @@ mod tests;
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, TRANSFER_ENCODING};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, TRANSFER_ENCODING,
+};
 use axum::http::{HeaderName, Method, StatusCode, Uri, request};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::op::{self, OpKind};
@@ -355,6 +357,11 @@ fn body_bytes(entry: &Entry, members: &Members, headers: &HeaderMap) -> Result<u
     if !kind.eq_ignore_ascii_case("application/json") {
         let why =
             "a body has to be JSON, and the header Content-Type has to say so: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let coding = text(headers, &CONTENT_ENCODING)?.unwrap_or("identity");
+    if !coding.eq_ignore_ascii_case("identity") {
+        let why = "a body cannot be compressed: the header Content-Encoding has to be absent";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let room = PAYLOAD_BYTES_MAX - ENVELOPE_BYTES - members.text().len();

@@ -155,4 +155,9 @@ fn what_is_wrong_is_named() {
         ("content-length", "16777216"),
     ];
     assert_eq!(asked("POST", "/v1/batch", &long).unwrap_err().0, 413);
+    for (coding, status) in [("gzip", Some(415)), ("identity", None), ("Identity", None)] {
+        let headers = [json_body[0], json_body[1], ("content-encoding", coding)];
+        let refused = asked("POST", "/v1/compact", &headers).err();
+        assert_eq!(refused.map(|(status, _)| status), status, "{coding}");
+    }
 }
