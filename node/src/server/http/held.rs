@@ -1,6 +1,6 @@
 //! Answers of one connection that its client has not read, and when the node gives the client up: while other
-//! connections wait for memory, a client that holds much memory has to keep reading, as in RCP. The end of a live stream
-//! has to be read even if nobody waits: nothing follows it that would show that its client is gone.
+//! connections wait for memory, a client that holds much memory has to keep reading, as in RCP. The end of a live
+//! stream has to be read even if nobody waits: nothing follows it that would show that its client is gone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

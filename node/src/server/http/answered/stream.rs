@@ -1,8 +1,8 @@
 //! Live events: server-sent events, or one JSON document a line.
 //!
 //! The messages of a watch are passed on as the session writes them, without the name that the watch has there. Nothing
-//! is read from the session while the client does not read, so a slow client's watch stands still as it does in RCP. The
-//! piece that the client does not read counts as held, so the node gives such a client up when it has to.
+//! is read from the session while the client does not read, so a slow client's watch stands still as it does in RCP.
+//! The piece that the client does not read counts as held, so the node gives such a client up when it has to.
 //!
 //! The id of an event says how far its reader has come: `OFFSET.COUNT`, because the events of an atomic batch share an
 //! offset and a connection may be lost between them. The id of a notice of progress is `OFFSET`: the reader has
