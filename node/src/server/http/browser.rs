@@ -12,8 +12,8 @@
 
 use std::net::IpAddr;
 
-use axum::http::header::{HOST, HeaderMap, HeaderName, ORIGIN};
-use axum::http::{Method, StatusCode};
+use axum::http::header::{HOST, HeaderName, ORIGIN};
+use axum::http::{Method, StatusCode, Version, request};
 
 use super::problem::Problem;
 use crate::server::config::address;
@@ -32,7 +32,14 @@ const PRIVATE_ENDS: [&str; 6] = [
 
 /// Why a request that a browser may have sent is refused. `is_open`: every client that reaches this server may use it
 /// without a token, and the server shows no certificate that would have to fit its name.
-pub(crate) fn refusal(method: &Method, headers: &HeaderMap, is_open: bool) -> Option<Problem> {
+pub(crate) fn refusal(head: &request::Parts, is_open: bool) -> Option<Problem> {
+    let (method, headers) = (&head.method, &head.headers);
+    // A proxy may go by another one of several hosts than this server does.
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version > Version::HTTP_10) {
+        let why = format!("expected one header Host, got {hosts}");
+        return Some(Problem::bad(HOST.as_str(), &why));
+    }
     let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(&HOST);
     if let Some(host) = host.filter(|host| is_open && !is_private(host)) {
@@ -79,7 +86,7 @@ fn is_private(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use axum::http::HeaderValue;
+    use axum::http::Request;
 
     use super::*;
 
@@ -88,14 +95,44 @@ mod tests {
         given: &[(&'static str, &'static str)],
         is_open: bool,
     ) -> Option<u16> {
-        let mut headers = HeaderMap::new();
+        refused_in(Version::HTTP_11, method, given, is_open)
+    }
+
+    fn refused_in(
+        version: Version,
+        method: Method,
+        given: &[(&'static str, &'static str)],
+        is_open: bool,
+    ) -> Option<u16> {
+        let mut request = Request::builder().method(method).version(version);
         for (name, value) in given {
-            headers.insert(
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            );
+            request = request.header(*name, value.as_bytes());
         }
-        refusal(&method, &headers, is_open).map(|problem| problem.status().as_u16())
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        refusal(&head, is_open).map(|problem| problem.status().as_u16())
+    }
+
+    #[test]
+    fn a_request_names_its_host_once_and_only_the_oldest_clients_may_leave_it_out() {
+        let host = ("host", "127.0.0.1:7403");
+        for (version, given, status) in [
+            (Version::HTTP_11, &[host][..], None),
+            (Version::HTTP_11, &[], Some(400)),
+            (Version::HTTP_11, &[host, host], Some(400)),
+            (
+                Version::HTTP_11,
+                &[host, ("host", "evil.example")],
+                Some(400),
+            ),
+            (Version::HTTP_10, &[], None),
+            (Version::HTTP_10, &[host], None),
+            (Version::HTTP_10, &[host, host], Some(400)),
+        ] {
+            for is_open in [true, false] {
+                let refused = refused_in(version, Method::GET, given, is_open);
+                assert_eq!(refused, status, "{version:?} {given:?}");
+            }
+        }
     }
 
     #[test]
@@ -108,7 +145,6 @@ mod tests {
             (&[host, ("origin", "http://evil.example")], Some(403)),
             (&[host, ("origin", "http://127.0.0.1:8080")], Some(403)),
             (&[host, ("origin", "null")], Some(403)),
-            (&[("origin", "http://evil.example")], Some(403)),
             (&[host, ("sec-fetch-site", "cross-site")], Some(403)),
             (&[host, ("sec-fetch-site", "same-site")], Some(403)),
             (&[host, ("sec-fetch-site", "same-origin")], None),
@@ -152,10 +188,7 @@ mod tests {
             "\u{e4}",
             "127.0.0.1.evil.example",
         ] {
-            let given = HeaderValue::from_bytes(host.as_bytes()).unwrap();
-            let headers = HeaderMap::from_iter([(HOST, given)]);
-            let refused =
-                |is_open| refusal(&Method::GET, &headers, is_open).map(|it| it.status().as_u16());
+            let refused = |is_open| refused(Method::GET, &[("host", host)], is_open);
             assert_eq!(refused(true), Some(421), "{host}");
             assert_eq!(refused(false), None, "{host}");
         }

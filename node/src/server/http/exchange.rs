@@ -16,10 +16,11 @@ use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::op::{self, OpKind};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::answered::stream::{EventStream, Format};
 use super::answered::{self, Wanted};
-use super::asked::object::ObjectPasser;
+use super::asked::object::{ObjectPasser, Refused};
 use super::asked::{self, Asked, Found};
 use super::browser;
 use super::held::Held;
@@ -65,7 +66,7 @@ impl Exchange {
         body: Incoming,
     ) -> Result<Response<Body>, Problem> {
         let is_open = !self.is_tls && !self.context.shared.tokens.required();
-        if let Some(refusal) = browser::refusal(&head.method, &head.headers, is_open) {
+        if let Some(refusal) = browser::refusal(head, is_open) {
             return Err(refusal);
         }
         // Documents of the server itself, which tell nothing of what it holds.
@@ -96,7 +97,7 @@ impl Exchange {
             self.keep(link);
             return Err(error.into());
         }
-        send(&mut link, &asked, body).await?;
+        send(&mut link, &asked, body, &self.context.drain).await?;
         self.receive(link, &asked, &head.headers).await
     }
 
@@ -131,6 +132,10 @@ impl Exchange {
         let result = match std::mem::replace(&mut answer.outcome, Ok(bytes::Bytes::new())) {
             Ok(result) => result,
             Err(error) => {
+                if let Some(problem) = not_json(&error) {
+                    // The session ends with this answer.
+                    return Err(problem.closing());
+                }
                 self.keep(link);
                 let problem = Problem::from(error);
                 return Err(if asked.is_conditional {
@@ -146,7 +151,7 @@ impl Exchange {
                 Wanted::Events | Wanted::Json => Format::Sse,
             };
             let from = from_offset(asked);
-            let stream = EventStream::new(link, result, format, from, asked.resume);
+            let stream = EventStream::new(link, result, format, from, asked.resume, &self.held);
             let stream =
                 stream.map_err(|_| ErrorBody::new(Code::InternalError, "the watch has no name"))?;
             return Ok(stream.into_response());
@@ -163,7 +168,12 @@ impl Exchange {
 }
 
 /// Sends the request to the session.
-async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Problem> {
+async fn send(
+    link: &mut Link,
+    asked: &Asked,
+    body: Incoming,
+    drain: &CancellationToken,
+) -> Result<(), Problem> {
     let (op, members) = (asked.entry.op.name(), asked.members.text());
     if asked.body_bytes == 0 {
         let mut params = BytesMut::with_capacity(members.len() + 2);
@@ -176,17 +186,21 @@ async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Prob
     let params_bytes = ObjectPasser::passed_bytes(asked.body_bytes, members);
     link.begin(op, params_bytes).await;
     let mut pieces = Body::new(body).into_data_stream();
-    let mut passer = ObjectPasser::new();
-    let no_object = |_| Problem::bad("body", "the body is not one JSON object").closing();
-    while let Some(piece) = next_piece(&mut pieces, link).await? {
+    let mut passer = ObjectPasser::new(asked.shape);
+    let refused = |why| {
+        let problem = match why {
+            Refused::NotAnObject => Problem::bad("body", "the body is not one JSON object"),
+            Refused::UnknownName(name) => asked::unknown_name("body", &name, asked.shape, true),
+        };
+        problem.closing()
+    };
+    while let Some(piece) = next_piece(&mut pieces, link, drain).await? {
         let mut passed = BytesMut::with_capacity(piece.len() + members.len() + 1);
         // The session is given up with the request that was begun.
-        passer
-            .pass(&piece, members, &mut passed)
-            .map_err(no_object)?;
+        passer.pass(&piece, members, &mut passed).map_err(refused)?;
         link.go_on(&passed).await;
     }
-    passer.end().map_err(no_object)?;
+    passer.end().map_err(refused)?;
     link.go_on(b"}").await;
     Ok(())
 }
@@ -195,11 +209,16 @@ async fn send(link: &mut Link, asked: &Asked, body: Incoming) -> Result<(), Prob
 async fn next_piece(
     pieces: &mut BodyDataStream,
     link: &mut Link,
+    drain: &CancellationToken,
 ) -> Result<Option<bytes::Bytes>, Problem> {
     let piece = tokio::select! {
         biased;
         piece = pieces.next() => piece,
         () = link.ended() => {
+            // A node that stops ends its sessions, too: another node can serve the request.
+            if drain.is_cancelled() {
+                return Err(Problem::from(link::ended()).closing());
+            }
             let why = "the body has not come in time";
             return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, why).closing());
         }
@@ -208,6 +227,22 @@ async fn next_piece(
         tracing::debug!(%error, "the body of a request could not be read");
         Problem::bad("body", "the body ends before its Content-Length").closing()
     })
+}
+
+/// The problem, if this error says that the request to the session was not JSON, which only a body can cause. Where the
+/// session found it says nothing to a client, because the body stands inside that request.
+fn not_json(error: &ErrorBody) -> Option<Problem> {
+    let why = error
+        .message
+        .strip_prefix("the payload is not a JSON object: ")?;
+    let why = [" at line ", " from index "]
+        .iter()
+        .find_map(|place| why.rsplit_once(place))
+        .map_or(why, |(why, _)| why);
+    Some(Problem::bad(
+        "body",
+        &format!("the body is not JSON: {why}"),
+    ))
 }
 
 /// The session has ended without an answer, because the node stops.

@@ -7,6 +7,7 @@ use rstmdb_rcp::json;
 use super::asked::object::ObjectPasser;
 use super::asked::{self, Found, Resume};
 use super::browser;
+use super::operations::Shape;
 
 /// Takes `data` as a request: a first line with method and target, headers, an empty line, a body. No content of it may
 /// cause a panic here, and none may reach beyond the parameters of its operation.
@@ -32,7 +33,7 @@ pub fn take(data: &[u8]) {
         return;
     };
     let (head, ()) = request.into_parts();
-    let _ = browser::refusal(&head.method, &head.headers, true);
+    let _ = browser::refusal(&head, true);
     let Ok(Found::Entry(entry, in_path)) = asked::find(&head.method, head.uri.path()) else {
         return;
     };
@@ -46,13 +47,13 @@ pub fn take(data: &[u8]) {
         "what a URL says is JSON"
     );
     if head.method != Method::GET {
-        pass(body.as_bytes(), members);
+        pass(body.as_bytes(), members, asked.shape);
     }
 }
 
 /// A body that is passed on stays where it belongs.
-fn pass(body: &[u8], members: &[u8]) {
-    let mut passer = ObjectPasser::new();
+fn pass(body: &[u8], members: &[u8], shape: &'static Shape) {
+    let mut passer = ObjectPasser::new(shape);
     let mut passed = BytesMut::new();
     for piece in body.chunks(7) {
         if passer.pass(piece, members, &mut passed).is_err() {

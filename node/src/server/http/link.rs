@@ -19,7 +19,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
@@ -166,6 +166,16 @@ impl Link {
         let _ = (&mut self.session).await;
     }
 
+    /// Its session, to see whether it has ended.
+    pub(crate) fn session(&self) -> AbortHandle {
+        self.session.abort_handle()
+    }
+
+    /// The memory that is reserved for the message that was read last.
+    pub(crate) fn take_room(&mut self) -> ReservedRoom {
+        std::mem::replace(&mut self.room, self.shared.budget.room())
+    }
+
     /// The next message; `None` when the session has ended.
     pub(crate) async fn next(&mut self) -> Option<WireMessage> {
         self.room.settle(0, false);
@@ -210,7 +220,7 @@ impl Link {
         Some(LinkAnswer {
             outcome,
             meta: meta.unwrap_or_default(),
-            room: std::mem::replace(&mut self.room, self.shared.budget.room()),
+            room: self.take_room(),
         })
     }
 }

@@ -185,11 +185,8 @@ async fn serve_connection(
     let mut serving = pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = held.stalled(&shared.budget) => {
-            return tracing::info!(
-                "closing a connection of HTTP: its client reads an answer too slowly while other connections wait for \
-                 memory (network.buffers_max_mb)"
-            );
+        why = held.stalled(&shared.budget) => {
+            return tracing::info!("closing a connection of HTTP: {why}");
         }
         () = drain.cancelled() => {
             serving.as_mut().graceful_shutdown();

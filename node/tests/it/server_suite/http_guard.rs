@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 
 use super::http_client::{Events, Http};
 use super::support::{Conn, TestNode, fresh, order_definition};
@@ -250,4 +251,63 @@ async fn a_default_port_that_is_taken_is_done_without_and_a_chosen_one_is_named(
         refused.contains("http.bind_addr") && refused.contains(&chosen),
         "{refused}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_a_stop_cuts_off_may_be_sent_to_another_node() {
+    let mut node = TestNode::start(&[]).await;
+    let mut http = Http::connect(node.http).await;
+    // The session of this connection is there before the node stops.
+    http.get("/v1/info").await.ok();
+    let head = format!(
+        "POST /v1/instances HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n",
+        node.http
+    );
+    http.raw(format!("{head}{{\"machine\":").as_bytes()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    node.begin_stop();
+    let problem = http.response("POST").await.refused(503, "NO_LEADER");
+    assert_eq!(problem["retryable"], true, "{problem}");
+    assert_eq!(problem["details"]["outcome"], "not_applied", "{problem}");
+    http.closed().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_nobody_reads_give_their_connections_back_when_memory_is_short() {
+    let node = TestNode::start(&[("RSTMDB_BUFFERS_MAX_MB", "32")]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let (_, id) = conn.order().await;
+    let pad = "x".repeat(900_000);
+    for _ in 0..12 {
+        let params = json!({ "instance_id": id, "event": "NOTE", "payload": { "pad": pad } });
+        conn.ok("APPLY_EVENT", params).await;
+    }
+    let mut silent = Vec::new();
+    for _ in 0..80 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(node.http).await.unwrap();
+        let request = "GET /v1/watch?from_offset=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    let active = async || {
+        let (_, metrics) = node.admin_get("/metrics").await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("rstmdb_connections_active "));
+        line.unwrap().parse::<usize>().unwrap()
+    };
+    let began = Instant::now();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let active = active().await;
+        println!("{:?} {active}", began.elapsed());
+        if active < 40 {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{active}");
+    }
+    node.stop().await;
 }

@@ -19,7 +19,7 @@ use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
 use crate::server::clients::ops::{Job, PAGE_BYTES};
 
 /// One connection's part of the budget of all connections.
-const STALL_MAX: Duration = Duration::from_secs(5);
+pub(crate) const STALL_MAX: Duration = Duration::from_secs(5);
 /// Bytes a second that a client has to send, or to read, while other connections wait for the budget.
 const RATE_MIN: usize = 1 << 20;
 /// Interval between checks whether other connections wait, for a connection that holds much.

@@ -58,7 +58,7 @@ use super::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::transport::strangers::Stranger;
 use buffers::Buffers;
-pub(crate) use buffers::given_up_at;
+pub(crate) use buffers::{STALL_MAX, given_up_at};
 use handshake::ClientIdentity;
 use outbox::Outbox;
 use subscriptions::Subscriptions;

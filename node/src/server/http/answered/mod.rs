@@ -162,7 +162,7 @@ fn body_of(body: Bytes, room: ReservedRoom, held: &Held) -> Body {
     if body.len() < GRAIN_BYTES {
         return Body::from(body);
     }
-    let held = HeldBytes::new(held, room, body.len());
+    let held = HeldBytes::new(held, room, body.len(), None);
     let state = (body, held);
     Body::from_stream(futures_util::stream::unfold(
         state,

@@ -2,6 +2,7 @@
 //!
 //! The messages of a watch are passed on as the session writes them, without the name that the watch has there. Nothing
 //! is read from the session while the client does not read, so a slow client's watch stands still as it does in RCP.
+//! The piece that the client does not read counts as held, so the node gives such a client up when it has to.
 //!
 //! The id of an event says how far its reader has come: `OFFSET.COUNT`, because the events of an atomic batch share an
 //! offset and a connection may be lost between them. The id of a notice of progress is `OFFSET`: the reader has
@@ -10,7 +11,7 @@
 use std::convert::Infallible;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{Response, StatusCode};
 use bytes::{BufMut, Bytes, BytesMut};
 use rstmdb_rcp::message::{ErrorBody, Incoming};
@@ -18,7 +19,9 @@ use rstmdb_rcp::wire::WireMessage;
 use serde::Deserialize;
 
 use super::page::{put_line, put_without_line_ends};
+use crate::server::clients::budget::GRAIN_BYTES;
 use crate::server::http::asked::Resume;
+use crate::server::http::held::{Held, HeldBytes};
 use crate::server::http::link::Link;
 use crate::server::http::problem::Problem;
 
@@ -47,6 +50,9 @@ pub(crate) struct EventStream {
     /// The answer, which is sent first.
     begun: Option<Bytes>,
     is_over: bool,
+    held: Held,
+    /// What is still to be sent of a piece, and the memory that the piece takes.
+    sending: Option<(Bytes, HeldBytes)>,
 }
 
 /// Writes messages of one watch, and counts what its reader has.
@@ -86,6 +92,7 @@ impl EventStream {
         format: Format,
         from: Option<u64>,
         resume: Option<Resume>,
+        held: &Held,
     ) -> serde_json::Result<Self> {
         let answer: Begun = serde_json::from_slice(&begun)?;
         let head = answer.wal_offset.or(answer.current_wal_offset).unwrap_or(0);
@@ -111,6 +118,8 @@ impl EventStream {
             },
             begun: Some(begun),
             is_over: false,
+            held: held.clone(),
+            sending: None,
         })
     }
 
@@ -118,7 +127,7 @@ impl EventStream {
     pub(crate) fn into_response(self) -> Response<Body> {
         let kind = HeaderValue::from_static(self.writer.format.content_type());
         let pieces = futures_util::stream::unfold(self, |mut stream| async move {
-            let piece = stream.piece().await?;
+            let piece = stream.part().await?;
             Some((Ok::<_, Infallible>(piece), stream))
         });
         let mut response = Response::new(Body::from_stream(pieces));
@@ -126,10 +135,32 @@ impl EventStream {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, kind);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // So the connection ends as soon as the end of the stream is written, and one that stays has not written it.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
         // Some proxies would hold events back until they have many.
         let buffering = HeaderName::from_static("x-accel-buffering");
         headers.insert(buffering, HeaderValue::from_static("no"));
         response
+    }
+
+    /// The next piece, or a part of a large one. Whoever asks for it has written the part before.
+    async fn part(&mut self) -> Option<Bytes> {
+        if self
+            .sending
+            .as_ref()
+            .is_none_or(|(rest, _)| rest.is_empty())
+        {
+            // A client that waits for events holds nothing.
+            self.sending = None;
+            let piece = self.piece().await?;
+            let (room, session) = (self.link.take_room(), self.link.session());
+            let unread = HeldBytes::new(&self.held, room, piece.len(), Some(session));
+            self.sending = Some((piece, unread));
+        }
+        let (rest, unread) = self.sending.as_mut()?;
+        let part = rest.split_to(rest.len().min(GRAIN_BYTES));
+        unread.moved(rest.len());
+        Some(part)
     }
 
     async fn piece(&mut self) -> Option<Bytes> {
@@ -145,6 +176,13 @@ impl EventStream {
             }
         }
         None
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.sending = None;
+        self.held.stream_ended(self.link.session());
     }
 }
 

@@ -14,7 +14,9 @@ mod tests;
 
 use std::borrow::Cow;
 
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, TRANSFER_ENCODING};
+use axum::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, IF_MATCH, TRANSFER_ENCODING,
+};
 use axum::http::{HeaderName, Method, StatusCode, Uri, request};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 use rstmdb_rcp::message::op::{self, OpKind};
@@ -35,6 +37,8 @@ const SEGMENTS_MAX: usize = 8;
 pub(crate) struct Asked {
     /// The route.
     pub(crate) entry: &'static Entry,
+    /// What its operation takes.
+    pub(crate) shape: &'static Shape,
     /// What everything but the body says.
     pub(crate) members: Members,
     /// The length of the body; 0 for none.
@@ -55,21 +59,23 @@ pub(crate) struct Resume {
 impl Resume {
     /// Reads the id of an event: `OFFSET.COUNT` for the first events at an offset, `OFFSET` for all of them.
     pub(crate) fn parse(id: &str) -> Option<Self> {
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-            digits.then(|| text.parse::<u64>().ok()).flatten()
-        };
         match id.split_once('.') {
             Some((offset, count)) => Some(Self {
-                offset: number(offset)?,
-                delivered: number(count)?,
+                offset: offset_of(offset)?,
+                delivered: offset_of(count)?,
             }),
             None => Some(Self {
-                offset: number(id)?.checked_add(1)?,
+                offset: offset_of(id)?.checked_add(1)?,
                 delivered: 0,
             }),
         }
     }
+}
+
+/// The number that these digits are. Unlike `parse`, a sign is refused.
+fn offset_of(digits: &str) -> Option<u64> {
+    let are_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| are_digits)
 }
 
 /// What a path leads to.
@@ -149,6 +155,7 @@ pub(crate) fn understand(
     let body_bytes = body_bytes(entry, &members, &head.headers)?;
     Ok(Asked {
         entry,
+        shape,
         members,
         body_bytes,
         resume,
@@ -191,7 +198,7 @@ fn read_query(
         let (name, value) = (decoded(name)?, decoded(value)?);
         let field = shape.param(&name).filter(|_| takes_any);
         let Some(field) = field else {
-            return Err(unknown_name(&name, shape, takes_any));
+            return Err(unknown_name("query", &name, shape, takes_any));
         };
         if field.kind == Kind::Texts {
             match lists.iter_mut().find(|(known, _)| known.name == field.name) {
@@ -212,7 +219,13 @@ fn read_query(
     Ok(())
 }
 
-fn unknown_name(name: &str, shape: &'static Shape, takes_any: bool) -> Problem {
+/// For a name in this `part` of the request that is no parameter of the operation.
+pub(crate) fn unknown_name(
+    part: &str,
+    name: &str,
+    shape: &'static Shape,
+    takes_any: bool,
+) -> Problem {
     let shown: String = name.chars().take(64).collect();
     let known: Vec<&str> = shape.all_params().map(|field| field.name).collect();
     let takes = match known.as_slice() {
@@ -221,7 +234,7 @@ fn unknown_name(name: &str, shape: &'static Shape, takes_any: bool) -> Problem {
         known => format!("there are {}", known.join(", ")),
     };
     Problem::bad(
-        &format!("query.{shown}"),
+        &format!("{part}.{shown}"),
         &format!("{shown:?} is not a parameter: {takes}"),
     )
 }
@@ -286,7 +299,7 @@ fn read_condition(
     let offset = tag
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    let offset = offset.and_then(|digits| digits.parse::<u64>().ok());
+    let offset = offset.and_then(offset_of);
     let expected = "expected one offset in quotes, as an ETag of this server has it";
     members.add_number(
         "expected_wal_offset",
@@ -344,6 +357,11 @@ fn body_bytes(entry: &Entry, members: &Members, headers: &HeaderMap) -> Result<u
     if !kind.eq_ignore_ascii_case("application/json") {
         let why =
             "a body has to be JSON, and the header Content-Type has to say so: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let coding = text(headers, &CONTENT_ENCODING)?.unwrap_or("identity");
+    if !coding.eq_ignore_ascii_case("identity") {
+        let why = "a body cannot be compressed: the header Content-Encoding has to be absent";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
     let room = PAYLOAD_BYTES_MAX - ENVELOPE_BYTES - members.text().len();

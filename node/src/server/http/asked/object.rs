@@ -3,14 +3,25 @@
 //! repeated key counts.
 //!
 //! This module does not parse the body. It only makes sure that the body is one object, so that no body can reach
-//! beyond its place in the request. Whether the body is JSON is checked later. If it is, its brackets and quotes are
-//! those that were counted here.
+//! beyond its place in the request, and that the operation has a parameter for each name in it. A misspelt name would
+//! otherwise do something else than its client meant. Whether the body is JSON is checked later. If it is, its brackets
+//! and quotes are those that were counted here.
 
 use bytes::{BufMut, BytesMut};
 
-/// A body that is not one JSON object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NotAnObject;
+use crate::server::http::operations::Shape;
+
+/// A longer name is no parameter's, even with each of its letters escaped (`\u0061`).
+const NAME_BYTES_MAX: usize = 256;
+
+/// Why a body is not passed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is not one JSON object.
+    NotAnObject,
+    /// The operation has no parameter of this name.
+    UnknownName(String),
+}
 
 /// Where in the body the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +41,24 @@ pub(crate) struct ObjectPasser {
     depth: usize,
     /// Nothing but white space so far stands in the object.
     is_empty: bool,
+    /// What the operation takes.
+    shape: &'static Shape,
+    /// The next text at the top is a name.
+    awaits_name: bool,
+    /// The name that is being read, as it stands in the body, with its first quote.
+    name: Option<Vec<u8>>,
 }
 
 impl ObjectPasser {
-    pub(crate) fn new() -> Self {
+    /// For the parameters of this operation.
+    pub(crate) fn new(shape: &'static Shape) -> Self {
         Self {
             place: Place::Before,
             depth: 0,
             is_empty: true,
+            shape,
+            awaits_name: false,
+            name: None,
         }
     }
 
@@ -50,13 +71,14 @@ impl ObjectPasser {
     /// Passes a piece on to `out`. The object's last bracket comes behind `members`.
     ///
     /// # Errors
-    /// When the pieces so far are not the beginning of one object.
+    /// When the pieces so far are not the beginning of one object of known names. An unknown name is found before the
+    /// last bracket is passed on, so the operation cannot have begun.
     pub(crate) fn pass(
         &mut self,
         piece: &[u8],
         members: &[u8],
         out: &mut BytesMut,
-    ) -> Result<(), NotAnObject> {
+    ) -> Result<(), Refused> {
         let mut passed = 0;
         for (at, byte) in piece.iter().enumerate() {
             if self.step(*byte)? {
@@ -75,27 +97,25 @@ impl ObjectPasser {
     ///
     /// # Errors
     /// When the object does not.
-    pub(crate) fn end(&self) -> Result<(), NotAnObject> {
+    pub(crate) fn end(&self) -> Result<(), Refused> {
         match self.place {
             Place::After => Ok(()),
-            _ => Err(NotAnObject),
+            _ => Err(Refused::NotAnObject),
         }
     }
 
     /// Takes the next byte; `true` if it is the object's last.
-    fn step(&mut self, byte: u8) -> Result<bool, NotAnObject> {
+    fn step(&mut self, byte: u8) -> Result<bool, Refused> {
         let is_space = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         match (self.place, byte) {
             (Place::Before | Place::After, _) if is_space => {}
             (Place::Before, b'{') => {
                 self.place = Place::Inside;
                 self.depth = 1;
+                self.awaits_name = true;
             }
-            (Place::Before | Place::After, _) => return Err(NotAnObject),
-            (Place::Text, b'"') => self.place = Place::Inside,
-            (Place::Text, b'\\') => self.place = Place::Escape,
-            (Place::Text, _) => {}
-            (Place::Escape, _) => self.place = Place::Text,
+            (Place::Before | Place::After, _) => return Err(Refused::NotAnObject),
+            (Place::Text | Place::Escape, _) => self.step_in_text(byte)?,
             (Place::Inside, b'}' | b']') => {
                 self.depth -= 1;
                 if self.depth == 0 {
@@ -106,14 +126,57 @@ impl ObjectPasser {
             (Place::Inside, byte) => {
                 self.is_empty &= is_space;
                 match byte {
-                    b'"' => self.place = Place::Text,
+                    b'"' => {
+                        self.place = Place::Text;
+                        if self.depth == 1 && std::mem::take(&mut self.awaits_name) {
+                            self.name = Some(vec![b'"']);
+                        }
+                    }
                     b'{' | b'[' => self.depth += 1,
+                    b',' => self.awaits_name |= self.depth == 1,
                     _ => {}
                 }
             }
         }
         Ok(false)
     }
+
+    fn step_in_text(&mut self, byte: u8) -> Result<(), Refused> {
+        if let Some(name) = &mut self.name {
+            if name.len() > NAME_BYTES_MAX {
+                return Err(unknown(name));
+            }
+            name.push(byte);
+        }
+        match (self.place, byte) {
+            (Place::Text, b'"') => {
+                self.place = Place::Inside;
+                if let Some(name) = self.name.take() {
+                    self.check_name(&name)?;
+                }
+            }
+            (Place::Text, b'\\') => self.place = Place::Escape,
+            (Place::Text, _) => {}
+            _ => self.place = Place::Text,
+        }
+        Ok(())
+    }
+
+    /// Whether the operation has a parameter of this name, with its quotes.
+    fn check_name(&self, quoted: &[u8]) -> Result<(), Refused> {
+        // A name may be written with escapes: what counts is what the operation would read.
+        let name: String = serde_json::from_slice(quoted).map_err(|_| unknown(quoted))?;
+        match self.shape.param(&name) {
+            Some(_) => Ok(()),
+            None => Err(Refused::UnknownName(name)),
+        }
+    }
+}
+
+/// A name that cannot be decoded, or is too long, as it stands in the body.
+fn unknown(quoted: &[u8]) -> Refused {
+    let text = String::from_utf8_lossy(quoted);
+    Refused::UnknownName(text.trim_matches('"').to_owned())
 }
 
 #[cfg(test)]
@@ -123,9 +186,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::server::http::operations::{Kind, maybe};
 
-    fn passed(body: &str, members: &str, cut: usize) -> Result<String, NotAnObject> {
-        let mut passer = ObjectPasser::new();
+    static SHAPE: Shape = Shape {
+        summary: "",
+        params: &[maybe("a", Kind::Integer, ""), maybe("b", Kind::List, "")],
+        result: &[],
+        reads: false,
+        writes: false,
+    };
+
+    fn passed(body: &str, members: &str, cut: usize) -> Result<String, Refused> {
+        let mut passer = ObjectPasser::new(&SHAPE);
         let mut out = BytesMut::new();
         for piece in body.as_bytes().chunks(cut.max(1)) {
             passer.pass(piece, members.as_bytes(), &mut out)?;
@@ -181,7 +253,36 @@ mod tests {
             "}{",
             "{\"a\":1],\"op\":[1}",
         ] {
-            assert_eq!(passed(body, "\"a\":1", 3), Err(NotAnObject), "{body}");
+            assert_eq!(
+                passed(body, "\"a\":1", 3),
+                Err(Refused::NotAnObject),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_the_operation_does_not_have_is_refused_before_the_object_ends() {
+        let unknown = |name: &str| Err(Refused::UnknownName(name.to_owned()));
+        let long = format!("{{\"{}\":1}}", "b".repeat(9000));
+        for (body, expected) in [
+            ("{\"c\":1}", unknown("c")),
+            ("{\"b\":[{\"c\":\"d,\"},\"e\"],\"a\" : \"f\"}", Ok(())),
+            ("{ \"a\" : {\"c\":1} , \"B\" : 2}", unknown("B")),
+            ("{\"\\u0061\":1,\"\\u0062\":[]}", Ok(())),
+            ("{\"\\u0063\":1}", unknown("c")),
+            ("{\"a\\\"\":1}", unknown("a\"")),
+            ("{\"\":1}", unknown("")),
+            (&long, unknown(&"b".repeat(NAME_BYTES_MAX))),
+        ] {
+            for cut in [1, 2, 7, body.len()] {
+                let mut passer = ObjectPasser::new(&SHAPE);
+                let mut out = BytesMut::new();
+                let mut pieces = body.as_bytes().chunks(cut);
+                let found = pieces.try_for_each(|piece| passer.pass(piece, b"", &mut out));
+                assert_eq!(found, expected, "{body}");
+                assert!(found.is_ok() || !out.ends_with(b"}"), "{body}");
+            }
         }
     }
 
@@ -191,7 +292,9 @@ mod tests {
         fn whatever_the_body_is_it_stays_inside(body in "[ {}\\[\\]\",:\\\\a1]{0,24}", cut in 1usize..9) {
             let is_object = rstmdb_rcp::json::value_of_bytes(body.as_bytes()).is_ok_and(|it| it.is_object());
             match passed(&body, "\"z\":7", cut) {
-                Err(NotAnObject) => prop_assert!(!is_object),
+                // Other names than those of the operation are refused at once, whatever follows.
+                Err(Refused::UnknownName(_)) => {}
+                Err(Refused::NotAnObject) => prop_assert!(!is_object),
                 Ok(text) => {
                     let envelope = format!("{{\"op\":\"X\",\"params\":{text},\"end\":1}}");
                     if let Ok(envelope) = rstmdb_rcp::json::value_of_bytes(envelope.as_bytes()) {

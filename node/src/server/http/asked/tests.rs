@@ -149,3 +149,18 @@ fn what_is_wrong_is_named() {
     ];
     assert_eq!(asked("POST", "/v1/batch", &long).unwrap_err().0, 413);
 }
+
+#[test]
+fn a_compressed_body_and_an_offset_with_a_sign_are_refused() {
+    let of_body = [
+        ("content-type", "application/json"),
+        ("content-length", "10"),
+    ];
+    for (coding, status) in [("gzip", Some(415)), ("identity", None), ("Identity", None)] {
+        let headers = [of_body[0], of_body[1], ("content-encoding", coding)];
+        let refused = asked("POST", "/v1/compact", &headers).err();
+        assert_eq!(refused.map(|(status, _)| status), status, "{coding}");
+    }
+    let signed = asked("POST", "/v1/instances/i/events", &[("if-match", "\"+8\"")]);
+    assert_eq!(signed.unwrap_err(), (400, "if-match".to_owned()));
+}

@@ -35,6 +35,7 @@ pub(crate) struct Field {
 }
 
 /// What an operation takes and answers.
+#[derive(Debug)]
 pub(crate) struct Shape {
     /// What it does, in a few words.
     pub(crate) summary: &'static str,
@@ -59,7 +60,7 @@ pub(super) const fn must(name: &'static str, kind: Kind, about: &'static str) ->
 }
 
 /// A field that may be absent.
-pub(super) const fn maybe(name: &'static str, kind: Kind, about: &'static str) -> Field {
+pub(crate) const fn maybe(name: &'static str, kind: Kind, about: &'static str) -> Field {
     Field {
         name,
         kind,

@@ -21,6 +21,8 @@ use axum::http::Method;
 use crate::server::messages::op::Op;
 
 pub(crate) use access::{Access, access};
+#[cfg(test)]
+pub(crate) use field::maybe;
 pub(crate) use field::{Field, Kind, Shape};
 
 /// A request that stands for an operation.
