@@ -82,8 +82,10 @@ async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<()
         return Ok(());
     }
     tokio::select! {
-        ended = print(session, watch, progress) => ended,
+        // First, so that the signal is taken before the first event is printed.
+        biased;
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Error::Output),
+        ended = print(session, watch, progress) => ended,
     }
 }
 

@@ -34,8 +34,10 @@ pub(in crate::commands) async fn read(
             }
         };
         return tokio::select! {
-            ended = follow(session, args, from) => ended,
+            // First, so that the signal is taken before the first record is printed.
+            biased;
             interrupted = interrupted => interrupted.map_err(Error::Output),
+            ended = follow(session, args, from) => ended,
         };
     }
     if let Some(count) = args.last {

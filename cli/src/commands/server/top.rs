@@ -27,8 +27,10 @@ pub(in crate::commands) async fn run(session: &CliSession, args: TopArgs) -> Res
         }
     };
     tokio::select! {
-        ended = show(session, &args) => ended,
+        // First, so that the signal is taken before anything is printed.
+        biased;
         interrupted = interrupted => interrupted.map_err(Error::Output),
+        ended = show(session, &args) => ended,
     }
 }
 
