@@ -32,7 +32,11 @@ pub fn is_placed(world: &Arc<World>) -> bool {
     let is_right = |(id, known): &(u64, NodeInfo)| *known == world.info(*id);
     members.iter().all(|id| {
         let replica = world.replica(*id);
-        replica.is_some_and(|replica| replica.membership().1.iter().all(is_right))
+        replica.is_some_and(|replica| {
+            let (_, known) = replica.membership();
+            // A node that has not heard of its cluster yet cannot tell it where it is.
+            known.iter().any(|(member, _)| member == id) && known.iter().all(is_right)
+        })
     })
 }
 
