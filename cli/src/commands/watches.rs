@@ -84,7 +84,7 @@ async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<()
     tokio::select! {
         // First, so that the signal is taken before the first event is printed.
         biased;
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Error::Output),
+        interrupted = session.interrupted() => interrupted,
         ended = print(session, watch, progress) => ended,
     }
 }

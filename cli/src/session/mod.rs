@@ -47,6 +47,17 @@ pub struct CliSession {
 }
 
 impl CliSession {
+    /// Ends with Ctrl-C. Never in the REPL, where Ctrl-C ends the command without this.
+    ///
+    /// # Errors
+    /// When the signal cannot be awaited.
+    pub async fn interrupted(&self) -> Result<(), Error> {
+        if self.watches.is_some() {
+            std::future::pending::<()>().await;
+        }
+        tokio::signal::ctrl_c().await.map_err(Error::Output)
+    }
+
     /// Nothing is connected before the first request.
     pub fn new(global: &Global) -> CliSession {
         CliSession {

@@ -103,16 +103,9 @@ async fn add(session: &CliSession, args: args::ClusterAddArgs) -> Result<(), Err
          `cluster promote {id}` gives it a vote later",
         added.peer_addr
     );
-    // In the REPL, Ctrl-C ends the command without this.
-    let interrupted = async {
-        match &session.watches {
-            Some(_) => std::future::pending().await,
-            None => tokio::signal::ctrl_c().await,
-        }
-    };
     let promoted = tokio::select! {
         promoted = promote_when_close(session, id) => promoted?,
-        interrupted = interrupted => {
+        interrupted = session.interrupted() => {
             interrupted?;
             return Err(Error::Failed(format!(
                 "interrupted: node {id} stays a learner; `rstmdb-cli cluster promote {id}` gives it a vote"

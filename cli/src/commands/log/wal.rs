@@ -26,17 +26,10 @@ pub(in crate::commands) async fn read(
         None => args.from_offset,
     };
     if args.follow {
-        // In the REPL, Ctrl-C ends the command without this.
-        let interrupted = async {
-            match &session.watches {
-                Some(_) => std::future::pending().await,
-                None => tokio::signal::ctrl_c().await,
-            }
-        };
         return tokio::select! {
             // First, so that the signal is taken before the first record is printed.
             biased;
-            interrupted = interrupted => interrupted.map_err(Error::Output),
+            interrupted = session.interrupted() => interrupted,
             ended = follow(session, args, from) => ended,
         };
     }

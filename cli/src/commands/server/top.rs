@@ -19,17 +19,10 @@ use crate::session::CliSession;
 use sample::Sampler;
 
 pub(in crate::commands) async fn run(session: &CliSession, args: TopArgs) -> Result<(), Error> {
-    // In the REPL, Ctrl-C ends the command without this.
-    let interrupted = async {
-        match &session.watches {
-            Some(_) => std::future::pending().await,
-            None => tokio::signal::ctrl_c().await,
-        }
-    };
     tokio::select! {
         // First, so that the signal is taken before anything is printed.
         biased;
-        interrupted = interrupted => interrupted.map_err(Error::Output),
+        interrupted = session.interrupted() => interrupted,
         ended = show(session, &args) => ended,
     }
 }

@@ -12,35 +12,21 @@ use rstmdb_rcp::message::response::encode_error;
 use rstmdb_rcp::wire::WireMode;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{HANDSHAKE_TIMEOUT, Session};
+use super::admission::{Admission, shake_hands};
+use super::session::Session;
 use super::shared::ServerShared;
-use crate::server::transport::sockets;
-use crate::server::transport::strangers::{Stranger, Strangers};
+use crate::server::transport::strangers::Stranger;
 
 /// How long a refused connection may take to read the reason.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause after the listener could not accept a connection, usually because file descriptors are missing.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// The RCP listener.
 pub(crate) struct Listener {
     pub(crate) tcp: TcpListener,
-    pub(crate) shared: Arc<ServerShared>,
-    /// One permit for each connection there may be.
-    pub(crate) permits: Arc<Semaphore>,
-    /// Of these, the places of clients that have not authenticated.
-    pub(crate) strangers: Arc<Strangers>,
-    /// One permit for each refused connection that the node waits for until it has read the reason. Any further ones
-    /// get the reason and are closed at once, or inside TLS are closed without a reason.
-    pub(crate) refusals: Arc<Semaphore>,
-    /// Ends sessions once they have answered what they were asked.
-    pub(crate) drain: CancellationToken,
-    /// Ends sessions at once.
-    pub(crate) abort: CancellationToken,
+    pub(crate) admission: Admission,
 }
 
 /// How many of these clients may be strangers: half of them, or all if they are few. An honest client authenticates at
@@ -51,36 +37,22 @@ pub(crate) fn strangers_among(clients: usize) -> usize {
 }
 
 impl Listener {
-    /// Accepts until draining begins.
+    /// Accepts until draining begins. If there is no permit to wait until a refused connection has read the reason, it
+    /// gets the reason and is closed at once, or inside TLS is closed without a reason.
     pub(crate) async fn run(self) {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return,
-                accepted = self.tcp.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            sockets::set_up(&stream, self.shared.times.keepalive());
-            let tls = self.shared.tls.read().clone();
-            match self.permits.clone().try_acquire_owned() {
+        let admission = &self.admission;
+        while let Some((stream, peer)) = admission.accept(&self.tcp, "a connection").await {
+            let tls = admission.shared.tls.read().clone();
+            match admission.permits.clone().try_acquire_owned() {
                 Ok(permit) => {
-                    let stranger = tokio::select! {
-                        biased;
-                        () = self.drain.cancelled() => return,
-                        stranger = self.strangers.admit() => stranger,
+                    let Some(stranger) = admission.stranger().await else {
+                        return;
                     };
                     self.serve(stream, peer.ip(), tls, permit, stranger);
                 }
                 Err(_) => {
-                    self.shared.metrics.connection_rejected();
-                    match self.refusals.clone().try_acquire_owned() {
+                    admission.shared.metrics.connection_rejected();
+                    match admission.refusals.clone().try_acquire_owned() {
                         Ok(permit) => {
                             tokio::spawn(refuse(stream, tls, permit));
                         }
@@ -101,8 +73,8 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         stranger: Stranger,
     ) {
-        let connection = CountedConnection::new(self.shared.clone(), permit);
-        let (drain, abort) = (self.drain.clone(), self.abort.clone());
+        let connection = CountedConnection::new(self.admission.shared.clone(), permit);
+        let (drain, abort) = (self.admission.drain.clone(), self.admission.abort.clone());
         let leave = stranger.leave();
         tokio::spawn(async move {
             tokio::select! {
@@ -147,20 +119,9 @@ impl CountedConnection {
             let session = Session::new(stream, shared, address, stranger, drain);
             return session.run().await;
         };
-        let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
-        let shaken = tokio::select! {
-            biased;
-            // The client has sent no request yet, so the node owes no answer.
-            () = drain.cancelled() => return,
-            shaken = handshake => shaken,
-        };
-        match shaken {
-            Ok(Ok(stream)) => {
-                let session = Session::new(stream, shared, address, stranger, drain);
-                session.run().await;
-            }
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake took too long"),
+        if let Some(stream) = shake_hands(stream, &tls, drain).await {
+            let session = Session::new(stream, shared, address, stranger, drain);
+            session.run().await;
         }
     }
 }

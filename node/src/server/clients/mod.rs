@@ -2,6 +2,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `admission` | the limits and the end that all listeners for clients share |
 //! | `listener` | accepts RCP connections, refuses those beyond the limit |
 //! | `session` | one connection: reads, orders, works, writes |
 //! | `ops` | the operations |
@@ -11,6 +12,7 @@
 //! | `budget` | what all connections together may hold in memory |
 //! | `snapshot_cursors` | the places of backups in the snapshots that they read |
 
+pub(crate) mod admission;
 mod auth;
 pub(crate) mod budget;
 mod guesses;

@@ -11,26 +11,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
 
 use super::exchange::Exchange;
 use super::held::Held;
 use super::link::LinkContext;
-use crate::server::clients::listener::{self, CountedConnection};
-use crate::server::clients::session::HANDSHAKE_TIMEOUT;
-use crate::server::clients::shared::ServerShared;
-use crate::server::transport::sockets;
-use crate::server::transport::strangers::{Stranger, Strangers};
+use crate::server::clients::admission::{Admission, shake_hands};
+use crate::server::clients::listener::CountedConnection;
+use crate::server::transport::strangers::Stranger;
 
 /// The head of each request has to come within this time, and the next request within it after the last one. A client
 /// that keeps a connection for later has to expect that it is closed.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The first line and the headers of a request, at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Pause after the listener could not accept a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a refused connection may take to read the reason.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -40,65 +35,27 @@ const REFUSAL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: applica
      {\"type\":\"urn:rstmdb:error:RATE_LIMITED\",\"title\":\"Rate limited\",\"status\":503,\
      \"detail\":\"too many connections (network.max_connections)\",\"code\":\"RATE_LIMITED\",\"retryable\":true}";
 
-/// The HTTP listener.
+/// The HTTP listener. It has the limits of the listener of RCP.
 pub(crate) struct Listener {
-    tcp: TcpListener,
-    shared: Arc<ServerShared>,
-    /// One permit for each connection of a client there may be, of RCP or HTTP.
-    permits: Arc<Semaphore>,
-    /// Of these, the places of clients that have not authenticated.
-    strangers: Arc<Strangers>,
-    /// One permit for each refused connection that is told the reason.
-    refusals: Arc<Semaphore>,
-    /// Ends connections once they have answered what they were asked.
-    drain: CancellationToken,
-    /// Ends connections at once.
-    abort: CancellationToken,
+    pub(crate) tcp: TcpListener,
+    pub(crate) admission: Admission,
 }
 
 impl Listener {
-    /// Beside the listener of RCP, with which it shares its limits.
-    pub(crate) fn beside(rcp: &listener::Listener, tcp: TcpListener) -> Self {
-        Self {
-            tcp,
-            shared: rcp.shared.clone(),
-            permits: rcp.permits.clone(),
-            strangers: rcp.strangers.clone(),
-            refusals: rcp.refusals.clone(),
-            drain: rcp.drain.clone(),
-            abort: rcp.abort.clone(),
-        }
-    }
-
     /// Accepts until draining begins.
     pub(crate) async fn run(self) {
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return,
-                accepted = self.tcp.accept() => accepted,
-            };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection of HTTP could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            sockets::set_up(&stream, self.shared.times.keepalive());
-            let tls = self.shared.tls.read().clone();
-            let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-                self.shared.metrics.connection_rejected();
-                if let (None, Ok(permit)) = (tls, self.refusals.clone().try_acquire_owned()) {
+        let admission = &self.admission;
+        while let Some((stream, peer)) = admission.accept(&self.tcp, "a connection of HTTP").await {
+            let tls = admission.shared.tls.read().clone();
+            let Ok(permit) = admission.permits.clone().try_acquire_owned() else {
+                admission.shared.metrics.connection_rejected();
+                if let (None, Ok(permit)) = (tls, admission.refusals.clone().try_acquire_owned()) {
                     tokio::spawn(refuse(stream, permit));
                 }
                 continue;
             };
-            let stranger = tokio::select! {
-                biased;
-                () = self.drain.cancelled() => return,
-                stranger = self.strangers.admit() => stranger,
+            let Some(stranger) = admission.stranger().await else {
+                return;
             };
             self.serve(stream, peer, tls, permit, stranger);
         }
@@ -112,22 +69,22 @@ impl Listener {
         permit: OwnedSemaphorePermit,
         stranger: Stranger,
     ) {
-        let counted = CountedConnection::new(self.shared.clone(), permit);
+        let counted = CountedConnection::new(self.admission.shared.clone(), permit);
         let leave = stranger.leave();
         let exchange = Exchange {
             context: LinkContext {
-                shared: self.shared.clone(),
+                shared: self.admission.shared.clone(),
                 address: peer.ip(),
-                drain: self.drain.clone(),
-                abort: self.abort.clone(),
+                drain: self.admission.drain.clone(),
+                abort: self.admission.abort.clone(),
             },
-            strangers: self.strangers.clone(),
+            strangers: self.admission.strangers.clone(),
             stranger: Mutex::new(Some(stranger)),
             link: Mutex::default(),
             held: Held::default(),
             is_tls: tls.is_some(),
         };
-        let abort = self.abort.clone();
+        let abort = self.admission.abort.clone();
         tokio::spawn(async move {
             tokio::select! {
                 biased;
@@ -136,28 +93,19 @@ impl Listener {
                     address = %peer.ip(),
                     "closing an unauthenticated connection of HTTP to make room for a newer one"
                 ),
-                () = shake_hands(stream, tls, Arc::new(exchange)) => {}
+                () = serve_stream(stream, tls, Arc::new(exchange)) => {}
             }
             drop(counted);
         });
     }
 }
 
-async fn shake_hands(stream: TcpStream, tls: Option<TlsAcceptor>, exchange: Arc<Exchange>) {
+async fn serve_stream(stream: TcpStream, tls: Option<TlsAcceptor>, exchange: Arc<Exchange>) {
     let Some(tls) = tls else {
         return serve_connection(stream, exchange).await;
     };
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
-    let shaken = tokio::select! {
-        biased;
-        // The client has sent no request yet.
-        () = exchange.context.drain.cancelled() => return,
-        shaken = handshake => shaken,
-    };
-    match shaken {
-        Ok(Ok(stream)) => serve_connection(stream, exchange).await,
-        Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-        Err(_) => tracing::debug!("TLS handshake took too long"),
+    if let Some(stream) = shake_hands(stream, &tls, &exchange.context.drain).await {
+        serve_connection(stream, exchange).await;
     }
 }
 

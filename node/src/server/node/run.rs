@@ -12,6 +12,7 @@ use super::descriptors::Descriptors;
 use super::error::ServeError;
 use super::listeners::Listeners;
 use super::reload;
+use crate::server::clients::admission::Admission;
 use crate::server::clients::budget;
 use crate::server::clients::listener::{self, Listener};
 use crate::server::clients::shared::ServerShared;
@@ -67,8 +68,7 @@ pub async fn run(
     }
     let refreshing = reload::keep_fresh(config.clone(), shared.clone(), asked);
     tokio::spawn(abort.clone().run_until_cancelled_owned(refreshing));
-    let accepting = Listener {
-        tcp: listeners.rcp,
+    let admission = Admission {
         shared,
         permits: permits.clone(),
         strangers: Strangers::new(
@@ -79,7 +79,7 @@ pub async fn run(
         drain: drain.clone(),
         abort: abort.clone(),
     };
-    let accepting = tokio::spawn(accept(accepting, listeners.http));
+    let accepting = tokio::spawn(accept(admission, listeners.rcp, listeners.http));
     tokio::select! {
         biased;
         reason = replica.fatal() => {
@@ -104,8 +104,15 @@ pub async fn run(
 }
 
 /// Accepts clients of RCP, and of HTTP unless it is off, until draining begins.
-async fn accept(rcp: Listener, http: Option<TcpListener>) {
-    let http = http.map(|tcp| http::listener::Listener::beside(&rcp, tcp).run());
+async fn accept(admission: Admission, rcp: TcpListener, http: Option<TcpListener>) {
+    let http = http.map(|tcp| {
+        let admission = admission.clone();
+        http::listener::Listener { tcp, admission }.run()
+    });
+    let rcp = Listener {
+        tcp: rcp,
+        admission,
+    };
     tokio::join!(rcp.run(), OptionFuture::from(http));
 }
 
