@@ -245,6 +245,11 @@ fn without(global: Global) -> Global {
     }
 }
 
+/// What was typed, or else what the profile has.
+fn first<T>(is_typed: bool, typed: T, kept: T) -> T {
+    if is_typed { typed } else { kept }
+}
+
 fn merged(global: Global, name: String, profile: Profile) -> Global {
     let given = global.given.clone();
     let typed = |id: &str| given.is_typed(id);
@@ -255,32 +260,16 @@ fn merged(global: Global, name: String, profile: Profile) -> Global {
         .filter(|_| given.is_variable("token") && !given.is_variable("server"));
     Global {
         profile: Some(name),
-        server: if typed("server") {
-            global.server
-        } else {
-            profile.server
-        },
-        token: if typed("token") {
-            global.token
-        } else {
-            profile.token.or(variable)
-        },
+        server: first(typed("server"), global.server, profile.server),
+        token: first(typed("token"), global.token, profile.token.or(variable)),
         tls: (global.tls && typed("tls")) || profile.tls,
-        ca_cert: if typed("ca_cert") {
-            global.ca_cert
-        } else {
-            profile.ca_cert
-        },
-        client_cert: if typed("client_cert") {
-            global.client_cert
-        } else {
-            profile.client_cert
-        },
-        client_key: if typed("client_key") {
-            global.client_key
-        } else {
-            profile.client_key
-        },
+        ca_cert: first(typed("ca_cert"), global.ca_cert, profile.ca_cert),
+        client_cert: first(
+            typed("client_cert"),
+            global.client_cert,
+            profile.client_cert,
+        ),
+        client_key: first(typed("client_key"), global.client_key, profile.client_key),
         insecure: global.insecure || profile.insecure,
         server_name: global.server_name.or(profile.server_name),
         ..global

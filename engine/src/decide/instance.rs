@@ -87,6 +87,20 @@ fn params_hash(create: &CreateInstance, ctx: Option<&ObjectParam<'_>>) -> Params
     }
 }
 
+/// A new instance of a machine of format 1 in this state.
+fn arrived_at(state: u16, ctx: Option<&ObjectParam<'_>>) -> Arrived {
+    Arrived {
+        to: state,
+        ctx: match ctx {
+            Some(ctx) => compact(&ctx.object),
+            None => Bytes::from_static(b"{}"),
+        },
+        via: Vec::new(),
+        emits: Vec::new(),
+        armed: None,
+    }
+}
+
 /// The machine of a new instance: in its highest version, if the client names none.
 pub(super) fn machine_of<'a>(view: View<'a>, create: &CreateInstance) -> Option<&'a Arc<Machine>> {
     let version = match create.version {
@@ -166,16 +180,7 @@ impl Decider<'_> {
             let mut course = self.course(create, machine, chart, &headers);
             return course.create(ctx.map(|ctx| &ctx.object));
         }
-        Ok(Arrived {
-            to: machine.initial,
-            ctx: match ctx {
-                Some(ctx) => compact(&ctx.object),
-                None => Bytes::from_static(b"{}"),
-            },
-            via: Vec::new(),
-            emits: Vec::new(),
-            armed: None,
-        })
+        Ok(arrived_at(machine.initial, ctx))
     }
 
     /// A decision on a new instance of a machine of format 2.

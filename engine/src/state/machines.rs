@@ -81,16 +81,14 @@ impl Machines {
         let some_free = self.living < self.slots.len();
         let mut slots = self.slots.iter();
         let is_free = |slot: &MachineSlot| matches!(slot.holds, SlotHolds::Nothing);
-        match some_free.then(|| slots.position(is_free)).flatten() {
+        let number = match some_free.then(|| slots.position(is_free)).flatten() {
             Some(number) => {
                 self.make_room(number, states);
-                self.enter(number, machine);
+                number
             }
-            None => {
-                let number = self.add_slot(states);
-                self.enter(number, machine);
-            }
-        }
+            None => self.add_slot(states),
+        };
+        self.enter(number, machine);
     }
 
     /// Gives a free number counts for so many states. The run that it had is lost if it is too short: runs only grow, so

@@ -35,6 +35,9 @@ pub struct RequestFault {
     pub closes: bool,
 }
 
+/// How the message of a fault begins if the payload is not a JSON object. What is wrong with it follows.
+pub const NOT_AN_OBJECT: &str = "the payload is not a JSON object: ";
+
 impl RequestFault {
     /// The error to answer with.
     pub fn error(&self) -> ErrorBody {
@@ -48,7 +51,7 @@ impl RequestFault {
     fn not_an_object(problem: impl std::fmt::Display) -> Self {
         Self {
             id: String::new(),
-            message: format!("the payload is not a JSON object: {problem}"),
+            message: format!("{NOT_AN_OBJECT}{problem}"),
             field: None,
             closes: true,
         }

@@ -4,13 +4,12 @@
 //! every instance hold for this one, too: its state exists and an instance can rest in it, its context gets the
 //! defaults of the machine, and the schema must hold. Its timers are armed as if it had just entered its state.
 
-use super::ObjectParam;
+use super::{ObjectParam, arrived_at};
 use crate::Refusal;
 use crate::api::command::{CreateInstance, Import};
 use crate::decide::Decider;
 use crate::fact;
 use crate::fact::level::Feature;
-use crate::json::compact;
 use crate::limits::IMPORT_AHEAD_MS_MAX;
 use crate::machine::Machine;
 use crate::nearest::did_you_mean;
@@ -44,14 +43,7 @@ impl Decider<'_> {
             .chart()
             .map_err(|reason| not_understood(machine, reason))?;
         let Some(chart) = chart else {
-            let arrived = Arrived {
-                to: state,
-                ctx: ctx.map_or_else(|| b"{}".as_slice().into(), |ctx| compact(&ctx.object)),
-                via: Vec::new(),
-                emits: Vec::new(),
-                armed: None,
-            };
-            return Ok((arrived, Some(imported)));
+            return Ok((arrived_at(state, ctx), Some(imported)));
         };
         let always = &chart.states[usize::from(state)].always;
         if always.iter().any(|always| always.guard.is_none()) {

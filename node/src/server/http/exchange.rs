@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::op::{self, OpKind};
+use rstmdb_rcp::message::request::NOT_AN_OBJECT;
 use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use super::asked::object::{ObjectPasser, Refused};
 use super::asked::{self, Asked, Found};
 use super::browser;
 use super::held::Held;
-use super::link::{self, Link, LinkContext};
+use super::link::{self, Link, LinkAnswer, LinkContext};
 use super::openapi;
 use super::problem::Problem;
 use crate::server::transport::strangers::{Stranger, Strangers};
@@ -126,10 +127,15 @@ impl Exchange {
         asked: &Asked,
         headers: &HeaderMap,
     ) -> Result<Response<Body>, Problem> {
-        let Some(mut answer) = link.answer().await else {
+        let Some(answer) = link.answer().await else {
             return Err(lost(asked).closing());
         };
-        let result = match std::mem::replace(&mut answer.outcome, Ok(bytes::Bytes::new())) {
+        let LinkAnswer {
+            outcome,
+            meta,
+            room,
+        } = answer;
+        let result = match outcome {
             Ok(result) => result,
             Err(error) => {
                 if let Some(problem) = not_json(&error) {
@@ -159,7 +165,8 @@ impl Exchange {
         self.keep(link);
         Ok(answered::response(
             asked.entry.op,
-            answer,
+            meta,
+            room,
             result,
             headers,
             &self.held,
@@ -232,9 +239,7 @@ async fn next_piece(
 /// The problem, if this error says that the request to the session was not JSON, which only a body can cause. Where the
 /// session found it says nothing to a client, because the body stands inside that request.
 fn not_json(error: &ErrorBody) -> Option<Problem> {
-    let why = error
-        .message
-        .strip_prefix("the payload is not a JSON object: ")?;
+    let why = error.message.strip_prefix(NOT_AN_OBJECT)?;
     let why = [" at line ", " from index "]
         .iter()
         .find_map(|place| why.rsplit_once(place))

@@ -22,7 +22,6 @@ use serde::Deserialize;
 
 use super::asked::percent;
 use super::held::{Held, HeldBytes};
-use super::link::LinkAnswer;
 use super::operations;
 use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
 use crate::server::messages::op::Op;
@@ -77,12 +76,12 @@ struct Noted<'a> {
 /// The response for a result.
 pub(crate) fn response(
     op: Op,
-    answer: LinkAnswer,
+    meta: ResponseMeta,
+    room: ReservedRoom,
     result: Bytes,
     headers: &HeaderMap,
     held: &Held,
 ) -> Response<Body> {
-    let LinkAnswer { meta, room, .. } = answer;
     // Borrows from a second handle of the same bytes.
     let shown = result.clone();
     let noted = noted(op, &shown);
