@@ -370,7 +370,6 @@ impl<T: Types> Parts<T> {
             log: self.log.clone(),
             reads: self.reads.clone(),
             clocks: self.clock.clocks.clone(),
-            host: self.log.host.clone(),
             gate: self.neighbours.gate.clone(),
             counters: self.counters.clone(),
             tuned: self.tuned.clone(),

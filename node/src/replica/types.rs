@@ -31,6 +31,19 @@ pub trait Types: StoreConfig<R = EntryOutcome> {
     ) -> BoxFuture<'static, io::Result<W>> {
         async move { Ok(work()) }.boxed()
     }
+
+    /// Runs work that uses the processor for long, beside all tasks and behind them: the tasks of the node and everything
+    /// else that wants the processor come first.
+    ///
+    /// Virtual time does not pass while work is done: unless this is overridden, it is done at once.
+    ///
+    /// # Errors
+    /// When the work has panicked.
+    fn aside<W: Send + 'static>(
+        work: impl FnOnce() -> W + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<W>> {
+        async move { Ok(work()) }.boxed()
+    }
 }
 
 /// What a replica needs from its machine and must get only through this trait.

@@ -1,5 +1,7 @@
 //! The replica as the product runs it: on tokio, on the real file system.
 
+mod aside;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use openraft_rt_tokio::TokioRuntime;
 use rstmdb_engine::EntryOutcome;
 use rstmdb_raft_store::{Data, NodeInfo, RealFs, is_shortage};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::oneshot;
 
 use crate::replica::{self, ManualClock};
 
@@ -35,6 +38,18 @@ impl replica::Types for Product {
     ) -> BoxFuture<'static, io::Result<W>> {
         let done = tokio::task::spawn_blocking(work);
         done.map_err(io::Error::other).boxed()
+    }
+
+    fn aside<W: Send + 'static>(
+        work: impl FnOnce() -> W + Send + 'static,
+    ) -> BoxFuture<'static, io::Result<W>> {
+        let (done, result) = oneshot::channel();
+        let asked = aside::run(Box::new(move || drop(done.send(work()))));
+        async move {
+            asked?;
+            result.await.map_err(io::Error::other)
+        }
+        .boxed()
     }
 }
 

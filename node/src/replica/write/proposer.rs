@@ -68,7 +68,7 @@ use crate::replica::parts::options::levels::Levels;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::heard::Heard;
 use crate::replica::read::linearizable::Reads;
-use crate::replica::types::{Host, Types};
+use crate::replica::types::Types;
 pub(crate) use pipeline::WritePipeline;
 
 /// Where a leader stands.
@@ -87,7 +87,6 @@ pub(crate) struct Proposer<T: Types> {
     pub log: Arc<LogReader<T::Fs>>,
     pub reads: Reads<T>,
     pub clocks: Arc<Clocks<T>>,
-    pub host: Arc<dyn Host>,
     pub gate: Arc<Gate>,
     pub counters: Arc<Counters>,
     pub heard: Arc<Heard<T>>,

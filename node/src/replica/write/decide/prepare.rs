@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::decision::decided;
 use crate::replica::error::Error;
 use crate::replica::parts::counters::Counters;
-use crate::replica::types::{Host, Types};
+use crate::replica::types::Types;
 
 /// Commands prepared at a time: they use the processor for long, and other tasks need it too.
 const PREPARING_MAX: usize = 2;
@@ -47,7 +47,6 @@ pub(crate) struct Task {
     pub meta: Option<Box<Meta>>,
     pub actor: Arc<str>,
     pub limits: Limits,
-    pub host: Arc<dyn Host>,
     pub counters: Arc<Counters>,
 }
 
@@ -66,19 +65,18 @@ impl Preparing {
         self.count < PREPARING_MAX
     }
 
-    /// Prepares it in a task of its own.
+    /// Prepares it beside all tasks, which come first: a client that sends nothing but costly commands must not delay the
+    /// others.
     pub(crate) fn start<T: Types>(&mut self, task: Task) {
         self.count += 1;
         let to = self.to.clone();
         drop(T::spawn(async move {
             let began = T::now();
-            let host = task.host.clone();
             let number = task.number;
-            let mut prepared = Err(Error::DecisionFailed);
-            host.block(&mut || prepared = task.run());
+            let prepared = T::aside(move || task.run()).await;
             let ready = Ready {
                 number,
-                prepared,
+                prepared: prepared.unwrap_or(Err(Error::DecisionFailed)),
                 took: T::now() - began,
             };
             // It fails once the node no longer leads in that term.

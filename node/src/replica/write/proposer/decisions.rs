@@ -274,7 +274,6 @@ impl<T: Types> Proposer<T> {
             meta: request.meta.clone(),
             actor: request.actor.clone(),
             limits: limits.into_owned(),
-            host: self.host.clone(),
             counters: self.counters.clone(),
         })
     }
