@@ -15,13 +15,11 @@ RUN find . -type f ! -name 'Cargo.*' ! -name build.rs ! -path '*/src/lib.rs' ! -
     && echo 'fn main() {}' | tee $(find . -name '*.rs' ! -path './stubs/*') >/dev/null
 
 FROM ${BUILD_IMAGE} AS build
-# How much the compiler optimizes, and tells debuggers: less for images that only tests run.
+# How much the compiler optimizes: less for images that only tests run.
 ARG LTO=thin
 ARG OPT_LEVEL=3
-ARG DEBUG_INFO=line-tables-only
 ENV CARGO_PROFILE_RELEASE_LTO=${LTO} \
-    CARGO_PROFILE_RELEASE_OPT_LEVEL=${OPT_LEVEL} \
-    CARGO_PROFILE_RELEASE_DEBUG=${DEBUG_INFO}
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=${OPT_LEVEL}
 WORKDIR /src
 COPY --from=skeleton /src .
 RUN cargo build --release --locked -p rstmdb -p rstmdb-cli

@@ -335,8 +335,7 @@ impl ContainerCluster {
             .env("RUNTIME_IMAGE", &self.docker.runtime)
             // Half the time to build, and fast enough.
             .env("LTO", "off")
-            .env("OPT_LEVEL", "0")
-            .env("DEBUG_INFO", "none");
+            .env("OPT_LEVEL", "0");
         if let Image::ToBuild { base } = &image {
             command.env("BUILD_IMAGE", base);
         }
