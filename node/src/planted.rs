@@ -61,11 +61,13 @@ pub enum Bug {
     SelfTransitionRearms,
     /// A version of a machine is deleted although instances have it.
     MachineInUseDeleted,
+    /// A leader answers `lease` reads for as long as openraft's lease lasts, not only while the voters keep their part.
+    LeaseOutlivesThePromise,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ReadWithoutReadIndex,
         Self::AckBeforeFsync,
         Self::StaleFactApplied,
@@ -86,6 +88,7 @@ impl Bug {
         Self::TimerFiresTwiceAfterFailover,
         Self::SelfTransitionRearms,
         Self::MachineInUseDeleted,
+        Self::LeaseOutlivesThePromise,
     ];
 
     /// What it is called in [`VARIABLE`].
@@ -112,6 +115,7 @@ impl Bug {
             Self::TimerFiresTwiceAfterFailover => "timer-fires-twice-after-failover",
             Self::SelfTransitionRearms => "self-transition-rearms",
             Self::MachineInUseDeleted => "machine-in-use-deleted",
+            Self::LeaseOutlivesThePromise => "lease-outlives-the-promise",
         }
     }
 }
@@ -162,7 +166,8 @@ pub fn set(bug: Bug) {
         | Bug::DryRunWrites
         | Bug::MetadataLostByForwarding
         | Bug::ReloadForgetsARevocation
-        | Bug::MovedMemberStaysWhereItWas => {}
+        | Bug::MovedMemberStaysWhereItWas
+        | Bug::LeaseOutlivesThePromise => {}
     }
     PLANTED.store(bug as u8, Ordering::Relaxed);
 }

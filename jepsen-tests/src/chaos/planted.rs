@@ -31,9 +31,9 @@ pub struct Args {
     store: PathBuf,
 }
 
-/// The faults under which a bug shows itself.
-fn faults(bug: Bug) -> &'static str {
-    match bug {
+/// The faults under which a bug shows itself; `None` if the suite has none.
+fn faults(bug: Bug) -> Option<&'static str> {
+    Some(match bug {
         Bug::ReadWithoutReadIndex => "leader-alone,pause,one-way,halves",
         Bug::AckBeforeFsync => "kill-all,kill-minority",
         Bug::StaleFactApplied => "members,leader-alone,kill-one,transfer",
@@ -56,7 +56,9 @@ fn faults(bug: Bug) -> &'static str {
         Bug::TimerFiresBeforeDue | Bug::SelfTransitionRearms => "kill-one,transfer",
         Bug::TimerFiresTwiceAfterFailover => "transfer,kill-one,leader-alone",
         Bug::MachineInUseDeleted => "kill-one",
-    }
+        // Only the simulation has a fault that resets and refuses the connections of a process that lives.
+        Bug::LeaseOutlivesThePromise => return None,
+    })
 }
 
 /// Runs the suite against every planted bug; fails when it misses one.
@@ -75,7 +77,11 @@ pub fn main(args: &Args) -> ExitCode {
     let mut missed = 0;
     let mut report = String::new();
     for bug in bugs {
-        let line = match look_for(bug, faults(bug), args) {
+        let Some(faults) = faults(bug) else {
+            println!("planted: {:26} is for the simulation to find", bug.name());
+            continue;
+        };
+        let line = match look_for(bug, faults, args) {
             Ok(Some(found)) => format!("{:26} {found}", bug.name()),
             Ok(None) => {
                 missed += 1;

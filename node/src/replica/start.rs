@@ -10,7 +10,7 @@ use openraft::network::{NetSnapshot, RaftNetworkFactory};
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::State;
 use rstmdb_raft_store::{ArchivedName, SnapshotHandle, Store};
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use super::apply::state_machine::StateMachine;
 use super::cluster::leading;
@@ -20,6 +20,7 @@ use super::cluster::quorum::{self, Quorum};
 use super::cluster::raising;
 use super::cluster::stall::{self, Replication};
 use super::cluster::status::ClusterStanding;
+use super::cluster::succession::{self, Succession};
 use super::parts::applied::Applied;
 use super::parts::backfilled_log::BackfilledLog;
 use super::parts::counters::Counters;
@@ -254,6 +255,7 @@ impl<T: Types> RecoveredReplica<T> {
             peers: self.peers.clone(),
             gate: gate.clone(),
             silent_for_max: options.election_timeout.1 * 2,
+            appends_ended: watch::Sender::new(0),
         });
         let clock = Arc::new(LeaderClock {
             clocks: Arc::new(Clocks::new(
@@ -301,6 +303,11 @@ impl<T: Types> Parts<T> {
             options: options.clone(),
         };
         tasks.spawn::<T, _, _>(Arc::new(quorum), quorum::run);
+        let succession = Succession {
+            neighbours: neighbours.clone(),
+            counters: counters.clone(),
+        };
+        tasks.spawn::<T, _, _>(Arc::new(succession), succession::run);
         // The state machine also holds the hub. So this task ends with a value that only this replica holds.
         tasks.spawn::<T, _, _>(Arc::new(()), |pace| hub::run(pace, hub.clone()));
         tasks.spawn::<T, _, _>(self.disk.clone(), disk_space::run);

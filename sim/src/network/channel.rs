@@ -8,6 +8,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use openraft::AsyncRuntime;
 use openraft_rt_sim::SimRuntime;
 use parking_lot::Mutex;
@@ -28,6 +30,9 @@ use crate::settings::node_at;
 
 /// Time limit for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time limit for finding out whether a connection is refused.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Makes the channels of one node.
 pub struct SimDial {
@@ -58,6 +63,22 @@ impl Dial for SimDial {
         });
         let call = move |request| call(line.clone(), request);
         Ok(Channel::new(tower::service_fn(call)))
+    }
+
+    fn is_refused(&self, addr: &str) -> BoxFuture<'static, bool> {
+        let (network, from, place) = (self.network.clone(), self.from, node_at(addr));
+        let answered = async move {
+            let Some((to, moves)) = place else {
+                return false;
+            };
+            if network.ways.rejects(from, to) {
+                return true;
+            }
+            network.ways.round_trip(from, to).await;
+            network.refuses(to, moves)
+        };
+        let answered = SimRuntime::timeout(REFUSAL_TIMEOUT, answered);
+        answered.map(|refused| refused.unwrap_or(false)).boxed()
     }
 }
 
@@ -96,13 +117,10 @@ impl ChannelLine {
     }
 
     async fn connect(self: Arc<Self>) -> Result<OpenedChannel, Status> {
-        let ways = &self.network.ways;
-        let shakes_hands = async {
-            for way in [(self.from, self.to), (self.to, self.from)] {
-                SimRuntime::sleep(ways.delay(way)).await;
-                ways.passes(way, "").await;
-            }
-        };
+        if self.network.ways.rejects(self.from, self.to) {
+            return Err(refused());
+        }
+        let shakes_hands = self.network.ways.round_trip(self.from, self.to);
         let shaken = SimRuntime::timeout(CONNECT_TIMEOUT, shakes_hands).await;
         shaken.map_err(|_| Status::unavailable("the node does not answer"))?;
         // An earlier call may have opened it meanwhile.

@@ -131,7 +131,7 @@ impl SimConnection {
     }
 
     /// Both ends give the connection up.
-    fn give_up(&self) {
+    pub(super) fn give_up(&self) {
         self.broken.iter().for_each(CancellationToken::cancel);
     }
 

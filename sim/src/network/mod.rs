@@ -16,7 +16,7 @@ mod connection;
 mod pipe;
 pub mod ways;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ const SILENCE: Duration = Duration::from_secs(4);
 struct Inner {
     /// The services of each process that listens.
     listening: BTreeMap<u64, Routes>,
+    /// The nodes whose machines have no power: they refuse no connection, because they answer nothing.
+    dark: BTreeSet<u64>,
     /// How often nodes have moved: at an earlier address no process listens.
     moves: BTreeMap<u64, u64>,
     connections: Vec<Weak<SimConnection>>,
@@ -66,7 +68,9 @@ impl Network {
 
     /// A node's process listens.
     pub fn attach(&self, id: u64, services: Routes) {
-        self.inner.lock().listening.insert(id, services);
+        let mut inner = self.inner.lock();
+        inner.dark.remove(&id);
+        inner.listening.insert(id, services);
     }
 
     /// A node's process ends, with the power of its machine or without. Returns what the network held of it.
@@ -80,7 +84,30 @@ impl Network {
                 connection.die(end, has_power);
             }
         }
-        self.inner.lock().listening.remove(&id)
+        let mut inner = self.inner.lock();
+        if !has_power {
+            inner.dark.insert(id);
+        }
+        inner.listening.remove(&id)
+    }
+
+    /// From now on something between two nodes, such as a firewall, resets their connections and refuses new ones.
+    pub fn reject(&self, one: u64, other: u64) {
+        self.ways.reject(one, other);
+        let connections = self.inner.lock().connections.clone();
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            if connection.end_of(one).is_some() && connection.end_of(other).is_some() {
+                connection.give_up();
+            }
+        }
+    }
+
+    /// Whether a node's machine refuses connections at the address after so many moves.
+    fn refuses(&self, id: u64, moves: u64) -> bool {
+        let inner = self.inner.lock();
+        let is_there = inner.moves.get(&id).copied().unwrap_or(0) == moves;
+        let listens = is_there && inner.listening.contains_key(&id);
+        !listens && !inner.dark.contains(&id)
     }
 
     /// A node has other addresses from now on.

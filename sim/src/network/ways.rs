@@ -27,6 +27,8 @@ struct WaysState {
     latency: [Duration; 2],
     loss_permille: u64,
     cut: BTreeSet<Way>,
+    /// The ways on which something between the nodes refuses connections, although both nodes run.
+    rejecting: BTreeSet<Way>,
     /// The extra delay.
     slow: BTreeMap<Way, Duration>,
     /// Bytes a second of each connection.
@@ -60,6 +62,7 @@ impl Ways {
             latency: settings.latency,
             loss_permille: settings.loss_permille,
             cut: BTreeSet::new(),
+            rejecting: BTreeSet::new(),
             slow: BTreeMap::new(),
             narrow: BTreeMap::new(),
             muted: BTreeSet::new(),
@@ -74,6 +77,17 @@ impl Ways {
     /// Cuts a way: what is sent waits until the way is healed, or the connection is given up.
     pub fn cut(&self, from: u64, to: u64) {
         self.state.lock().cut.insert((from, to));
+    }
+
+    /// From now on connections between two nodes are refused, in both directions, as a firewall does that resets them.
+    pub(super) fn reject(&self, one: u64, other: u64) {
+        let mut state = self.state.lock();
+        state.rejecting.extend([(one, other), (other, one)]);
+    }
+
+    /// Whether connections on this way are refused although both nodes run.
+    pub(super) fn rejects(&self, from: u64, to: u64) -> bool {
+        self.state.lock().rejecting.contains(&(from, to))
     }
 
     /// Makes a way slow.
@@ -102,9 +116,11 @@ impl Ways {
     pub fn heal(&self) {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let ways = state.cut.iter().chain(state.slow.keys());
+        let ways = state.cut.iter().chain(&state.rejecting);
+        let ways = ways.chain(state.slow.keys());
         state.healed.extend(ways.map(|way| (*way, trace::now())));
         state.cut.clear();
+        state.rejecting.clear();
         state.slow.clear();
         state.narrow.clear();
         state.muted.clear();
@@ -119,7 +135,8 @@ impl Ways {
     /// Whether a way is cut.
     #[must_use]
     pub fn is_cut(&self, from: u64, to: u64) -> bool {
-        self.state.lock().cut.contains(&(from, to))
+        let state = self.state.lock();
+        state.cut.contains(&(from, to)) || state.rejecting.contains(&(from, to))
     }
 
     /// Since when a way is neither cut nor slow; never while it is.
@@ -127,13 +144,23 @@ impl Ways {
     pub fn whole_since(&self, from: u64, to: u64) -> Option<Duration> {
         let state = self.state.lock();
         let way = (from, to);
-        let is_whole = !state.cut.contains(&way) && !state.slow.contains_key(&way);
+        let is_whole = !state.cut.contains(&way)
+            && !state.rejecting.contains(&way)
+            && !state.slow.contains_key(&way);
         is_whole.then(|| state.healed.get(&way).copied().unwrap_or_default())
     }
 
     /// How long something small is under way.
     pub(super) fn delay(&self, way: Way) -> Duration {
         self.state.lock().delay(way)
+    }
+
+    /// Returns once something small has gone to a node and an answer has come back.
+    pub(super) async fn round_trip(&self, from: u64, to: u64) {
+        for way in [(from, to), (to, from)] {
+            SimRuntime::sleep(self.delay(way)).await;
+            self.passes(way, "").await;
+        }
     }
 
     /// What becomes of the next piece of data. Half of what is lost is sent again. The rest stands for a connection

@@ -200,11 +200,19 @@ impl SimNemesis {
         let alone = self.victim();
         let order = self.order_from(alone);
         let (kind, shape) = self.shape();
+        let resets = self.rng.percent(30);
         trace::note(0, "partition", [kind, alone]);
+        if resets {
+            trace::note(0, "its connections are reset and refused", [0, 0]);
+        }
         let flaps = if self.rng.percent(20) { 4 } else { 1 };
         for _ in 0..flaps {
             for (from, to) in shape.cut(order.len()) {
-                self.world.network.ways.cut(order[from], order[to]);
+                let (from, to) = (order[from], order[to]);
+                match resets {
+                    true => self.world.network.reject(from, to),
+                    false => self.world.network.ways.cut(from, to),
+                }
             }
             let duration = self.time(Duration::from_millis(1200) / flaps);
             SimRuntime::sleep(duration).await;

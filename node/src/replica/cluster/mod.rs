@@ -9,3 +9,4 @@ pub(crate) mod raising;
 mod removal;
 pub(crate) mod stall;
 pub(crate) mod status;
+pub(crate) mod succession;

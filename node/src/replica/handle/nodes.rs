@@ -70,6 +70,11 @@ impl<T: Types> Replica<T> {
         self.parts.standing.log_end()
     }
 
+    /// A stream of appends from another node has ended, for whatever reason.
+    pub fn appends_ended(&self, from: u64) {
+        self.parts.neighbours.appends_ended.send_replace(from);
+    }
+
     /// What this node has sent to another one.
     #[must_use]
     pub fn sent(&self, to: u64) -> SentByLeader {

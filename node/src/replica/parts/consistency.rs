@@ -1,6 +1,10 @@
 //! How fresh a read must be.
 
-use openraft::ReadPolicy;
+use std::time::Duration;
+
+/// How long a leader trusts the answers of a majority for `lease` reads, counted from when it asked. Voters keep their
+/// part in the lease for longer, whatever happens to the leader's connections (`cluster/succession.rs`).
+pub(crate) const LEASE_READS: Duration = Duration::from_millis(80);
 
 /// How fresh a read must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,12 +17,4 @@ pub enum Consistency {
     Lease,
     /// Reads what this node has applied, however old that is.
     Local,
-}
-
-/// openraft's name for how a read of `level` is confirmed.
-pub(crate) fn policy(level: Consistency) -> ReadPolicy {
-    match level {
-        Consistency::Lease => ReadPolicy::LeaseRead,
-        Consistency::Linearizable | Consistency::Local => ReadPolicy::ReadIndex,
-    }
 }

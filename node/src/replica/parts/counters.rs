@@ -96,6 +96,8 @@ pub struct Counters {
     pub leader_changes: Counter,
     /// Times this node led, heard no majority and stepped down.
     pub stepped_down: Counter,
+    /// Times this node found that the leader's process had ended, and did not wait for the election timeout.
+    pub successions: Counter,
     /// How often entries of this leader were not acknowledged although heartbeats were.
     pub replication_stalls: Counter,
     /// 1 during such a stall.

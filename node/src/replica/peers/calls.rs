@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use rstmdb_engine::Command;
@@ -166,6 +167,12 @@ pub trait Peers: Send + Sync + 'static {
 
     /// Asks the node at `peer_addr` who it is. Returns its id and addresses if it may be added to this cluster.
     fn introduce(&self, peer_addr: &str) -> BoxFuture<'static, Result<Peer, PeerError>>;
+
+    /// Whether the machine of another node refuses connections at once, which it does once the node's process has ended.
+    /// `false` if it accepts them, does not answer, or the transport cannot tell. It takes less than half a second.
+    fn has_ended(&self, _of: &Peer) -> BoxFuture<'static, bool> {
+        std::future::ready(false).boxed()
+    }
 
     /// Where another node may be besides the address that the membership has.
     fn other_places(&self, _of: &Peer) -> Vec<String> {

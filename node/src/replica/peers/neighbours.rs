@@ -8,6 +8,7 @@ use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use rstmdb_raft_store::NodeInfo;
+use tokio::sync::watch;
 
 use super::calls::{Peer, Peers};
 use super::heard::Heard;
@@ -23,6 +24,8 @@ pub(crate) struct Neighbours<T: Types> {
     pub gate: Arc<Gate>,
     /// A member that has not answered for this long counts as silent.
     pub silent_for_max: Duration,
+    /// The node whose stream of appends to this node has ended last; 0 before the first one.
+    pub appends_ended: watch::Sender<u64>,
 }
 
 impl<T: Types> Neighbours<T> {

@@ -13,10 +13,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::Raft;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use openraft::type_config::TypeConfigExt;
+use openraft::{Raft, ReadPolicy};
 use tokio::sync::{mpsc, oneshot};
 
 use super::alone::Alone;
@@ -27,7 +27,7 @@ use crate::replica::apply::term::term_of;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Done};
 use crate::replica::parts::applied::Applied;
-use crate::replica::parts::consistency::{Consistency, policy};
+use crate::replica::parts::consistency::{Consistency, LEASE_READS};
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::log_page::LogReader;
 use crate::replica::parts::options::tuning::Tuned;
@@ -247,7 +247,7 @@ impl<T: Types> Rounds<T> {
         let Some(deadline) = self.waiting.iter().map(|waiter| waiter.deadline).min() else {
             return Ok(Round::Nobody);
         };
-        let confirmed = self.raft.get_read_log_id(policy(self.level));
+        let confirmed = self.raft.get_read_log_id(self.policy());
         let Ok(confirmed) = T::timeout_at(deadline, confirmed).await else {
             return Ok(Round::Nobody);
         };
@@ -275,6 +275,19 @@ impl<T: Types> Rounds<T> {
                 };
                 Ok(self.ask(&Peer { id, node }).await)
             }
+        }
+    }
+
+    /// openraft's name for how this round is confirmed. openraft's own lease is as long as an election timeout, but voters
+    /// keep only a part of it when the leader's process seems to have ended.
+    fn policy(&self) -> ReadPolicy {
+        let metrics = self.raft.metrics();
+        let acked = metrics.borrow_watched().last_quorum_acked;
+        let is_recent = acked.is_some_and(|at| T::now() < *at + LEASE_READS)
+            || planted::is(Bug::LeaseOutlivesThePromise);
+        match self.level {
+            Consistency::Lease if is_recent => ReadPolicy::LeaseRead,
+            _ => ReadPolicy::ReadIndex,
         }
     }
 

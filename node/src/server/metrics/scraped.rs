@@ -77,6 +77,7 @@ struct Raft {
     lag: IntGaugeVec,
     leader_changes: IntCounter,
     stepped_down: IntCounter,
+    successions: IntCounter,
     stalls: IntCounter,
     stalled: IntGauge,
     peer_stalls: IntCounterVec,
@@ -164,6 +165,7 @@ impl Scraped {
         counter(&self.history_healed, counters.history_healed.load());
         counter(&self.raft.leader_changes, counters.leader_changes.load());
         counter(&self.raft.stepped_down, counters.stepped_down.load());
+        counter(&self.raft.successions, counters.successions.load());
         counter(&self.raft.stalls, counters.replication_stalls.load());
         gauge(&self.raft.stalled, counters.replication_stalled.load());
         for member in &status.members {
@@ -367,6 +369,10 @@ impl Raft {
             stepped_down: make.counter(
                 "rstmdb_raft_stepped_down_total",
                 "Times this node led, heard no majority and stepped down.",
+            )?,
+            successions: make.counter(
+                "rstmdb_raft_successions_total",
+                "Times this node found that the leader's process had ended, and did not wait for the election timeout.",
             )?,
             stalls: make.counter(
                 "rstmdb_replication_stalls_total",

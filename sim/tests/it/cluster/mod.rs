@@ -11,6 +11,7 @@ mod removed;
 mod scenarios;
 mod shapes;
 mod stalls;
+mod succession;
 mod timers;
 mod watches;
 

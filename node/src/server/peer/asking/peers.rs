@@ -73,6 +73,11 @@ impl<T: Types> Peers for Connections<T> {
         async move { introduce(&connections, &addr).await }.boxed()
     }
 
+    fn has_ended(&self, of: &Peer) -> BoxFuture<'static, bool> {
+        let (connections, of) = (self.clone(), of.clone());
+        async move { connections.refused(&of).await }.boxed()
+    }
+
     fn other_places(&self, of: &Peer) -> Vec<String> {
         let mut places = self.members().places_of(of.id, &of.node.peer_addr);
         places.split_off(1)

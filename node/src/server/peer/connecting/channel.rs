@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::{Request, Response};
@@ -36,6 +38,12 @@ pub trait Dial: Send + Sync + 'static {
     /// When this is no address.
     fn dial(&self, addr: &str, others: Others, small: SmallSegments)
     -> Result<Channel, BadAddress>;
+
+    /// Whether the machine at this address refuses a connection at once: no process listens there. `false` if it does
+    /// not answer, or the network cannot tell.
+    fn is_refused(&self, _addr: &str) -> BoxFuture<'static, bool> {
+        std::future::ready(false).boxed()
+    }
 }
 
 /// A text that is no address of a node.

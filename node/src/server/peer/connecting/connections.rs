@@ -80,7 +80,7 @@ impl Connections {
     pub fn new(options: &Options) -> Self {
         let gate = PeerGate::new(options);
         let open = dial::opener(options.credentials.clone(), gate.clone());
-        Self::dialed_by(options, gate, Box::new(Http2::over(open)))
+        Self::dialed_by(options, gate, Box::new(Http2::over_tcp(open)))
     }
 
     /// As [`Connections::new`], over another transport than this machine's TCP. Such connections begin with no
@@ -159,6 +159,17 @@ impl<T: Types> Connections<T> {
     ) -> Result<IntroductionClient<Channel>, CallError> {
         let channel = self.dial(addr, Arc::new(Vec::new), Arc::new(|| false))?;
         Ok(IntroductionClient::new(channel))
+    }
+
+    /// Whether connections to a node are refused at once, wherever it may be.
+    pub(crate) async fn refused(&self, peer: &Peer) -> bool {
+        let places = self.members().places_of(peer.id, &peer.node.peer_addr);
+        for addr in &places {
+            if !self.shared.dial.is_refused(addr).await {
+                return false;
+            }
+        }
+        !places.is_empty()
     }
 
     fn dial(&self, addr: &str, others: Others, small: SmallSegments) -> Result<Channel, CallError> {

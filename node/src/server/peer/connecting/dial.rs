@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::net::{TcpSocket, TcpStream};
@@ -24,6 +26,8 @@ use crate::server::transport::sockets;
 
 /// Time limit for opening a connection, including its handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time limit for finding out whether a connection is refused.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(250);
 /// How many bytes of answers in one stream may lie here unread.
 const STREAM_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// The same limit for all streams of a connection together. This node opens these connections itself, one for each lane
@@ -40,12 +44,23 @@ pub type Open =
     Arc<dyn Fn(&Endpoint, Others, SmallSegments) -> tonic::transport::Channel + Send + Sync>;
 
 /// Channels of HTTP/2.
-pub(crate) struct Http2(Open);
+pub(crate) struct Http2 {
+    open: Open,
+    is_tcp: bool,
+}
 
 impl Http2 {
     /// Over connections that `open` opens.
     pub(crate) fn over(open: Open) -> Self {
-        Self(open)
+        Self {
+            open,
+            is_tcp: false,
+        }
+    }
+
+    /// Over connections that `open` opens over this machine's TCP.
+    pub(crate) fn over_tcp(open: Open) -> Self {
+        Self { open, is_tcp: true }
     }
 }
 
@@ -71,9 +86,18 @@ impl Dial for Http2 {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
-        let channel = (self.0)(&endpoint, others, small);
+        let channel = (self.open)(&endpoint, others, small);
         let failed = |error: tonic::transport::Error| Status::from_error(error.into());
         Ok(Channel::new(channel.map_err(failed)))
+    }
+
+    fn is_refused(&self, addr: &str) -> BoxFuture<'static, bool> {
+        if !self.is_tcp {
+            return std::future::ready(false).boxed();
+        }
+        let addr = addr.to_owned();
+        let refused = async move { tokio::time::timeout(REFUSAL_TIMEOUT, is_refused(&addr)).await };
+        refused.map(|refused| refused.unwrap_or(false)).boxed()
     }
 }
 
@@ -177,6 +201,21 @@ async fn connect(addr: &str, small: bool) -> io::Result<TcpStream> {
     Err(last)
 }
 
+/// Whether each address of the host refuses connections. A connection that is accepted is closed at once.
+async fn is_refused(addr: &str) -> bool {
+    let Ok(addrs) = tokio::net::lookup_host(addr).await else {
+        return false;
+    };
+    let mut refused = false;
+    for addr in addrs {
+        match connect_to(addr, false).await {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => refused = true,
+            _ => return false,
+        }
+    }
+    refused
+}
+
 async fn connect_to(addr: SocketAddr, small: bool) -> io::Result<TcpStream> {
     let socket = match addr {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -195,6 +234,20 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn only_a_machine_without_a_listener_refuses() {
+        let open: Open = Arc::new(|endpoint, _, _| endpoint.connect_lazy());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap().to_string();
+        let tcp = Http2::over_tcp(open.clone());
+        assert!(!tcp.is_refused(&addr).await);
+        drop(listener);
+        assert!(tcp.is_refused(&addr).await);
+        assert!(!tcp.is_refused("no-such-host.invalid:1").await);
+        // Of another network this machine's TCP knows nothing.
+        assert!(!Http2::over(open).is_refused(&addr).await);
+    }
 
     #[tokio::test]
     async fn a_connection_in_small_segments_is_one_in_both_directions() {

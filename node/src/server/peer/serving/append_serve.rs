@@ -57,6 +57,7 @@ pub(crate) fn serve<T: Types>(
         budget: Arc::new(Semaphore::new(OWED_BYTES_MAX)),
         received,
     };
+    let ended = replica.clone();
     drop(T::spawn(async move {
         if let Err(status) = intake.run(parts, &requests).await {
             // If the answers have ended first, they need no reason.
@@ -64,6 +65,7 @@ pub(crate) fn serve<T: Types>(
         }
         // Not earlier: this ends the answers, and the reason would be lost with them.
         drop(requests);
+        ended.appends_ended(from);
     }));
     let requests = ReceiverStream::new(waiting)
         .map(|(request, _permits): (AppendEntriesRequest<T>, _)| request);
