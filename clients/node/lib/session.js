@@ -16,6 +16,8 @@ const PATIENCE_MAX_MS = 1000;
 const LOSSES_MAX = 1;
 // An attempt is not left for another node before this time, which an election may take.
 const ATTEMPT_MIN_MS = 1000;
+// It is left after this time at the latest, so that a node that is cut off costs a call less than two seconds.
+const ATTEMPT_MAX_MS = 1750;
 // A server that refuses with one of these codes has done nothing, unless it says otherwise.
 const UNDONE = new Set(["NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE", "QUOTA_EXCEEDED"]);
 // Another node has the same limit.
@@ -170,8 +172,8 @@ export class Session {
    * does not notice the cut before the call's deadline.
    */
   attemptEnd(planned, deadline) {
-    const half = (deadline - now()) / 2;
-    return planned.movable && this.dialer.hasChoice && half >= ATTEMPT_MIN_MS ? now() + half : deadline;
+    const attempt = Math.min((deadline - now()) / 2, ATTEMPT_MAX_MS);
+    return planned.movable && this.dialer.hasChoice && attempt >= ATTEMPT_MIN_MS ? now() + attempt : deadline;
   }
 
   afterSilence({ connection, heard }, early) {

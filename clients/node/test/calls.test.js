@@ -323,6 +323,17 @@ test("a node that hangs is left after a moment", async (t) => {
   assert.equal(first.asked("PING").length, 1);
 });
 
+test("a node that answers pings and no calls is left after half of the time or two seconds", async (t) => {
+  for (const timeout of [2200, 60000]) {
+    const [first, second] = [await fake(t, times(9, SILENCE, "GET_INSTANCE")), await fake(t)];
+    const db = client(t, [first, second], { timeout });
+    const asked = performance.now();
+    await db.getInstance("i");
+    assert.equal(db.address, second.address);
+    assert.ok(performance.now() - asked < 3000);
+  }
+});
+
 test("members are learned, and one of another cluster is not used", async (t) => {
   for (const cluster of ["c", "other"]) {
     const second = await fake(t, undefined, { cluster_id: cluster, node_id: 2 });

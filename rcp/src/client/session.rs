@@ -38,6 +38,8 @@ const PATIENCE_MAX: Duration = Duration::from_secs(1);
 const LOSSES_MAX: u32 = 1;
 /// The client does not leave an attempt for another node before this time, which an election may take.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+/// It leaves after this time at the latest, so that a node that is cut off costs a call less than two seconds.
+const ATTEMPT_MAX: Duration = Duration::from_millis(1_750);
 
 /// An attempt that brought no result.
 struct Failed {
@@ -185,10 +187,10 @@ impl ClientSession {
     fn attempt_end(&self, plan: &RetryPlan<'_>, deadline: Instant, took: Duration) -> Instant {
         let now = Instant::now();
         let half = deadline.saturating_duration_since(now) / 2;
-        let half = half.max(took + took / 4);
-        if plan.movable && self.dialer.has_choice() && half >= ATTEMPT_MIN && now + half < deadline
-        {
-            now + half
+        let attempt = half.min(ATTEMPT_MAX).max(took + took / 4);
+        let is_worth_it = attempt >= ATTEMPT_MIN && now + attempt < deadline;
+        if plan.movable && self.dialer.has_choice() && is_worth_it {
+            now + attempt
         } else {
             deadline
         }

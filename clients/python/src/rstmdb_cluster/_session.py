@@ -31,6 +31,8 @@ _PATIENCE_MAX = 1.0
 _LOSSES_MAX = 1
 # An attempt is not left for another node before this time, which an election may take.
 _ATTEMPT_MIN = 1.0
+# It is left after this time at the latest, so that a node that is cut off costs a call less than two seconds.
+_ATTEMPT_MAX = 1.75
 # A server that refuses with one of these codes has done nothing, unless it says otherwise.
 _UNDONE = frozenset({"NO_LEADER", "RATE_LIMITED", "READ_ONLY_MODE", "QUOTA_EXCEEDED"})
 # These codes may come from a later life of the instance, which does not know the key of an earlier attempt.
@@ -182,8 +184,8 @@ class Session:
         call's deadline.
         """
         now = self.loop.time()
-        half = (deadline - now) / 2
-        return now + half if made.movable and self.dialer.has_choice and half >= _ATTEMPT_MIN else deadline
+        attempt = min((deadline - now) / 2, _ATTEMPT_MAX)
+        return now + attempt if made.movable and self.dialer.has_choice and attempt >= _ATTEMPT_MIN else deadline
 
     def _after_silence(self, op: str, made: Plan, pending: Pending, sent: bool, again: bool, timeout: float) -> _Failed:
         connection = pending.connection
