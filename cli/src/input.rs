@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::Error;
+use loose::SplitFault;
 
 /// How files and JSON arguments name standard input.
 pub const STDIN: &str = "-";
@@ -54,9 +55,30 @@ pub fn json_argument(name: &str, argument: &str) -> Result<Box<RawValue>, Error>
 pub fn document(name: &str, arguments: &[String]) -> Result<Option<Box<RawValue>>, Error> {
     match arguments {
         [] => Ok(None),
-        [one] if !pairs::is_pair(one) => json_argument(name, one).map(Some),
+        [one] if !pairs::is_pair(one) => typed(name, one).map(Some),
         pairs => pairs::object(name, pairs).map(Some),
     }
+}
+
+/// A JSON argument, or an object as people type it. The shell of the operating system takes quotes away, so the object
+/// often arrives as `{total: 42}`.
+fn typed(name: &str, argument: &str) -> Result<Box<RawValue>, Error> {
+    let strict = match json_argument(name, argument) {
+        Err(error) if argument.trim_start().starts_with('{') => error,
+        read => return read,
+    };
+    let why = match loose::document(argument.trim()) {
+        Ok((document, "")) => {
+            let read = RawValue::from_string(document.to_string());
+            return read.map_err(|_| strict);
+        }
+        Ok((_, rest)) => format!("{rest:?} follows the document"),
+        Err(SplitFault::Open(what)) => format!("{what} is not closed"),
+        Err(SplitFault::Wrong(why)) => why,
+    };
+    Err(Error::Usage(format!(
+        "{name} {argument:?}: {why}; put single quotes around the whole document: '{{\"total\": 42}}' or '{{total: 42}}'"
+    )))
 }
 
 /// Most bytes of a file that is read whole. Some files have no end.
@@ -236,6 +258,30 @@ mod tests {
         let error = json_argument("--payload", "@/no/such/file").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("/no/such/file"), "{error}");
+    }
+
+    #[test]
+    fn a_document_may_be_typed_as_in_the_shell_of_the_program() {
+        let read = |text: &str| document("--ctx", &[text.to_owned()]);
+        let text = |text: &str| read(text).unwrap().unwrap().get().to_owned();
+        assert_eq!(text("{total: 42}"), r#"{"total":42}"#);
+        assert_eq!(
+            text("{card: {type: visa}, n: 1.50}"),
+            r#"{"card":{"type":"visa"},"n":1.50}"#
+        );
+        // JSON is not touched.
+        assert_eq!(text(r#"{ "a": 1.0 }"#), r#"{ "a": 1.0 }"#);
+        for (wrong, part) in [
+            ("{total:", "a bracket is not closed"),
+            ("{total: 42} x", "follows the document"),
+            ("{total 42}", "there is no colon after the name"),
+            ("{total: 42", "put single quotes around"),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            let said = error.to_string();
+            assert!(said.starts_with("--ctx") && said.contains(part), "{said}");
+        }
     }
 
     #[test]

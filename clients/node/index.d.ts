@@ -465,7 +465,7 @@ export class LockGuard {
 export class Client {
   /** The addresses of some or all nodes: a list, or one text with commas. */
   constructor(addresses?: string | string[], options?: ClientOptions);
-  /** Opens the connection, trying each address once; calls do it by themselves, and try until their deadline. */
+  /** Opens the connection, and tries until the deadline, as calls do by themselves: a node may be restarting. */
   connect(options?: CallOptions): Promise<this>;
   /** Ends all watches and the connection. Calls without an answer fail. */
   close(): Promise<void>;
@@ -503,7 +503,7 @@ export class Client {
   /** `Ctx` is a type of the program; nothing checks that what the server has fits it. */
   getInstance<Ctx = Json>(instanceId: string, options?: ReadOptions & { include?: string[] }): Promise<Instance<Ctx>>;
   listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Promise<InstanceList>;
-  deleteInstance(instanceId: string, options?: KeyedOptions): Promise<DeletedInstance>;
+  deleteInstance(instanceId: string, options?: KeyedOptions & { expected_wal_offset?: number }): Promise<DeletedInstance>;
   applyEvent<Ctx = Json>(instanceId: string, event: string, payload?: object | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Promise<AppliedEvent<Ctx>>;
   timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Promise<TimersSet>;
   timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Promise<TimerList>;
@@ -548,7 +548,7 @@ export namespace requests {
   function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: object, options?: KeyedOptions & ImportOptions): Request;
   function getInstance(instanceId: string, options?: ReadOptions & { include?: string[] }): Request;
   function listInstances(options?: ReadOptions & { machine?: string; state?: string; limit?: number; offset?: number; after?: string }): Request;
-  function deleteInstance(instanceId: string, options?: KeyedOptions): Request;
+  function deleteInstance(instanceId: string, options?: KeyedOptions & { expected_wal_offset?: number }): Request;
   function applyEvent(instanceId: string, event: string, payload?: object | null, options?: KeyedOptions & { expected_state?: string; expected_wal_offset?: number; event_id?: string; timers?: TimerChanges }): Request;
   function timerSet(instanceId: string, timers?: TimerChanges, options?: KeyedOptions & { resume?: boolean; expected_state?: string; expected_wal_offset?: number }): Request;
   function timerList(options?: ReadOptions & { machine?: string; due_before?: number; suspended?: boolean; limit?: number; after?: TimerPlace }): Request;

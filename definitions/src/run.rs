@@ -226,7 +226,7 @@ impl Runner {
         }
         let delete = DeleteInstance {
             instance_id: self.id(),
-            idempotency_key: None,
+            ..DeleteInstance::default()
         };
         self.write(&Command::DeleteInstance(delete), &By::default())?;
         Ok(())

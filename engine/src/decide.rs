@@ -272,7 +272,12 @@ fn check_expected(apply: &ApplyEvent, current: &Current<'_>) -> Result<(), Refus
             actual_state: current.state_name().to_string(),
         });
     }
-    match apply.expected_wal_offset {
+    check_offset(apply.expected_wal_offset, current)
+}
+
+/// Refuses what expects another offset of its instance.
+fn check_offset(expected: Option<u64>, current: &Current<'_>) -> Result<(), Refusal> {
+    match expected {
         // An instance that a prepared batch has changed has no offset yet, so no client can expect one.
         Some(expected) if expected == NO_OFFSET || expected != current.last_offset => {
             Err(Refusal::OffsetConflict {

@@ -89,16 +89,30 @@ pub(crate) struct ClientReply {
 }
 
 impl Client {
-    /// Connects to the first address that answers, trying each once.
+    /// Connects to the first address that answers. A node may be restarting, so it tries all of them until
+    /// [`ClientOptions::timeout`] has passed.
     ///
     /// # Errors
     /// [`Error::Options`] for options that cannot be used, [`Error::Refused`] when the server refuses
     /// the credentials, [`Error::Tls`] and [`Error::Connect`] when no address can be reached.
     pub async fn connect(options: ClientOptions) -> Result<Client, Error> {
         let session = ClientSession::connect(Dialer::new(options)?).await?;
-        Ok(Client {
+        Ok(Client::of(session))
+    }
+
+    /// The same, but each address is tried once: for programs whose user waits, such as a command line.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn connect_once(options: ClientOptions) -> Result<Client, Error> {
+        let session = ClientSession::connect_once(Dialer::new(options)?).await?;
+        Ok(Client::of(session))
+    }
+
+    fn of(session: ClientSession) -> Client {
+        Client {
             session: Arc::new(session),
-        })
+        }
     }
 
     /// Calls any operation but a watch.

@@ -142,6 +142,37 @@ pub enum CliCommand {
 }
 
 impl CliCommand {
+    /// Whether the command changes nothing in the database, however it is ended.
+    pub fn only_reads(&self) -> bool {
+        let reads = matches!(
+            self,
+            CliCommand::Ping
+                | CliCommand::Info
+                | CliCommand::Summary(_)
+                | CliCommand::Top(_)
+                | CliCommand::GetMachine(_)
+                | CliCommand::ListMachines(_)
+                | CliCommand::GetInstance(_)
+                | CliCommand::ListInstances(_)
+                | CliCommand::Allowed(_)
+                | CliCommand::Explain(_)
+                | CliCommand::WatchInstance(_)
+                | CliCommand::WatchAll(_)
+                | CliCommand::Unwatch(_)
+                | CliCommand::ReplicationStatus
+                | CliCommand::WalRead(_)
+                | CliCommand::Ancestors(_)
+                | CliCommand::WalStats
+                | CliCommand::Export(_)
+                | CliCommand::Backup(_)
+                | CliCommand::Diagram(_)
+                | CliCommand::History(_)
+                | CliCommand::AuditHead(_)
+                | CliCommand::AuditProof(_)
+        );
+        reads || self.is_local()
+    }
+
     /// Whether the command works without a server.
     pub fn is_local(&self) -> bool {
         matches!(

@@ -13,6 +13,7 @@ mod help;
 mod import;
 mod named;
 mod offline;
+mod tips;
 mod tools;
 mod values;
 
@@ -88,9 +89,12 @@ impl Cli {
         words: impl IntoIterator<Item = T>,
     ) -> Result<Cli, clap::Error> {
         let mut grammar = help::of_program(Cli::command());
-        let words = words.into_iter().map(Into::into);
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let typed = words.iter().map(|word| word.to_string_lossy().into_owned());
+        let typed: Vec<String> = typed.collect();
         let words = std::iter::once(OsString::from("rstmdb-cli")).chain(words);
-        let found = grammar.try_get_matches_from_mut(words)?;
+        let found = grammar.try_get_matches_from_mut(words);
+        let found = found.map_err(|error| tips::with_tip(error, &grammar, &typed))?;
         let mut cli = Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))?;
         cli.global.given = GivenOptions::of(&found);
         Ok(cli)
@@ -145,7 +149,9 @@ impl LineArgs {
     /// What is wrong with them, or the help that they ask for.
     pub fn parse_words(words: Vec<String>) -> Result<LineArgs, clap::Error> {
         let mut grammar = help::of_line(LineArgs::command());
-        let found = grammar.try_get_matches_from_mut(words)?;
+        let words = tips::written_out(&grammar, words);
+        let found = grammar.try_get_matches_from_mut(words.clone());
+        let found = found.map_err(|error| tips::with_tip(error, &grammar, &words))?;
         LineArgs::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
     }
 }
@@ -159,6 +165,16 @@ pub enum LineCommand {
     /// Leave the REPL (also quit, Ctrl-D).
     #[command(alias = "quit")]
     Exit,
+}
+
+impl LineCommand {
+    /// Whether the command changes nothing in the database, however it is ended.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            LineCommand::Command(command) => command.only_reads(),
+            LineCommand::Exit => true,
+        }
+    }
 }
 
 /// Which options of a connection were given, and how.

@@ -85,6 +85,7 @@ const ACCEPTED: &[&str] = &[
     "create-instance -m order -V 1 --dry-run",
     "create-instance order -i o-1 --initial-state paid --created-at 1 --updated-at 2",
     "delete-instance o-1 --dry-run",
+    "delete-instance o-1 --expected-wal-offset 12",
     "batch --atomic --dry-run -",
     "flush-all --dry-run",
     "allowed o-1",

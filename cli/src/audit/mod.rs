@@ -166,9 +166,7 @@ fn show(session: &CliSession, proven: &Proven) -> Result<(), Error> {
             let text = serde_json::to_string(record).map_err(Error::unexpected)?;
             records.push(Json::parse(&text).map_err(Error::unexpected)?);
         }
-        session
-            .out
-            .line(&view::history_page(&records, session.out.paint))?;
+        session.draw(|paint| view::history_page(&records, paint))?;
     }
     let facts = proven.facts.len() as u64;
     eprintln!(

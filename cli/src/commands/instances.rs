@@ -119,6 +119,7 @@ pub(super) async fn delete(
 ) -> Result<(), Error> {
     let params = DeleteInstance {
         instance_id: args.instance.id().into(),
+        expected_wal_offset: args.expected_wal_offset,
         idempotency_key: args.idempotency_key.map(Into::into),
         meta: args.about.meta(),
         dry_run: args.ask.dry_run,

@@ -14,6 +14,7 @@ mod storage;
 mod watches;
 
 use clap::CommandFactory;
+pub use watches::several as several_watches;
 
 use crate::args::{Cli, CliCommand, CompletionsArgs};
 use crate::session::CliSession;

@@ -4,9 +4,12 @@
 use rstmdb_rcp::client::{Watch, WatchItem};
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::watch::{Include, Progress, WatchAll, WatchInstance};
+use rstmdb_rcp::text::printable;
 
+use crate::render::output::DrawnLines;
 use crate::render::view;
 use crate::session::filters::NamesInFilter;
+use crate::session::watches::RunningWatch;
 use crate::session::{CliSession, from_client};
 use crate::{Error, args};
 
@@ -22,8 +25,15 @@ pub(super) async fn instance(
         include: include(&args.how.include),
         include_meta: args.how.meta.then_some(true),
     };
+    let what = format!("instance {}", args.instance.id());
     let watch = session.client().await?.watch_instance(&params).await;
-    follow(session, watch.map_err(from_client)?, args.how.progress).await
+    follow(
+        session,
+        watch.map_err(from_client)?,
+        what,
+        args.how.progress,
+    )
+    .await
 }
 
 pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Result<(), Error> {
@@ -31,6 +41,10 @@ pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Resul
         machines: args.machines().to_vec(),
         states: [&*args.from_states, &args.to_states].concat(),
         events: args.events.clone(),
+    };
+    let what = match args.machines() {
+        [] => "all machines".to_owned(),
+        machines => machines.join(", "),
     };
     let machines = args.machines().iter();
     let machines = machines.map(|name| name.clone().into()).collect();
@@ -52,7 +66,7 @@ pub(super) async fn all(session: &CliSession, args: args::WatchAllArgs) -> Resul
     let asks = session.clone();
     // Beside the watch: events do not wait for it.
     tokio::spawn(async move { asks.warn_of(&filter).await });
-    follow(session, watch, args.how.progress).await
+    follow(session, watch, what, args.how.progress).await
 }
 
 fn include(kinds: &[args::WatchedKind]) -> Option<Vec<Include>> {
@@ -66,19 +80,61 @@ pub(super) fn unwatch(session: &CliSession, args: &args::UnwatchArgs) -> Result<
         let message = "unwatch works in the REPL only; Ctrl-C ends a watch of the command line";
         return Err(Error::Usage(message.to_owned()));
     };
-    let removed = watches.end(&args.subscription_id);
+    let id = match &args.subscription_id {
+        Some(id) => id.clone(),
+        None => match &*watches.running() {
+            [] => return Err(Error::Usage("no watch is running".to_owned())),
+            [only] => only.id.clone(),
+            running => {
+                let text = format!("several watches are running: {}", several(running));
+                return Err(Error::Usage(text));
+            }
+        },
+    };
+    let removed = watches.end(&id);
+    if !session.out.for_programs() {
+        let id = printable(&id);
+        return session.out.line(&match removed {
+            true => format!("watch {id} has ended"),
+            false => format!("there is no watch {id}"),
+        });
+    }
     session
         .out
         .value(&rstmdb_rcp::message::watch::UnwatchResult {
-            subscription_id: args.subscription_id.as_str().into(),
+            subscription_id: id.into(),
             removed,
         })
 }
 
-async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<(), Error> {
+/// The ids of several watches and what they watch, and how one of them is ended.
+pub fn several(running: &[RunningWatch]) -> String {
+    let names = running
+        .iter()
+        .map(|watch| format!("{} ({})", watch.id, watch.what));
+    let names: Vec<String> = names.collect();
+    printable(&format!("{}; `unwatch ID` ends one", names.join(", ")))
+}
+
+async fn follow(
+    session: &CliSession,
+    watch: Watch,
+    what: String,
+    progress: bool,
+) -> Result<(), Error> {
     if let Some(watches) = &session.watches {
-        session.out.json(watch.started().get())?;
-        watches.begin(watch);
+        if session.out.for_programs() {
+            session.out.json(watch.started().get())?;
+        } else {
+            let line = format!(
+                "watching {what} as {}; Ctrl-C on an empty line or `unwatch` ends it",
+                watch.subscription_id()
+            );
+            session
+                .out
+                .line(&session.out.paint.dim(&printable(&line)))?;
+        }
+        watches.begin(watch, what, session.out);
         return Ok(());
     }
     tokio::select! {
@@ -91,6 +147,7 @@ async fn follow(session: &CliSession, watch: Watch, progress: bool) -> Result<()
 
 async fn print(session: &CliSession, mut watch: Watch, progress: bool) -> Result<(), Error> {
     let for_programs = session.out.for_programs();
+    let mut lines = DrawnLines::default();
     if progress && for_programs {
         session.out.json_item(watch.started().get())?;
     }
@@ -99,8 +156,9 @@ async fn print(session: &CliSession, mut watch: Watch, progress: bool) -> Result
             WatchItem::Event(event) if !for_programs => {
                 let text = serde_json::to_string(&event).map_err(Error::unexpected)?;
                 let event = Json::parse(&text).map_err(Error::unexpected)?;
-                let line = view::watched(&event, session.out.paint);
-                session.out.line(&line)?;
+                lines.draw(&session.out, session.paint(), |paint| {
+                    view::watched(&event, paint)
+                })?;
             }
             WatchItem::Event(event) => session.out.item(&event)?,
             WatchItem::Progress { wal_offset } if progress && !for_programs => {

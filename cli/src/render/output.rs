@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use console::Style;
+use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
 pub use rstmdb_rcp::text::printable;
 use rstmdb_rcp::text::printable_json;
@@ -11,6 +12,13 @@ use serde::Serialize;
 use super::yaml;
 use crate::Error;
 use crate::args::{Color, OutputForm};
+
+/// The end of a cell or of a line that is shortened.
+pub const SHORTENED: &str = "…";
+
+/// What a command says if it has shortened something.
+pub const SAYS_SHORTENED: &str =
+    "what ends in … is shortened to fit the terminal; -o wide or -o json shows all of it";
 
 /// How to print, decided once from the options and from what standard output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +43,8 @@ pub struct Paint {
     pub relative: bool,
     /// The columns there are; `None` when output has no edge.
     pub width: Option<usize>,
+    /// How far the server's clock is ahead of this machine's, in milliseconds.
+    pub ahead_ms: i64,
 }
 
 impl Paint {
@@ -44,7 +54,26 @@ impl Paint {
         wide: false,
         relative: false,
         width: None,
+        ahead_ms: 0,
     };
+
+    /// The time by the server's clock, in Unix milliseconds. This machine's clock may be wrong, and the times that are
+    /// told are the server's.
+    pub fn now_ms(self) -> i64 {
+        let here = Timestamp::now().as_millisecond();
+        here.saturating_add(self.ahead_ms)
+    }
+
+    /// Whether `text`, drawn by `draw` for this terminal, has shortened cells or lines that are whole without an edge.
+    pub fn shortens(self, text: &str, draw: impl FnOnce(Paint) -> String) -> bool {
+        let marks = |text: &str| text.matches(SHORTENED).count();
+        let has_edge = self.width.is_some() && marks(text) > 0;
+        let whole = Paint {
+            width: None,
+            ..self
+        };
+        has_edge && marks(text) > marks(&draw(whole))
+    }
 
     /// `text` in `style`, where colour is wanted.
     pub fn apply(self, style: Style, text: &str) -> String {
@@ -69,6 +98,29 @@ impl Paint {
     /// Something to be found at once.
     pub fn highlight(self, text: &str) -> String {
         self.apply(Style::new().green().bold(), text)
+    }
+}
+
+/// Lines that are printed when they come: that some of them are shortened is said once.
+#[derive(Debug, Default)]
+pub struct DrawnLines {
+    said: bool,
+}
+
+impl DrawnLines {
+    /// Prints what `draw` makes of this terminal.
+    pub fn draw(
+        &mut self,
+        out: &Output,
+        paint: Paint,
+        draw: impl Fn(Paint) -> String,
+    ) -> Result<(), Error> {
+        let text = draw(paint);
+        if !self.said && paint.shortens(&text, draw) {
+            self.said = true;
+            eprintln!("{SAYS_SHORTENED}");
+        }
+        out.line(&text)
     }
 }
 
@@ -105,6 +157,12 @@ impl Output {
             Some(form) => self.in_form(form, true),
             None => self,
         }
+    }
+
+    /// The same, as wide as the terminal is now.
+    #[must_use]
+    pub fn resized(self) -> Output {
+        self.in_form(self.form, self.asked)
     }
 
     fn in_form(mut self, form: OutputForm, asked: bool) -> Output {
@@ -162,6 +220,16 @@ impl Output {
         Ok(())
     }
 
+    /// Prints what `draw` makes of this terminal, and says on standard error if cells of it are shortened.
+    pub fn draw(&self, paint: Paint, draw: impl Fn(Paint) -> String) -> Result<(), Error> {
+        let text = draw(paint);
+        self.line(&text)?;
+        if paint.shortens(&text, draw) {
+            eprintln!("{SAYS_SHORTENED}");
+        }
+        Ok(())
+    }
+
     /// Prints the one result of a command: JSON on one line, or YAML.
     pub fn value(&self, value: &impl Serialize) -> Result<(), Error> {
         self.json(&serde_json::to_string(value).map_err(Error::unexpected)?)
@@ -203,9 +271,7 @@ mod tests {
         assert_eq!(Paint::PLAIN.bold("x"), "x");
         let paint = Paint {
             color: true,
-            wide: false,
-            relative: false,
-            width: None,
+            ..Paint::PLAIN
         };
         assert_eq!(paint.bold("x"), "\u{1b}[1mx\u{1b}[0m");
     }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rstmdb_rcp::message::cluster::ClusterStatusResult;
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
@@ -170,7 +169,10 @@ pub fn render(summary: &Summary, rows: usize, paint: Paint) -> String {
     text.push('\n');
     let parts = [
         ("log", summary.log.as_ref().map(log)),
-        ("timers", summary.timers.as_ref().map(timers)),
+        (
+            "timers",
+            summary.timers.as_ref().map(|it| timers(it, paint)),
+        ),
         ("locks", summary.locks.as_ref().map(locks)),
     ];
     for (name, what) in parts {
@@ -259,11 +261,7 @@ fn states(states: &[StateCount], all: bool) -> String {
 }
 
 fn log(log: &LogExtent) -> String {
-    const MIB: u64 = 1 << 20;
-    let size = match log.bytes / MIB {
-        0 => format!("{} KiB", log.bytes.div_ceil(1024)),
-        mib => format!("{mib} MiB"),
-    };
+    let size = size(log.bytes);
     let from = match log.earliest_offset {
         Some(earliest) => format!("offsets {earliest} to {}", log.latest_offset),
         None => format!("up to offset {}", log.latest_offset),
@@ -272,13 +270,29 @@ fn log(log: &LogExtent) -> String {
     format!("{from}, {size} in {segments}")
 }
 
-fn timers(timers: &TimerCounts) -> String {
+/// With one digit behind the point, so that it is never far from what it is.
+fn size(bytes: u64) -> String {
+    let (unit, name) = match bytes {
+        0..1024 => return counted(bytes, "byte", "bytes"),
+        _ if bytes < 1 << 20 => (1 << 10, "KiB"),
+        _ if bytes < 1 << 30 => (1 << 20, "MiB"),
+        _ => (1 << 30, "GiB"),
+    };
+    // Cut, not rounded: 1023.99 KiB are not 1024 KiB.
+    let tenths = u128::from(bytes) * 10 / unit;
+    match tenths % 10 {
+        0 => format!("{} {name}", tenths / 10),
+        tenth => format!("{}.{tenth} {name}", tenths / 10),
+    }
+}
+
+fn timers(timers: &TimerCounts, paint: Paint) -> String {
     let mut text = format!("{} armed, {} overdue", timers.armed, timers.overdue);
     if timers.suspended > 0 {
         text.push_str(&format!(", {} suspended", timers.suspended));
     }
     if let Some(due) = timers.next_due_at.filter(|_| timers.overdue == 0) {
-        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0);
+        let now = u64::try_from(paint.now_ms()).unwrap_or(0);
         let left = Duration::from_secs(due.saturating_sub(now) / 1000);
         let left = jiff::SignedDuration::try_from(left).unwrap_or_default();
         text.push_str(&format!(", the next in {left:#}"));
@@ -357,6 +371,21 @@ locks   1 held, 2 owners wait
 nothing needs attention
 ";
         assert_eq!(render(&summary(), 24, Paint::PLAIN), expected);
+    }
+
+    #[test]
+    fn a_size_is_not_rounded_up() {
+        for (bytes, said) in [
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1025, "1 KiB"),
+            (1600, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            ((5 << 20) + (900 << 10), "5.8 MiB"),
+            (3 << 30, "3 GiB"),
+        ] {
+            assert_eq!(size(bytes), said);
+        }
     }
 
     #[test]

@@ -328,10 +328,8 @@ node  role      RCP address    peer address   last log  applied  lag  version  d
         let status = cluster(vec![node(1, "leader"), node(2, "follower")]);
         let at = |width| {
             let paint = Paint {
-                color: false,
-                wide: false,
-                relative: false,
                 width: Some(width),
+                ..Paint::PLAIN
             };
             let text = render(&status, paint);
             text.lines().nth(2).unwrap_or_default().to_owned()

@@ -3,7 +3,7 @@
 
 use console::{Alignment, measure_text_width, pad_str, truncate_str};
 
-use super::output::{Paint, printable};
+use super::output::{Paint, SHORTENED, printable};
 
 const GAP: &str = "  ";
 /// No column is cut below this, whatever the terminal's width.
@@ -109,7 +109,7 @@ fn line(cells: &[String], widths: &[usize]) -> String {
         if !text.is_empty() {
             text.push_str(GAP);
         }
-        let cell = truncate_str(cell, *width, "…");
+        let cell = truncate_str(cell, *width, SHORTENED);
         text.push_str(&pad_str(&cell, *width, Alignment::Left, None));
     }
     text.truncate(text.trim_end().len());
@@ -149,10 +149,8 @@ mod tests {
         );
         assert_eq!(table.render(Paint::PLAIN), expected);
         let narrow = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(17),
+            ..Paint::PLAIN
         };
         let text = table.render(narrow);
         assert!(text.contains("注文-1  支払処理…\n"), "{text}");
@@ -165,10 +163,8 @@ mod tests {
     #[test]
     fn the_widest_columns_are_cut_at_the_terminals_edge() {
         let paint = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(40),
+            ..Paint::PLAIN
         };
         let expected = concat!(
             "id       state            ctx\n",
@@ -185,10 +181,8 @@ mod tests {
         let mut table = TextTable::new(["time", "payload"]).keeping_whole(&["time"]);
         table.push(["2023-11-14 22:14:20Z", "a long payload"]);
         let paint = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(20),
+            ..Paint::PLAIN
         };
         assert_eq!(
             table.render(paint),
@@ -197,12 +191,27 @@ mod tests {
     }
 
     #[test]
+    fn a_table_tells_whether_it_is_shortened() {
+        let narrow = Paint {
+            width: Some(40),
+            ..Paint::PLAIN
+        };
+        let shortens = |table: &TextTable, paint: Paint| {
+            paint.shortens(&table.render(paint), |paint| table.render(paint))
+        };
+        assert!(shortens(&sample(), narrow));
+        assert!(!shortens(&sample(), Paint::PLAIN));
+        // The user's own text is no sign of it.
+        let mut table = TextTable::new(["id"]);
+        table.push(["to be continued…"]);
+        assert!(!shortens(&table, narrow));
+    }
+
+    #[test]
     fn a_terminal_without_room_still_gets_a_table() {
         let paint = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(1),
+            ..Paint::PLAIN
         };
         assert_eq!(sample().render(paint).lines().count(), 3);
     }
@@ -211,9 +220,7 @@ mod tests {
     fn the_heading_is_bold_where_colour_is_wanted() {
         let paint = Paint {
             color: true,
-            wide: false,
-            relative: false,
-            width: None,
+            ..Paint::PLAIN
         };
         assert!(sample().render(paint).starts_with("\u{1b}[1mid"));
     }

@@ -3,7 +3,7 @@
 use rstmdb_rcp::text::counted;
 use serde::Serialize;
 
-use super::output::{Paint, printable};
+use super::output::{Paint, SAYS_SHORTENED, printable};
 use super::table::TextTable;
 
 /// What has happened within a time. Later versions may add fields.
@@ -78,6 +78,15 @@ pub struct BusyMachine {
     pub machine: String,
     /// Of all its instances.
     pub events_per_sec: f64,
+}
+
+/// The frame for a screen that the next frame clears: it says itself that cells are shortened.
+pub fn screen(frame: &TopFrame, paint: Paint) -> String {
+    let mut text = render(frame, paint);
+    if paint.shortens(&text, |paint| render(frame, paint)) {
+        text.push_str(&format!("{}\n", paint.dim(SAYS_SHORTENED)));
+    }
+    text
 }
 
 /// The frame for people.

@@ -315,7 +315,7 @@ fn cell(value: &Json) -> String {
 /// A time in Unix milliseconds: for somebody at a terminal how long ago it was, elsewhere the time itself.
 fn time_for(value: &Json, paint: Paint) -> String {
     match value.as_i64() {
-        Some(millis) if paint.relative => times::since(millis, Timestamp::now().as_millisecond()),
+        Some(millis) if paint.relative => times::since(millis, paint.now_ms()),
         _ => time(value),
     }
 }
@@ -484,10 +484,8 @@ mod tests {
     #[test]
     fn neither_warnings_nor_times_are_cut_on_a_narrow_terminal() {
         let paint = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(40),
+            ..Paint::PLAIN
         };
         let at_40 = |operation: &str, result: &Value| {
             let result = Json::parse(&result.to_string()).unwrap_or(Json::Null);
@@ -519,10 +517,8 @@ mod tests {
         }});
         let record = Json::parse(&record.to_string()).unwrap_or(Json::Null);
         let paint = Paint {
-            color: false,
-            wide: false,
-            relative: false,
             width: Some(80),
+            ..Paint::PLAIN
         };
         let text = history_page(&[record], paint);
         assert!(text.contains("  created → in_transit  "), "{text}");

@@ -15,11 +15,16 @@ mod prompt;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::CommandFactory;
+use rstmdb_rcp::text::printable;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
-use rustyline::{CompletionType, Config, Editor};
+use rustyline::{
+    Cmd, CompletionType, ConditionalEventHandler, Config, Editor, Event, EventContext,
+    EventHandler, KeyEvent, RepeatCount,
+};
 
 use crate::args::{LineArgs, LineCommand};
 use crate::input::script::ScriptReader;
@@ -75,6 +80,9 @@ async fn interactive(session: &CliSession) -> Result<(), Error> {
         Ok(printer) => ReplWatches::printing_to(printer),
         Err(_) => ReplWatches::plain(),
     });
+    let typed = LineTyped::default();
+    let note = EventHandler::Conditional(Box::new(typed.clone()));
+    editor.bind_sequence(KeyEvent::ctrl('C'), note);
     let names = ServerNames::new(session.clone(), tokio::runtime::Handle::current());
     editor.set_helper(Some(Helper::new(LineArgs::command(), Arc::new(names))));
     greet(&session).await;
@@ -94,6 +102,7 @@ async fn interactive(session: &CliSession) -> Result<(), Error> {
                     Err(error) => session.out.report(&error),
                 }
             }
+            Err(ReadlineError::Interrupted) if typed.was_empty() => end_watch(&session),
             Err(ReadlineError::Interrupted) => {}
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(Error::Failed(format!("cannot use the terminal: {error}"))),
@@ -128,6 +137,46 @@ async fn read_line(
     .map_err(|error| Error::Failed(format!("the line editor has failed: {error}")))
 }
 
+/// Whether anything was typed when Ctrl-C was pressed, which the line editor does not tell with the interruption.
+#[derive(Clone, Default)]
+struct LineTyped {
+    empty: Arc<AtomicBool>,
+}
+
+impl LineTyped {
+    fn was_empty(&self) -> bool {
+        self.empty.load(Ordering::Relaxed)
+    }
+}
+
+impl ConditionalEventHandler for LineTyped {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, line: &EventContext<'_>) -> Option<Cmd> {
+        self.empty.store(line.line().is_empty(), Ordering::Relaxed);
+        // And then what Ctrl-C does otherwise.
+        None
+    }
+}
+
+/// Ctrl-C on an empty line ends the only watch. Which one of several is meant nobody can know.
+fn end_watch(session: &CliSession) {
+    let Some(watches) = &session.watches else {
+        return;
+    };
+    match &*watches.running() {
+        [] => eprintln!("exit or Ctrl-D leaves"),
+        [only] => {
+            watches.end(&only.id);
+            eprintln!("{}", printable(&format!("watch {} has ended", only.id)));
+        }
+        running => {
+            eprintln!(
+                "several watches are running: {}",
+                commands::several_watches(running)
+            );
+        }
+    }
+}
+
 async fn greet(session: &CliSession) {
     match session.client().await {
         Ok(client) => eprintln!("connected to {}; help lists the commands", client.address()),
@@ -138,10 +187,15 @@ async fn greet(session: &CliSession) {
 
 /// Ctrl-C ends the command, not the REPL.
 async fn interruptible(session: &CliSession, line: &str) -> Result<ReplNext, Error> {
+    let reads_only = matches!(parse(line), Ok(Typed::Line(line)) if line.command.only_reads());
     tokio::select! {
         outcome = obey(session, line, None) => outcome,
         _ = tokio::signal::ctrl_c() => {
-            eprintln!("interrupted; the command may have taken effect");
+            match reads_only {
+                // Behind the terminal's ^C.
+                true => eprintln!(),
+                false => eprintln!("\ninterrupted; the command may have taken effect"),
+            }
             Ok(ReplNext::Read)
         }
     }

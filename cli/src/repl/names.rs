@@ -79,7 +79,8 @@ impl NameDirectory for ServerNames {
     fn names(&self, kind: NameKind, of: &NamesOf) -> Vec<String> {
         if kind == NameKind::Watches {
             let watches = self.session.watches.as_ref();
-            return watches.map_or_else(Vec::new, ReplWatches::ids);
+            let running = watches.map(ReplWatches::running).unwrap_or_default();
+            return running.into_iter().map(|watch| watch.id).collect();
         }
         let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
         if silent.is_some_and(|since| since.elapsed() < PAUSE) {

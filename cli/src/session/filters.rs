@@ -41,7 +41,12 @@ impl CliSession {
         }
         let unknown = tokio::time::timeout(PATIENCE, self.unknown(filter)).await;
         for warning in unknown.ok().and_then(Result::ok).unwrap_or_default() {
-            eprintln!("warning: {}", printable(&warning));
+            let warning = format!("warning: {}", printable(&warning));
+            match &self.watches {
+                // A line is being typed meanwhile.
+                Some(watches) => watches.say(&warning).await,
+                None => eprintln!("{warning}"),
+            }
         }
     }
 

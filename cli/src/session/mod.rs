@@ -15,8 +15,10 @@ pub mod profiles;
 pub mod watches;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rstmdb_rcp::client::{Client, ClientOptions, Error as ClientError, RawResponse, TlsOptions};
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::ErrorBody;
@@ -28,7 +30,7 @@ use tokio::sync::OnceCell;
 
 use crate::Error;
 use crate::args::{self, Global, OutputForm};
-use crate::render::output::Output;
+use crate::render::output::{Output, Paint};
 use crate::render::{lists, view};
 use watches::ReplWatches;
 
@@ -40,6 +42,8 @@ pub struct CliSession {
     /// Where results go.
     pub out: Output,
     verbose: bool,
+    /// How far the clock of the server that answered last is ahead of this machine's, in milliseconds.
+    ahead_ms: Arc<AtomicI64>,
     /// The watches that run in the background; `None` outside the REPL.
     pub watches: Option<ReplWatches>,
     /// The name of the profile that says how to connect, if one does.
@@ -65,6 +69,7 @@ impl CliSession {
             client: Arc::default(),
             out: Output::new(global.form.asked(), global.color),
             verbose: global.verbose,
+            ahead_ms: Arc::default(),
             watches: None,
             profile: global.profile.clone(),
         }
@@ -73,7 +78,8 @@ impl CliSession {
     /// The same connection, printing as one line of the REPL asks.
     pub fn for_line(&self, form: Option<OutputForm>, verbose: bool) -> CliSession {
         let mut session = self.clone();
-        session.out = session.out.asked_for(form);
+        // The terminal may have another size than when the last line was read.
+        session.out = session.out.resized().asked_for(form);
         session.verbose |= verbose;
         session
     }
@@ -111,7 +117,8 @@ impl CliSession {
     /// A connection beside the shared one.
     pub async fn connect(&self, options: ClientOptions) -> Result<Client, Error> {
         let begin = Instant::now();
-        let client = Client::connect(options).await.map_err(from_client)?;
+        // Whoever types a command wants to know at once that nobody is there.
+        let client = Client::connect_once(options).await.map_err(from_client)?;
         self.trace(|| format!("connected to {} {}", client.address(), elapsed(begin)));
         Ok(client)
     }
@@ -137,7 +144,31 @@ impl CliSession {
             ),
             Err(error) => format!("← {op} {error} {}", elapsed(begin)),
         });
-        answer.map_err(from_client)
+        let answer = answer.map_err(from_client)?;
+        self.note_time(answer.meta.server_time.as_deref());
+        Ok(answer)
+    }
+
+    fn note_time(&self, server_time: Option<&str>) {
+        let there = server_time.and_then(|time| time.parse::<Timestamp>().ok());
+        if let Some(there) = there {
+            let here = Timestamp::now().as_millisecond();
+            let ahead = there.as_millisecond().saturating_sub(here);
+            self.ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+    }
+
+    /// How to paint what the server has told: its times are told by its clock.
+    pub fn paint(&self) -> Paint {
+        Paint {
+            ahead_ms: self.ahead_ms.load(Ordering::Relaxed),
+            ..self.out.resized().paint
+        }
+    }
+
+    /// Prints what `draw` makes of this terminal, and says on standard error if cells of it are shortened.
+    pub fn draw(&self, draw: impl Fn(Paint) -> String) -> Result<(), Error> {
+        self.out.draw(self.paint(), draw)
     }
 
     /// Asks, and reads the answer.
@@ -181,7 +212,7 @@ impl CliSession {
                 Ok(())
             }
             OutputForm::Table | OutputForm::Wide => {
-                self.out.line(&view::render(op, result, self.out.paint))
+                self.draw(|paint| view::render(op, result, paint))
             }
         }
     }

@@ -37,8 +37,7 @@ impl CliSession {
                 return Ok(());
             }
             let whole = lists::with_items(op, page, kept);
-            let text = view::render(op, &whole, self.out.paint);
-            return self.out.line(&text);
+            return self.draw(|paint| view::render(op, &whole, paint));
         }
     }
 }

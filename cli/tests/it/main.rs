@@ -20,6 +20,8 @@ mod overview;
 mod profile;
 mod program;
 mod shell;
+mod shell_on_terminal;
+mod terminal;
 // Ports on which nothing listens, whatever other tests do.
 #[path = "../../../jepsen-tests/src/process/ports/unused.rs"]
 mod unused;

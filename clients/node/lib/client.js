@@ -23,7 +23,7 @@ export class Client {
     this.#session = new Session(this.#options);
   }
 
-  /** Opens the connection, trying each address once; calls do it by themselves, and try until their deadline. */
+  /** Opens the connection, and tries until the deadline, as calls do by themselves: a node may be restarting. */
   async connect({ timeout } = {}) {
     await this.#session.connect(performance.now() + this.#ms(timeout));
     return this;

@@ -46,11 +46,9 @@ export class Session {
     this.queued = 0;
   }
 
-  /** Opens the connection, trying each address once, if there is none. */
+  /** Opens the connection, if there is none. A node may be restarting, so it tries until the deadline. */
   connect(deadline) {
-    return this.inTurn(deadline, async () => {
-      if (!this.current?.usable) await this.replace(this.dialer.orderFrom(this.at), deadline);
-    });
+    return this.inTurn(deadline, () => this.reconnect(deadline));
   }
 
   /** Ends the connection. Calls that wait for an answer fail. */
@@ -208,11 +206,18 @@ export class Session {
   }
 
   async reconnectAndSend(op, text, deadline, dryRun) {
-    const backoff = new Backoff(this.options.backoffMin, this.options.backoffMax);
-    let failure;
     for (;;) {
       const pending = this.trySend(op, text, dryRun);
       if (pending !== undefined) return pending;
+      await this.reconnect(deadline);
+    }
+  }
+
+  /** Opens a connection, unless there is one; fails with an error that no other try would change, or at the deadline. */
+  async reconnect(deadline) {
+    const backoff = new Backoff(this.options.backoffMin, this.options.backoffMax);
+    let failure;
+    while (!this.current?.usable) {
       try {
         await this.replace(this.dialer.orderFrom(this.at, this.at !== undefined), deadline);
         continue;

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as rstmdb from "../index.js";
 import { DROP, Refused, SILENCE, fake, times } from "./fake.js";
 
@@ -298,6 +299,32 @@ test("nobody there is told with each address", async (t) => {
   other.stop();
   const error = await thrown(client(t, [one, other]).applyEvent("i", "GO", undefined, { timeout: 300 }), rstmdb.ConnectError);
   assert.ok(error.message.includes(one.address) && error.message.includes(other.address), error.message);
+});
+
+test("a first connection waits for a node that restarts, and no longer than its deadline", async (t) => {
+  const node = await fake(t);
+  const port = Number(node.address.split(":")[1]);
+  node.stop();
+  const db = client(t, [node]);
+  let over = false;
+  const opening = db.connect().then(() => {
+    over = true;
+  });
+  await sleep(300);
+  assert.equal(over, false, "the client has given up at once");
+  await fake(t, undefined, undefined, port);
+  await opening;
+  const gone = await fake(t);
+  gone.stop();
+  const error = await thrown(client(t, [gone]).connect({ timeout: 400 }), rstmdb.ConnectError);
+  assert.ok(error.message.includes(gone.address), error.message);
+});
+
+test("a first connection that no try would bring fails at once", async (t) => {
+  const node = await fake(t, times(9, new Refused("AUTH_FAILED"), "AUTH"));
+  const began = performance.now();
+  await thrown(client(t, [node], { token: "wrong" }).connect(), rstmdb.AuthFailed);
+  assert.ok(performance.now() - began < 3000);
 });
 
 test("a node that is lost or cannot serve is left for another", async (t) => {

@@ -50,11 +50,11 @@ class Peer {
 
 export class FakeNode {
   /** Listens on a port of its own. What `script` gives undefined for is answered as a node does. */
-  static async start(script = () => undefined, info = {}) {
+  static async start(script = () => undefined, info = {}, port = 0) {
     const node = new FakeNode();
     Object.assign(node, { script, info, requests: [], peers: [] });
     node.server = net.createServer((socket) => node.serve(socket));
-    await new Promise((resolve) => node.server.listen(0, "127.0.0.1", resolve));
+    await new Promise((resolve) => node.server.listen(port, "127.0.0.1", resolve));
     node.address = `127.0.0.1:${node.server.address().port}`;
     return node;
   }
@@ -136,8 +136,8 @@ export class FakeNode {
 }
 
 /** Starts a node for this test. */
-export async function fake(t, script, info) {
-  const node = await FakeNode.start(script, info);
+export async function fake(t, script, info, port) {
+  const node = await FakeNode.start(script, info, port);
   t.after(() => node.stop());
   return node;
 }

@@ -84,6 +84,7 @@ test("what an instance is told to be next is true, and asking changes nothing", 
   assert.deepEqual([tried.would.emits, tried.would.disarmed], [["pay_out"], ["EXPIRE"]]);
   await assert.rejects(db.applyEvent("asked", "GRANT", { amount: 101 }, dry), rstmdb.GuardFailed);
   assert.equal((await db.deleteInstance("asked", dry)).dry_run, true);
+  await assert.rejects(db.deleteInstance("asked", { expected_wal_offset: 1 }), rstmdb.Conflict);
   assert.equal((await db.createInstance("loan", 1, undefined, undefined, dry)).instance_id, null);
   assert.equal((await db.putMachine("other", 1, LOAN, dry)).created, true);
   assert.equal((await db.timerSet("asked", { EXPIRE: null }, dry)).dry_run, true);

@@ -67,14 +67,14 @@ Script = Callable[[str, Json, Peer], Optional[Json]]
 class FakeNode:
     """Listens on a port of its own. What ``script`` gives None for is answered as a node does."""
 
-    def __init__(self, script: Optional[Script] = None, *, info: Optional[Json] = None) -> None:
+    def __init__(self, script: Optional[Script] = None, *, info: Optional[Json] = None, port: int = 0) -> None:
         self.script = script
         self.info = info or {}
         #: Every request: the number of its connection, its operation, its parameters.
         self.requests: list[tuple[int, str, Json]] = []
         self.peers: list[Peer] = []
         self.failures: list[Exception] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._listen, daemon=True).start()
 

@@ -442,6 +442,28 @@ class Failover(unittest.IsolatedAsyncioTestCase):
             self.assertIn(one.address, str(raised.exception))
             self.assertIn(other.address, str(raised.exception))
 
+    async def test_a_first_connection_waits_for_a_node_that_restarts(self) -> None:
+        with FakeNode() as node:
+            node.stop()
+            port = int(node.address.rpartition(":")[2])
+            opening = asyncio.ensure_future(client(node).connect())
+            await asyncio.sleep(0.3)
+            self.assertFalse(opening.done(), "the client has given up at once")
+            with FakeNode(port=port):
+                await opening
+            began = time.monotonic()
+            with self.assertRaises(errors.ConnectError) as raised:
+                await client(node).connect(timeout=0.5)
+            self.assertIn(node.address, str(raised.exception))
+            self.assertLess(time.monotonic() - began, 3)
+
+    async def test_a_first_connection_that_no_try_would_bring_fails_at_once(self) -> None:
+        with FakeNode(times(9, Refused("AUTH_FAILED"), "AUTH")) as node:
+            began = time.monotonic()
+            with self.assertRaises(errors.AuthFailed):
+                await client(node, token="wrong").connect()
+            self.assertLess(time.monotonic() - began, 3)
+
     async def test_a_call_goes_on_at_another_node_when_its_node_is_lost(self) -> None:
         with FakeNode(times(1, Drop())) as first, FakeNode() as second:
             async with client(first, second) as db:

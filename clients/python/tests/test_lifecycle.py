@@ -100,6 +100,8 @@ class OneNode(unittest.TestCase):
         with self.assertRaises(errors.GuardFailed):
             db.apply_event("asked", "GRANT", {"amount": 101}, dry_run=True)
         self.assertTrue(db.delete_instance("asked", dry_run=True).dry_run)
+        with self.assertRaises(errors.Conflict):
+            db.delete_instance("asked", expected_wal_offset=1)
         self.assertTrue(db.create_instance("loan", 1, dry_run=True).dry_run)
         self.assertTrue(db.put_machine("other", 1, LOAN, dry_run=True).created)
         self.assertTrue(db.timer_set("asked", {"EXPIRE": None}, dry_run=True).dry_run)

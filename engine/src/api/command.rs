@@ -172,10 +172,12 @@ pub struct ApplyEvent {
 }
 
 /// Delete an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeleteInstance {
     /// The instance's id.
     pub instance_id: String,
+    /// Refuse unless this is the offset of the instance's last fact.
+    pub expected_wal_offset: Option<u64>,
     /// Makes a retry take effect once.
     pub idempotency_key: Option<String>,
 }

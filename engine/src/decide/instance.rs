@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::idempotency::{KeyCheck, ParamsHash};
 use super::timers::{Moves, TimersChange};
-use super::{Decider, OpDecision};
+use super::{Decider, OpDecision, check_offset};
 use crate::Refusal;
 use crate::api::check_name;
 use crate::api::command::{CreateInstance, DeleteInstance};
@@ -215,12 +215,17 @@ impl Decider<'_> {
         fired: Option<Fired>,
     ) -> Result<OpDecision, Refusal> {
         self.check_id("instance_id", &delete.instance_id)?;
+        if delete.expected_wal_offset.is_some() {
+            // A leader that does not know the condition would delete the instance whatever has become of it.
+            self.require(Feature::ConditionalDelete)?;
+        }
         let scope = Scope::Delete(&delete.instance_id);
-        let key = match self.key(
-            delete.idempotency_key.as_deref(),
-            scope,
-            ParamsHash::default,
-        )? {
+        let params = || match delete.expected_wal_offset {
+            // Keys of earlier versions know no condition.
+            None => ParamsHash::default(),
+            expected => ParamsHash::default().number(expected),
+        };
+        let key = match self.key(delete.idempotency_key.as_deref(), scope, params)? {
             KeyCheck::Seen(found) => return Ok(self.replay(found, None)),
             KeyCheck::New(key) => key,
         };
@@ -229,6 +234,7 @@ impl Decider<'_> {
                 instance_id: delete.instance_id.clone(),
             });
         };
+        check_offset(delete.expected_wal_offset, &current)?;
         let mut deleted = fact::DeleteInstance {
             instance_id: delete.instance_id.clone(),
             prev_offset: current.last_offset,

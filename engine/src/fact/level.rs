@@ -46,6 +46,8 @@ pub enum Feature {
     LongIds,
     /// The machine and the last state of a deleted instance.
     DeletedState,
+    /// Deleting an instance only if it has not changed.
+    ConditionalDelete,
 }
 
 impl Feature {
@@ -63,7 +65,8 @@ impl Feature {
             | Self::Format2
             | Self::Emits
             | Self::LongIds
-            | Self::DeletedState => 2,
+            | Self::DeletedState
+            | Self::ConditionalDelete => 2,
         }
     }
 }
@@ -81,6 +84,7 @@ impl fmt::Display for Feature {
             Self::Format2 => "a definition of format 2",
             Self::Emits => "emit",
             Self::DeletedState => "the last state of a deleted instance",
+            Self::ConditionalDelete => "expected_wal_offset of DELETE_INSTANCE",
             Self::LongIds => "an id or key of more than 256 bytes",
         })
     }

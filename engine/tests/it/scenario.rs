@@ -264,6 +264,7 @@ impl<'a> Line<'a> {
             }),
             "delete" => Command::DeleteInstance(DeleteInstance {
                 instance_id: word(1),
+                expected_wal_offset: self.number("offset"),
                 idempotency_key,
             }),
             "acquire" => Command::Lock(LockCommand::Acquire(AcquireLock {

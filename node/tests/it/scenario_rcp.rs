@@ -100,6 +100,7 @@ fn command_call(command: &Command) -> (&'static str, String) {
         Command::DeleteInstance(delete) => {
             let params = instance::DeleteInstance {
                 instance_id: (&*delete.instance_id).into(),
+                expected_wal_offset: delete.expected_wal_offset,
                 idempotency_key: delete.idempotency_key.as_deref().map(Into::into),
                 ..instance::DeleteInstance::default()
             };

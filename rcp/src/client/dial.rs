@@ -186,7 +186,8 @@ fn foreign(received: &[u8]) -> Option<Error> {
             "the server speaks TLS on this port; connect with TLS".to_owned(),
         )),
         _ if received.starts_with(b"HTTP/") => Some(Error::Protocol(
-            "the server speaks HTTP on this port; connect to its port for clients".to_owned(),
+            "the server speaks HTTP on this port; RCP is on another one, 7401 by default (network.bind_addr)"
+                .to_owned(),
         )),
         _ => None,
     }

@@ -9,13 +9,14 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connection::{Connection, Lost, PendingCall};
-use super::dial::Dialer;
+use super::dial::{DialedLink, Dialer};
 use super::retry::{Backoff, RetryPlan, plan};
 use super::{ClientReply, Error};
 use crate::Code;
 use crate::feature::Features;
 use crate::message::ErrorBody;
 
+mod first;
 mod verdict;
 
 use verdict::{in_doubt, or_refusal};
@@ -53,16 +54,27 @@ struct Failed {
 }
 
 impl ClientSession {
+    /// Tries until the deadline of a call.
     pub(super) async fn connect(dialer: Dialer) -> Result<ClientSession, Error> {
+        let link = first::link(&dialer).await?;
+        Ok(ClientSession::on(dialer, link))
+    }
+
+    /// Tries each address once.
+    pub(super) async fn connect_once(dialer: Dialer) -> Result<ClientSession, Error> {
         let link = dialer.dial(&dialer.order_from(0)).await?;
+        Ok(ClientSession::on(dialer, link))
+    }
+
+    fn on(dialer: Dialer, link: DialedLink) -> ClientSession {
         let current = Connection::start(link, patience(&dialer));
-        Ok(ClientSession {
+        ClientSession {
             dialer: Arc::new(dialer),
             current: Mutex::new(current),
             reconnecting: tokio::sync::Mutex::default(),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-        })
+        }
     }
 
     pub(super) fn address(&self) -> String {

@@ -270,6 +270,9 @@ pub struct InstanceItem<'a> {
 pub struct DeleteInstance<'a> {
     /// The instance.
     pub instance_id: Cow<'a, str>,
+    /// Refuse unless the instance last changed here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_wal_offset: Option<u64>,
     /// Makes a retry take effect once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<Cow<'a, str>>,
@@ -283,10 +286,11 @@ pub struct DeleteInstance<'a> {
 
 impl<'a> Params<'a> for DeleteInstance<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = names_of_write!["instance_id", "idempotency_key"];
+        let names = names_of_write!["instance_id", "expected_wal_offset", "idempotency_key"];
         let fields = Fields::of_params(params, names)?;
         Ok(Self {
             instance_id: fields.text("instance_id")?,
+            expected_wal_offset: fields.optional_integer("expected_wal_offset")?,
             idempotency_key: fields.optional_text("idempotency_key")?,
             meta: Meta::of(&fields)?,
             dry_run: fields.dry_run()?,

@@ -161,8 +161,8 @@ rows! {
     ALLOWED_EVENTS (AllowedEvents<'_>) -> AllowedEventsResult<'_>:
         r#"{"instance_id":"i","payloads":{"PAY":{"n":1}},"headers":{"a":"b"},"consistency":"local","min_wal_offset":7}"#;
     DELETE_INSTANCE (DeleteInstance<'_>) -> DeleteInstanceResult<'_>, dry run DeleteInstanceDryRun<'_>:
-        r#"{"instance_id":"i","idempotency_key":"k","headers":{"a":"b"},"reason":"r","correlation_id":"w",
-            "causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
+        r#"{"instance_id":"i","expected_wal_offset":9,"idempotency_key":"k","headers":{"a":"b"},"reason":"r",
+            "correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"instance_id":"i"}"#;
     APPLY_EVENT (ApplyEvent<'_>) -> ApplyEventResult<'_>, dry run ApplyEventDryRun<'_>:
         r#"{"instance_id":"i","event":"E","payload":{"n":null},"expected_state":"s","expected_wal_offset":9,

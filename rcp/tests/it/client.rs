@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{nowhere, options, server};
+use crate::support::{Conn, nowhere, options, server};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::client::{Client, ClientOptions, Error};
 use rstmdb_rcp::message::instance::{ApplyEvent, CreateInstance, GetInstance};
@@ -80,7 +80,7 @@ async fn refused_credentials_are_not_tried_again_or_elsewhere() {
 async fn a_server_that_is_not_there_is_said_at_once_and_by_name() {
     let addr = nowhere().await;
     let begun = Instant::now();
-    let error = Client::connect(options(&[&addr])).await.unwrap_err();
+    let error = Client::connect_once(options(&[&addr])).await.unwrap_err();
     assert!(
         matches!(&error, Error::Connect { reason } if reason.contains(&addr)),
         "{error:?}"
@@ -88,6 +88,33 @@ async fn a_server_that_is_not_there_is_said_at_once_and_by_name() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     let none = Client::connect(options(&[])).await.unwrap_err();
     assert!(matches!(none, Error::Options(_)));
+}
+
+#[tokio::test]
+async fn a_first_connection_waits_for_a_server_that_restarts() {
+    let addr = nowhere().await;
+    let place = addr.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let listener = tokio::net::TcpListener::bind(&place).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        Conn::new(socket).greet().await.echo().await;
+    });
+    let client = Client::connect(options(&[&addr])).await.unwrap();
+    assert_eq!(client.address(), addr);
+    let begun = Instant::now();
+    let gone = nowhere().await;
+    let error = Client::connect(ClientOptions {
+        timeout: Duration::from_millis(400),
+        ..options(&[&gone])
+    })
+    .await
+    .unwrap_err();
+    assert!(
+        matches!(&error, Error::Connect { reason } if reason.contains(&gone)),
+        "{error:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -100,7 +127,7 @@ async fn a_server_that_is_full_says_so() {
         .await;
     })
     .await;
-    let error = Client::connect(options(&[&addr])).await.unwrap_err();
+    let error = Client::connect_once(options(&[&addr])).await.unwrap_err();
     assert_eq!(refusal(error).code, Code::RateLimited);
 }
 

@@ -84,6 +84,9 @@ pub struct DeleteInstanceArgs {
     /// The instance.
     #[command(flatten)]
     pub instance: NamedInstance,
+    /// Refuse unless the instance last changed at this offset.
+    #[arg(long, value_name = "OFFSET")]
+    pub expected_wal_offset: Option<u64>,
     /// A second call with the same key does not take effect again.
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,

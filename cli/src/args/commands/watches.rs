@@ -110,7 +110,7 @@ impl WatchAllArgs {
 /// `unwatch`.
 #[derive(Debug, Args)]
 pub struct UnwatchArgs {
-    /// The subscription's id, as the watch printed it.
+    /// The subscription's id, as the watch printed it; the only one that runs when absent.
     #[arg(value_name = "ID")]
-    pub subscription_id: String,
+    pub subscription_id: Option<String>,
 }

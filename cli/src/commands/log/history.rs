@@ -20,8 +20,7 @@ pub(in crate::commands) async fn run(
     } else {
         let text = serde_json::to_string(&history.records).map_err(Error::unexpected)?;
         let records = Json::parse(&text).map_err(Error::unexpected)?;
-        let page = view::history_page(records.items(), session.out.paint);
-        session.out.line(&page)?;
+        session.draw(|paint| view::history_page(records.items(), paint))?;
     }
     if history.deleted {
         eprintln!("the instance was deleted; these are its facts in the log");

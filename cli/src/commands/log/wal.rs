@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use rstmdb_rcp::json::Json;
 use rstmdb_rcp::message::op;
 use rstmdb_rcp::message::session::{InfoResult, NoParams};
 use rstmdb_rcp::message::storage::{WalRead, WalStatsResult};
 
+use crate::render::output::DrawnLines;
 use crate::render::view;
 use crate::session::CliSession;
 use crate::{Error, args};
@@ -58,15 +58,16 @@ fn params(args: &args::WalReadArgs, from_offset: u64) -> WalRead {
 /// Prints what there is from an offset on, or the last records, and then each record when it is there.
 async fn follow(session: &CliSession, args: &args::WalReadArgs, from: u64) -> Result<(), Error> {
     let mut from = from;
+    let mut lines = DrawnLines::default();
     say_if_ahead(session, from).await;
     if let Some(count) = args.last {
         let (records, next) = last(session, count, args.meta).await?;
-        print(session, &records)?;
+        print(session, &mut lines, &records)?;
         from = next;
     }
     loop {
         let (records, next) = page(session, &params(args, from)).await?;
-        print(session, &records)?;
+        print(session, &mut lines, &records)?;
         if next <= from {
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -86,14 +87,14 @@ async fn say_if_ahead(session: &CliSession, from: u64) {
     }
 }
 
-fn print(session: &CliSession, records: &[Json]) -> Result<(), Error> {
+fn print(session: &CliSession, lines: &mut DrawnLines, records: &[Json]) -> Result<(), Error> {
     for record in records {
         if session.out.for_programs() {
             session.out.json_item(&record.to_string())?;
         } else {
-            session
-                .out
-                .line(&view::fact_line(record, session.out.paint))?;
+            lines.draw(&session.out, session.paint(), |paint| {
+                view::fact_line(record, paint)
+            })?;
         }
     }
     Ok(())
@@ -154,8 +155,9 @@ async fn last(session: &CliSession, count: u32, meta: bool) -> Result<(Vec<Json>
 /// is ruled out by each look.
 async fn first_since(session: &CliSession, ago: Duration) -> Result<u64, Error> {
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-    let wanted = Timestamp::now().as_millisecond().saturating_sub(ago);
+    // Behind an answer, which tells the server's time.
     let (mut low, latest) = bounds(session).await?;
+    let wanted = session.paint().now_ms().saturating_sub(ago);
     let mut high = latest.saturating_add(1);
     while low < high {
         let middle = low + (high - low) / 2;

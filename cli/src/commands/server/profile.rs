@@ -77,7 +77,7 @@ fn show(session: &CliSession, profiles: &Profiles, name: &str) -> Result<(), Err
         return session.out.value(&shown);
     }
     let shown = Json::parse(&shown.to_string()).map_err(Error::unexpected)?;
-    session.out.line(&view::object(&shown, session.out.paint))
+    session.draw(|paint| view::object(&shown, paint))
 }
 
 fn list(session: &CliSession, profiles: &Profiles) -> Result<(), Error> {
@@ -100,8 +100,7 @@ fn list(session: &CliSession, profiles: &Profiles) -> Result<(), Error> {
             yes(profile.token.is_some()),
         ]);
     }
-    let paint = session.out.paint;
-    session.out.line(&match table.is_empty() {
+    session.draw(|paint| match table.is_empty() {
         true => paint.dim("none"),
         false => table.render(paint),
     })

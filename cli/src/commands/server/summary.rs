@@ -78,9 +78,7 @@ pub(in crate::commands) async fn run(session: &CliSession, args: SummaryArgs) ->
         true => usize::MAX,
         false => usize::from(console::Term::stdout().size().0),
     };
-    session
-        .out
-        .line(&overview::render(&summary, rows, session.out.paint))
+    session.draw(|paint| overview::render(&summary, rows, paint))
 }
 
 /// What the answering node has applied: a summary is wanted most while something is wrong.

@@ -45,12 +45,14 @@ async fn show(session: &CliSession, args: &TopArgs) -> Result<(), Error> {
                 (false, OutputForm::Table | OutputForm::Wide) => {}
             }
         } else {
-            let text = top::render(&frame, out.paint);
             let screen = Term::stdout();
-            if !args.once && screen.is_term() {
+            if args.once || !screen.is_term() {
+                session.draw(|paint| top::render(&frame, paint))?;
+            } else {
                 screen.clear_screen()?;
+                // What cells lack is said in the frame: the next one covers all that stands below.
+                out.line(&top::screen(&frame, session.paint()))?;
             }
-            out.line(&text)?;
         }
         if args.once {
             return Ok(());

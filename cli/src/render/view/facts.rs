@@ -2,6 +2,8 @@
 
 use rstmdb_rcp::json::Json;
 
+use crate::render::output::SHORTENED;
+
 use super::{Paint, TextTable, cell, locks, printable, said, time_for};
 
 /// A record of the log as a row of [`facts`].
@@ -40,7 +42,7 @@ pub fn fact_line(record: &Json, paint: Paint) -> String {
     let rest: Vec<String> = cells.filter(|cell| !cell.is_empty()).collect();
     let mut line = format!("{}  {}", paint.dim(&offset), printable(&rest.join("  ")));
     if let Some(room) = paint.width {
-        line = console::truncate_str(&line, room, "…").into_owned();
+        line = console::truncate_str(&line, room, SHORTENED).into_owned();
     }
     said::under_rows(&format!("\n{line}\n"), std::slice::from_ref(record))
         .trim_start_matches('\n')

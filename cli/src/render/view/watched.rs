@@ -2,6 +2,8 @@
 
 use rstmdb_rcp::json::Json;
 
+use crate::render::output::SHORTENED;
+
 use super::{Paint, cell, printable, said};
 
 /// An event of a watch, for people who look on.
@@ -42,7 +44,7 @@ pub fn watched(event: &Json, paint: Paint) -> String {
     parts.retain(|part| !part.is_empty());
     let line = parts.join("  ");
     let line = match paint.width {
-        Some(room) => console::truncate_str(&line, room, "…").into_owned(),
+        Some(room) => console::truncate_str(&line, room, SHORTENED).into_owned(),
         None => line,
     };
     format!("{line}\n{}", said::lines(&event["meta"]))

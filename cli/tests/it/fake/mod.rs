@@ -5,13 +5,14 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rstmdb_rcp::WireMode;
 use rstmdb_rcp::frame::FrameLimits;
 use rstmdb_rcp::message::response::{encode_error, encode_ok};
 use rstmdb_rcp::message::watch::{Event, Progress, encode_event, encode_progress};
-use rstmdb_rcp::message::{ErrorBody, RequestHead, op};
+use rstmdb_rcp::message::{ErrorBody, RequestHead, ResponseMeta, op};
 use rstmdb_rcp::wire::Decoder;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,6 +26,8 @@ pub enum Answer {
     OkThenEvent(String, Event<'static>),
     /// A result, events, and that these were all up to an offset.
     OkThenAll(String, Vec<Event<'static>>, u64),
+    /// A result, and then an event each time so long has passed.
+    OkThenSlowly(String, Vec<Event<'static>>, Duration),
     /// An error.
     Refuse(ErrorBody),
     /// Nothing at all.
@@ -40,6 +43,14 @@ pub struct Fake {
     /// Where it listens, on 127.0.0.1.
     pub address: String,
     requests: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+/// What a connection is served with.
+struct Script {
+    log: Arc<Mutex<Vec<(String, String)>>>,
+    handler: Arc<Handler>,
+    /// The time that each answer tells, if it tells one.
+    server_time: Option<String>,
 }
 
 /// An address on which nothing listens.
@@ -59,14 +70,30 @@ impl Fake {
         address: &str,
         handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
     ) -> Fake {
+        Fake::serving(address, None, Arc::new(handler))
+    }
+
+    /// The same; each answer says that this is the time.
+    pub fn start_with_time(
+        server_time: &str,
+        handler: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+    ) -> Fake {
+        Fake::serving("127.0.0.1:0", Some(server_time), Arc::new(handler))
+    }
+
+    fn serving(address: &str, server_time: Option<&str>, handler: Arc<Handler>) -> Fake {
         let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (log, handler): (_, Arc<Handler>) = (requests.clone(), Arc::new(handler));
+        let script = Arc::new(Script {
+            log: requests.clone(),
+            handler,
+            server_time: server_time.map(str::to_owned),
+        });
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (log, handler) = (log.clone(), handler.clone());
-                thread::spawn(move || serve(stream.unwrap(), &log, &*handler));
+                let script = script.clone();
+                thread::spawn(move || serve(stream.unwrap(), &script));
             }
         });
         Fake { address, requests }
@@ -121,7 +148,7 @@ pub fn exited(output: &Output, code: i32) -> (String, String) {
     (out, err)
 }
 
-fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, String)>>, handler: &Handler) {
+fn serve(mut stream: TcpStream, script: &Script) {
     let mut decoder = Decoder::new(WireMode::Binary, FrameLimits::default());
     let mut input = BytesMut::new();
     let mut chunk = [0; 4096];
@@ -129,7 +156,15 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<(String, String)>>, handler: &Ha
         while let Some(message) = decoder.take(&mut input).unwrap() {
             let mut out = BytesMut::new();
             let mode = decoder.mode();
-            let go_on = answer(&message.payload, mode, &mut out, log, handler, &mut decoder);
+            let later = stream.try_clone().unwrap();
+            let go_on = answer(
+                &message.payload,
+                mode,
+                &mut out,
+                script,
+                &mut decoder,
+                later,
+            );
             if stream.write_all(&out).is_err() || !go_on {
                 return;
             }
@@ -146,15 +181,19 @@ fn answer(
     payload: &[u8],
     mode: WireMode,
     out: &mut BytesMut,
-    log: &Mutex<Vec<(String, String)>>,
-    handler: &Handler,
+    script: &Script,
     decoder: &mut Decoder,
+    later: TcpStream,
 ) -> bool {
     let request = RequestHead::parse(payload).unwrap();
     let params: Value = serde_json::from_str(request.params.get()).unwrap();
     let ok = |out: &mut BytesMut, result: &str| {
         let result = RawValue::from_string(result.to_owned()).unwrap();
-        encode_ok(mode, out, &request.id, &result, None).unwrap();
+        let meta = script.server_time.clone().map(|time| ResponseMeta {
+            server_time: Some(time),
+            ..ResponseMeta::default()
+        });
+        encode_ok(mode, out, &request.id, &result, meta.as_ref()).unwrap();
     };
     match &*request.op {
         op::HELLO => {
@@ -182,8 +221,8 @@ fn answer(
         _ => {}
     }
     let entry = (request.op.to_string(), request.params.get().to_owned());
-    log.lock().unwrap().push(entry);
-    match handler(&request.op, &params) {
+    script.log.lock().unwrap().push(entry);
+    match (script.handler)(&request.op, &params) {
         Answer::Ok(result) => ok(out, &result),
         Answer::OkThenEvent(result, event) => {
             ok(out, &result);
@@ -200,9 +239,24 @@ fn answer(
             };
             encode_progress(mode, out, &progress).unwrap();
         }
+        Answer::OkThenSlowly(result, events, pause) => {
+            ok(out, &result);
+            thread::spawn(move || push_slowly(later, mode, &events, pause));
+        }
         Answer::Refuse(error) => encode_error(mode, out, &request.id, &error, None).unwrap(),
         Answer::Silence => {}
         Answer::HangUp => return false,
     }
     true
+}
+
+fn push_slowly(mut stream: TcpStream, mode: WireMode, events: &[Event<'_>], pause: Duration) {
+    for event in events {
+        thread::sleep(pause);
+        let mut out = BytesMut::new();
+        encode_event(mode, &mut out, event).unwrap();
+        if stream.write_all(&out).is_err() {
+            return;
+        }
+    }
 }

@@ -219,6 +219,7 @@ class AsyncOperations:
         self,
         instance_id: str,
         *,
+        expected_wal_offset: Optional[int] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
@@ -228,9 +229,13 @@ class AsyncOperations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
-        """DELETE_INSTANCE: removes it. Its history stays in the log."""
+        """DELETE_INSTANCE: removes it. Its history stays in the log.
+
+        With ``expected_wal_offset`` it is refused unless the instance last changed at this offset.
+        """
         request = requests.delete_instance(
             instance_id,
+            expected_wal_offset=expected_wal_offset,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,
@@ -928,6 +933,7 @@ class Operations:
         self,
         instance_id: str,
         *,
+        expected_wal_offset: Optional[int] = None,
         idempotency_key: Key = None,
         headers: Optional[Mapping[str, str]] = None,
         reason: Optional[str] = None,
@@ -937,9 +943,13 @@ class Operations:
         dry_run: Optional[bool] = None,
         timeout: Optional[float] = None,
     ) -> results.DeletedInstance:
-        """DELETE_INSTANCE: removes it. Its history stays in the log."""
+        """DELETE_INSTANCE: removes it. Its history stays in the log.
+
+        With ``expected_wal_offset`` it is refused unless the instance last changed at this offset.
+        """
         request = requests.delete_instance(
             instance_id,
+            expected_wal_offset=expected_wal_offset,
             idempotency_key=idempotency_key,
             headers=headers,
             reason=reason,

@@ -83,11 +83,10 @@ class Session:
             raise ConfigError("the client belongs to another event loop; make one client for each loop")
 
     async def connect(self, deadline: float) -> None:
-        """Opens the connection, trying each address once, if there is none."""
+        """Opens the connection, if there is none. A node may be restarting, so it tries until the deadline."""
         await _acquire(self._reconnecting, deadline)
         try:
-            if self._current is None or not self._current.usable:
-                await self._replace(self.dialer.order_from(self.at), deadline)
+            await self._reconnect(deadline)
         finally:
             self._reconnecting.release()
 
@@ -249,12 +248,18 @@ class Session:
     async def _reconnect_and_send(
         self, op: str, text: Callable[[], str], deadline: float, needs: Optional[str]
     ) -> Pending:
-        backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
-        failure: Optional[RstmdbError] = None
         while True:
             pending = self._try_send(op, text, needs)
             if pending is not None:
                 return pending
+            await self._reconnect(deadline)
+
+    async def _reconnect(self, deadline: float) -> None:
+        """Opens a connection, unless there is one; fails with an error that no other try would change, or at the
+        deadline."""
+        backoff = Backoff(self.options.backoff_min, self.options.backoff_max)
+        failure: Optional[RstmdbError] = None
+        while self._current is None or not self._current.usable:
             try:
                 await self._replace(self.dialer.order_from(self.at, after=self.at is not None), deadline)
                 continue

@@ -92,7 +92,7 @@ class AsyncClient(AsyncOperations):
         await self.close()
 
     async def connect(self, *, timeout: Optional[float] = None) -> None:
-        """Opens the connection, trying each address once; calls do it by themselves, and try until their deadline."""
+        """Opens the connection, and tries until the deadline, as calls do by themselves: a node may be restarting."""
         session = self._the_session()
         await session.connect(session.loop.time() + self._seconds(timeout))
 

@@ -260,6 +260,7 @@ def list_instances(
 def delete_instance(
     instance_id: str,
     *,
+    expected_wal_offset: Optional[int] = None,
     idempotency_key: Key = None,
     headers: Optional[Mapping[str, str]] = None,
     reason: Optional[str] = None,
@@ -268,11 +269,15 @@ def delete_instance(
     fence: Optional[Mapping[str, Any]] = None,
     dry_run: Optional[bool] = None,
 ) -> Request[results.DeletedInstance]:
-    """DELETE_INSTANCE: removes it. Its history stays in the log."""
+    """DELETE_INSTANCE: removes it. Its history stays in the log.
+
+    With ``expected_wal_offset`` it is refused unless the instance last changed at this offset.
+    """
     return _made(
         "DELETE_INSTANCE",
         results.DeletedInstance,
         instance_id=instance_id,
+        expected_wal_offset=expected_wal_offset,
         idempotency_key=idempotency_key,
         headers=headers,
         reason=reason,

@@ -249,7 +249,7 @@ class Client(Operations):
         self.close()
 
     def connect(self, *, timeout: Optional[float] = None) -> None:
-        """Opens the connection, trying each address once; calls do it by themselves, and try until their deadline."""
+        """Opens the connection, and tries until the deadline, as calls do by themselves: a node may be restarting."""
         self._wait(self._client.connect(timeout=timeout), timeout)
 
     def close(self) -> None:

@@ -99,7 +99,7 @@ impl Decider<'_> {
             None => {
                 let delete = DeleteInstance {
                     instance_id,
-                    idempotency_key: None,
+                    ..DeleteInstance::default()
                 };
                 self.deletion(&delete, Some(fired.clone()))?
             }

@@ -64,7 +64,7 @@ fn state() -> State {
     write(&mut state, &Command::ApplyEvent(close));
     let delete = DeleteInstance {
         instance_id: "c".to_owned(),
-        idempotency_key: None,
+        ..DeleteInstance::default()
     };
     write(&mut state, &Command::DeleteInstance(delete));
     state

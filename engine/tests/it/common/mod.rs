@@ -55,6 +55,7 @@ pub fn delete(id: &str, key: Option<&str>) -> Command {
     Command::DeleteInstance(DeleteInstance {
         instance_id: id.to_owned(),
         idempotency_key: key.map(str::to_owned),
+        ..DeleteInstance::default()
     })
 }
 

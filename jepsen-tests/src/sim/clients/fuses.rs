@@ -114,7 +114,7 @@ impl Keeper {
     async fn delete(&mut self, id: String) {
         let delete = Command::DeleteInstance(DeleteInstance {
             instance_id: id.clone(),
-            idempotency_key: None,
+            ..DeleteInstance::default()
         });
         let part = WritePart {
             instance: id.clone(),

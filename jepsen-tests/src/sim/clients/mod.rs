@@ -187,6 +187,7 @@ impl SimClient {
         let command = DeleteInstance {
             instance_id: id,
             idempotency_key: key,
+            ..DeleteInstance::default()
         };
         (Command::DeleteInstance(command), vec![part])
     }

@@ -12,6 +12,7 @@ mod clock;
 mod cluster_catch_up;
 mod cluster_disks;
 mod cluster_heal;
+mod cluster_import;
 mod cluster_incidents;
 mod cluster_kill9;
 mod cluster_locks;

@@ -30,7 +30,7 @@ use crate::replica::types::Types;
 use crate::replica::write::submit::Inbox;
 pub(super) use outcome::under_way;
 use outcome::{another_history, confirmed, no_room, refused};
-use view::{LeaderView, PROMOTE_LAG_MAX};
+use view::LeaderView;
 
 /// Time limit of a change, including every change of the leader on the way.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -294,10 +294,7 @@ impl<T: Types> MembershipChanges<T> {
         if view.voters.contains(&node_id) {
             return Ok(());
         }
-        let lag = view.lag_of(node_id);
-        if lag > PROMOTE_LAG_MAX {
-            return Err(ChangeError::Lagging { node_id, lag });
-        }
+        view.must_have_caught_up(node_id)?;
         view.must_have_room(node_id)?;
         let mut voters = view.voters.clone();
         voters.insert(node_id);

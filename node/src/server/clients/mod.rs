@@ -5,6 +5,7 @@
 //! | `admission` | the limits and the end that all listeners for clients share |
 //! | `listener` | accepts RCP connections, refuses those beyond the limit |
 //! | `session` | one connection: reads, orders, works, writes |
+//! | `foreign` | callers that speak another protocol |
 //! | `ops` | the operations |
 //! | `order` | the order of the requests of one connection |
 //! | `shared` | what all sessions share |
@@ -15,6 +16,7 @@
 pub(crate) mod admission;
 mod auth;
 pub(crate) mod budget;
+mod foreign;
 mod guesses;
 pub(crate) mod listener;
 mod ops;

@@ -238,6 +238,7 @@ fn delete_instance(params: &RawValue) -> Result<AskedCommand, ErrorBody> {
     let (dry_run, meta) = (params.dry_run, meta::of_params(params.meta));
     let command = Command::DeleteInstance(DeleteInstance {
         instance_id: params.instance_id.into_owned(),
+        expected_wal_offset: params.expected_wal_offset,
         idempotency_key: params.idempotency_key.map(Into::into),
     });
     Ok(asked_or_done(dry_run, command, meta))

@@ -177,6 +177,7 @@ fn write_params(params: &mut ObjectWriter<'_>, command: &Command, new_ids: &mut 
         }
         Command::DeleteInstance(delete) => {
             params.str("instance_id", &delete.instance_id);
+            optional_int(params, "expected_wal_offset", delete.expected_wal_offset);
             let key = delete.idempotency_key.as_deref();
             optional_str(params, "idempotency_key", key);
             Op::DeleteInstance

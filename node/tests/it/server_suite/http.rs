@@ -554,9 +554,12 @@ async fn a_retry_with_its_key_takes_effect_once_and_an_etag_guards_a_change() {
     http.send_json("POST", &events, &body)
         .await
         .refused(409, "CONFLICT");
+    let stale = [("If-Match", tag.as_str())];
+    let kept = http.send("DELETE", &place, &stale, None).await;
+    kept.refused(412, "CONFLICT");
     // Where a header would be ignored it is refused.
     for (method, target, name, value) in [
-        ("DELETE", place.as_str(), "If-Match", tag.as_str()),
+        ("GET", place.as_str(), "If-Match", tag.as_str()),
         ("POST", &events, "If-Match", "12"),
         ("POST", &events, "If-Match", "*"),
         ("POST", "/v1/batch", "Idempotency-Key", "k"),
@@ -570,6 +573,11 @@ async fn a_retry_with_its_key_takes_effect_once_and_an_etag_guards_a_change() {
                 .contains(name)
         );
     }
+    let now = http.get(&place).await.header("etag").unwrap().to_owned();
+    let gone = http
+        .send("DELETE", &place, &[("If-Match", &now)], None)
+        .await;
+    assert_eq!(gone.ok()["deleted"], true);
     node.stop().await;
 }
 

@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
+use super::support::Stream;
+
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -63,7 +65,7 @@ impl Response {
 
 /// A connection that is kept open.
 pub struct Http {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Stream>>,
     /// Added to every request.
     pub headers: Vec<(String, String)>,
     /// What the server is called in requests.
@@ -72,10 +74,15 @@ pub struct Http {
 
 impl Http {
     pub async fn connect(addr: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(addr).await.unwrap(), &addr.to_string())
+    }
+
+    /// Over a connection that exists, to a server of this name.
+    pub fn over(stream: impl Stream + 'static, host: &str) -> Self {
         Self {
-            stream: BufReader::new(TcpStream::connect(addr).await.unwrap()),
+            stream: BufReader::new(Box::new(stream)),
             headers: Vec::new(),
-            host: addr.to_string(),
+            host: host.to_owned(),
         }
     }
 

@@ -40,11 +40,15 @@ async fn an_instance_is_created_read_and_deleted() {
         "BAD_REQUEST",
     )
     .await;
-    let deleted: DeleteInstanceResult<'_> = serde_json::from_value(
-        conn.ok("DELETE_INSTANCE", json!({ "instance_id": id }))
-            .await,
-    )
-    .unwrap();
+    let stale = json!({ "instance_id": id, "expected_wal_offset": created.wal_offset - 1 });
+    let conflict = conn.refused("DELETE_INSTANCE", stale, "CONFLICT").await;
+    assert_eq!(
+        conflict["details"]["actual_wal_offset"],
+        json!(created.wal_offset)
+    );
+    let delete = json!({ "instance_id": id, "expected_wal_offset": created.wal_offset });
+    let deleted: DeleteInstanceResult<'_> =
+        serde_json::from_value(conn.ok("DELETE_INSTANCE", delete).await).unwrap();
     assert!(deleted.deleted && deleted.wal_offset > created.wal_offset);
     for (op, params) in [
         ("GET_INSTANCE", json!({ "instance_id": id })),

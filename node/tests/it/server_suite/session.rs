@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
+use rstmdb_rcp::client::{Client, ClientOptions};
 use rstmdb_rcp::frame::{self, Flags};
 use rstmdb_rcp::message::session::{ClusterInfo, InfoResult};
 use rstmdb_rcp::wire::WireMode;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{Conn, TestNode, order_definition};
 
@@ -45,9 +47,34 @@ async fn frame_faults_close_the_connection_after_one_error() {
         conn.closed().await;
     }
     let mut conn = Conn::raw(node.addr).await;
-    conn.send_bytes(b"GET / HTTP/1.1\r\n\r\n").await;
+    conn.send_bytes(b"SSH-2.0-x\r\n").await;
     conn.closed().await;
     Conn::open(node.addr).await.ok("PING", json!({})).await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_takes_one_port_for_the_other_is_told_the_right_one() {
+    let node = TestNode::start(&[]).await;
+    for request in [
+        "GET /v1/info HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /v1/instances HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    ] {
+        let mut socket = tokio::net::TcpStream::connect(node.addr).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        socket.read_to_string(&mut told).await.unwrap();
+        assert!(told.starts_with("HTTP/1.1 400 "), "{told}");
+        assert!(told.contains("http.bind_addr"), "{told}");
+    }
+    // The other way round the client library says it.
+    let client = Client::connect(ClientOptions {
+        addrs: vec![node.http.to_string()],
+        ..ClientOptions::default()
+    });
+    let told = client.await.unwrap_err().to_string();
+    assert!(told.contains("the server speaks HTTP"), "{told}");
+    assert!(told.contains("7401"), "{told}");
     node.stop().await;
 }
 

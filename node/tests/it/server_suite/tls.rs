@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::http_client::Http;
 use super::support::{Conn, TestNode};
 
 struct Files {
@@ -111,6 +112,65 @@ async fn clients_without_a_certificate_are_refused_where_one_is_asked_for() {
     // In TLS 1.3 the refusal may come after the client's side of the handshake is done.
     if let Ok(mut refused) = connect(&node, &files.client(false)).await {
         refused.closed().await;
+    }
+    node.stop().await;
+}
+
+async fn connect_http(node: &TestNode, connector: &TlsConnector) -> std::io::Result<Http> {
+    let stream = TcpStream::connect(node.http).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = connector.connect(name, stream).await?;
+    Ok(Http::over(stream, "localhost"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_is_spoken_inside_tls_and_not_beside_it() {
+    let files = Files::make();
+    let node = TestNode::start(&[
+        ("RSTMDB_TLS_ENABLED", "true"),
+        ("RSTMDB_TLS_CERT", &files.path("server.pem")),
+        ("RSTMDB_TLS_KEY", &files.path("server.key")),
+    ])
+    .await;
+    let mut rcp = connect(&node, &files.client(false)).await.unwrap();
+    rcp.hello(json!([]), None).await;
+    let (_, id) = rcp.order().await;
+    let mut http = connect_http(&node, &files.client(false)).await.unwrap();
+    let events = format!("/v1/instances/{id}/events");
+    let pay = json!({ "event": "PAY", "payload": { "big": "x".repeat(1 << 20) } });
+    let paid = http.send_json("POST", &events, &pay).await.ok();
+    assert_eq!(paid["ctx"]["big"].as_str().unwrap().len(), 1 << 20);
+    // The connection is kept, as it is without TLS.
+    let got = http.get(&format!("/v1/instances/{id}")).await.ok();
+    assert_eq!(got["state"], "paid");
+    // Without TLS there is nothing that could be taken for an answer.
+    let mut plain = Conn::raw(node.http).await;
+    plain
+        .send_bytes(b"GET /v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await;
+    let mut told = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain.stream, &mut told).await;
+    assert!(!told.starts_with(b"HTTP/"), "{told:?}");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_clients_without_a_certificate_are_refused_where_one_is_asked_for() {
+    let files = Files::make();
+    let node = TestNode::start(&[
+        ("RSTMDB_TLS_ENABLED", "true"),
+        ("RSTMDB_TLS_CERT", &files.path("server.pem")),
+        ("RSTMDB_TLS_KEY", &files.path("server.key")),
+        ("RSTMDB_TLS_REQUIRE_CLIENT_CERT", "true"),
+        ("RSTMDB_TLS_CLIENT_CA", &files.path("ca.pem")),
+    ])
+    .await;
+    let mut http = connect_http(&node, &files.client(true)).await.unwrap();
+    assert_eq!(http.get("/v1/info").await.ok()["server_name"], "rstmdb");
+    // In TLS 1.3 the refusal may come after the client's side of the handshake is done.
+    if let Ok(mut refused) = connect_http(&node, &files.client(false)).await {
+        refused.begin("GET", "/v1/info", &[], None).await;
+        assert!(refused.head().await.is_none());
     }
     node.stop().await;
 }

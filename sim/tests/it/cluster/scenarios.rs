@@ -378,6 +378,35 @@ fn a_removal_whose_answer_is_lost_is_done() {
 }
 
 #[test]
+fn a_node_that_has_confirmed_nothing_gets_no_vote_however_short_the_log_is() {
+    in_simulation(61, async {
+        let mut cluster = Cluster::form(61, 3).await;
+        let leader = cluster.leader().await;
+        cluster.boot(4, Formation::Join).await;
+        let joining = cluster
+            .node(leader)
+            .introduce(&node_info(4).peer_addr)
+            .await
+            .unwrap();
+        cluster.network.isolate(4);
+        let add = LeaderChange::AddLearner {
+            node_id: 4,
+            node: joining.node,
+        };
+        cluster.node(leader).change(&add).await.unwrap();
+        let promote = LeaderChange::Promote { node_id: 4 };
+        let refused = cluster.node(leader).change(&promote).await.unwrap_err();
+        assert!(
+            matches!(refused, ChangeError::Lagging { node_id: 4, lag } if lag > 0),
+            "{refused}"
+        );
+        cluster.network.ways.heal();
+        cluster.converge().await;
+        cluster.node(leader).change(&promote).await.unwrap();
+    });
+}
+
+#[test]
 fn nodes_come_and_go_but_never_the_majority() {
     in_simulation(3, async {
         let mut cluster = Cluster::form(3, 3).await;
@@ -397,6 +426,7 @@ fn nodes_come_and_go_but_never_the_majority() {
         // Through a follower, and again: repeating a change is no error.
         cluster.node(asked).change(&add).await.unwrap();
         cluster.node(asked).change(&add).await.unwrap();
+        cluster.converge().await;
         let promote = LeaderChange::Promote { node_id: 4 };
         let promoted = cluster.node(4).change(&promote);
         promoted.await.unwrap();

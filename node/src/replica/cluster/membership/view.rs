@@ -13,7 +13,7 @@ use crate::replica::types::Types;
 
 /// A learner that lacks more entries than this is not promoted: as a voter it could confirm no new entry until it has
 /// them.
-pub(super) const PROMOTE_LAG_MAX: u64 = 1_000;
+const PROMOTE_LAG_MAX: u64 = 1_000;
 
 /// How the leader sees its cluster.
 pub(super) struct LeaderView<T: Types> {
@@ -121,14 +121,27 @@ impl<T: Types> LeaderView<T> {
             })
     }
 
-    /// How many entries of the leader's log a node lacks.
-    pub(super) fn lag_of(&self, node_id: u64) -> u64 {
-        let replication = self.metrics.replication.as_ref();
-        let matched = replication
-            .and_then(|all| all.get(&node_id))
-            .and_then(Option::as_ref)
-            .map_or(0, |id| id.index);
+    /// Refuses to give a vote to a node that lacks many entries, or has never confirmed one: it may be one that cannot
+    /// take any, and however short the log is, its vote would only make a majority harder to reach.
+    pub(super) fn must_have_caught_up(&self, node_id: u64) -> Result<(), ChangeError> {
+        let lag = self.lag_of(node_id);
+        if self.matched_by(node_id).is_none() || lag > PROMOTE_LAG_MAX {
+            return Err(ChangeError::Lagging { node_id, lag });
+        }
+        Ok(())
+    }
+
+    /// How many entries of the leader's log a node lacks; all of them if it has never confirmed one.
+    fn lag_of(&self, node_id: u64) -> u64 {
+        let matched = self.matched_by(node_id).unwrap_or(0);
         let last = self.metrics.last_log_index.unwrap_or(0);
         last.saturating_sub(matched)
+    }
+
+    /// The last entry that a node has confirmed to this leader.
+    fn matched_by(&self, node_id: u64) -> Option<u64> {
+        let replication = self.metrics.replication.as_ref();
+        let matched = replication.and_then(|all| all.get(&node_id));
+        matched.and_then(Option::as_ref).map(|id| id.index)
     }
 }

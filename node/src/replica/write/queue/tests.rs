@@ -130,6 +130,7 @@ fn a_creation_or_deletion_that_may_have_taken_effect_is_left_to_the_client() {
     let delete = Command::DeleteInstance(DeleteInstance {
         instance_id: "a".to_owned(),
         idempotency_key: Some("key".to_owned()),
+        ..DeleteInstance::default()
     });
     for command in [create, delete] {
         let beside = BatchOp::Write(event("b", Some("key")));

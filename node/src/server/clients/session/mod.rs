@@ -52,6 +52,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::foreign;
 use super::ops::Job;
 use super::order::Order;
 use super::shared::ServerShared;
@@ -285,6 +286,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Err(reject) => {
                     if reject.answerable {
                         self.refuse("", ErrorBody::from(&reject));
+                    } else if let Some(answer) = foreign::answer(&self.received)
+                        && self.stranger.is_some()
+                    {
+                        self.count_error(&reject.code);
+                        self.outbox.buffer().extend_from_slice(answer);
                     }
                     tracing::debug!(%reject, "closing a connection");
                     self.flush();

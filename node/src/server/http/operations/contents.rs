@@ -145,6 +145,7 @@ pub(super) static DELETE_INSTANCE: Shape = Shape {
     summary: "Delete an instance",
     params: &[
         must("instance_id", Text, ""),
+        maybe("expected_wal_offset", Integer, "`CONFLICT` unless the instance last changed at this offset"),
         maybe("idempotency_key", Text, "makes a retry take effect once; the header `Idempotency-Key` says the same"),
         maybe("dry_run", Bool, "only tell what it would do"),
     ],

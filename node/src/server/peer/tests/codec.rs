@@ -207,12 +207,15 @@ fn single_command() -> impl Strategy<Value = Command> {
         (text(), of(1_u32..)).prop_map(|(machine, version)| {
             Command::DeleteMachine(DeleteMachine { machine, version })
         }),
-        (text(), of(text())).prop_map(|(instance_id, idempotency_key)| {
-            Command::DeleteInstance(DeleteInstance {
-                instance_id,
-                idempotency_key,
-            })
-        }),
+        (text(), of(any::<u64>()), of(text())).prop_map(
+            |(instance_id, expected_wal_offset, idempotency_key)| {
+                Command::DeleteInstance(DeleteInstance {
+                    instance_id,
+                    expected_wal_offset,
+                    idempotency_key,
+                })
+            }
+        ),
         Just(Command::FlushAll),
     ]
 }
