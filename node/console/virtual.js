@@ -15,8 +15,8 @@ export class VirtualList {
     this.near = near;
     this.count = 0;
     this.active = 0;
-    this.inner = h("div.virtual-inner", { role: "presentation" });
-    this.element = h("div.virtual", { role: "list", "aria-label": label }, this.inner);
+    this.inner = h("div.virtual-inner");
+    this.element = h("div.virtual", { role: "group", "aria-label": label }, this.inner);
     this.element.addEventListener("scroll", () => this.later());
     this.element.addEventListener("keydown", (event) => this.key(event));
     this.element.addEventListener("focusin", (event) => {
@@ -51,9 +51,6 @@ export class VirtualList {
     for (let index = first; index < last; index += 1) {
       const row = this.row(index);
       row.dataset.row = String(index);
-      row.setAttribute("role", row.getAttribute("role") ?? "listitem");
-      row.setAttribute("aria-posinset", String(index + 1));
-      row.setAttribute("aria-setsize", String(count));
       row.tabIndex = index === this.active ? 0 : -1;
       row.style.top = `${index * rowHeight}px`;
       row.style.height = `${rowHeight}px`;

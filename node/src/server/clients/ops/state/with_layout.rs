@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use rstmdb_diagram::{Arrow, Chart, STATES_MAX};
 use rstmdb_engine::definition::Definition;
 use rstmdb_engine::{Query, Reply};
-use rstmdb_rcp::message::{ErrorBody, ReadOptions};
+use rstmdb_rcp::message::ReadOptions;
 
 use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh};
 use crate::server::clients::shared::ServerShared;
