@@ -1,7 +1,7 @@
 // The shell: navigation, sign-in, theme, and which screen is shown.
 
 import { Problem, get, on, token } from "./api.js";
-import { badge, h, name, say, setText, show } from "./dom.js";
+import { badge, h, name, say, setText, show, visible } from "./dom.js";
 import { SCREENS, listen, openHelp } from "./keys.js";
 import { problem, wantsSignIn } from "./problem.js";
 import { go, link, match, read } from "./router.js";
@@ -66,7 +66,7 @@ function visit() {
     return undefined;
   }
   const title = found.route.title(found.given);
-  document.title = `${title} · rstmdb`;
+  document.title = `${visible(title)} · rstmdb`;
   show(main);
   main.scrollTop = 0;
   window.scrollTo(0, 0);

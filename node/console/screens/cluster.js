@@ -93,7 +93,7 @@ export default async function cluster(main, { scope }) {
       status.leader ? `node ${status.leader} leads` : badge("no leader", "bad"),
       status.automation?.automation === "paused" && [" · ", badge("automation paused", "warn")]);
     show(facts,
-      fact("Entries a second", writes < 10 ? writes.toFixed(1) : number(Math.round(writes)), note("of the replicated log"), sparkline(rates, "Entries a second, the last two minutes")),
+      fact("Entries a second", rates.last === undefined ? "…" : writes < 10 ? writes.toFixed(1) : number(Math.round(writes)), note("of the replicated log"), sparkline(rates, "Entries a second, the last two minutes")),
       fact("A linearizable read takes", `${answers.last.toFixed(1)} ms`, note("as this page sees it"), sparkline(answers, "Times of reads, the last two minutes")),
       fact("Instances", number(info.instances), note(plural(info.connections ?? 0, "connection", "connections"), " to this node")),
       fact("Log of this node", bytes(stats.total_size_bytes), note(plural(stats.entry_count, "entry", "entries"), " in ", plural(stats.segment_count, "segment", "segments"))),

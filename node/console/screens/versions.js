@@ -26,6 +26,8 @@ export default async function versions(main, { machine: id, query, scope }) {
   main.append(loading());
   const listed = await get(["machines"], {}, scope.signal);
   const all = listed.items.find((item) => item.machine === id)?.versions ?? [];
+  // The node says that there is no such machine.
+  if (all.length === 0) await get(["machines", id], {}, scope.signal);
   const to = Number(query.to ?? all.at(-1));
   const from = Number(query.from ?? all.filter((one) => one < to).at(-1) ?? to);
   const load = (version) => get(["machines", id, "versions", String(version)], { include: "layout" }, scope.signal);

@@ -225,9 +225,11 @@ fn markup_quotes_escapes_and_marks_of_direction_in_names_are_only_text() {
     let _node = serving(http, &[]);
     let evil = |what: &str| {
         format!(
-            "<img src=x onerror=\"window.harm='{what}'\">'\"&amp;{{{{{what}}}}}\u{1b}[31m\u{202e}{what}<script>window.harm=1</script>"
+            "<img src=x onerror=\"window.harm='{what}'\">'\"&amp;{{{{{what}}}}}\u{202e}{what}<script>window.harm=1</script>"
         )
     };
+    // Names cannot have control characters; contexts can.
+    let loud = |what: &str| format!("{}\u{1b}[31m", evil(what));
     let (machine, state, other, event) =
         (evil("machine"), evil("state"), evil("other"), evil("event"));
     let id = evil("id");
@@ -235,11 +237,11 @@ fn markup_quotes_escapes_and_marks_of_direction_in_names_are_only_text() {
         "transitions": [{ "from": state, "event": event, "to": other, "guard": "ctx.a != \"<b onclick=harm()>\"" }] });
     let batch = json!({ "mode": "atomic", "ops": [
         { "op": "PUT_MACHINE", "params": { "machine": machine, "version": 1, "definition": definition } },
-        { "op": "CREATE_INSTANCE", "params": { "instance_id": id, "machine": machine, "initial_ctx": { (evil("key")): evil("value"), "a": 1 } } },
+        { "op": "CREATE_INSTANCE", "params": { "instance_id": id, "machine": machine, "initial_ctx": { (loud("key")): loud("value"), "a": 1 } } },
     ] });
     done(http, "POST", "/v1/batch", &batch);
     let apply = json!({ "ops": [{ "op": "APPLY_EVENT", "params": { "instance_id": id, "event": event,
-        "payload": { (evil("field")): [evil("item")] }, "reason": "<i>why</i>", "headers": { "<u>h": evil("header").replace('\u{1b}', "") } } }] });
+        "payload": { (loud("field")): [loud("item")] }, "reason": "<i>why</i>", "headers": { "<u>h": evil("header") } } }] });
     done(http, "POST", "/v1/batch", &apply);
     let lock = json!({ "owner": evil("owner"), "ttl_ms": 600_000 });
     let path = "/v1/locks/%3Cimg%20src%3Dx%20onerror%3D%22window.harm%3D1%22%3E/acquire";
@@ -481,7 +483,7 @@ fn a_page_that_watches_goes_on_when_the_leader_is_killed() {
         let body = json!({ "instance_id": format!("o-{number}"), "machine": "order", "initial_ctx": { "total": 9 } });
         let begun = Instant::now();
         // Until there is a new leader, a node refuses writes or does not know their outcome.
-        while ask_with(at(node), "POST", "/v1/instances", "", &body).0 == 503 {
+        while ask_with(at(node), "POST", "/v1/instances", "", &body).0 >= 500 {
             assert!(begun.elapsed() < Duration::from_secs(20), "no new leader");
             std::thread::sleep(Duration::from_millis(50));
         }
