@@ -151,6 +151,18 @@ export interface MachineResult {
   version: number;
   format?: number;
   warnings?: { place: string; text: string }[];
+  /** With `include: ["layout"]`; null for a machine that is too large for a picture. */
+  layout?: Layout | null;
+}
+/** Where the parts of a machine's diagram stand. */
+export interface Layout {
+  width: number;
+  height: number;
+  /** By index in `states`. */
+  initial: number;
+  states: { name: string; x: number; y: number; width: number; height: number; final?: boolean }[];
+  /** `path` is written as in SVG; `from` and `to` are indexes in `states`. */
+  arrows: { from: number; to: number; event: string; guard?: string; y: number; path: string; back?: boolean }[];
 }
 export interface PutMachineResult {
   machine: string;
@@ -495,7 +507,7 @@ export class Client {
   ping(options?: CallOptions): Promise<Json>;
   info(options?: CallOptions): Promise<Info>;
   putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
-  getMachine(machine: string, version?: number, options?: ReadOptions): Promise<MachineResult>;
+  getMachine(machine: string, version?: number, options?: ReadOptions & { include?: string[] }): Promise<MachineResult>;
   listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[]; format?: number; warning_count?: number }[] }>;
   /** A version, or with `all_versions` and without a version all of them. */
   deleteMachine(machine: string, version?: number, options?: WriteOptions & { all_versions?: boolean }): Promise<DeletedMachine>;
@@ -542,7 +554,7 @@ export namespace requests {
   function ping(): Request;
   function info(): Request;
   function putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Request;
-  function getMachine(machine: string, version?: number, options?: ReadOptions): Request;
+  function getMachine(machine: string, version?: number, options?: ReadOptions & { include?: string[] }): Request;
   function listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Request;
   function deleteMachine(machine: string, version?: number, options?: WriteOptions & { all_versions?: boolean }): Request;
   function createInstance(machine: string, version: number, instanceId?: string, initialCtx?: object, options?: KeyedOptions & ImportOptions): Request;

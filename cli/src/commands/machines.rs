@@ -147,6 +147,7 @@ pub(super) async fn get(session: &CliSession, args: &args::GetMachineArgs) -> Re
         machine: args.name().into(),
         version: args.version(),
         read: args.freshness.options(),
+        ..GetMachine::default()
     };
     match session.show(op::GET_MACHINE, &params).await {
         Err(error) => Err(session.with_hint(error, HintAbout::default()).await),

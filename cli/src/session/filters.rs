@@ -104,6 +104,7 @@ impl CliSession {
             machine: machine.into(),
             version: Some(version),
             read,
+            ..GetMachine::default()
         };
         let found: GetMachineResult<'_> = self.ask(op::GET_MACHINE, &params).await?;
         let definition = Json::parse(found.definition.get()).map_err(Error::unexpected)?;

@@ -19,6 +19,8 @@ test("an order lives on a real node, in both wire modes", { skip: missing }, asy
   const all = await nodes(t);
   const first = await connected(t, all);
   assert.equal((await first.putMachine("order", 1, ORDER)).created, true);
+  const { layout } = await first.getMachine("order", undefined, { include: ["layout"] });
+  assert.equal(layout.states[layout.initial].name, ORDER.initial);
   for (const wireMode of ["binary_json", "jsonl"]) {
     const db = await connected(t, all, { wireMode });
     const id = `order-${wireMode}`;

@@ -34,6 +34,8 @@ class OneNode(unittest.TestCase):
         db = self.db
         self.assertFalse(db.put_machine("order", 1, json.loads(ORDER.read_text())).created)
         self.assertEqual(db.get_machine("order").version, 1)
+        layout = db.get_machine("order", include=["layout"]).layout
+        self.assertEqual(layout["states"][layout["initial"]]["name"], "CREATED")
         self.assertIn("order", [item.machine for item in db.list_machines().items])
         created = db.create_instance("order", 1, "life", {"total": 42})
         self.assertEqual((created.instance_id, created.state), ("life", "CREATED"))

@@ -152,18 +152,42 @@ pub struct GetMachine<'a> {
     /// The highest if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Extension: what else to show. Not inside a BATCH.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<IncludeOfMachine>,
     /// Extension.
     #[serde(flatten)]
     pub read: ReadOptions,
 }
 
+/// What GET_MACHINE shows only to those who ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncludeOfMachine {
+    /// Where the parts of its diagram stand.
+    Layout,
+}
+
+impl IncludeOfMachine {
+    /// All there is, by its name.
+    const NAMED: [(&'static str, Self); 1] = [("layout", Self::Layout)];
+}
+
 impl<'a> Params<'a> for GetMachine<'a> {
     fn read(params: &'a RawValue) -> Result<Self, ParamFault> {
-        let names = ["machine", "version", "consistency", "min_wal_offset"];
+        let names = [
+            "machine",
+            "version",
+            "include",
+            "consistency",
+            "min_wal_offset",
+        ];
         let fields = Fields::of_params(params, names)?;
+        let include = fields.optional_names("include", &IncludeOfMachine::NAMED)?;
         Ok(Self {
             machine: fields.text("machine")?,
             version: fields.optional_version("version")?,
+            include: include.unwrap_or_default(),
             read: fields.read_options()?,
         })
     }
@@ -185,6 +209,10 @@ pub struct GetMachineResult<'a> {
     /// Ours: what the definition's author should look at; of format 2 only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<MachineWarning<'a>>,
+    /// With [`IncludeOfMachine::Layout`]: where the parts of its diagram stand. `None` also if the machine is too large
+    /// for a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Cow<'a, RawValue>>,
 }
 
 /// Parameters of LIST_MACHINES.

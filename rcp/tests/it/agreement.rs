@@ -143,7 +143,7 @@ rows! {
             "headers":{"a":"b"},"reason":"r","correlation_id":"w","causation_id":"x","fence":{"lock":"l","token":7},"dry_run":true}"#,
         r#"{"machine":"m","version":1,"definition":{},"checksum":"ab"}"#;
     GET_MACHINE (GetMachine<'_>) -> GetMachineResult<'_>:
-        r#"{"machine":"m","version":2,"consistency":"local","min_wal_offset":7}"#;
+        r#"{"machine":"m","version":2,"include":["layout"],"consistency":"local","min_wal_offset":7}"#;
     LIST_MACHINES (ListMachines) -> ListMachinesResult<'_>:
         r#"{"limit":5,"offset":6,"consistency":"lease","min_wal_offset":7}"#;
     DELETE_MACHINE (DeleteMachine<'_>) -> DeleteMachineResult<'_>:

@@ -10,17 +10,17 @@ pub(super) fn mermaid(drawing: &Drawing<'_>) -> String {
         "---\ntitle: {}\n---\nstateDiagram-v2\n",
         serde_json::Value::from(drawing.title.as_str())
     );
-    for (index, state) in drawing.states.iter().enumerate() {
+    for (index, state) in drawing.chart.states.iter().enumerate() {
         // States get ids of our own: Mermaid's allow little, names of ours nearly everything.
         let _ = writeln!(text, "    state \"{}\" as s{index}", mermaid_text(state));
     }
-    let _ = writeln!(text, "    [*] --> s{}", drawing.initial);
-    for (from, arrows) in drawing.leaving.iter().enumerate() {
+    let _ = writeln!(text, "    [*] --> s{}", drawing.chart.initial);
+    for (from, arrows) in drawing.chart.leaving.iter().enumerate() {
         for arrow in arrows {
             let label = mermaid_text(&arrow.label());
             let _ = writeln!(text, "    s{from} --> s{} : {label}", arrow.to);
         }
-        if drawing.is_final(from) {
+        if drawing.chart.is_final(from) {
             let _ = writeln!(text, "    s{from} --> [*]");
         }
     }
@@ -53,9 +53,9 @@ pub(super) fn dot(drawing: &Drawing<'_>) -> String {
     text.push_str("    node [shape=box, style=\"rounded\", fontname=\"Helvetica\"];\n");
     text.push_str("    edge [fontname=\"Helvetica\", fontsize=10];\n");
     text.push_str("    start [shape=point, width=0.15, label=\"\"];\n");
-    for (index, state) in drawing.states.iter().enumerate() {
+    for (index, state) in drawing.chart.states.iter().enumerate() {
         let mut attributes = format!("label={}", dot_text(state));
-        if drawing.is_final(index) {
+        if drawing.chart.is_final(index) {
             attributes.push_str(", peripheries=2");
         }
         if drawing.current == Some(index) {
@@ -63,8 +63,8 @@ pub(super) fn dot(drawing: &Drawing<'_>) -> String {
         }
         let _ = writeln!(text, "    s{index} [{attributes}];");
     }
-    let _ = writeln!(text, "    start -> s{};", drawing.initial);
-    for (from, arrows) in drawing.leaving.iter().enumerate() {
+    let _ = writeln!(text, "    start -> s{};", drawing.chart.initial);
+    for (from, arrows) in drawing.chart.leaving.iter().enumerate() {
         for arrow in arrows {
             let label = dot_text(&arrow.label());
             let _ = writeln!(text, "    s{from} -> s{} [label={label}];", arrow.to);

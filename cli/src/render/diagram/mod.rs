@@ -2,17 +2,16 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `layout` | states in layers by their distance from the initial state, few crossings |
 //! | `text` | for the terminal: a box for each state, its transitions below it |
-//! | `svg` | a picture: a box for each state that lists its transitions, an edge from each |
+//! | `svg` | a picture, laid out by the crate `rstmdb-diagram` as it is for the console |
 //! | `markup` | Mermaid and Graphviz |
 
-mod layout;
 mod markup;
 mod svg;
 mod text;
 
 use rstmdb_definitions::model::MachineModel;
+use rstmdb_diagram::{Arrow, Chart};
 
 use crate::args::DiagramFormat;
 use crate::render::output::Paint;
@@ -21,29 +20,8 @@ use crate::render::output::Paint;
 #[derive(Debug)]
 pub struct Drawing<'a> {
     title: String,
-    states: Vec<&'a str>,
-    initial: usize,
+    chart: Chart<'a>,
     current: Option<usize>,
-    /// The transitions leaving each state, in the order they are tried.
-    leaving: Vec<Vec<DiagramArrow<'a>>>,
-}
-
-/// One transition from one state.
-#[derive(Debug, Clone)]
-struct DiagramArrow<'a> {
-    /// `always` where it needs none.
-    event: &'a str,
-    guard: Option<&'a str>,
-    to: usize,
-}
-
-impl DiagramArrow<'_> {
-    fn label(&self) -> String {
-        match self.guard {
-            Some(guard) => format!("{} [{guard}]", self.event),
-            None => self.event.to_owned(),
-        }
-    }
 }
 
 impl<'a> Drawing<'a> {
@@ -71,7 +49,7 @@ impl<'a> Drawing<'a> {
             leaving[from] = always
                 .chain(events)
                 .filter_map(|(event, act, to)| {
-                    Some(DiagramArrow {
+                    Some(Arrow {
                         event,
                         guard: act.guard.as_deref(),
                         to: index(to)?,
@@ -81,10 +59,12 @@ impl<'a> Drawing<'a> {
         }
         Drawing {
             title: title.to_owned(),
-            initial: index(&machine.initial).unwrap_or(0),
             current: current.and_then(index),
-            leaving,
-            states,
+            chart: Chart {
+                initial: index(&machine.initial).unwrap_or(0),
+                leaving,
+                states,
+            },
         }
     }
 
@@ -96,23 +76,6 @@ impl<'a> Drawing<'a> {
             DiagramFormat::Mermaid => markup::mermaid(self),
             DiagramFormat::Dot => markup::dot(self),
         }
-    }
-
-    fn is_final(&self, state: usize) -> bool {
-        self.leaving[state].is_empty()
-    }
-
-    /// Distinct (from, to) pairs of different states.
-    fn edges(&self) -> Vec<(usize, usize)> {
-        let mut edges: Vec<(usize, usize)> = Vec::new();
-        for (from, arrows) in self.leaving.iter().enumerate() {
-            for arrow in arrows {
-                if arrow.to != from && !edges.contains(&(from, arrow.to)) {
-                    edges.push((from, arrow.to));
-                }
-            }
-        }
-        edges
     }
 }
 

@@ -1,10 +1,10 @@
 //! For the terminal: a box for each state and its transitions below it.
 
 use console::measure_text_width;
+use rstmdb_diagram::{Arrow, Layers};
 use rstmdb_rcp::text::counted;
 
-use super::layout::DiagramLayout;
-use super::{DiagramArrow, Drawing};
+use super::Drawing;
 use crate::render::output::{Paint, printable};
 
 /// Box corners and sides: a current state is drawn double.
@@ -29,7 +29,7 @@ const DOUBLE: BoxFrame = BoxFrame {
 };
 
 pub(super) fn render(drawing: &Drawing<'_>, paint: Paint) -> String {
-    let layout = DiagramLayout::new(drawing.states.len(), drawing.initial, &drawing.edges());
+    let layout = Layers::new(&drawing.chart);
     let mut text = heading(drawing, paint);
     for state in layout.states() {
         text.push('\n');
@@ -40,10 +40,10 @@ pub(super) fn render(drawing: &Drawing<'_>, paint: Paint) -> String {
 }
 
 fn heading(drawing: &Drawing<'_>, paint: Paint) -> String {
-    let transitions: usize = drawing.leaving.iter().map(Vec::len).sum();
+    let transitions: usize = drawing.chart.leaving.iter().map(Vec::len).sum();
     let counts = format!(
         "{}, {}",
-        counted(drawing.states.len() as u64, "state", "states"),
+        counted(drawing.chart.states.len() as u64, "state", "states"),
         counted(transitions as u64, "transition", "transitions")
     );
     format!(
@@ -56,13 +56,13 @@ fn heading(drawing: &Drawing<'_>, paint: Paint) -> String {
 fn state_box(text: &mut String, drawing: &Drawing<'_>, state: usize, paint: Paint) {
     let current = drawing.current == Some(state);
     let frame = if current { DOUBLE } else { SINGLE };
-    let name = printable(drawing.states[state]);
+    let name = printable(drawing.chart.states[state]);
     let width = measure_text_width(&name) + 2;
     let rule = |[left, middle, right]: [char; 3]| {
         format!("{left}{}{right}", middle.to_string().repeat(width))
     };
     let mut bottom = rule(frame.bottom);
-    if !drawing.is_final(state) {
+    if !drawing.chart.is_final(state) {
         let stem = frame.stem;
         bottom = format!(
             "{}{}{stem}{}",
@@ -89,10 +89,10 @@ fn marks(drawing: &Drawing<'_>, state: usize) -> String {
     if drawing.current == Some(state) {
         marks.push_str("  ◀ current");
     }
-    if drawing.initial == state {
+    if drawing.chart.initial == state {
         marks.push_str("  ● initial");
     }
-    if drawing.is_final(state) {
+    if drawing.chart.is_final(state) {
         marks.push_str("  ◎ final");
     }
     marks
@@ -101,11 +101,11 @@ fn marks(drawing: &Drawing<'_>, state: usize) -> String {
 fn transitions(
     text: &mut String,
     drawing: &Drawing<'_>,
-    layout: &DiagramLayout,
+    layout: &Layers,
     state: usize,
     paint: Paint,
 ) {
-    let arrows = &drawing.leaving[state];
+    let arrows = &drawing.chart.leaving[state];
     let labels: Vec<String> = arrows.iter().map(|a| printable(&a.label())).collect();
     let width = labels
         .iter()
@@ -127,12 +127,12 @@ fn transitions(
 /// The head of the arrow and where it points: on, back (to an earlier layer), or to itself.
 fn target(
     drawing: &Drawing<'_>,
-    layout: &DiagramLayout,
+    layout: &Layers,
     from: usize,
-    arrow: &DiagramArrow<'_>,
+    arrow: &Arrow<'_>,
     paint: Paint,
 ) -> String {
-    let name = printable(drawing.states[arrow.to]);
+    let name = printable(drawing.chart.states[arrow.to]);
     if arrow.to == from {
         return format!("↺ {}", paint.dim(&name));
     }

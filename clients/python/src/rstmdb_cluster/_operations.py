@@ -72,10 +72,20 @@ class AsyncOperations:
         *,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
+        include: Optional[Sequence[str]] = None,
         timeout: Optional[float] = None,
     ) -> results.Machine:
-        """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
-        request = requests.get_machine(machine, version, consistency=consistency, min_wal_offset=min_wal_offset)
+        """GET_MACHINE: the definition of a version, or of the highest version if none is given.
+
+        ``include=["layout"]`` adds where the parts of its diagram stand; not inside a batch.
+        """
+        request = requests.get_machine(
+            machine,
+            version,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+            include=include,
+        )
         return await self._run(request, timeout)
 
     async def list_machines(
@@ -786,10 +796,20 @@ class Operations:
         *,
         consistency: Optional[str] = None,
         min_wal_offset: Optional[int] = None,
+        include: Optional[Sequence[str]] = None,
         timeout: Optional[float] = None,
     ) -> results.Machine:
-        """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
-        request = requests.get_machine(machine, version, consistency=consistency, min_wal_offset=min_wal_offset)
+        """GET_MACHINE: the definition of a version, or of the highest version if none is given.
+
+        ``include=["layout"]`` adds where the parts of its diagram stand; not inside a batch.
+        """
+        request = requests.get_machine(
+            machine,
+            version,
+            consistency=consistency,
+            min_wal_offset=min_wal_offset,
+            include=include,
+        )
         return self._run(request, timeout)
 
     def list_machines(

@@ -108,8 +108,12 @@ def get_machine(
     *,
     consistency: Optional[str] = None,
     min_wal_offset: Optional[int] = None,
+    include: Optional[Sequence[str]] = None,
 ) -> Request[results.Machine]:
-    """GET_MACHINE: the definition of a version, or of the highest version if none is given."""
+    """GET_MACHINE: the definition of a version, or of the highest version if none is given.
+
+    ``include=["layout"]`` adds where the parts of its diagram stand; not inside a batch.
+    """
     return _made(
         "GET_MACHINE",
         results.Machine,
@@ -117,6 +121,7 @@ def get_machine(
         version=version,
         consistency=consistency,
         min_wal_offset=min_wal_offset,
+        include=_names("include", include),
     )
 
 

@@ -119,6 +119,8 @@ class Machine(Result):
     definition: Json
     checksum: str
     version: Optional[int] = None
+    #: With ``include=["layout"]``: where the parts of its diagram stand. None also if it is too large for a picture.
+    layout: Optional[Json] = None
 
 
 @dataclass(frozen=True)

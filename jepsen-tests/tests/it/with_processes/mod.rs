@@ -27,6 +27,7 @@ mod cluster_tour;
 mod compaction;
 mod compose;
 mod compose_five;
+mod console;
 mod encryption;
 mod examples;
 mod hostile_input;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
-use axum::http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Request, Response, StatusCode, request};
 use bytes::BytesMut;
 use futures_util::StreamExt;
@@ -24,9 +22,9 @@ use super::answered::{self, Wanted};
 use super::asked::object::{ObjectPasser, Refused};
 use super::asked::{self, Asked, Found};
 use super::browser;
+use super::documents;
 use super::held::Held;
 use super::link::{self, Link, LinkAnswer, LinkContext};
-use super::openapi;
 use super::problem::Problem;
 use crate::server::transport::strangers::{Stranger, Strangers};
 
@@ -70,15 +68,14 @@ impl Exchange {
         if let Some(refusal) = browser::refusal(head, is_open) {
             return Err(refusal);
         }
-        // Documents of the server itself, which tell nothing of what it holds.
         let path = head.uri.path();
-        if path == openapi::PATH {
-            return document(&head.method);
+        if let Some(document) = documents::find(path) {
+            return documents::answer(document, head);
         }
         let (entry, in_path) = match asked::find(&head.method, path)? {
             Found::Entry(entry, in_path) => (entry, in_path),
             Found::OtherMethods(allowed) if head.method == Method::OPTIONS => {
-                return Ok(options(&allowed));
+                return Ok(documents::options(&allowed));
             }
             Found::OtherMethods(allowed) => {
                 return Err(Problem::not_allowed(&head.method, &allowed));
@@ -295,28 +292,4 @@ fn from_offset(asked: &Asked) -> Option<u64> {
     text.push(b'}');
     let start: Option<Start> = serde_json::from_slice(&text).ok();
     start?.from_offset
-}
-
-fn options(allowed: &[Method]) -> Response<Body> {
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
-        response.headers_mut().insert(ALLOW, names);
-    }
-    response
-}
-
-fn document(method: &Method) -> Result<Response<Body>, Problem> {
-    let allowed = [Method::GET, Method::HEAD, Method::OPTIONS];
-    if *method == Method::OPTIONS {
-        return Ok(options(&allowed));
-    }
-    if !allowed.contains(method) {
-        return Err(Problem::not_allowed(method, &allowed));
-    }
-    let mut response = Response::new(Body::from(openapi::document()));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    Ok(response)
 }

@@ -16,7 +16,7 @@
 //! | `answered` | from a session's answer to a response: headers, lists by line, live events | `asked`, `held`, `link`, `problem` |
 //! | `asked` | from a request to an operation and its parameters | `operations`, `problem` |
 //! | `browser` | what pages of other sites can make a browser send | `problem` |
-//! | `openapi` | the OpenAPI document | `operations`, `problem` |
+//! | `documents` | documents of the server itself: the console, the OpenAPI document | `operations`, `problem` |
 //! | `link` | a session of RCP without a socket | |
 //! | `held` | answers that a client has not read | |
 //! | `problem` | errors, and the status of each code | |
@@ -28,12 +28,12 @@ pub(crate) mod admin;
 mod answered;
 mod asked;
 mod browser;
+mod documents;
 mod exchange;
 #[cfg(any(test, feature = "testing"))]
 pub mod fuzzing;
 mod held;
 mod link;
 pub(crate) mod listener;
-mod openapi;
 mod operations;
 mod problem;

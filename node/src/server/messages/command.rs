@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::failure;
-use super::look_up::query;
+use super::look_up::{Beside, query};
 use super::meta;
 use super::op::Op;
 
@@ -314,9 +314,13 @@ pub(crate) fn step(
         };
     }
     let look_up = query(op, params).ok_or_else(forbidden)??;
-    if look_up.with_meta {
-        let problem =
-            "metadata is read from the log, which no batch does: ask for it outside of the batch";
+    if let Some(beside) = look_up.beside {
+        let problem = match beside {
+            Beside::Meta => {
+                "metadata is read from the log, which no batch does: ask for it outside of the batch"
+            }
+            Beside::Layout => "no batch makes a layout: ask for it outside of the batch",
+        };
         return Err(failure::bad_request("params.include", problem));
     }
     Ok(BatchedOp::Read(look_up.query, look_up.options))

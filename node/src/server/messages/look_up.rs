@@ -6,6 +6,7 @@ use rstmdb_engine::{Asker, ListInstances, ListLocks, ListTimers, Query};
 use rstmdb_rcp::message::instance::IncludeOfInstance;
 use rstmdb_rcp::message::instance::timers::TimerList;
 use rstmdb_rcp::message::locks::{LockGet, LockList};
+use rstmdb_rcp::message::machine::IncludeOfMachine;
 use rstmdb_rcp::message::{ErrorBody, Params, ReadOptions, asking, instance, machine};
 use serde_json::value::RawValue;
 
@@ -17,13 +18,22 @@ pub(crate) struct LookUp {
     pub(crate) query: Query,
     /// How fresh the answer must be.
     pub(crate) options: ReadOptions,
-    /// Of an instance: whether what is known about its last write is asked for, too.
-    pub(crate) with_meta: bool,
+    /// What is asked for beside it.
+    pub(crate) beside: Option<Beside>,
+}
+
+/// What a request asks for beside what the state has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beside {
+    /// Of an instance: what is known about its last write.
+    Meta,
+    /// Of a machine: where the parts of its diagram stand.
+    Layout,
 }
 
 /// What a request looks up. `None` for operations that are no queries.
 pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBody>> {
-    let mut with_meta = false;
+    let mut beside = None;
     let found = match op {
         Op::AllowedEvents => understood(params).map(|params: asking::AllowedEvents<'_>| {
             let text = |raw: &RawValue| Bytes::copy_from_slice(raw.get().as_bytes());
@@ -36,6 +46,8 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
             (query, params.read)
         }),
         Op::GetMachine => understood(params).map(|params: machine::GetMachine<'_>| {
+            let with_layout = params.include.contains(&IncludeOfMachine::Layout);
+            beside = with_layout.then_some(Beside::Layout);
             let query = Query::GetMachine {
                 machine: params.machine.into_owned(),
                 version: params.version,
@@ -50,7 +62,8 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
             (query, params.read)
         }),
         Op::GetInstance => understood(params).map(|params: instance::GetInstance<'_>| {
-            with_meta = params.include.contains(&IncludeOfInstance::Meta);
+            let with_meta = params.include.contains(&IncludeOfInstance::Meta);
+            beside = with_meta.then_some(Beside::Meta);
             let query = Query::GetInstance {
                 instance_id: params.instance_id.into_owned(),
             };
@@ -65,7 +78,7 @@ pub(crate) fn query(op: Op, params: &RawValue) -> Option<Result<LookUp, ErrorBod
     Some(found.map(|(query, options)| LookUp {
         query,
         options,
-        with_meta,
+        beside,
     }))
 }
 

@@ -18,6 +18,8 @@ use rstmdb_engine::reply::{InstanceSummary, Trial};
 use rstmdb_engine::{InstanceView, Reply};
 use rstmdb_rcp::PAYLOAD_BYTES_MAX;
 
+pub(crate) use machines::write_machine;
+
 use super::failure;
 use super::json::{self, ObjectWriter};
 use crate::replica::{MarkedPart, Relayed, ReplayedContext, Replied, ReplyMark};

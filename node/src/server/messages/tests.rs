@@ -19,7 +19,7 @@ use rstmdb_rcp::json;
 use serde_json::{Value, json};
 
 use super::command::{NewIds, ParamsText, command};
-use super::look_up::query;
+use super::look_up::{Beside, query};
 use super::op::Op;
 use super::{reply, testing};
 use crate::replica::Submission;
@@ -123,9 +123,11 @@ fn as_query(op: Op, params: &ParamsText<'_>) -> Value {
     let fields = written.as_object_mut().unwrap();
     let options = serde_json::to_value(found.options).unwrap();
     fields.extend(options.as_object().unwrap().clone());
-    if found.with_meta {
-        fields.insert("include".to_owned(), json!(["meta"]));
-    }
+    match found.beside {
+        Some(Beside::Meta) => fields.insert("include".to_owned(), json!(["meta"])),
+        Some(Beside::Layout) => fields.insert("include".to_owned(), json!(["layout"])),
+        None => None,
+    };
     written
 }
 

@@ -627,7 +627,8 @@ async fn the_path_counts_and_no_name_is_ignored() {
         "running"
     );
     for target in [
-        "/",
+        "/console",
+        "/console/../openapi.json",
         "/v1",
         "/v1/instances/",
         "/v1/instances//events",

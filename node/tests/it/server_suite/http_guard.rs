@@ -21,6 +21,13 @@ async fn a_stranger_gets_nothing_and_a_bearer_what_rcp_gives_it() {
     ])
     .await;
     let mut stranger = Http::connect(node.http).await;
+    // The console's files tell nothing of what the node holds.
+    let page = stranger.get("/").await;
+    assert_eq!(page.status, 200);
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    assert_eq!(stranger.get("/console/app.js").await.status, 200);
     let document = stranger.get("/openapi.json").await.ok();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {

@@ -47,6 +47,58 @@ async fn machines_are_put_once_and_got_as_put() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_layout_is_told_to_those_who_ask_and_none_of_a_machine_too_large_for_a_picture() {
+    let node = TestNode::start(&[]).await;
+    let mut conn = Conn::open(node.addr).await;
+    let machine = fresh("m");
+    let definition = json!({
+        "format": 2, "initial": "a",
+        "states": ["a", { "name": "b", "always": [{ "to": "c", "guard": "ctx.x > 1" }] }, { "name": "c", "final": true }],
+        "transitions": [{ "from": "a", "event": "GO", "to": "b" }, { "from": "*", "event": "END", "to": "c" }],
+    });
+    let put = json!({ "machine": machine, "version": 1, "definition": definition });
+    conn.ok("PUT_MACHINE", put).await;
+    let asked = json!({ "machine": machine, "include": ["layout"] });
+    let layout = &conn.ok("GET_MACHINE", asked.clone()).await["layout"];
+    let names = |list: &serde_json::Value, name: &str| -> Vec<serde_json::Value> {
+        let list = list.as_array().unwrap();
+        list.iter().map(|one| one[name].clone()).collect()
+    };
+    assert_eq!(names(&layout["states"], "name"), ["a", "b", "c"]);
+    assert_eq!(
+        names(&layout["states"], "final"),
+        [json!(null), json!(null), json!(true)]
+    );
+    assert_eq!(
+        names(&layout["arrows"], "event"),
+        ["GO", "END", "always", "END"],
+        "nothing leaves a final state"
+    );
+    assert_eq!(names(&layout["arrows"], "to"), [1, 2, 2, 2]);
+    assert_eq!(layout["arrows"][2]["guard"], "ctx.x > 1");
+    let plain = conn.ok("GET_MACHINE", json!({ "machine": machine })).await;
+    assert_eq!(plain.get("layout"), None);
+    let unknown = json!({ "machine": machine, "include": ["colour"] });
+    conn.refused("GET_MACHINE", unknown, "BAD_REQUEST").await;
+    let batch = json!({ "ops": [{ "op": "GET_MACHINE", "params": asked }] });
+    let answer = conn.call("BATCH", batch).await;
+    let refusal = match &answer {
+        Ok(results) => results["results"][0]["error"].clone(),
+        Err(error) => error.clone(),
+    };
+    assert_eq!(refusal["code"], "BAD_REQUEST", "{answer:?}");
+    let states: Vec<String> = (0..301).map(|number| format!("s{number}")).collect();
+    let large = json!({ "states": states, "initial": "s0", "transitions": [] });
+    let put = json!({ "machine": machine, "version": 2, "definition": large });
+    conn.ok("PUT_MACHINE", put).await;
+    let asked = json!({ "machine": machine, "include": ["layout"] });
+    let got = conn.ok("GET_MACHINE", asked).await;
+    assert_eq!(got["layout"], json!(null));
+    assert!(got.get("layout").is_some());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_machines_are_refused_with_the_field() {
     let node = TestNode::start(&[]).await;
     let mut conn = Conn::open(node.addr).await;

@@ -135,6 +135,8 @@ pub(crate) enum Job {
     Read(Query, ReadOptions),
     /// Look an instance up, and the write that changed it last.
     ReadWithMeta(Query, ReadOptions),
+    /// Look a machine up, and where the parts of its diagram stand.
+    ReadWithLayout(Query, ReadOptions),
     /// Look several things up, all at one moment.
     ReadAll(Vec<Query>),
     /// Operations that stand alone.
@@ -298,6 +300,9 @@ impl Job {
             }
             Self::ReadWithMeta(query, options) => {
                 Started::Running(state::with_meta::start(shared.clone(), query, options))
+            }
+            Self::ReadWithLayout(query, options) => {
+                Started::Running(state::with_layout::start(shared.clone(), query, options))
             }
             Self::ReadAll(queries) => {
                 let shared = shared.clone();

@@ -5,6 +5,7 @@
 
 pub(super) mod imports;
 pub(super) mod locks;
+pub(super) mod with_layout;
 pub(super) mod with_meta;
 
 use rstmdb_engine::{AskedPart, Command, Query};
@@ -15,7 +16,7 @@ use super::{Job, RequestPlan, touch};
 use crate::replica::{ClientRequest, Submission};
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
-use crate::server::messages::look_up::{LookUp, query};
+use crate::server::messages::look_up::{Beside, LookUp, query};
 use crate::server::messages::op::Op;
 
 /// An operation that writes. `None` if it does not.
@@ -38,12 +39,13 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
         let LookUp {
             query,
             options,
-            with_meta,
+            beside,
         } = look_up;
         let touch = touch_of_query(&query);
-        let job = match with_meta {
-            true => Job::ReadWithMeta(query, options),
-            false => Job::Read(query, options),
+        let job = match beside {
+            Some(Beside::Meta) => Job::ReadWithMeta(query, options),
+            Some(Beside::Layout) => Job::ReadWithLayout(query, options),
+            None => Job::Read(query, options),
         };
         RequestPlan::read(touch, job)
     }))

@@ -30,6 +30,7 @@ pub(super) static GET_MACHINE: Shape = Shape {
     params: &[
         must("machine", Text, ""),
         maybe("version", Integer, "the highest when absent"),
+        maybe("include", Texts, "`layout`: where the parts of its diagram stand. Refused inside a BATCH"),
     ],
     result: &[
         must("definition", Object, "as it was put"),
@@ -37,6 +38,7 @@ pub(super) static GET_MACHINE: Shape = Shape {
         must("version", Integer, "which version this is"),
         maybe("format", Integer, "the format of the definition"),
         maybe("warnings", List, "as for PUT_MACHINE"),
+        maybe("layout", Object, "with `layout` in `include`: `width`, `height`, `initial`, `states`, `arrows`; null for a machine that is too large for a picture"),
     ],
     reads: true,
     writes: false,

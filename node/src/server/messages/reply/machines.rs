@@ -63,7 +63,7 @@ fn write_format(object: &mut ObjectWriter<'_>, format: u32) {
     }
 }
 
-pub(super) fn write_machine(object: &mut ObjectWriter<'_>, reply: &Reply) {
+pub(crate) fn write_machine(object: &mut ObjectWriter<'_>, reply: &Reply) {
     let Reply::Machine {
         machine: _,
         version,

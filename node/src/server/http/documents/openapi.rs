@@ -10,19 +10,22 @@ use axum::http::Method;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::operations::{Access, ENTRIES, Entry, Field, Kind, Shape, access, items, shape};
-use super::problem::PROBLEM_JSON;
+use crate::server::http::operations::{
+    Access, ENTRIES, Entry, Field, Kind, Shape, access, items, shape,
+};
+use crate::server::http::problem::PROBLEM_JSON;
 use crate::server::messages::op::Op;
 
 /// Where it is.
-pub(crate) const PATH: &str = "/openapi.json";
+pub(super) const PATH: &str = "/openapi.json";
 /// The version of the interface, which is in its paths, too.
 const VERSION: &str = "1";
 /// What a client may say of any request, and what of some.
 const KEY_HEADER: &str = "Idempotency-Key";
 /// Fields of results that may be null.
-const NULLABLE: [&str; 7] = [
+const NULLABLE: [&str; 8] = [
     "ctx",
+    "layout",
     "leader",
     "meta",
     "wal_offset",
@@ -36,7 +39,7 @@ const NULLABLE_PARAMS: [&str; 2] = ["payload", "payloads"];
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| build().to_string().into());
 
 /// Its text.
-pub(crate) fn document() -> Bytes {
+pub(super) fn document() -> Bytes {
     DOCUMENT.clone()
 }
 
