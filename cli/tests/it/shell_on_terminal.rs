@@ -280,8 +280,8 @@ fn events_that_come_while_tab_waits_for_the_server_do_not_stop_the_shell() {
         op::WATCH_ALL => {
             let id = params["machines"][0].as_str().unwrap();
             let started = json!({"subscription_id": id, "wal_offset": 3});
-            let events = (4..800).map(|offset| event(id, offset)).collect();
-            Answer::OkThenSlowly(started.to_string(), events, Duration::from_millis(2))
+            let events = (4..400).map(|offset| event(id, offset)).collect();
+            Answer::OkThenSlowly(started.to_string(), events, Duration::from_millis(20))
         }
         _ => answer(operation, params),
     });
@@ -290,8 +290,9 @@ fn events_that_come_while_tab_waits_for_the_server_do_not_stop_the_shell() {
     for machine in ["a", "b", "c"] {
         terminal.last("> ");
         terminal.keys(&format!("watch-all {machine}\r"));
+        terminal.sees(&format!("watching {machine} as {machine}"));
     }
-    terminal.sees("order-1  PAY");
+    terminal.last("> ");
     terminal.keys("get-instance o");
     terminal.keys(keys::TAB);
     // Longer than Tab waits.
