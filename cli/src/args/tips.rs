@@ -42,7 +42,8 @@ pub(super) fn with_tip(mut error: Error, grammar: &Command, words: &[String]) ->
         return error;
     };
     // The command whose subcommand it should be.
-    let before = words.iter().take_while(|word| *word != wrong);
+    let named = words.iter().filter(|word| *word != "help");
+    let before = named.take_while(|word| *word != wrong);
     let of = before.fold(grammar, |of, word| only(of, word).unwrap_or(of));
     let mut meant = beginning_with(of, wrong);
     if meant.is_empty() {
@@ -119,8 +120,12 @@ mod tests {
             "help flush-al",
             "del",
         ] {
-            let words = line.split(' ').map(str::to_owned);
-            for tip in [Cli::parse_words(words).unwrap_err().to_string(), said(line)] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let of_program = Cli::parse_words(words.clone()).map(drop);
+            // The shell takes some of them, because they are short for one command.
+            let of_line = LineArgs::parse_words(words).map(drop);
+            for said in [of_program, of_line].into_iter().filter_map(Result::err) {
+                let tip = said.to_string();
                 let tip = tip.split_once("tip:").map_or("", |(_, tip)| tip);
                 let tip = tip.lines().next().unwrap_or_default();
                 assert!(

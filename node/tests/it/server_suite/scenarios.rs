@@ -350,7 +350,11 @@ impl Player {
         let written: Vec<u64> = self.engine.entries.keys().copied().collect();
         let of_node = |offset: u64| written[offset as usize - 1].to_string();
         let text = after_each(text, " causation=", of_node);
-        if !text.trim_start_matches("dry ").starts_with("apply ") {
+        let command = text.trim_start_matches("dry ");
+        if !["apply ", "delete "]
+            .iter()
+            .any(|name| command.starts_with(name))
+        {
             return text;
         }
         after_each(&text, " offset=", of_node)
