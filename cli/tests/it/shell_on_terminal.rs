@@ -134,7 +134,7 @@ fn a_document_may_have_several_lines_and_arrow_up_brings_it_back() {
             .collect::<Vec<_>>()
     };
     let payload = json!({"amount": 3, "card": {"type": "visa"}});
-    assert_eq!(payloads(), [payload.clone()]);
+    assert_eq!(payloads(), std::slice::from_ref(&payload));
     terminal.keys(keys::UP);
     terminal.last("}");
     terminal.keys(keys::ENTER);
