@@ -31,7 +31,7 @@ pub(super) struct Browser {
     at: SocketAddr,
     session: String,
     pictures: PathBuf,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -68,7 +68,7 @@ impl Browser {
             at,
             session: String::new(),
             pictures,
-            _profile: profile,
+            profile,
         };
         browser.open();
         Ok(browser)
@@ -82,7 +82,7 @@ impl Browser {
             }
         })
         .unwrap();
-        let profile = self._profile.path().display();
+        let profile = self.profile.path().display();
         let wanted: Value = json!({
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "args": [

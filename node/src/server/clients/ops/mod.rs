@@ -53,6 +53,7 @@ use super::shared::ServerShared;
 use crate::replica::{self, Submission, Submitted};
 use crate::server::messages::command::read as read_params;
 use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::look_up::Beside;
 use crate::server::messages::op::Op;
 
 /// The answer of a job, or the reason why there is none.
@@ -133,10 +134,8 @@ pub(crate) enum Job {
     WaitForLock(Box<state::locks::LockWait>),
     /// Look something up.
     Read(Query, ReadOptions),
-    /// Look an instance up, and the write that changed it last.
-    ReadWithMeta(Query, ReadOptions),
-    /// Look a machine up, and where the parts of its diagram stand.
-    ReadWithLayout(Query, ReadOptions),
+    /// Look something up, and what belongs to it beside.
+    ReadWith(Beside, Query, ReadOptions),
     /// Look several things up, all at one moment.
     ReadAll(Vec<Query>),
     /// Operations that stand alone.
@@ -298,11 +297,8 @@ impl Job {
                     of_read(shared.replica.look_up(&query).await)
                 }))
             }
-            Self::ReadWithMeta(query, options) => {
-                Started::Running(state::with_meta::start(shared.clone(), query, options))
-            }
-            Self::ReadWithLayout(query, options) => {
-                Started::Running(state::with_layout::start(shared.clone(), query, options))
+            Self::ReadWith(beside, query, options) => {
+                Started::Running(state::start_with(beside, shared, query, options))
             }
             Self::ReadAll(queries) => {
                 let shared = shared.clone();

@@ -5,16 +5,19 @@
 
 pub(super) mod imports;
 pub(super) mod locks;
-pub(super) mod with_layout;
-pub(super) mod with_meta;
+mod with_layout;
+mod with_meta;
+
+use std::sync::Arc;
 
 use rstmdb_engine::{AskedPart, Command, Query};
-use rstmdb_rcp::message::ErrorBody;
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Job, RequestPlan, touch};
+use super::{Job, RequestPlan, RunningJob, touch};
 use crate::replica::{ClientRequest, Submission};
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
+use crate::server::clients::shared::ServerShared;
 use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
 use crate::server::messages::look_up::{Beside, LookUp, query};
 use crate::server::messages::op::Op;
@@ -43,12 +46,25 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
         } = look_up;
         let touch = touch_of_query(&query);
         let job = match beside {
-            Some(Beside::Meta) => Job::ReadWithMeta(query, options),
-            Some(Beside::Layout) => Job::ReadWithLayout(query, options),
+            Some(beside) => Job::ReadWith(beside, query, options),
             None => Job::Read(query, options),
         };
         RequestPlan::read(touch, job)
     }))
+}
+
+/// Looks up with what was asked for beside it.
+pub(super) fn start_with(
+    beside: Beside,
+    shared: &Arc<ServerShared>,
+    query: Query,
+    options: ReadOptions,
+) -> RunningJob {
+    let shared = shared.clone();
+    match beside {
+        Beside::Meta => with_meta::start(shared, query, options),
+        Beside::Layout => with_layout::start(shared, query, options),
+    }
 }
 
 /// What the replica gets.
