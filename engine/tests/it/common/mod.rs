@@ -85,6 +85,7 @@ pub fn said(
         actor: "test",
         meta,
         limits,
+        reach: None,
     };
     decide(state, pending, command, &at)
 }

@@ -21,9 +21,10 @@ const VERSION: &str = "1";
 /// What a client may say of any request, and what of some.
 const KEY_HEADER: &str = "Idempotency-Key";
 /// Fields of results that may be null.
-const NULLABLE: [&str; 7] = [
+const NULLABLE: [&str; 8] = [
     "ctx",
     "leader",
+    "name",
     "meta",
     "wal_offset",
     "instance_id",
