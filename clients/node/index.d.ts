@@ -309,6 +309,17 @@ export interface AllowedEvents {
 export interface WalRecord { sequence: number; offset: number; entry: Json & { type: string }; meta?: Json }
 export interface WalPage { records: WalRecord[]; next_offset: number }
 export interface Ancestors { facts: WalRecord[]; ended?: string; next?: number }
+/** Who the client is to the answering node, and what it may do. */
+export interface Whoami {
+  /** null without authentication. */
+  name: string | null;
+  roles: string[];
+  /** What the roles allow together; machines are names and patterns with `*`. */
+  grants: { verbs: string[]; machines: string[] }[];
+  /** When the token expires, Unix milliseconds. */
+  expires_at?: number;
+}
+
 export interface Info {
   server_name: string;
   server_version: string;
@@ -506,6 +517,7 @@ export class Client {
 
   ping(options?: CallOptions): Promise<Json>;
   info(options?: CallOptions): Promise<Info>;
+  whoami(options?: CallOptions): Promise<Whoami>;
   putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Promise<PutMachineResult>;
   getMachine(machine: string, version?: number, options?: ReadOptions & { include?: string[] }): Promise<MachineResult>;
   listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Promise<{ items: { machine: string; versions: number[]; format?: number; warning_count?: number }[] }>;
@@ -553,6 +565,7 @@ export class Client {
 export namespace requests {
   function ping(): Request;
   function info(): Request;
+  function whoami(): Request;
   function putMachine(machine: string, version: number, definition: Definition, options?: WriteOptions & { checksum?: string }): Request;
   function getMachine(machine: string, version?: number, options?: ReadOptions & { include?: string[] }): Request;
   function listMachines(options?: ReadOptions & { limit?: number; offset?: number }): Request;

@@ -244,6 +244,7 @@ impl Runner {
             actor: &by.actor,
             limits: &self.limits,
             meta: meta.as_ref(),
+            reach: None,
         };
         match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Write { entry, .. } => {

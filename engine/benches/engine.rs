@@ -117,6 +117,7 @@ impl Order {
             actor: "bench",
             meta: None,
             limits: &self.limits,
+            reach: None,
         };
         decide(&self.state, &PendingEntries::new(), command, &at).unwrap()
     }

@@ -126,6 +126,7 @@ fn measure(case: &mut Case) -> Measured {
             actor: "",
             meta: None,
             limits: &limits,
+            reach: None,
         };
         let (begin, before) = (Instant::now(), spent());
         let decision = decide(&case.state, &pending, &case.command, &at);

@@ -18,6 +18,7 @@ mod trial;
 
 use std::sync::Arc;
 
+use crate::api::Reach;
 use crate::api::command::{ApplyEvent, Command};
 use crate::api::reply::Reply;
 use crate::fact::{Body, Entry, Fact, FlushAll, Meta, NO_OFFSET};
@@ -42,6 +43,8 @@ pub struct DecideAt<'a> {
     pub meta: Option<&'a Meta>,
     /// The leader's configuration.
     pub limits: &'a Limits,
+    /// The machines of the client, if it is limited to some.
+    pub reach: Option<&'a Reach>,
 }
 
 /// What was decided.
@@ -97,6 +100,7 @@ fn decide_early(
         actor: at.actor,
         meta: at.meta,
         limits: at.limits,
+        reach: at.reach,
         slack_ms,
     };
     if let Some(meta) = at.meta {
@@ -206,12 +210,14 @@ struct Decider<'a> {
     actor: &'a str,
     meta: Option<&'a Meta>,
     limits: &'a Limits,
+    reach: Option<&'a Reach>,
     /// The entry may be of a time that is later by up to this: timers are due so much later.
     slack_ms: u64,
 }
 
 impl Decider<'_> {
     fn single(self, command: &Command) -> Result<OpDecision, Refusal> {
+        self.check_reach(command)?;
         match command {
             Command::PutMachine(put) => self.put_machine(put),
             Command::DeleteMachine(delete) => self.delete_machine(delete),

@@ -48,7 +48,7 @@ pub use api::command::{
     LockCommand, PutMachine, Query, ReleaseLock, RenewLock, SetAutomation, SetTimers,
 };
 pub use api::reply::{InstanceView, LockExpiry, LockReply, LockView, Reply};
-pub use api::{LockRefusal, Refusal, TRIED, command, reply};
+pub use api::{LockRefusal, MachineNames, Reach, Refusal, TRIED, command, reply};
 pub use apply::EntryOutcome;
 #[cfg(feature = "planted-bugs")]
 pub use apply::apply_stale_events;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::api::command::{ListInstances, Query};
 use crate::api::reply::{MachineSummary, Reply};
-use crate::api::{check_id, check_name, check_ops};
+use crate::api::{Reach, check_id, check_name, check_ops};
 use crate::machine::Machine;
 use crate::machine::definition::Warning;
 use crate::view::View;
@@ -23,7 +23,12 @@ pub use timers::DueSearch;
 impl State {
     /// Answers a query from what is applied.
     pub fn query(&self, query: &Query) -> Result<Reply, Refusal> {
-        let reply = self.query_within(query, usize::MAX)?;
+        self.query_for(None, query)
+    }
+
+    /// As [`State::query`], for a client that may be limited to some machines.
+    pub fn query_for(&self, reach: Option<&Reach>, query: &Query) -> Result<Reply, Refusal> {
+        let reply = self.query_within(reach, query, usize::MAX)?;
         reply.ok_or_else(|| Refusal::bad("limit", "there is more to look at than can be counted"))
     }
 
@@ -34,8 +39,18 @@ impl State {
 
     /// Answers a query if that takes at most `steps` instances and machines. A listing may have to go through
     /// all of them.
-    pub fn query_within(&self, query: &Query, steps: usize) -> Result<Option<Reply>, Refusal> {
-        answer(View::new(self), query, &mut StepBudget { left: steps })
+    pub fn query_within(
+        &self,
+        reach: Option<&Reach>,
+        query: &Query,
+        steps: usize,
+    ) -> Result<Option<Reply>, Refusal> {
+        answer(
+            View::new(self),
+            reach,
+            query,
+            &mut StepBudget { left: steps },
+        )
     }
 }
 
@@ -55,19 +70,27 @@ impl StepBudget {
 /// `None` when it takes too many steps.
 pub(crate) fn answer(
     view: View<'_>,
+    reach: Option<&Reach>,
     query: &Query,
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
     match query {
-        Query::GetInstance { instance_id } => get_instance(view, instance_id).map(Some),
-        Query::ListInstances(list) => Ok(list::instances(view, list, steps)),
-        Query::ListTimers(list) => timers::list(view, list, steps),
+        Query::GetInstance { instance_id } => {
+            check_reach(view, reach, instance_id)?;
+            get_instance(view, instance_id).map(Some)
+        }
+        Query::ListInstances(list) => {
+            let list = list::Listing { list, reach };
+            Ok(list::instances(view, list, steps))
+        }
+        Query::ListTimers(list) => timers::list(view, reach, list, steps),
         Query::AllowedEvents {
             instance_id,
             payloads,
             headers,
             asker,
         } => {
+            check_reach(view, reach, instance_id)?;
             let asked = allowed::AskedEvents {
                 payloads: payloads.as_ref(),
                 headers,
@@ -81,8 +104,16 @@ pub(crate) fn answer(
         Query::ListMachines { limit, offset } => {
             let count = view.state.machines.len() + view.machines_in_flight();
             let listed = steps.take(count);
-            Ok(listed.map(|()| list_machines(view, *limit, *offset)))
+            Ok(listed.map(|()| list_machines(view, reach, *limit, *offset)))
         }
+    }
+}
+
+/// Refuses to show an instance of a machine that is not the client's.
+fn check_reach(view: View<'_>, reach: Option<&Reach>, id: &str) -> Result<(), Refusal> {
+    match (reach, view.instance(id)) {
+        (Some(reach), Some(current)) => reach.check(&reach.read, "read", &current.machine.name, id),
+        _ => Ok(()),
     }
 }
 
@@ -126,7 +157,12 @@ fn warnings_of(machine: &Machine) -> Arc<[Warning]> {
     }
 }
 
-fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Reply {
+fn list_machines(
+    view: View<'_>,
+    reach: Option<&Reach>,
+    limit: Option<u64>,
+    offset: Option<u64>,
+) -> Reply {
     let mut all: BTreeMap<&Arc<str>, BTreeSet<u32>> = BTreeMap::new();
     if view.state_shows() {
         for (name, versions) in view.state.machines.names() {
@@ -140,7 +176,8 @@ fn list_machines(view: View<'_>, limit: Option<u64>, offset: Option<u64>) -> Rep
             false => versions.remove(&version),
         };
     }
-    all.retain(|_, versions| !versions.is_empty());
+    let is_shown = |name: &str| reach.is_none_or(|reach| reach.read.cover(name));
+    all.retain(|name, versions| !versions.is_empty() && is_shown(name));
     let items = all
         .into_iter()
         .skip(size(offset.unwrap_or(0)))
@@ -179,7 +216,13 @@ pub(crate) fn counts(view: View<'_>) -> (u64, u64) {
         };
     }
     (
-        list::total(view, &ListInstances::default()),
+        list::total(
+            view,
+            list::Listing {
+                list: &ListInstances::default(),
+                reach: None,
+            },
+        ),
         machines.len() as u64,
     )
 }

@@ -50,13 +50,15 @@ pub enum CliCommand {
     Ping,
     /// Show the server, its role and its limits.
     Info,
+    /// Show who you are to the server, and what you may do.
+    Whoami,
     /// Show on one screen instances by state, cluster, log, timers, locks, and what needs attention.
     Summary(SummaryArgs),
     /// Show every second what the servers are doing: throughput, latency, lag, the busiest machines; Ctrl-C ends.
     Top(TopArgs),
     /// Keep servers, token and certificates of a connection under a name.
     Profile(ProfileArgs),
-    /// Print a token's SHA-256, for auth.token_hashes in the server's configuration.
+    /// Print a token's SHA-256 for the server's configuration, or with --name an entry for auth.tokens_file.
     HashToken(HashTokenArgs),
     /// Register a version of a machine.
     PutMachine(PutMachineArgs),

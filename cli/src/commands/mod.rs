@@ -27,6 +27,7 @@ pub async fn run(session: &CliSession, command: CliCommand) -> Result<(), Error>
         CliCommand::Repl => Err(Error::Usage("the REPL is running already".to_owned())),
         CliCommand::Ping => server::ping(session).await,
         CliCommand::Info => server::info(session).await,
+        CliCommand::Whoami => server::whoami(session).await,
         CliCommand::Summary(args) => Box::pin(server::summary::run(session, args)).await,
         CliCommand::Top(args) => Box::pin(server::top::run(session, args)).await,
         CliCommand::Profile(args) => server::profile::run(session, args),

@@ -14,6 +14,7 @@ function made(op, required, options = {}) {
 
 export const ping = () => made("PING");
 export const info = () => made("INFO");
+export const whoami = () => made("WHOAMI");
 export const putMachine = (machine, version, definition, options) =>
   made("PUT_MACHINE", { machine, version, definition }, options);
 export const getMachine = (machine, version, options) => made("GET_MACHINE", { machine, version }, options);

@@ -193,6 +193,8 @@ class OneNode(unittest.TestCase):
         self.assertEqual([node.role for node in db.cluster_status().nodes], ["leader"])
         info = db.info()
         self.assertEqual((info.role, info.cluster_id), ("leader", db.cluster_status().cluster_id))
+        who = db.whoami()
+        self.assertEqual((who.name, who.roles, who.grants[0].machines), (None, ["admin"], ["*"]))
         self.assertEqual(db.reload().needs_restart, [])
         with self.assertRaises(errors.BadRequest):
             db.flush_all()

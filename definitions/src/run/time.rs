@@ -66,6 +66,7 @@ impl Runner {
             actor: "timer",
             limits: &self.limits,
             meta: None,
+            reach: None,
         };
         let decision = decide(&self.state, &PendingEntries::new(), command, &at)?;
         let Decision::Write { entry, .. } = decision else {

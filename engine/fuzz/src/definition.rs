@@ -56,6 +56,7 @@ fn run(state: &mut State, command: &Command) {
         actor: "",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     if let Ok(Decision::Write { entry, .. }) = decide(state, &PendingEntries::new(), command, &at) {
         state

@@ -76,6 +76,7 @@ fn decided(state: &State, command: &Command) -> Option<Entry> {
         actor: "",
         limits: &Limits::default(),
         meta: None,
+        reach: None,
     };
     match decide(state, &PendingEntries::new(), command, &at) {
         Ok(Decision::Write { entry, .. }) => Some(entry),

@@ -71,6 +71,14 @@ pub enum Refusal {
         /// The id asked for.
         instance_id: String,
     },
+    /// The client may not do this.
+    #[error("this needs the verb {verb}{}, which no role of this client has", of_machine(.machine.as_deref()))]
+    Forbidden {
+        /// What it would have to be allowed.
+        verb: &'static str,
+        /// The machine, if it is about one.
+        machine: Option<String>,
+    },
     /// The id is taken.
     #[error("instance {instance_id:?} already exists, or existed and ids must not be used again")]
     InstanceExists {
@@ -232,6 +240,14 @@ impl Refusal {
         }
     }
 
+    /// Refuses what a client may not do with this machine.
+    pub fn forbidden(verb: &'static str, machine: &str) -> Self {
+        Self::Forbidden {
+            verb,
+            machine: Some(machine.to_owned()),
+        }
+    }
+
     pub(crate) fn bad(field: &str, message: impl Into<String>) -> Self {
         Self::BadRequest {
             field: Some(field.to_owned()),
@@ -252,6 +268,7 @@ impl Refusal {
             Self::MachineInUse { .. } => "MACHINE_IN_USE",
             Self::InstanceNotFound { .. } => "INSTANCE_NOT_FOUND",
             Self::InstanceExists { .. } => "INSTANCE_EXISTS",
+            Self::Forbidden { .. } => "FORBIDDEN",
             Self::InvalidTransition { .. } => "INVALID_TRANSITION",
             Self::GuardFailed { .. } => "GUARD_FAILED",
             Self::StateConflict { .. } | Self::OffsetConflict { .. } | Self::KeyConflict { .. } => {
@@ -293,6 +310,7 @@ impl Refusal {
             Self::InstanceNotFound { instance_id } | Self::InstanceExists { instance_id } => {
                 json!({ "instance_id": instance_id })
             }
+            Self::Forbidden { verb, machine } => details::forbidden(verb, machine.as_deref()),
             Self::InvalidTransition {
                 current_state,
                 event,
@@ -323,6 +341,10 @@ impl Refusal {
 
 /// The field of the details of `GUARD_FAILED` with what the guards have read.
 pub const TRIED: &str = "tried";
+
+fn of_machine(machine: Option<&str>) -> String {
+    machine.map_or_else(String::new, |machine| format!(" on machine {machine:?}"))
+}
 
 fn in_use(used: &[(u32, u64)]) -> String {
     let counts = used.iter().map(|(version, instances)| match instances {

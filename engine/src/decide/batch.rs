@@ -186,7 +186,7 @@ impl<'a> DecidedBatch<'a> {
         let command = match op {
             BatchOp::Read(read) => {
                 let read = over.asking(read);
-                let reply = query::answer(over.view, &read, &mut self.listings)?;
+                let reply = query::answer(over.view, over.reach, &read, &mut self.listings)?;
                 self.replies.push(reply.ok_or_else(too_much_listed)?);
                 return Ok(());
             }

@@ -1,6 +1,7 @@
-//! CREATE_INSTANCE and DELETE_INSTANCE.
+//! CREATE_INSTANCE and DELETE_INSTANCE; whose instances a client may change.
 
 mod import;
+mod reach;
 
 use std::sync::Arc;
 

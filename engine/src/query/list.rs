@@ -9,6 +9,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{StepBudget, size};
+use crate::api::Reach;
 use crate::api::command::ListInstances;
 use crate::api::reply::{InstanceSummary, Reply};
 use crate::limits::{LIST_ITEMS_DEFAULT, LIST_ITEMS_MAX};
@@ -20,30 +21,57 @@ const TABLE_SPEED: usize = 8;
 /// With so few instances both ways are fast enough.
 const FEW: usize = 4096;
 
+/// What is listed, and for whom.
+#[derive(Clone, Copy)]
+pub(super) struct Listing<'a> {
+    pub(super) list: &'a ListInstances,
+    /// The machines of the client, if it is limited to some.
+    pub(super) reach: Option<&'a Reach>,
+}
+
+impl Listing<'_> {
+    /// Whether it lists instances of this machine.
+    fn is_of(self, machine: &str) -> bool {
+        let named = self.list.machine.as_deref();
+        named.is_none_or(|named| named == machine)
+            && self.reach.is_none_or(|reach| reach.read.cover(machine))
+    }
+
+    /// Whether it lists all instances there are.
+    fn is_of_all(self) -> bool {
+        self.list.machine.is_none() && self.list.state.is_none() && self.reach.is_none()
+    }
+}
+
 /// A page, or `None` when finding it takes too many steps.
 pub(super) fn instances(
     view: View<'_>,
-    list: &ListInstances,
+    list: Listing<'_>,
     steps: &mut StepBudget,
 ) -> Option<Reply> {
-    let limit = size(list.limit.unwrap_or(LIST_ITEMS_DEFAULT).min(LIST_ITEMS_MAX));
+    let limit = size(
+        list.list
+            .limit
+            .unwrap_or(LIST_ITEMS_DEFAULT)
+            .min(LIST_ITEMS_MAX),
+    );
     let total = total(view, list);
-    let offset = list.offset.unwrap_or(0);
+    let offset = list.list.offset.unwrap_or(0);
     // Without `after`, the totals show when no further match can follow.
-    let left = match list.after {
+    let left = match list.list.after {
         None => size(total.saturating_sub(offset)),
         Some(_) => size(total),
     };
     let wanted = WantedPage {
         skip: size(offset),
         items: limit.min(left),
-        one_more: list.after.is_some(),
+        one_more: list.list.after.is_some(),
     };
     let (items, has_more) = match wanted.items {
-        0 if list.after.is_none() || left == 0 => (Vec::new(), left > 0),
+        0 if list.list.after.is_none() || left == 0 => (Vec::new(), left > 0),
         _ => page(view, list, &wanted, total, steps)?,
     };
-    let has_more = match list.after {
+    let has_more = match list.list.after {
         None => left > items.len(),
         Some(_) => has_more,
     };
@@ -67,12 +95,12 @@ type ListPage = (Vec<InstanceSummary>, bool);
 
 fn page(
     view: View<'_>,
-    list: &ListInstances,
+    list: Listing<'_>,
     wanted: &WantedPage,
     total: u64,
     steps: &mut StepBudget,
 ) -> Option<ListPage> {
-    let filtered = list.machine.is_some() || list.state.is_some();
+    let filtered = !list.is_of_all();
     let all = view.state.instances.len();
     if !filtered || all <= FEW || !view.state_shows() {
         return in_order(view, list, wanted, steps);
@@ -97,12 +125,12 @@ fn page(
 
 fn in_order(
     view: View<'_>,
-    list: &ListInstances,
+    list: Listing<'_>,
     wanted: &WantedPage,
     steps: &mut StepBudget,
 ) -> Option<ListPage> {
-    let unfiltered = list.machine.is_none() && list.state.is_none();
-    let mut ids = ids(view, list.after.as_deref());
+    let unfiltered = list.is_of_all();
+    let mut ids = ids(view, list.list.after.as_deref());
     let mut skip = wanted.skip;
     // Every applied id is of an instance. An id in flight may be of an instance that is deleted.
     if unfiltered && view.layers().all(|layer| layer.instances.is_empty()) && skip > 0 {
@@ -130,9 +158,9 @@ fn in_order(
     Some((items, false))
 }
 
-fn from_table(view: View<'_>, list: &ListInstances, wanted: &WantedPage) -> ListPage {
+fn from_table(view: View<'_>, list: Listing<'_>, wanted: &WantedPage) -> ListPage {
     let filter = ListFilter::new(view, list);
-    let after = list.after.as_deref();
+    let after = list.list.after.as_deref();
     let is_after = |id: &str| after.is_none_or(|after| id > after);
     let in_flight = view.ids_in_flight();
     let applied = view.state.instances.iter();
@@ -169,14 +197,13 @@ enum Wants {
 }
 
 impl ListFilter {
-    fn new(view: View<'_>, list: &ListInstances) -> Self {
+    fn new(view: View<'_>, list: Listing<'_>) -> Self {
         let machines = view.state.machines.living_by_number().map(|machine| {
-            let named = list.machine.as_deref();
             let Some(machine) = machine else {
                 return Wants::Nothing;
             };
-            match &list.state {
-                _ if named.is_some_and(|name| name != &*machine.name) => Wants::Nothing,
+            match &list.list.state {
+                _ if !list.is_of(&machine.name) => Wants::Nothing,
                 None => Wants::All,
                 Some(state) => machine
                     .state_number(state)
@@ -236,25 +263,24 @@ impl<T: Ord, A: Iterator<Item = T>, B: Iterator<Item = T>> Iterator for Union<A,
     }
 }
 
-fn matches(current: &Current<'_>, list: &ListInstances) -> bool {
-    list.machine
-        .as_deref()
-        .is_none_or(|machine| *current.machine.name == *machine)
+fn matches(current: &Current<'_>, list: Listing<'_>) -> bool {
+    list.is_of(&current.machine.name)
         && list
+            .list
             .state
             .as_deref()
             .is_none_or(|state| **current.state_name() == *state)
 }
 
 /// The applied state's counters, corrected by what is in flight.
-pub(super) fn total(view: View<'_>, list: &ListInstances) -> u64 {
+pub(super) fn total(view: View<'_>, list: Listing<'_>) -> u64 {
     let applied = View::new(view.state);
     let shows = view.state_shows();
     let mut total = match shows {
         true => view
             .state
             .machines
-            .total(list.machine.as_deref(), list.state.as_deref()),
+            .total(|machine| list.is_of(machine), list.list.state.as_deref()),
         false => 0,
     };
     let counts = |view: View<'_>, id: &str| {

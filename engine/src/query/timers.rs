@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::StepBudget;
 use super::course::{Course, not_understood};
+use crate::api::Reach;
 use crate::api::command::{FireTimer, ListTimers};
 use crate::api::reply::{Reply, TimerListed, TimerPlace};
 use crate::fact;
@@ -217,6 +218,7 @@ impl State {
 /// A page of timers of the applied state. `None` when it takes too many steps.
 pub(super) fn list(
     view: View<'_>,
+    reach: Option<&Reach>,
     list: &ListTimers,
     steps: &mut StepBudget,
 ) -> Result<Option<Reply>, Refusal> {
@@ -250,7 +252,7 @@ pub(super) fn list(
             return Ok(None);
         }
         if is_before {
-            items.extend(listed(view, list, &place));
+            items.extend(listed(view, reach, list, &place));
         }
         last = Some(TimerPlace {
             due_ms,
@@ -258,18 +260,13 @@ pub(super) fn list(
             name: place.name.to_string(),
         });
     }
-    // Each of them is a step: when many are overdue, the session does not count them itself.
-    let mut overdue = 0;
-    for _ in state.overdue_places(list.now_ms.max(state.last_time_ms())) {
-        if steps.take(1).is_none() {
-            return Ok(None);
-        }
-        overdue += 1;
-    }
+    let Some((overdue, armed)) = counts(view, reach, list.now_ms, steps) else {
+        return Ok(None);
+    };
     Ok(Some(Reply::Timers {
         items,
         next,
-        armed: state.timers_armed(),
+        armed,
         overdue,
     }))
 }
@@ -292,8 +289,61 @@ fn suspended<'a>(
     })
 }
 
-fn listed(view: View<'_>, list: &ListTimers, place: &DueTimer) -> Option<TimerListed> {
+/// Whether the timer is of an instance that the client may read.
+fn is_shown(view: View<'_>, reach: Option<&Reach>, place: &DueTimer) -> bool {
+    let Some(reach) = reach else {
+        return true;
+    };
+    let current = view.instance(&place.id);
+    current.is_some_and(|current| reach.read.cover(&current.machine.name))
+}
+
+/// How many timers are overdue, and how many are armed.
+fn counts(
+    view: View<'_>,
+    reach: Option<&Reach>,
+    now_ms: u64,
+    steps: &mut StepBudget,
+) -> Option<(u64, u64)> {
+    let state = view.state;
+    // Each of them is a step: when many are overdue, the session does not count them itself.
+    let mut overdue = 0;
+    for place in state.overdue_places(now_ms.max(state.last_time_ms())) {
+        steps.take(1)?;
+        overdue += u64::from(is_shown(view, reach, place));
+    }
+    Some((overdue, armed(view, reach, steps)?))
+}
+
+/// How many timers are armed. The state counts those of all machines together, so for a client that is limited to some
+/// each of them is a step.
+fn armed(view: View<'_>, reach: Option<&Reach>, steps: &mut StepBudget) -> Option<u64> {
+    let state = view.state;
+    if reach.is_none() {
+        return Some(state.timers_armed());
+    }
+    let mut armed = 0;
+    for place in state.timers.queue(None) {
+        steps.take(1)?;
+        armed += u64::from(is_shown(view, reach, place));
+    }
+    for place in suspended(state, None) {
+        steps.take(1)?;
+        armed += u64::from(is_shown(view, reach, &place));
+    }
+    Some(armed)
+}
+
+fn listed(
+    view: View<'_>,
+    reach: Option<&Reach>,
+    list: &ListTimers,
+    place: &DueTimer,
+) -> Option<TimerListed> {
     let current = view.instance(&place.id)?;
+    if !is_shown(view, reach, place) {
+        return None;
+    }
     let machine = list.machine.as_deref();
     if machine.is_some_and(|machine| *machine != *current.machine.name) {
         return None;

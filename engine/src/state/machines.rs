@@ -267,11 +267,11 @@ impl Machines {
     }
 
     /// How many instances of a machine (all when none is named) are in a state (any when none is).
-    pub(crate) fn total(&self, machine: Option<&str>, state: Option<&str>) -> u64 {
+    pub(crate) fn total(&self, is_of: impl Fn(&str) -> bool, state: Option<&str>) -> u64 {
         let living = self.living_by_number().enumerate();
         let living = living.filter_map(|(number, living)| Some((number, living?)));
         living
-            .filter(|(_, it)| machine.is_none_or(|name| *it.name == *name))
+            .filter(|(_, it)| is_of(&it.name))
             .map(|(number, it)| {
                 let counts = self.counts(number);
                 match state {

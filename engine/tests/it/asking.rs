@@ -252,7 +252,7 @@ fn guards_that_cost_too_much_end_the_looking() {
         headers: Vec::new(),
         asker: Asker::default(),
     };
-    assert_eq!(state.query_within(&query, 1000), Ok(None));
+    assert_eq!(state.query_within(None, &query, 1000), Ok(None));
 }
 
 #[test]
@@ -265,6 +265,7 @@ fn a_dry_run_that_was_prepared_says_the_same() {
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let batch = |ops: &[Command]| {
         let ops = ops.iter().cloned().map(BatchOp::Write);
@@ -581,6 +582,7 @@ fn guards_of_format_2_are_told_by_who_asks_and_when_and_with_which_headers() {
                 actor,
                 meta: Some(&meta),
                 limits: &Limits::default(),
+                reach: None,
             };
             let apply = common::apply("i", event, None, None);
             let decided = rstmdb_engine::decide(&state, &PendingEntries::new(), &apply, &at);
@@ -618,6 +620,7 @@ fn within_a_batch_its_client_asks_at_its_time_and_with_its_headers() {
         actor: "eve",
         meta: Some(&meta),
         limits: &Limits::default(),
+        reach: None,
     };
     let batch = Command::Batch(vec![BatchOp::Read(query)]);
     let decided = rstmdb_engine::decide(&state, &PendingEntries::new(), &batch, &at).unwrap();

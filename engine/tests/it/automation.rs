@@ -193,6 +193,7 @@ fn a_change_in_flight_counts_for_the_next_one() {
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let command = Command::SetAutomation(pause("a move"));
     let ahead = prepare(&state, &command, &at(0));

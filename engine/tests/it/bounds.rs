@@ -52,6 +52,7 @@ fn the_last_offset_of_all_is_expected_in_vain() {
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let prepared = prepare(&state, &command, &at);
     let landed = prepared.land(&state, &pending, &command, &at).unwrap();

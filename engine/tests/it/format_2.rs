@@ -27,6 +27,7 @@ fn write(state: &mut State, command: &Command, now_ms: u64) -> Result<Reply, Ref
         actor: "alice",
         limits: &Limits::default(),
         meta: None,
+        reach: None,
     };
     match decide(state, &PendingEntries::new(), command, &at)? {
         Decision::Answer { reply, .. } => Ok(reply),
@@ -212,7 +213,7 @@ proptest! {
         let mut commands = vec![Command::SetLevel { level: 2 }, put("m", &text), create("m", r#"{"n":1,"a":{"b":2}}"#)];
         commands.extend(events.iter().map(|(name, payload)| event(name, payload)));
         for (command, now_ms) in commands.iter().zip(1..) {
-            let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default(), meta: None };
+            let at = DecideAt { offset: leader.last_applied() + 1, now_ms, actor: "", limits: &Limits::default(), meta: None, reach: None };
             match decide(&leader, &PendingEntries::new(), command, &at) {
                 Err(Refusal::DefinitionFaults { faults }) => prop_assert!(faults.iter().all(|it| !it.text.is_empty())),
                 Err(refusal) => prop_assert!(!refusal.to_string().is_empty()),
@@ -504,6 +505,7 @@ fn the_example_of_the_documents_does_what_its_table_says() {
             actor: "",
             limits: &Limits::default(),
             meta: None,
+            reach: None,
         };
         match decide(&state, &PendingEntries::new(), &event(name, payload), &at) {
             Err(refusal) => assert_eq!(refusal.code(), result, "{row}: {refusal}"),

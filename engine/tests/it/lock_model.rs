@@ -204,6 +204,7 @@ impl Run {
             actor: "test",
             meta,
             limits: &limits,
+            reach: None,
         };
         match decide(&self.state, &self.pending, command, &at)? {
             Decision::Answer { reply, .. } => Ok(reply),

@@ -61,6 +61,7 @@ impl World {
             actor: "test",
             meta,
             limits: &limits,
+            reach: None,
         };
         decide(&self.state, &self.pending, command, &at)
     }
@@ -589,6 +590,7 @@ fn a_decision_made_ahead_is_made_again_if_the_lock_is_lost_meanwhile() {
         actor: "test",
         meta: Some(&said),
         limits: &limits,
+        reach: None,
     };
     let ahead = at(0, world.now_ms);
     assert!(is_settled(&world.state, &world.pending, &write));

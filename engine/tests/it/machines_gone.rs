@@ -130,6 +130,7 @@ fn an_import_that_was_decided_ahead_keeps_its_times() {
         actor: "",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let ahead = prepare(&state, &batch, &at(2_000));
     let nothing = PendingEntries::new();

@@ -425,7 +425,7 @@ proptest! {
             let after = decided(&ahead, &nothing, &command, offset, now_ms, &limits);
             let over = decided(&behind, &pending, &command, offset, now_ms, &limits);
             prop_assert_eq!(format!("{after:?}"), format!("{over:?}"));
-            let at = DecideAt { offset, now_ms, actor: "test", meta: None, limits: &limits };
+            let at = DecideAt { offset, now_ms, actor: "test", meta: None, limits: &limits, reach: None };
             if command != Command::FlushAll {
                 let prepared = prepare(&behind, &command, &at);
                 let landed = prepared.land(&behind, &pending, &command, &at);

@@ -289,6 +289,7 @@ fn a_decision_made_ahead_rests_on_its_key() {
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let command = keyed(&after("EXPIRE", "1h"));
     let prepared = prepare(&state, &command, &at_place(0));
@@ -349,6 +350,7 @@ fn a_retry_under_a_lost_lock_gets_the_first_answer() {
         actor: "test",
         meta: Some(&meta),
         limits: &limits,
+        reach: None,
     };
     let pending = PendingEntries::new();
     let again = decide(&state, &pending, &command, &fenced);

@@ -134,6 +134,7 @@ impl Run {
             actor: "test",
             meta: None,
             limits: &limits,
+            reach: None,
         };
         match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Answer { reply, .. } => Ok(reply),

@@ -75,6 +75,7 @@ impl World {
             actor: "test",
             meta: None,
             limits: &limits,
+            reach: None,
         };
         match decide(&self.state, &PendingEntries::new(), command, &at)? {
             Decision::Answer { reply, .. } => Ok(reply),
@@ -316,6 +317,7 @@ fn two_leaders_that_fire_the_same_timer_have_one_effect() {
                 actor: "timer",
                 meta: None,
                 limits: &limits,
+                reach: None,
             };
             match decide(&world.state, &PendingEntries::new(), &fire, &at).unwrap() {
                 Decision::Write { entry, .. } => entry,
@@ -666,6 +668,7 @@ fn a_fact_that_was_decided_before_a_shift_is_stale() {
             actor: "test",
             meta: None,
             limits: &limits,
+            reach: None,
         };
         let Decision::Write {
             entry, compiled, ..
@@ -701,6 +704,7 @@ fn decisions_in_flight_see_the_timers_of_those_before_them() {
             actor: "test",
             meta: None,
             limits: &limits,
+            reach: None,
         };
         match decide(&world.state, &pending, command, &at).unwrap() {
             Decision::Write {
@@ -732,6 +736,7 @@ fn a_decision_made_ahead_arms_for_no_earlier_than_its_entry() {
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let prepared = prepare(&world.state, &command, &at(0, world.now_ms));
     let landed_ms = world.now_ms + 900;
@@ -768,6 +773,7 @@ fn a_retry_that_was_decided_ahead_is_due_no_earlier_than_its_time_behind_the_ent
         actor: "test",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let prepared = prepare(&world.state, &command, &at(0, world.now_ms));
     let landed_ms = world.now_ms + 900;
@@ -823,8 +829,9 @@ fn overdue_timers_are_counted_within_the_steps_that_a_page_may_take() {
         now_ms: world.now_ms + HOUR,
         ..ListTimers::default()
     });
-    assert_eq!(world.state.query_within(&query, 50), Ok(None));
-    let Ok(Some(Reply::Timers { overdue, items, .. })) = world.state.query_within(&query, 100)
+    assert_eq!(world.state.query_within(None, &query, 50), Ok(None));
+    let Ok(Some(Reply::Timers { overdue, items, .. })) =
+        world.state.query_within(None, &query, 100)
     else {
         panic!("61 steps are enough");
     };

@@ -82,6 +82,7 @@ impl OpenOrder {
             actor: "bench",
             meta: None,
             limits: &self.limits,
+            reach: None,
         };
         match decide(&self.state, &PendingEntries::new(), command, &at) {
             Ok(decision) => decision,

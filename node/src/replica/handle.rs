@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use openraft::network::{NetSnapshot, RaftNetworkFactory};
-use rstmdb_engine::{Query, Reply, State};
+use rstmdb_engine::{Query, Reach, Reply, State};
 use rstmdb_raft_store::{self as raft_store, SnapshotHandle, Stats, Store};
 
 use super::error::Error;
@@ -21,7 +21,7 @@ use super::parts::log_page::archived::HeldArchive;
 use super::parts::options::Options;
 use super::parts::options::tuning::Tuning;
 use super::parts::replied::Replied;
-use super::peers::calls::Peers;
+use super::peers::calls::{Caller, Peers};
 use super::read::{replay, resume};
 use super::start::{self, Parts, StartError};
 use super::types::{Host, Types};
@@ -84,14 +84,14 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// When the engine or the leader refuses the command, or when its outcome did not become known in time.
-    pub fn submit(&self, submission: impl Into<Submission>, actor: Arc<str>) -> Submitted {
+    pub fn submit(&self, submission: impl Into<Submission>, caller: Caller) -> Submitted {
         let Submission {
             command,
             meta,
             sent,
         } = submission.into();
         let source = RequestSource::Client(sent);
-        self.parts.inbox.submit(command, meta, actor, source)
+        self.parts.inbox.submit(command, meta, caller, source)
     }
 
     /// Brings other options into force, from the next decision, read or check on.
@@ -116,13 +116,13 @@ impl<T: Types> Replica<T> {
         self.parts.reads.need_no_round(level)
     }
 
-    /// Answers a query from the applied state as it is now.
+    /// Answers a query from the applied state as it is now, within the machines of the client if it is limited to some.
     ///
     /// # Errors
     ///
     /// A refusal, such as an instance that does not exist; [`Error::Diverged`].
-    pub fn query(&self, query: &Query) -> Result<Reply, Error> {
-        self.parts.queries.query(query)
+    pub fn query(&self, query: &Query, reach: Option<&Reach>) -> Result<Reply, Error> {
+        self.parts.queries.query(query, reach)
     }
 
     /// As [`Replica::query`], for a query that may take long: other tasks of this thread go on meanwhile.
@@ -130,8 +130,8 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// Those of [`Replica::query`].
-    pub async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
-        self.parts.queries.look_up(query).await
+    pub async fn look_up(&self, query: &Query, reach: Option<&Reach>) -> Result<Reply, Error> {
+        self.parts.queries.look_up(query, reach).await
     }
 
     /// Answers queries from the applied state as it is at one moment.
@@ -139,8 +139,12 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// Those of [`Replica::query`], naming the query; a refusal of too many queries.
-    pub async fn look_up_all(&self, queries: &[Query]) -> Result<Vec<Reply>, Error> {
-        self.parts.queries.look_up_all(queries).await
+    pub async fn look_up_all(
+        &self,
+        queries: &[Query],
+        reach: Option<&Reach>,
+    ) -> Result<Vec<Reply>, Error> {
+        self.parts.queries.look_up_all(queries, reach).await
     }
 
     /// Adds the contexts to the answer of a repeated command, up to about `room` bytes in sum, which are subtracted

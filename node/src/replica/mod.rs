@@ -67,8 +67,8 @@ pub use parts::options::tuning::Tuning;
 pub use parts::options::{ArchiveOptions, CompactionOptions, Formation, Options};
 pub use parts::replied::{MarkedPart, Relayed, ReplayedContext, Replied, ReplyMark};
 pub use peers::calls::{
-    ClientRequest, ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError, Peers,
-    Permit, Received, SentByLeader,
+    Caller, ClientRequest, ForwardResult, ForwardStream, Forwarded, HistoryRun, Peer, PeerError,
+    Peers, Permit, Received, SentByLeader,
 };
 pub use peers::change::{ChangeError, LeaderChange};
 pub use peers::none::NoPeers;

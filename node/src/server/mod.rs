@@ -34,6 +34,9 @@ mod transport;
 pub use config::Config;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
+pub use config::tokens_fuzzing;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
 pub use http::fuzzing as http_fuzzing;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]

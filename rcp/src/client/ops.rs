@@ -29,7 +29,7 @@ use crate::message::machine::{
     ListMachinesResult, PutMachine, PutMachineResult,
 };
 use crate::message::op;
-use crate::message::session::{InfoResult, NoParams, PingResult};
+use crate::message::session::{InfoResult, NoParams, PingResult, WhoamiResult};
 use crate::message::storage::ancestors::{Ancestors, AncestorsResult};
 use crate::message::storage::audit::{AuditRead, AuditReadResult};
 use crate::message::storage::automation::{Automation, AutomationResult};
@@ -67,6 +67,8 @@ methods! {
     ping PING () -> PingResult;
     /// INFO: what the server is and can do.
     info INFO () -> InfoResult<'static>;
+    /// WHOAMI: who the client is to the server, and what it may do.
+    whoami WHOAMI () -> WhoamiResult<'static>;
     /// ALLOWED_EVENTS: what each event of an instance's state would do.
     allowed_events ALLOWED_EVENTS (AllowedEvents<'_>) -> AllowedEventsResult<'static>;
     /// PUT_MACHINE: defines a version of a machine.

@@ -3,7 +3,7 @@
 /// What kind of operation a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpKind {
-    /// Belongs to the connection: HELLO, AUTH, PING, INFO, BYE.
+    /// Belongs to the connection: HELLO, AUTH, PING, INFO, WHOAMI, BYE.
     Session,
     /// Changes nothing.
     Read,
@@ -40,6 +40,7 @@ ops! {
     AUTH Session;
     PING Session;
     INFO Session;
+    WHOAMI Session;
     BYE Session;
     PUT_MACHINE Write;
     GET_MACHINE Read;

@@ -1,4 +1,4 @@
-//! HELLO, AUTH, PING, INFO, BYE.
+//! HELLO, AUTH, PING, INFO, WHOAMI, BYE.
 
 use std::borrow::Cow;
 
@@ -112,6 +112,34 @@ pub struct ByeResult {
 /// Parameters of operations that take none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct NoParams {}
+
+/// Result of WHOAMI: who the client is to the server, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WhoamiResult<'a> {
+    /// The client's name; null without authentication.
+    #[serde(default)]
+    pub name: Option<Cow<'a, str>>,
+    /// Its roles.
+    #[serde(default)]
+    pub roles: Vec<Cow<'a, str>>,
+    /// What they allow together.
+    #[serde(default)]
+    pub grants: Vec<RoleGrant<'a>>,
+    /// When its token expires, Unix milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+}
+
+/// Verbs, and the machines on which a client may use them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RoleGrant<'a> {
+    /// read, write, define, watch, import, operate or admin.
+    #[serde(default)]
+    pub verbs: Vec<Cow<'a, str>>,
+    /// Names, and patterns in which `*` stands for any characters.
+    #[serde(default)]
+    pub machines: Vec<Cow<'a, str>>,
+}
 
 /// Result of INFO: the legacy part, and what the feature `cluster` adds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

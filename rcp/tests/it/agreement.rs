@@ -37,7 +37,7 @@ use rstmdb_rcp::message::machine::{
     ListMachinesResult, PutMachine, PutMachineResult,
 };
 use rstmdb_rcp::message::session::{
-    Auth, AuthResult, ByeResult, Hello, HelloResult, InfoResult, NoParams, PingResult,
+    Auth, AuthResult, ByeResult, Hello, HelloResult, InfoResult, NoParams, PingResult, WhoamiResult,
 };
 use rstmdb_rcp::message::storage::ancestors::{Ancestors, AncestorsResult};
 use rstmdb_rcp::message::storage::audit::{AuditRead, AuditReadResult};
@@ -137,6 +137,7 @@ rows! {
     AUTH (Auth<'_>) -> AuthResult: r#"{"method":"bearer","token":"t"}"#;
     PING (NoParams) -> PingResult: "{}";
     INFO (NoParams) -> InfoResult<'_>: "{}";
+    WHOAMI (NoParams) -> WhoamiResult<'_>: "{}";
     BYE (NoParams) -> ByeResult: "{}";
     PUT_MACHINE (PutMachine<'_>) -> PutMachineResult<'_>:
         r#"{"machine":"m","version":1,"definition":{"states":["a"],"initial":"a","transitions":[]},"checksum":"ab",

@@ -24,6 +24,7 @@ impl Engine {
             actor: "test",
             meta: None,
             limits: &Limits::default(),
+            reach: None,
         };
         match decide(&self.state, &PendingEntries::new(), command, &at) {
             Err(refusal) => Err(refusal.code().to_string()),

@@ -69,7 +69,7 @@ fn context_of(replica: &Replica<Sim>, id: &str) -> Bytes {
     let query = Query::GetInstance {
         instance_id: id.into(),
     };
-    match replica.query(&query).unwrap() {
+    match replica.query(&query, None).unwrap() {
         Reply::Instance(view) => view.ctx,
         other => panic!("not an instance: {other:?}"),
     }
@@ -104,7 +104,7 @@ fn pipelined_events_of_one_instance_take_effect_in_the_order_of_submission() {
         let replica = cluster.node(1);
         prepare(replica).await;
         let waiting: Vec<_> = (1..=500)
-            .map(|n| replica.submit(set("a", n), Arc::from("test")))
+            .map(|n| replica.submit(set("a", n), "test".into()))
             .collect();
         let mut last = 0;
         for outcome in waiting {
@@ -196,7 +196,7 @@ fn a_refusal_waits_for_the_facts_it_was_based_on() {
                 event_id: Some(event.into()),
                 ..ApplyEvent::default()
             };
-            replica.submit(Command::ApplyEvent(apply), Arc::from("test"))
+            replica.submit(Command::ApplyEvent(apply), "test".into())
         };
         // Too little is paid, so its guard refuses to ship. Without the payment it would be no transition.
         let paid = event("PAY", r#"{"paid_cents":99}"#);
@@ -295,7 +295,7 @@ fn power_cut(seed: u64) -> (u64, u128, Vec<(u64, Bytes)>) {
         drop(tasks::spawn(1, async move {
             for n in 1.. {
                 let burst: Vec<_> = (0..4)
-                    .map(|k| writer.submit(set("a", n * 4 + k), Arc::from("test")))
+                    .map(|k| writer.submit(set("a", n * 4 + k), "test".into()))
                     .collect();
                 for (k, outcome) in burst.into_iter().enumerate() {
                     if outcome.await.is_ok() {

@@ -76,4 +76,13 @@ pub struct HashTokenArgs {
     // A name of its own: `token` is the global option.
     #[arg(value_name = "TOKEN")]
     pub plain_token: Option<String>,
+    /// Print an entry for auth.tokens_file with this name.
+    #[arg(long, requires = "role")]
+    pub name: Option<String>,
+    /// A role of the entry; may be given several times.
+    #[arg(long, requires = "name")]
+    pub role: Vec<String>,
+    /// When the entry expires: a date, or a time in RFC 3339.
+    #[arg(long, value_name = "TIME", requires = "name")]
+    pub expires: Option<String>,
 }

@@ -35,6 +35,15 @@ class AsyncOperations:
         request = requests.info()
         return await self._run(request, timeout)
 
+    async def whoami(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Whoami:
+        """WHOAMI: who the client is to the answering node, and what it may do."""
+        request = requests.whoami()
+        return await self._run(request, timeout)
+
     async def put_machine(
         self,
         machine: str,
@@ -757,6 +766,15 @@ class Operations:
     ) -> results.Info:
         """INFO: what the answering node is and can do, and who leads."""
         request = requests.info()
+        return self._run(request, timeout)
+
+    def whoami(
+        self,
+        *,
+        timeout: Optional[float] = None,
+    ) -> results.Whoami:
+        """WHOAMI: who the client is to the answering node, and what it may do."""
+        request = requests.whoami()
         return self._run(request, timeout)
 
     def put_machine(

@@ -12,6 +12,7 @@ _READS = frozenset(
     {
         "PING",
         "INFO",
+        "WHOAMI",
         "GET_MACHINE",
         "LIST_MACHINES",
         "GET_INSTANCE",

@@ -72,6 +72,11 @@ def info() -> Request[results.Info]:
     return _made("INFO", results.Info)
 
 
+def whoami() -> Request[results.Whoami]:
+    """WHOAMI: who the client is to the answering node, and what it may do."""
+    return _made("WHOAMI", results.Whoami)
+
+
 def put_machine(
     machine: str,
     version: int,

@@ -79,6 +79,27 @@ class Info(Result):
 
 
 @dataclass(frozen=True)
+class RoleGrant(Result):
+    """Verbs, and the machines on which the client may use them: names and patterns with ``*``."""
+
+    verbs: list[str]
+    machines: list[str]
+
+
+@dataclass(frozen=True)
+class Whoami(Result):
+    """WHOAMI."""
+
+    #: None without authentication.
+    name: Optional[str] = None
+    roles: list[str] = field(default_factory=list)
+    #: What the roles allow together.
+    grants: list[RoleGrant] = field(default_factory=list)
+    #: When the token expires, Unix milliseconds.
+    expires_at: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Warned(Result):
     """A part of a definition that is allowed and probably not meant."""
 

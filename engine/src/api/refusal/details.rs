@@ -85,3 +85,11 @@ pub(super) fn in_use(machine: &str, used: &[(u32, u64)]) -> Value {
     let instances: u64 = used.iter().map(|(_, instances)| instances).sum();
     json!({ "machine": machine, "instances": instances, "versions": versions })
 }
+
+/// What the client lacks.
+pub(super) fn forbidden(verb: &str, machine: Option<&str>) -> Value {
+    match machine {
+        Some(machine) => json!({ "needs": { "verb": verb, "machine": machine } }),
+        None => json!({ "needs": { "verb": verb } }),
+    }
+}

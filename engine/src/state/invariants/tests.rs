@@ -23,6 +23,7 @@ fn write(state: &mut State, command: &Command) {
         actor: "",
         meta: None,
         limits: &limits,
+        reach: None,
     };
     let decision = decide(state, &PendingEntries::new(), command, &at).unwrap();
     let Decision::Write { entry, .. } = decision else {

@@ -86,6 +86,7 @@ pub fn said(
         actor: "test",
         meta,
         limits,
+        reach: None,
     };
     decide(state, pending, command, &at)
 }

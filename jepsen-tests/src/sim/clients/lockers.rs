@@ -171,7 +171,7 @@ impl Locker {
         let replica = self.world.replica(node)?;
         let limit = self.world.settings.leader_wait * 4;
         let asking = tasks::spawn(node, async move {
-            let submitted = replica.submit((command.clone(), meta), Arc::from(said::ACTOR));
+            let submitted = replica.submit((command.clone(), meta), said::ACTOR.into());
             told(&command, submitted.await)
         });
         SimRuntime::timeout(limit, asking).await.ok()?.ok()
@@ -201,7 +201,7 @@ async fn wait_for(
         }),
     };
     let waiting = tasks::spawn(node, async move {
-        let outcome = replica.acquire_lock(request, Arc::from(said::ACTOR)).await;
+        let outcome = replica.acquire_lock(request, said::ACTOR.into()).await;
         told(&command, outcome)
     });
     SimRuntime::timeout(limit, waiting).await.ok()?.ok()

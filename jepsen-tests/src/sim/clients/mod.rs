@@ -72,7 +72,7 @@ async fn submit(world: &Arc<World>, node: u64, command: Command) -> AttemptOutco
         // A move of timers needs the level that a cluster must have for it.
         let may_say = turns.settings.clients_say || matches!(command, Command::SetTimers(_));
         let said = said::of_command(&command).filter(|_| may_say);
-        let submitted = replica.submit((command.clone(), said), Arc::from(said::ACTOR));
+        let submitted = replica.submit((command.clone(), said), said::ACTOR.into());
         let mut outcome = submitted.await;
         if let Ok(done) = &mut outcome {
             // As the server does for its clients.

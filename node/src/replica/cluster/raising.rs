@@ -4,7 +4,6 @@
 //! right to change the members until the new level is in force, so that no other member comes meanwhile. The command
 //! counts only in the term in which the members were asked: another leader may have other members.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::watch::WatchReceiver;
@@ -147,7 +146,7 @@ impl<T: Types> MembershipChanges<T> {
         let raised = self.inbox.submit(
             Command::SetLevel { level },
             None,
-            Arc::from(""),
+            "".into(),
             RequestSource::ThisLeader { term },
         );
         let unconfirmed = |reason: String| ChangeError::Unconfirmed { reason };

@@ -4,7 +4,6 @@
 //! waiting, which gives the place up. If the node or the connection is gone, no node asks for the owner any more, and
 //! the owner loses its place after a while: it may be on its way to another node.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
@@ -16,7 +15,7 @@ use super::Replica;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::parts::replied::Replied;
-use crate::replica::peers::calls::ClientRequest;
+use crate::replica::peers::calls::{Caller, ClientRequest};
 use crate::replica::types::Types;
 use crate::replica::write::request::Submission;
 
@@ -51,7 +50,7 @@ impl<T: Types> Replica<T> {
     /// # Errors
     ///
     /// A refusal if the lock is held by another owner at the end; those of [`Replica::submit`], at once.
-    pub async fn acquire_lock(&self, asked: LockAttempt, actor: Arc<str>) -> Result<Done, Error> {
+    pub async fn acquire_lock(&self, asked: LockAttempt, caller: Caller) -> Result<Done, Error> {
         let wait_ms = asked.acquire.wait_ms.unwrap_or_default();
         let until = T::now() + Duration::from_millis(wait_ms);
         loop {
@@ -70,7 +69,7 @@ impl<T: Types> Replica<T> {
                 meta: asked.meta.clone(),
                 sent: (asked.sent)(left_ms),
             };
-            let done = self.submit(submission, actor.clone()).await?;
+            let done = self.submit(submission, caller.clone()).await?;
             let Some(place) = place_in(&done.reply) else {
                 return Ok(done);
             };

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use rstmdb_engine::Command;
 use rstmdb_engine::fact::Meta;
+use rstmdb_engine::{Command, Reach};
 use rstmdb_raft_store::{Entry, NodeInfo};
 use tokio::sync::mpsc;
 
@@ -49,6 +49,24 @@ pub struct ClientRequest {
     pub new_ids: Vec<String>,
 }
 
+/// Who asks for something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The actor, for the facts.
+    pub actor: Arc<str>,
+    /// The machines of a client that is limited to some. The leader checks them when it decides.
+    pub reach: Option<Arc<Reach>>,
+}
+
+impl From<&str> for Caller {
+    fn from(actor: &str) -> Self {
+        Self {
+            actor: actor.into(),
+            reach: None,
+        }
+    }
+}
+
 /// A request on its way to the leader.
 #[derive(Debug, Clone)]
 pub struct Forwarded {
@@ -56,8 +74,8 @@ pub struct Forwarded {
     pub seq: u64,
     /// The request.
     pub request: ClientRequest,
-    /// The actor, for the facts.
-    pub actor: Arc<str>,
+    /// Who asks for it.
+    pub caller: Caller,
 }
 
 /// What is kept for a command until it is decided: the room that its bytes take.
@@ -72,7 +90,7 @@ pub struct Received {
     /// What the client says about it.
     pub meta: Option<Box<Meta>>,
     /// As in [`Forwarded`].
-    pub actor: Arc<str>,
+    pub caller: Caller,
     /// Given back with the command.
     pub permit: Permit,
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rstmdb_engine::{Query, Refusal, Reply, State};
+use rstmdb_engine::{Query, Reach, Refusal, Reply, State};
 
 use crate::replica::error::Error;
 use crate::replica::parts::applied::Applied;
@@ -26,14 +26,14 @@ pub(crate) struct Queries {
 
 impl Queries {
     /// Answers a query on the spot.
-    pub(crate) fn query(&self, query: &Query) -> Result<Reply, Error> {
+    pub(crate) fn query(&self, query: &Query, reach: Option<&Reach>) -> Result<Reply, Error> {
         self.gate.trust()?;
         // A query may take long; a copy-on-write clone lets apply go on.
         if !query.is_light() {
             let state = self.applied.read().clone();
-            return Ok(state.query(query)?);
+            return Ok(state.query_for(reach, query)?);
         }
-        Ok(self.applied.read().query(query)?)
+        Ok(self.applied.read().query_for(reach, query)?)
     }
 
     /// About how many bytes the context of an instance has, unless something is being applied.
@@ -43,23 +43,31 @@ impl Queries {
     }
 
     /// Answers a query. One that takes long does not delay the other tasks of this thread.
-    pub(crate) async fn look_up(&self, query: &Query) -> Result<Reply, Error> {
+    pub(crate) async fn look_up(
+        &self,
+        query: &Query,
+        reach: Option<&Reach>,
+    ) -> Result<Reply, Error> {
         if query.is_light() {
-            return self.query(query);
+            return self.query(query, reach);
         }
         self.gate.trust()?;
         let state = self.applied.read().clone();
-        Ok(self.answer(&state, query).await?)
+        Ok(self.answer(&state, query, reach).await?)
     }
 
     /// Answers queries from the applied state as it is at one moment.
-    pub(crate) async fn look_up_all(&self, queries: &[Query]) -> Result<Vec<Reply>, Error> {
+    pub(crate) async fn look_up_all(
+        &self,
+        queries: &[Query],
+        reach: Option<&Reach>,
+    ) -> Result<Vec<Reply>, Error> {
         self.gate.trust()?;
         State::check_batch(queries.len())?;
         let state = self.applied.read().clone();
         let mut replies = Vec::with_capacity(queries.len());
         for (index, query) in queries.iter().enumerate() {
-            let reply = self.answer(&state, query).await;
+            let reply = self.answer(&state, query, reach).await;
             replies.push(reply.map_err(|refusal| Refusal::InBatch {
                 index,
                 refusal: Box::new(refusal),
@@ -68,17 +76,22 @@ impl Queries {
         Ok(replies)
     }
 
-    async fn answer(&self, state: &State, query: &Query) -> Result<Reply, Refusal> {
-        if let Some(reply) = state.query_within(query, STEPS_ON_THE_SPOT)? {
+    async fn answer(
+        &self,
+        state: &State,
+        query: &Query,
+        reach: Option<&Reach>,
+    ) -> Result<Reply, Refusal> {
+        if let Some(reply) = state.query_within(reach, query, STEPS_ON_THE_SPOT)? {
             return Ok(reply);
         }
         let _one_at_a_time = self.listing.lock().await;
         let mut reply = Ok(None);
         let host = &self.host;
-        host.block(&mut || reply = state.query_within(query, usize::MAX));
+        host.block(&mut || reply = state.query_within(reach, query, usize::MAX));
         match reply? {
             Some(reply) => Ok(reply),
-            None => state.query(query),
+            None => state.query_for(reach, query),
         }
     }
 }

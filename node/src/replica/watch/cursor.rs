@@ -68,7 +68,11 @@ impl<T: Types> WatchSource<T> {
         };
         let (head, found) = {
             let state = self.log.applied.read();
-            (state.last_applied(), state.query(&query))
+            let found = state.query(&query);
+            (
+                state.last_applied(),
+                found.and_then(|found| filter.check(instance_id, found)),
+            )
         };
         let instance = match found {
             Ok(instance) => Some(instance),

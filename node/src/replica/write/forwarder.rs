@@ -129,7 +129,7 @@ impl<T: Types> Forwarder<T> {
             batch.push(Forwarded {
                 seq: self.first_seq + self.in_flight.len() as u64,
                 request: sent,
-                actor: request.actor.clone(),
+                caller: request.caller.clone(),
             });
             self.in_flight.push_back(ForwardedSlot::Sent(request));
             self.sent += 1;

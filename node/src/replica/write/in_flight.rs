@@ -154,7 +154,6 @@ impl<T: Types> InFlight<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use openraft::type_config::TypeConfigExt;
     use rstmdb_engine::Command;
@@ -171,7 +170,7 @@ mod tests {
             command: Command::FlushAll,
             meta: None,
             cause: None,
-            actor: Arc::from("test"),
+            caller: "test".into(),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
             source: RequestSource::Client(ClientRequest::default()),

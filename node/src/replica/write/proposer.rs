@@ -167,7 +167,7 @@ impl<T: Types> Proposer<T> {
             command: Command::SetLevel { level },
             meta: None,
             cause: None,
-            actor: Arc::from(""),
+            caller: "".into(),
             answer: AnswerTo::unheard(answer),
             deadline: T::now() + self.tuned.now().leader_wait,
             source: RequestSource::ThisLeader {

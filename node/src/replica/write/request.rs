@@ -12,7 +12,7 @@ use rstmdb_engine::fact::Meta;
 use super::writes::writes;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::AnswerTo;
-use crate::replica::peers::calls::{ClientRequest, Permit};
+use crate::replica::peers::calls::{Caller, ClientRequest, Permit};
 use crate::replica::types::Types;
 
 /// What a client of this node wants done.
@@ -50,7 +50,7 @@ pub(crate) struct Request<T: Types> {
     pub meta: Option<Box<Meta>>,
     /// The offset of the write that is its cause, until the correlation id of that write was looked up.
     pub cause: Option<u64>,
-    pub actor: Arc<str>,
+    pub caller: Caller,
     pub answer: AnswerTo,
     /// Until then it waits for a node that can decide it.
     pub deadline: InstantOf<T>,

@@ -14,6 +14,7 @@ use crate::replica::error::Error;
 use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::options::tuning::Tuned;
+use crate::replica::peers::calls::Caller;
 use crate::replica::types::Types;
 
 /// Where commands come in. The dispatcher ends once every clone is dropped.
@@ -34,7 +35,7 @@ impl<T: Types> Inbox<T> {
         &self,
         command: Command,
         meta: Option<Box<Meta>>,
-        actor: Arc<str>,
+        caller: Caller,
         source: RequestSource,
     ) -> Submitted {
         if !matches!(source, RequestSource::ThisLeader { .. }) {
@@ -51,7 +52,7 @@ impl<T: Types> Inbox<T> {
             cause: alone.and_then(|meta| meta.cause()),
             command,
             meta,
-            actor,
+            caller,
             answer: AnswerTo::new(answer),
             deadline: T::now() + self.tuned.now().leader_wait,
             source,

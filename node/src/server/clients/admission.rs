@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::HANDSHAKE_TIMEOUT;
 use super::shared::ServerShared;
+use crate::server::transport::certificates::ClientNames;
 use crate::server::transport::sockets;
 use crate::server::transport::strangers::{Stranger, Strangers};
 
@@ -89,4 +90,11 @@ pub(crate) async fn shake_hands(
         Err(_) => tracing::debug!("TLS handshake took too long"),
     }
     None
+}
+
+/// The names in the certificate that the client has shown. TLS has verified it.
+pub(crate) fn shown_names(stream: &TlsStream<TcpStream>) -> Option<Arc<ClientNames>> {
+    let (_, connection) = stream.get_ref();
+    let own = connection.peer_certificates()?.first()?;
+    Some(Arc::new(ClientNames::of(own)))
 }

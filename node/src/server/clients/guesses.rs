@@ -41,6 +41,8 @@ struct Rate {
 struct Left {
     failures: f64,
     at: Instant,
+    /// How many there were since the address is remembered.
+    count: u64,
 }
 
 impl Left {
@@ -72,6 +74,7 @@ impl Guesses {
                 all: Left {
                     failures: OF_ALL.burst,
                     at: Instant::now(),
+                    count: 0,
                 },
                 addresses: HashMap::new(),
             }),
@@ -85,12 +88,21 @@ impl Guesses {
         seen.all.now(&OF_ALL, now) >= 1.0 && left.is_none_or(|left| left.now(&OF_ONE, now) >= 1.0)
     }
 
-    /// A token that came from `address` was wrong.
-    pub(crate) fn failed(&self, address: IpAddr, now: Instant) {
+    /// How many wrong tokens came from `address` since it is remembered.
+    pub(crate) fn count(&self, address: IpAddr) -> u64 {
+        let seen = self.seen.lock();
+        let left = seen.addresses.get(&network(address));
+        left.map_or(0, |left| left.count)
+    }
+
+    /// A token that came from `address` was wrong. Returns how many there were since the address is remembered; 0 if it
+    /// cannot be.
+    pub(crate) fn failed(&self, address: IpAddr, now: Instant) -> u64 {
         let mut seen = self.seen.lock();
         seen.all = Left {
             failures: seen.all.now(&OF_ALL, now) - 1.0,
             at: now,
+            count: seen.all.count + 1,
         };
         let address = network(address);
         if seen.addresses.len() >= ADDRESSES_MAX && !seen.addresses.contains_key(&address) {
@@ -98,17 +110,20 @@ impl Guesses {
             let is_full = |left: &Left| left.now(&OF_ONE, now) >= OF_ONE.burst;
             seen.addresses.retain(|_, left| !is_full(left));
             if seen.addresses.len() >= ADDRESSES_MAX {
-                return;
+                return 0;
             }
         }
         let left = seen.addresses.entry(address).or_insert(Left {
             failures: OF_ONE.burst,
             at: now,
+            count: 0,
         });
         *left = Left {
             failures: left.now(&OF_ONE, now) - 1.0,
             at: now,
+            count: left.count + 1,
         };
+        left.count
     }
 }
 

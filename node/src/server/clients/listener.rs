@@ -16,8 +16,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{Admission, shake_hands};
-use super::session::Session;
+use super::admission::{Admission, shake_hands, shown_names};
+use super::session::{Origin, Session};
 use super::shared::ServerShared;
 use crate::server::transport::strangers::Stranger;
 
@@ -115,12 +115,18 @@ impl CountedConnection {
         drain: &CancellationToken,
     ) {
         let shared = self.shared.clone();
+        let origin = |names| Origin {
+            address,
+            protocol: "rcp",
+            names,
+        };
         let Some(tls) = tls else {
-            let session = Session::new(stream, shared, address, stranger, drain);
+            let session = Session::new(stream, shared, origin(None), stranger, drain);
             return session.run().await;
         };
         if let Some(stream) = shake_hands(stream, &tls, drain).await {
-            let session = Session::new(stream, shared, address, stranger, drain);
+            let origin = origin(shown_names(&stream));
+            let session = Session::new(stream, shared, origin, stranger, drain);
             session.run().await;
         }
     }

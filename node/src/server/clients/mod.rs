@@ -9,11 +9,15 @@
 //! | `ops` | the operations |
 //! | `order` | the order of the requests of one connection |
 //! | `shared` | what all sessions share |
-//! | `auth`, `guesses` | tokens; recent wrong tokens |
+//! | `access` | what a client may do, and what each operation needs |
+//! | `auth`, `guesses` | tokens and certificates; recent wrong tokens |
+//! | `audit_log` | what is written down of what clients do |
 //! | `budget` | what all connections together may hold in memory |
 //! | `snapshot_cursors` | the places of backups in the snapshots that they read |
 
+mod access;
 pub(crate) mod admission;
+pub(crate) mod audit_log;
 mod auth;
 pub(crate) mod budget;
 mod foreign;

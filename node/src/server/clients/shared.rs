@@ -12,6 +12,7 @@ use rstmdb_rcp::message::storage::reload::ReloadResult;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
+use super::audit_log::AuditLog;
 use super::auth::Tokens;
 use super::budget::MemoryBudget;
 use super::guesses::Guesses;
@@ -33,6 +34,8 @@ pub(crate) struct ServerShared {
     pub(crate) replica: Replica,
     /// Who may use it.
     pub(crate) tokens: Tokens,
+    /// What is written down of what clients do.
+    pub(crate) audit_log: AuditLog,
     /// Recent wrong tokens.
     pub(crate) guesses: Guesses,
     /// What all connections may hold in memory.
@@ -119,12 +122,13 @@ impl ServerShared {
         replica: Replica,
         peers: PeerServer,
         tls: Option<TlsAcceptor>,
-        metrics: Arc<Metrics>,
+        (metrics, audit_log): (Arc<Metrics>, AuditLog),
         reloads: mpsc::Sender<ReloadAsked>,
     ) -> Self {
         Self {
             replica,
             tokens: Tokens::new(&config.auth, config.anyone_imports),
+            audit_log,
             guesses: Guesses::new(),
             budget: MemoryBudget::new(config.network.buffers_bytes_max),
             tls: RwLock::new(tls),

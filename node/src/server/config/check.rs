@@ -5,6 +5,7 @@ use std::path::Path;
 use rstmdb_raft_store::{FsyncPolicy, Keyring};
 
 use super::address;
+use super::auth::{NamedClient, tokens_file};
 use super::error::Error;
 use super::file::read_text;
 use super::hash::parse_hash;
@@ -23,11 +24,12 @@ pub(super) fn check(config: &mut Config) -> Result<(), Error> {
 fn check_auth(config: &mut Config) -> Result<(), Error> {
     config.auth.listed_hashes = config.auth.token_hashes.clone();
     config.auth.token_hashes = token_hashes(&config.auth)?;
-    if config.auth.required && config.auth.token_hashes.is_empty() {
+    config.auth.named = named_clients(config)?;
+    if config.auth.required && !config.auth.knows_anyone() {
         return conflict(
             "auth.required",
-            "true, but no token is configured, so no client could authenticate: set auth.token_hashes or \
-             auth.secrets_file",
+            "true, but no token is configured, so no client could authenticate: set auth.tokens_file, \
+             auth.token_hashes or auth.secrets_file",
         );
     }
     Ok(())
@@ -41,6 +43,32 @@ pub(super) fn token_hashes(auth: &AuthConfig) -> Result<Vec<[u8; 32]>, Error> {
         hashes.extend(read_secrets(path)?);
     }
     Ok(hashes)
+}
+
+/// What `auth.tokens_file` holds now.
+pub(super) fn named_clients(config: &Config) -> Result<Vec<NamedClient>, Error> {
+    let auth = &config.auth;
+    let Some(path) = &auth.tokens_file else {
+        return Ok(Vec::new());
+    };
+    let named = read_text(path).and_then(|text| tokens_file::parse(&text, &auth.roles));
+    let named = named.map_err(|reason| Error::Unreadable {
+        key: "auth.tokens_file".to_owned(),
+        path: path.clone(),
+        reason,
+    })?;
+    let by_certificate = named.iter().find(|client| client.certificate.is_some());
+    match by_certificate {
+        Some(client) if config.tls.client_ca_path.is_none() => conflict(
+            "tls.client_ca_path",
+            &format!(
+                "not set, but in auth.tokens_file {:?} is to be known by a certificate, and no client's certificate \
+                 could be verified",
+                client.name
+            ),
+        ),
+        _ => Ok(named),
+    }
 }
 
 fn check_encryption(config: &mut Config) -> Result<(), Error> {
@@ -271,6 +299,13 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     if config.auth.required && !config.tls.enabled && !is_loopback(&config.network.bind_addr) {
         warnings.push(
             "auth.required without tls.enabled: tokens cross the network unencrypted".to_owned(),
+        );
+    }
+    if !config.auth.required && config.auth.tokens_file.is_some() {
+        warnings.push(
+            "auth.tokens_file is set and auth.required is false: a client without a token may do everything, so no \
+             role limits anyone"
+                .to_owned(),
         );
     }
     if !config.auth.required && !is_loopback(&config.network.bind_addr) {

@@ -77,10 +77,9 @@ pub(super) fn parse(
         path: path.to_owned(),
         reason,
     };
-    let root: Option<ConfigValue> =
-        serde_saphyr::from_str(text).map_err(|error| syntax(plain(&error.to_string())))?;
+    let root = ConfigValue::of_yaml(text).map_err(syntax)?;
     let mut found = Vec::new();
-    match root.unwrap_or(ConfigValue::Null) {
+    match root {
         ConfigValue::Null => {}
         ConfigValue::Map(entries) => flatten("", entries, path, &mut found)?,
         ConfigValue::Text(_) | ConfigValue::List(_) => {
@@ -88,40 +87,6 @@ pub(super) fn parse(
         }
     }
     Ok(found)
-}
-
-/// The parser speaks to the program that uses it. This is what it says, in words for the author of the file.
-fn plain(said: &str) -> String {
-    const WORDS: [(&str, &str); 7] = [
-        (
-            ", set DuplicateKeyPolicy in Options if acceptable",
-            "; write each key once",
-        ),
-        (
-            "cannot deserialize null into string; use Option<String>",
-            "expected the name of a key, such as `network`, found an empty one",
-        ),
-        (
-            "expected string scalar",
-            "expected the name of a key, such as `network`",
-        ),
-        (
-            "; use from_str_multiple or from_str_multiple_with_options",
-            "; only one is allowed: remove the `---` between them",
-        ),
-        (
-            "invalid u64",
-            "its tag says `!!int`, and it is not a whole number",
-        ),
-        ("non-finite float", "the number"),
-        (
-            "rejected by the configured policy",
-            "is not finite; expected a finite number",
-        ),
-    ];
-    WORDS.iter().fold(said.to_owned(), |said, (theirs, ours)| {
-        said.replace(theirs, ours)
-    })
 }
 
 fn flatten(

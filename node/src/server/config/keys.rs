@@ -9,6 +9,7 @@ use rstmdb_raft_store::{FsyncPolicy, Keyring};
 use tracing_subscriber::EnvFilter;
 
 use super::address;
+use super::auth::Roles;
 use super::hash::parse_hash;
 use super::value::ConfigValue;
 use super::{Config, ListedNode, LogFormat};
@@ -112,6 +113,16 @@ pub(super) static KEYS: &[ConfigKey] = &[
         |c, v| c.auth.import_token_hashes, v.texts()?.into_iter().map(parse_hash).collect::<Option<_>>()?),
     key!("auth.secrets_file", "RSTMDB_AUTH_SECRETS_FILE", "", "a file",
         |c, v| c.auth.secrets_file, v.path_or_none()?),
+    key!("auth.tokens_file", "RSTMDB_AUTH_TOKENS_FILE", "", "a file",
+        |c, v| c.auth.tokens_file, v.path_or_none()?),
+    key!("auth.roles", "", "", "a mapping of names to lists of {verbs, machines}: verbs are read, write, define, watch, import, operate, admin; machines are names and patterns with *, every machine if absent, as it must be beside operate and admin; admin, operator, writer and reader are built in",
+        |c, v| c.auth.roles, Roles::read(v)?),
+    key!("audit.file", "RSTMDB_AUDIT_FILE", "", "a file",
+        |c, v| c.audit.file, v.path_or_none()?),
+    key!("audit.max_mb", "", "100", "MiB, a whole number from 1",
+        |c, v| c.audit.bytes_max, v.number(MB_SET)? * MIB),
+    key!("audit.keep", "", "10", "a whole number from 1 to 1000",
+        |c, v| c.audit.keep, usize::try_from(v.number(1..=1_000)?).ok()?),
     key!("tls.enabled", "RSTMDB_TLS_ENABLED", "false", "true or false",
         |c, v| c.tls.enabled, v.flag()?),
     key!("tls.cert_path", "RSTMDB_TLS_CERT", "", "a PEM file",

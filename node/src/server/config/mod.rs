@@ -3,8 +3,8 @@
 //! | module | subject |
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
-//! | `auth` | who may use the server |
-//! | `network` | the listeners for clients |
+//! | `auth` | who may use the server; roles, `auth.tokens_file` |
+//! | `network` | the listeners for clients, and what is written down of them |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
 //! | `value` | a value before it has a type, and the parser of each type |
@@ -38,12 +38,15 @@ use std::time::Duration;
 use rstmdb_raft_store::{FsyncPolicy, Keyring, NodeInfo};
 
 pub use auth::AuthConfig;
+#[cfg(any(test, feature = "testing"))]
+pub use auth::tokens_file::fuzzing as tokens_fuzzing;
+pub(crate) use auth::{Grant, NamedClient, Verb};
 pub(super) use check::read_keys;
 pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
 pub use history::{ArchiveConfig, CompactionConfig};
 use keys::{ConfigKey, KEYS};
-pub use network::{HttpConfig, NetworkConfig};
+pub use network::{AuditConfig, HttpConfig, NetworkConfig};
 use value::ConfigValue;
 
 /// The whole configuration, checked.
@@ -58,6 +61,8 @@ pub struct Config {
     pub storage: Storage,
     /// Who may use the server.
     pub auth: AuthConfig,
+    /// What is written down of what clients do.
+    pub audit: AuditConfig,
     /// Encryption between client and server.
     pub tls: Tls,
     /// Snapshots and how long history is kept.
@@ -284,12 +289,16 @@ impl Config {
         Self::load(self.source.as_deref(), |name| std::env::var(name).ok())
     }
 
-    /// The tokens' hashes, with what `auth.secrets_file` holds now.
+    /// Who may use the server, by what `auth.secrets_file` and `auth.tokens_file` hold now.
     ///
     /// # Errors
-    /// When the file cannot be read, or holds something else.
-    pub(super) fn token_hashes_now(&self) -> Result<Vec<[u8; 32]>, Error> {
-        check::token_hashes(&self.auth)
+    /// When a file cannot be read, or holds something else.
+    pub(super) fn auth_now(&self) -> Result<AuthConfig, Error> {
+        Ok(AuthConfig {
+            token_hashes: check::token_hashes(&self.auth)?,
+            named: check::named_clients(self)?,
+            ..self.auth.clone()
+        })
     }
 
     /// Refuses to serve other nodes where any caller could pass for one, or under an address that no node can dial.

@@ -1,5 +1,6 @@
 //! The part of the configuration about the listeners for clients.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The RCP listener.
@@ -24,4 +25,15 @@ pub struct NetworkConfig {
 pub struct HttpConfig {
     /// `http.bind_addr`; none when it is off
     pub bind_addr: Option<String>,
+}
+
+/// What is written down of what clients do.
+#[derive(Debug, Clone, Default)]
+pub struct AuditConfig {
+    /// `audit.file`; none: nothing is written
+    pub file: Option<PathBuf>,
+    /// `audit.max_mb`, in bytes
+    pub bytes_max: u64,
+    /// `audit.keep`
+    pub keep: usize,
 }

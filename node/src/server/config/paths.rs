@@ -99,6 +99,8 @@ fn files(config: &Config) -> impl Iterator<Item = (&'static str, &Path)> {
             &config.storage.encryption_key_file,
         ),
         ("auth.secrets_file", &config.auth.secrets_file),
+        ("auth.tokens_file", &config.auth.tokens_file),
+        ("audit.file", &config.audit.file),
         ("cluster.secret_file", &config.cluster.secret_file),
         ("tls.cert_path", &config.tls.cert_path),
         ("tls.key_path", &config.tls.key_path),

@@ -58,6 +58,9 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("storage.min_free_mb", "0", &["-5", "1e3"]),
     ("cluster.raise_level", "auto", &["yes", "2", "[]"]),
     ("auth.import_token_hashes", HASH, &["secret", "2cf2"]),
+    ("audit.file", "/var/log/rstmdb/audit.jsonl", &["[]"]),
+    ("audit.max_mb", "5", &["0", "5MB"]),
+    ("audit.keep", "3", &["0", "1001"]),
     ("auth.token_hashes", HASH, &["secret", "2cf2", "zzf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"]),
     ("tls.cert_path", "cert.pem", &["{}"]),
     ("tls.key_path", "key.pem", &["[a]"]),
@@ -149,7 +152,9 @@ fn every_key_can_be_set_by_file_and_by_variable_and_refuses_what_cannot_be() {
 fn no_key_is_left_out_of_the_table_above_but_those_tested_alone() {
     let alone = [
         "auth.required",
+        "auth.roles",
         "auth.secrets_file",
+        "auth.tokens_file",
         "storage.encryption_key_file",
         "tls.enabled",
         "tls.require_client_cert",
@@ -217,12 +222,15 @@ fn the_environment_wins_over_the_file_and_an_empty_variable_is_none() {
 #[test]
 fn structured_values_of_the_file() {
     let config = of_file(&format!(
-        "storage:\n  fsync_policy: {{every_ms: 20}}\nauth:\n  required: true\n  token_hashes:\n    - {HASH}\n\
+        "storage:\n  fsync_policy: {{every_ms: 20}}\nauth:\n  required: true\n  token_hashes:\n    - {HASH}\n  \
+           roles:\n    shop:\n      - verbs: [read, write]\n        machines: [order]\n\
          cluster:\n  node_id: 3\n  peers:\n    - {{id: 3, peer_addr: 'h:7402', rcp_addr: 'h:7401'}}\n"
     ))
     .unwrap();
     assert_eq!(config.storage.fsync_policy, FsyncPolicy::EveryMs(20));
     assert_eq!(config.auth.token_hashes.len(), 1);
+    let shop = config.auth.roles.find("shop").unwrap();
+    assert_eq!(shop[0].machines, ["order"]);
     assert_eq!(config.cluster.peers[0].rcp_addr, "h:7401");
     assert_eq!(config.warnings().len(), 1);
 }

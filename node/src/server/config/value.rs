@@ -24,6 +24,15 @@ pub(super) enum ConfigValue {
 }
 
 impl ConfigValue {
+    /// Reads a text of YAML; the error is for the author of the text. An empty text is null.
+    pub(super) fn of_yaml(text: &str) -> Result<Self, String> {
+        let root: Result<Option<Self>, _> = serde_saphyr::from_str(text);
+        match root {
+            Ok(root) => Ok(root.unwrap_or(Self::Null)),
+            Err(error) => Err(plain(&error.to_string())),
+        }
+    }
+
     /// The scalar, without surrounding space.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
@@ -124,6 +133,40 @@ impl ConfigValue {
         }
         Some(found)
     }
+}
+
+/// The parser speaks to the program that uses it. This is what it says, in words for the author of the file.
+fn plain(said: &str) -> String {
+    const WORDS: [(&str, &str); 7] = [
+        (
+            ", set DuplicateKeyPolicy in Options if acceptable",
+            "; write each key once",
+        ),
+        (
+            "cannot deserialize null into string; use Option<String>",
+            "expected the name of a key, such as `network`, found an empty one",
+        ),
+        (
+            "expected string scalar",
+            "expected the name of a key, such as `network`",
+        ),
+        (
+            "; use from_str_multiple or from_str_multiple_with_options",
+            "; only one is allowed: remove the `---` between them",
+        ),
+        (
+            "invalid u64",
+            "its tag says `!!int`, and it is not a whole number",
+        ),
+        ("non-finite float", "the number"),
+        (
+            "rejected by the configured policy",
+            "is not finite; expected a finite number",
+        ),
+    ];
+    WORDS.iter().fold(said.to_owned(), |said, (theirs, ours)| {
+        said.replace(theirs, ours)
+    })
 }
 
 impl fmt::Display for ConfigValue {

@@ -84,7 +84,7 @@ impl Exchange {
         };
         let token = bearer(&head.headers)?;
         let mut asked = asked::understand(entry, in_path, head)?;
-        if token.is_none() && self.context.shared.tokens.required() {
+        if token.is_none() && self.is_stranger() {
             // The session refuses the request whatever is in it, and takes only short ones from strangers.
             asked.body_bytes = 0;
         }
@@ -97,6 +97,14 @@ impl Exchange {
         }
         send(&mut link, &asked, body, &self.context.drain).await?;
         self.receive(link, &asked, &head.headers).await
+    }
+
+    /// Whether a request without a token comes from a client that is not known, and has to be.
+    fn is_stranger(&self) -> bool {
+        let tokens = &self.context.shared.tokens;
+        let names = self.context.origin.names.as_deref();
+        let by_certificate = names.and_then(|names| tokens.bearer_of_certificate(names));
+        tokens.required() && by_certificate.is_none()
     }
 
     /// The session for a request with this token.

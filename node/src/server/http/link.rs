@@ -5,7 +5,6 @@
 //! This module repeats none of it.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -23,7 +22,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
-use crate::server::clients::session::Session;
+use crate::server::clients::session::{Origin, Session};
 use crate::server::clients::shared::ServerShared;
 use crate::server::transport::strangers::Stranger;
 
@@ -46,7 +45,7 @@ pub(crate) struct Link {
 /// What a session needs to know of a connection, and when it has to end.
 pub(crate) struct LinkContext {
     pub(crate) shared: Arc<ServerShared>,
-    pub(crate) address: IpAddr,
+    pub(crate) origin: Origin,
     pub(crate) drain: CancellationToken,
     pub(crate) abort: CancellationToken,
 }
@@ -71,7 +70,7 @@ impl Link {
         let session = Session::new(
             far,
             shared.clone(),
-            context.address,
+            context.origin.clone(),
             stranger,
             &context.drain,
         );

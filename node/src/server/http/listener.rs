@@ -17,8 +17,9 @@ use tokio_rustls::TlsAcceptor;
 use super::exchange::Exchange;
 use super::held::Held;
 use super::link::LinkContext;
-use crate::server::clients::admission::{Admission, shake_hands};
+use crate::server::clients::admission::{Admission, shake_hands, shown_names};
 use crate::server::clients::listener::CountedConnection;
+use crate::server::clients::session::Origin;
 use crate::server::transport::strangers::Stranger;
 
 /// The head of each request has to come within this time, and the next request within it after the last one. A client
@@ -74,7 +75,11 @@ impl Listener {
         let exchange = Exchange {
             context: LinkContext {
                 shared: self.admission.shared.clone(),
-                address: peer.ip(),
+                origin: Origin {
+                    address: peer.ip(),
+                    protocol: "http",
+                    names: None,
+                },
                 drain: self.admission.drain.clone(),
                 abort: self.admission.abort.clone(),
             },
@@ -93,19 +98,20 @@ impl Listener {
                     address = %peer.ip(),
                     "closing an unauthenticated connection of HTTP to make room for a newer one"
                 ),
-                () = serve_stream(stream, tls, Arc::new(exchange)) => {}
+                () = serve_stream(stream, tls, exchange) => {}
             }
             drop(counted);
         });
     }
 }
 
-async fn serve_stream(stream: TcpStream, tls: Option<TlsAcceptor>, exchange: Arc<Exchange>) {
+async fn serve_stream(stream: TcpStream, tls: Option<TlsAcceptor>, mut exchange: Exchange) {
     let Some(tls) = tls else {
-        return serve_connection(stream, exchange).await;
+        return serve_connection(stream, Arc::new(exchange)).await;
     };
     if let Some(stream) = shake_hands(stream, &tls, &exchange.context.drain).await {
-        serve_connection(stream, exchange).await;
+        exchange.context.origin.names = shown_names(&stream);
+        serve_connection(stream, Arc::new(exchange)).await;
     }
 }
 

@@ -67,6 +67,7 @@ ops! {
     Auth = AUTH,
     Ping = PING,
     Info = INFO,
+    Whoami = WHOAMI,
     Bye = BYE,
     PutMachine = PUT_MACHINE,
     GetMachine = GET_MACHINE,

@@ -60,6 +60,7 @@ fn understood(op: Op) -> Understood {
         | Op::Auth
         | Op::Ping
         | Op::Info
+        | Op::Whoami
         | Op::Bye
         | Op::WatchInstance
         | Op::WatchAll

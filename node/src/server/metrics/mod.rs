@@ -5,6 +5,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `access` | who was refused; the audit log |
 //! | `archive` | what the replica counts of its archive |
 //! | `families` | what the node counts itself, in the form that the crate `prometheus` writes |
 //! | `http` | responses of HTTP |
@@ -16,6 +17,7 @@
 //! | `timers` | timers that are armed, overdue, fired, spent |
 //! | `scraped` | what the replica and its log count |
 
+mod access;
 mod agreed;
 mod archive;
 mod families;
@@ -42,6 +44,8 @@ use crate::server::messages::op::Op;
 use crate::server::peer::Refusals;
 use crate::server::product::Replica;
 use crate::server::transport::certificates::CertificateInUse;
+use access::AccessMetrics;
+pub(crate) use access::AccessRefusal;
 use agreed::Agreed;
 use archive::ArchiveMetrics;
 use guards::Guards;
@@ -66,6 +70,7 @@ pub struct Metrics {
     subscriptions_all: IntGauge,
     events_forwarded: IntCounter,
     http: HttpMetrics,
+    access: AccessMetrics,
     agreed: Agreed,
     timers: Mutex<TimersMetrics>,
     locks: Mutex<LockMetrics>,
@@ -152,6 +157,7 @@ impl Metrics {
             events_forwarded: make
                 .counter("rstmdb_events_forwarded_total", "Events sent to watches.")?,
             http: HttpMetrics::new(&make)?,
+            access: AccessMetrics::new(&make)?,
             agreed: Agreed::new(&make)?,
             timers: Mutex::new(TimersMetrics::new(&make)?),
             locks: Mutex::new(LockMetrics::new(&make)?),
@@ -197,6 +203,30 @@ impl Metrics {
         if let Some(counter) = self.errors.get(code.as_str()) {
             counter.inc();
         }
+    }
+
+    /// A client was not let in, or not allowed something.
+    pub(crate) fn access_refused(&self, why: AccessRefusal) {
+        self.access.refused(why);
+    }
+
+    /// Records were written to the audit log.
+    pub(crate) fn audit_written(&self, records: u64) {
+        self.access.audit_written.inc_by(records);
+    }
+
+    /// Records for the audit log were lost.
+    pub(crate) fn audit_lost(&self, records: u64) {
+        self.access.audit_lost.inc_by(records);
+    }
+
+    /// How many records were written, and how many were lost.
+    #[cfg(test)]
+    pub(crate) fn audit_counts(&self) -> (u64, u64) {
+        (
+            self.access.audit_written.get(),
+            self.access.audit_lost.get(),
+        )
     }
 
     /// A response of HTTP was begun.

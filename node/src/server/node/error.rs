@@ -90,6 +90,9 @@ pub enum ServeError {
     /// The metrics cannot be registered.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// The audit log cannot be written.
+    #[error("audit.file: it cannot be opened for writing: {0}")]
+    Audit(std::io::Error),
     /// The replica can no longer take part.
     #[error("the node has failed and stops: {0}")]
     Failed(String),

@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{options, peering};
 use crate::server::clients::shared::{ReloadAsked, ServerShared};
-use crate::server::config::{self, Config, Setting};
+use crate::server::config::{self, AuthConfig, Config, Setting};
 use crate::server::logging;
 use crate::server::peer::Credentials;
 use crate::server::transport::{certificates, tls};
@@ -223,23 +223,20 @@ impl Fresh {
     }
 
     fn tokens(&self) -> Result<bool, String> {
-        let (tokens, read) = (&self.shared.tokens, self.tokens_of(&self.config)?);
-        let importers = &self.config.auth.import_token_hashes;
-        // Both, whichever has changed.
-        Ok(tokens.replace(&read) | tokens.replace_importers(importers))
+        let read = self.tokens_of(&self.config)?;
+        Ok(self.shared.tokens.replace(&read))
     }
 
-    /// The tokens' hashes by this configuration.
-    fn tokens_of(&self, config: &Config) -> Result<Vec<[u8; 32]>, String> {
-        let hashes = config.token_hashes_now();
-        let hashes = hashes.map_err(|error| error.to_string())?;
-        if hashes.is_empty() && self.shared.tokens.required() {
+    /// Who may use the server by this configuration.
+    fn tokens_of(&self, config: &Config) -> Result<AuthConfig, String> {
+        let auth = config.auth_now().map_err(|error| error.to_string())?;
+        if !auth.knows_anyone() && self.shared.tokens.required() {
             return Err(
                 "auth.required: true, but no token is configured, so no client could authenticate"
                     .to_owned(),
             );
         }
-        Ok(hashes)
+        Ok(auth)
     }
 
     fn clients(&mut self) -> Result<bool, String> {

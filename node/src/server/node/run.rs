@@ -13,6 +13,7 @@ use super::error::ServeError;
 use super::listeners::Listeners;
 use super::reload;
 use crate::server::clients::admission::Admission;
+use crate::server::clients::audit_log::AuditLog;
 use crate::server::clients::budget;
 use crate::server::clients::listener::{self, Listener};
 use crate::server::clients::shared::ServerShared;
@@ -51,9 +52,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let tls = tls::acceptor(&config.tls)?;
-    let metrics = Arc::new(Metrics::new()?);
     let (reloads, asked) = mpsc::channel(1);
-    let shared = ServerShared::new(config, replica.clone(), peers, tls, metrics, reloads);
+    let counted = counted(config)?;
+    let shared = ServerShared::new(config, replica.clone(), peers, tls, counted, reloads);
     let shared = Arc::new(shared);
     let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     // When this function returns or is dropped, nothing that it has started outlives it.
@@ -114,6 +115,13 @@ async fn accept(admission: Admission, rcp: TcpListener, http: Option<TcpListener
         admission,
     };
     tokio::join!(rcp.run(), OptionFuture::from(http));
+}
+
+/// What the server counts, and what it writes down.
+fn counted(config: &Config) -> Result<(Arc<Metrics>, AuditLog), ServeError> {
+    let metrics = Arc::new(Metrics::new()?);
+    let audit_log = AuditLog::open(&config.audit, metrics.clone()).map_err(ServeError::Audit)?;
+    Ok((metrics, audit_log))
 }
 
 fn share_out_descriptors(config: &Config) -> Descriptors {

@@ -57,6 +57,41 @@ impl CertificateNames {
     }
 }
 
+/// The names by which a client's verified certificate may be known: the common name of its subject, and its alternative
+/// names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ClientNames(Vec<String>);
+
+impl ClientNames {
+    /// Those of a certificate in DER; none if it cannot be read.
+    pub(crate) fn of(der: &[u8]) -> Self {
+        let Ok((_, parsed)) = X509Certificate::from_der(der) else {
+            return Self::default();
+        };
+        let common = parsed.subject().iter_common_name();
+        let common = common.filter_map(|name| Some(name.as_str().ok()?.to_owned()));
+        let mut names: Vec<String> = common.collect();
+        let alternatives = parsed.subject_alternative_name().ok().flatten();
+        for name in alternatives.iter().flat_map(|it| &it.value.general_names) {
+            match name {
+                GeneralName::DNSName(name)
+                | GeneralName::RFC822Name(name)
+                | GeneralName::URI(name) => names.push((*name).to_owned()),
+                GeneralName::IPAddress(bytes) => {
+                    names.extend(ip_of(bytes).map(|ip| ip.to_string()))
+                }
+                _ => {}
+            }
+        }
+        Self(names)
+    }
+
+    /// Whether this is one of them. A wildcard stands for itself alone.
+    pub(crate) fn contain(&self, wanted: &str) -> bool {
+        self.0.iter().any(|name| name.eq_ignore_ascii_case(wanted))
+    }
+}
+
 /// A wildcard stands for exactly one label, the first.
 fn covers(name: &str, host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);

@@ -39,6 +39,8 @@ mod meta;
 mod metrics;
 #[path = "../server_suite/order.rs"]
 mod order;
+#[path = "../server_suite/roles.rs"]
+mod roles;
 #[path = "../server_suite/scenarios.rs"]
 mod scenarios;
 #[path = "../server_suite/session.rs"]

@@ -82,7 +82,7 @@ async fn insist(replica: &Replica, command: Command) {
 }
 
 async fn submit(replica: &Replica, command: Command) -> Result<Done, Error> {
-    replica.submit(command, Arc::from("test")).await
+    replica.submit(command, "test".into()).await
 }
 
 /// Sets one instance to rising values, in bursts. Within a burst the client does not wait.
@@ -98,7 +98,7 @@ async fn write(replica: Replica, load: Arc<Load>, instance: String, keyed: bool)
         n += BURST;
         let outcomes: Vec<_> = burst
             .iter()
-            .map(|n| replica.submit(set(&instance, *n, keyed), Arc::from("test")))
+            .map(|n| replica.submit(set(&instance, *n, keyed), "test".into()))
             .collect();
         for (n, outcome) in burst.into_iter().zip(join_all(outcomes).await) {
             let mut told = load.told.lock();
@@ -128,7 +128,7 @@ async fn read(replica: Replica, load: Arc<Load>, mut random: Random) {
         let query = Query::GetInstance {
             instance_id: instance.clone(),
         };
-        match replica.query(&query) {
+        match replica.query(&query, None) {
             Ok(Reply::Instance(found)) if value(&found.ctx) >= floor => {
                 load.reads.fetch_add(1, Ordering::Relaxed);
             }

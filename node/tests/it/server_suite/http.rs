@@ -7,17 +7,33 @@ use super::support::{Conn, TestNode, fresh, order_definition};
 use crate::agreement;
 
 /// Where an operation is found, as the OpenAPI document has it.
-struct Routes(Value);
+pub struct Routes(Value);
 
 impl Routes {
     async fn of(node: &TestNode) -> Self {
-        Self(
-            Http::connect(node.http)
-                .await
-                .get("/openapi.json")
-                .await
-                .ok(),
-        )
+        Self::with(&mut Http::connect(node.http).await).await
+    }
+
+    pub async fn with(http: &mut Http) -> Self {
+        Self(http.get("/openapi.json").await.ok())
+    }
+
+    /// Whether there is a request for the operation.
+    pub fn serves(&self, op: &str) -> bool {
+        self.of_op(op).next().is_some()
+    }
+
+    /// All paths, with a value in each place.
+    pub fn paths(&self) -> Vec<String> {
+        let paths = self.0["paths"].as_object().unwrap().keys();
+        let filled = paths.map(|path| {
+            let segments = path.split('/');
+            let segments: Vec<&str> = segments
+                .map(|it| if it.starts_with('{') { "1" } else { it })
+                .collect();
+            segments.join("/")
+        });
+        filled.collect()
     }
 
     /// Method, path and description of an operation's routes.
@@ -32,7 +48,7 @@ impl Routes {
 
     /// The request for an operation with these parameters: those of the path there, the others in the query of a GET
     /// and in the body of anything else.
-    async fn call(&self, http: &mut Http, op: &str, params: &Value) -> Response {
+    pub async fn call(&self, http: &mut Http, op: &str, params: &Value) -> Response {
         let has = |path: &str| {
             let names = path
                 .split('/')
@@ -185,7 +201,7 @@ fn comparable(value: &Value) -> Value {
 }
 
 /// Operations in an order in which each has something to do; `$` stands for what an operation before has answered.
-fn script(base: &str) -> Vec<(&'static str, Value)> {
+pub fn script(base: &str) -> Vec<(&'static str, Value)> {
     let (machine, timed) = (format!("m {base}-rcp"), format!("t {base}-rcp"));
     // A slash, a space, other letters, and what would end a segment.
     let id = format!("a/b ü?#%{base}-rcp");
@@ -204,6 +220,7 @@ fn script(base: &str) -> Vec<(&'static str, Value)> {
     };
     vec![
         ("INFO", json!({})),
+        ("WHOAMI", json!({})),
         (
             "PUT_MACHINE",
             json!({ "machine": machine, "version": 1, "definition": order_definition() }),
@@ -347,7 +364,7 @@ fn script(base: &str) -> Vec<(&'static str, Value)> {
 }
 
 /// Puts what was answered before in the place of `$name`.
-fn filled(params: &Value, known: &Value) -> Value {
+pub fn filled(params: &Value, known: &Value) -> Value {
     let mut params = params.clone();
     for value in params.as_object_mut().unwrap().values_mut() {
         if let Some(name) = value.as_str().and_then(|text| text.strip_prefix('$')) {
@@ -357,7 +374,7 @@ fn filled(params: &Value, known: &Value) -> Value {
     params
 }
 
-fn remember(known: &mut Value, answer: &Value) {
+pub fn remember(known: &mut Value, answer: &Value) {
     for name in ["token", "wal_offset"] {
         if answer[name].is_u64() {
             known[name] = answer[name].clone();

@@ -33,6 +33,7 @@ mod order;
 mod ports;
 mod process;
 mod program;
+mod roles;
 mod scenarios;
 mod session;
 mod storage;

@@ -218,6 +218,9 @@ async fn follow(replica: &Replica) {
 /// Stands among the variables of a test for the highest feature level that its nodes understand.
 pub const UNDERSTANDS: &str = "UNDERSTANDS";
 
+/// Stands among the variables of a test for the path of a configuration file.
+pub const CONFIG_FILE: &str = "CONFIG_FILE";
+
 /// Stands among the variables of a test for a server on which every client may import.
 pub const ANYONE_IMPORTS: &str = "ANYONE_IMPORTS";
 /// Stands among the variables of a test for a clock that stands still until it is advanced.
@@ -227,7 +230,9 @@ pub const MANUAL_CLOCK: &str = "MANUAL_CLOCK";
 
 /// The configuration of a test, with these variables.
 pub fn config_on(dir: &Path, variables: &[(&str, &str)]) -> Config {
-    let config = Config::load(None, |name| {
+    let file = variables.iter().find(|(known, _)| *known == CONFIG_FILE);
+    let file = file.map(|(_, path)| Path::new(*path));
+    let config = Config::load(file, |name| {
         let given = variables.iter().find(|(known, _)| *known == name);
         match name {
             "RSTMDB_METRICS_BIND" => Some("127.0.0.1:0".to_owned()),

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -171,6 +172,73 @@ async fn http_clients_without_a_certificate_are_refused_where_one_is_asked_for()
     if let Ok(mut refused) = connect_http(&node, &files.client(false)).await {
         refused.begin("GET", "/v1/info", &[], None).await;
         assert!(refused.head().await.is_none());
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_a_client_with_a_name_and_roles() {
+    let files = Files::make();
+    let tokens = files.path("tokens.yaml");
+    let by_name = |name: &str| format!("- {{name: shop, certificate: {name}, roles: [reader]}}\n");
+    std::fs::write(&tokens, by_name("LocalHost")).unwrap();
+    let node = TestNode::start(&[
+        ("RSTMDB_TLS_ENABLED", "true"),
+        ("RSTMDB_TLS_CERT", &files.path("server.pem")),
+        ("RSTMDB_TLS_KEY", &files.path("server.key")),
+        ("RSTMDB_TLS_CLIENT_CA", &files.path("ca.pem")),
+        ("RSTMDB_AUTH_REQUIRED", "true"),
+        ("RSTMDB_AUTH_TOKENS_FILE", &tokens),
+    ])
+    .await;
+    let mut conn = connect(&node, &files.client(true)).await.unwrap();
+    conn.hello(json!(["cluster", "lifecycle"]), None).await;
+    let who = conn.ok("WHOAMI", json!({})).await;
+    assert_eq!(
+        (&who["name"], &who["roles"]),
+        (&json!("shop"), &json!(["reader"]))
+    );
+    conn.ok("LIST_INSTANCES", json!({})).await;
+    conn.refused("FLUSH_ALL", json!({}), "FORBIDDEN").await;
+    let mut stranger = connect(&node, &files.client(false)).await.unwrap();
+    stranger.hello(json!(["cluster", "lifecycle"]), None).await;
+    stranger
+        .refused("LIST_INSTANCES", json!({}), "UNAUTHORIZED")
+        .await;
+    // Over HTTP, too.
+    for (with_certificate, status) in [(true, "403"), (false, "401")] {
+        let stream = TcpStream::connect(node.http).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = files.client(with_certificate);
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let body = "{\"force_snapshot\":true}";
+        let request = format!(
+            "POST /v1/compact HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+    }
+    for (with_certificate, status) in [(true, "200"), (false, "401")] {
+        let stream = TcpStream::connect(node.http).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = files.client(with_certificate);
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let request = "GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // The server may close without saying so in TLS.
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert_eq!(answer.contains("\"shop\""), with_certificate, "{answer}");
     }
     node.stop().await;
 }

@@ -15,7 +15,7 @@ fn context(replica: &Replica<Sim>) -> String {
     let query = Query::GetInstance {
         instance_id: "a".to_owned(),
     };
-    match replica.query(&query) {
+    match replica.query(&query, None) {
         Ok(Reply::Instance(view)) => String::from_utf8(view.ctx.to_vec()).unwrap(),
         other => panic!("{other:?}"),
     }

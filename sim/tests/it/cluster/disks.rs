@@ -3,7 +3,6 @@
 //! help.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -230,7 +229,7 @@ fn a_node_without_room_takes_no_snapshot_until_it_has() {
         for n in 0..8 {
             let burst = (1..=500).map(|k| {
                 let command = set("a", n * 500 + k, false);
-                cluster.node(leader).submit(command, Arc::from("test"))
+                cluster.node(leader).submit(command, "test".into())
             });
             for outcome in join_all(burst.collect::<Vec<_>>()).await {
                 outcome.unwrap();

@@ -34,7 +34,7 @@ async fn write(replica: Replica<Sim>, id: String, keyed: bool, told: Arc<Mutex<T
         n += BURST;
         let outcomes = burst
             .iter()
-            .map(|n| replica.submit(set(&id, *n, keyed), Arc::from("test")));
+            .map(|n| replica.submit(set(&id, *n, keyed), "test".into()));
         let outcomes: Vec<_> = outcomes.collect();
         for (n, outcome) in burst.into_iter().zip(join_all(outcomes).await) {
             match outcome {

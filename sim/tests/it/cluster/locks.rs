@@ -1,7 +1,6 @@
 //! Locks on a cluster: owners that wait get them in order, whichever node leads, and do not wait for an owner that is
 //! gone.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
@@ -45,7 +44,7 @@ async fn wait_for(
             Submission::from(Command::Lock(asked)).sent
         }),
     };
-    let outcome = replica.acquire_lock(request, Arc::from("test")).await;
+    let outcome = replica.acquire_lock(request, "test".into()).await;
     told(&command(wait_ms), outcome)
 }
 

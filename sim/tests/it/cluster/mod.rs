@@ -219,7 +219,7 @@ pub async fn submit(
     replica: &Replica<Sim>,
     command: Command,
 ) -> Result<Done, rstmdb::replica::Error> {
-    let outcome = replica.submit(command.clone(), Arc::from("test")).await;
+    let outcome = replica.submit(command.clone(), "test".into()).await;
     told(&command, outcome)
 }
 

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -196,7 +195,7 @@ fn a_leader_that_is_replaced_keeps_the_order_of_what_it_was_sent() {
                     cluster.network.ways.heal();
                 }
                 let write = set("a", 1 + round * WRITES + n, true);
-                sent.push(cluster.node(leader).submit(write, Arc::from("test")));
+                sent.push(cluster.node(leader).submit(write, "test".into()));
                 Sim::sleep(Duration::from_millis(12)).await;
             }
             let done = join_all(sent).await;
@@ -278,7 +277,7 @@ async fn with_fetched_history(cluster: &Cluster) -> (u64, u64) {
     for n in 0..8 {
         let burst = (1..=500).map(|k| {
             let command = set("a", n * 500 + k, false);
-            cluster.node(leader).submit(command, Arc::from("test"))
+            cluster.node(leader).submit(command, "test".into())
         });
         for outcome in join_all(burst.collect::<Vec<_>>()).await {
             outcome.unwrap();

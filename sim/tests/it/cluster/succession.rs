@@ -92,7 +92,7 @@ fn value(replica: &Replica<Sim>) -> u64 {
     let query = Query::GetInstance {
         instance_id: "a".to_owned(),
     };
-    let Ok(Reply::Instance(view)) = replica.query(&query) else {
+    let Ok(Reply::Instance(view)) = replica.query(&query, None) else {
         panic!("the instance is there");
     };
     let ctx: serde_json::Value = serde_json::from_slice(&view.ctx).unwrap();

@@ -1,6 +1,5 @@
 //! What a watch shows if its node was away and then got a snapshot instead of the log.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -56,7 +55,7 @@ fn comes_back(seed: u64, leader_goes: bool) {
         let confirmed = cluster.node(away).log_end();
         let lost = (0..300).filter(|_| leader_goes).map(|n| {
             let command = set("a", 900_000 + n, false);
-            cluster.node(away).submit(command, Arc::from("test"))
+            cluster.node(away).submit(command, "test".into())
         });
         // The clients that submit them wait for an answer that does not come.
         let _lost: Vec<_> = lost.collect();

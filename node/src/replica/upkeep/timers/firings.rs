@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::future::{Future, pending};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
@@ -197,7 +196,7 @@ impl<T: Types> Firings<T> {
             Due::Lock(lock) => (Command::Lock(LockCommand::Expire(lock.clone())), "lock"),
         };
         let source = RequestSource::ThisLeader { term: self.term };
-        let submitted = timers.inbox.submit(command, None, Arc::from(actor), source);
+        let submitted = timers.inbox.submit(command, None, actor.into(), source);
         self.known.insert(due.clone());
         self.outcomes
             .push(Box::pin(submitted.map(|outcome| (due, outcome))));

@@ -1,5 +1,9 @@
 //! What a watch wants.
 
+use std::sync::Arc;
+
+use rstmdb_engine::{Reach, Refusal, Reply};
+
 use super::event::{EventKeys, FilterKey, WatchFact};
 
 /// What a watch wants: OR inside a list, AND between them, an empty list wants all.
@@ -19,6 +23,8 @@ pub struct WatchFilter {
     pub emits: FilterNames,
     /// What else is wanted besides events.
     pub include: Include,
+    /// The machines of the client, if it is limited to some.
+    pub reach: Option<Arc<Reach>>,
 }
 
 /// What a watch may deliver besides events.
@@ -58,12 +64,30 @@ impl WatchFilter {
             FilterKey::Any => true,
         };
         self.include.wants(told)
+            && self.may_see(told, keys.machine)
             && self.instance.as_deref().is_none_or(is_instance)
             && self.machines.want(keys.machine)
             && self.from_states.want(keys.from_state)
             && self.to_states.want(keys.to_state)
             && self.events.want(keys.event)
             && self.emits.want_any(keys.emits)
+    }
+
+    /// Refuses the watch of an instance that the client may not see.
+    pub(crate) fn check(&self, instance_id: &str, found: Reply) -> Result<Reply, Refusal> {
+        if let (Some(reach), Reply::Instance(instance)) = (&self.reach, &found) {
+            reach.check(&reach.watch, "watch", &instance.machine, instance_id)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether the client may see this. A fact of an unknown machine is none of its.
+    fn may_see(&self, told: &WatchFact<'_>, machine: FilterKey<'_>) -> bool {
+        match (&self.reach, machine) {
+            (None, _) => true,
+            (Some(reach), FilterKey::Is(machine)) => reach.watch.cover(machine),
+            (Some(_), FilterKey::Any | FilterKey::Nothing) => matches!(told, WatchFact::Flushed),
+        }
     }
 
     /// All names in it.

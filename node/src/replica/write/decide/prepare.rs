@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::decision::decided;
 use crate::replica::error::Error;
 use crate::replica::parts::counters::Counters;
+use crate::replica::peers::calls::Caller;
 use crate::replica::types::Types;
 
 /// Commands prepared at a time: they use the processor for long, and other tasks need it too.
@@ -45,7 +46,7 @@ pub(crate) struct Task {
     pub state: State,
     pub command: Command,
     pub meta: Option<Box<Meta>>,
-    pub actor: Arc<str>,
+    pub caller: Caller,
     pub limits: Limits,
     pub counters: Arc<Counters>,
 }
@@ -101,9 +102,10 @@ impl Task {
         let at = DecideAt {
             offset: 0,
             now_ms: self.now_ms,
-            actor: &self.actor,
+            actor: &self.caller.actor,
             meta: self.meta.as_deref(),
             limits: &self.limits,
+            reach: self.caller.reach.as_deref(),
         };
         decided(&self.counters, &self.command, || {
             Ok(prepare(&self.state, &self.command, &at))

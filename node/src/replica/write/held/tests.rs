@@ -1,5 +1,4 @@
 #![allow(clippy::unwrap_used)]
-use std::sync::Arc;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::{ApplyEvent, BatchOp, CreateInstance, PutMachine};
@@ -50,7 +49,7 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
             command: command.clone(),
             meta: None,
             cause: None,
-            actor: Arc::from("test"),
+            caller: "test".into(),
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
             source: RequestSource::Client(ClientRequest::default()),

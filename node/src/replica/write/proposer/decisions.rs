@@ -78,9 +78,10 @@ impl<T: Types> Proposer<T> {
         let at = DecideAt {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
-            actor: &request.actor,
+            actor: &request.caller.actor,
             meta: request.meta.as_deref(),
             limits: &portion.limits,
+            reach: request.caller.reach.as_deref(),
         };
         let decision = decided(&self.counters, &request.command, || {
             let decision = decide(state, &self.pipeline.pending, &request.command, &at);
@@ -206,9 +207,10 @@ impl<T: Types> Proposer<T> {
         let at = DecideAt {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
-            actor: &request.actor,
+            actor: &request.caller.actor,
             meta: request.meta.as_deref(),
             limits: &portion.limits,
+            reach: request.caller.reach.as_deref(),
         };
         let landed = match ready.prepared {
             Ok(prepared) => {
@@ -272,7 +274,7 @@ impl<T: Types> Proposer<T> {
             state: state.clone(),
             command: request.command.clone(),
             meta: request.meta.clone(),
-            actor: request.actor.clone(),
+            caller: request.caller.clone(),
             limits: limits.into_owned(),
             counters: self.counters.clone(),
         })

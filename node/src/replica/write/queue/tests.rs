@@ -1,5 +1,4 @@
 #![allow(clippy::unwrap_used)]
-use std::sync::Arc;
 
 use openraft::type_config::TypeConfigExt;
 use rstmdb_engine::{
@@ -178,7 +177,7 @@ fn request(
         command: command.clone(),
         meta: None,
         cause: None,
-        actor: Arc::from("test"),
+        caller: "test".into(),
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
         source: RequestSource::Client(ClientRequest::default()),

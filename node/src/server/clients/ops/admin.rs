@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rstmdb_engine::{ListInstances, Query, Reach, Reply};
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::message::ErrorBody;
 use rstmdb_rcp::message::asking::DryRunAsked;
@@ -17,14 +18,22 @@ use tokio::sync::oneshot;
 
 use super::{Body, Job, OpAnswer, RequestPlan, RunningJob, automation, read_params};
 use crate::replica::{self, Removal, Role, Status};
+use crate::server::clients::access::Client;
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION, ServerShared};
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::op::Op;
 
 /// INFO; what the cluster adds is shown to clients that asked for it.
-pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
-    let status = cluster.then(|| shared.replica.status());
+pub(super) fn info(
+    shared: &ServerShared,
+    client: &Client,
+    cluster: bool,
+) -> Result<RequestPlan, ErrorBody> {
+    let mut status = cluster.then(|| shared.replica.status());
+    if let (Some(status), Some(reach)) = (&mut status, client.access.reading()) {
+        status.instances = instances_within(shared, reach)?;
+    }
     let info = InfoResult {
         server_name: SERVER_NAME.into(),
         server_version: SERVER_VERSION.into(),
@@ -34,7 +43,20 @@ pub(super) fn info(shared: &ServerShared, cluster: bool) -> RequestPlan {
         max_batch_ops: BATCH_OPS_MAX as u64,
         cluster: status.as_ref().map(|status| cluster_info(shared, status)),
     };
-    RequestPlan::answered(Body::json(&info))
+    Ok(RequestPlan::answered(Body::json(&info)))
+}
+
+/// How many instances a client sees that is limited to some machines.
+fn instances_within(shared: &ServerShared, reach: &Reach) -> Result<u64, ErrorBody> {
+    let none_of_them = Query::ListInstances(ListInstances {
+        limit: Some(0),
+        ..ListInstances::default()
+    });
+    let counted = shared.replica.query(&none_of_them, Some(reach));
+    match counted.map_err(|error| failure::of_replica(&error, PossibleEffect::None))? {
+        Reply::Instances { total, .. } => Ok(total),
+        _ => Ok(0),
+    }
 }
 
 fn cluster_info<'a>(shared: &ServerShared, status: &'a Status) -> ClusterInfo<'a> {

@@ -20,6 +20,7 @@ use super::{
     submit,
 };
 use crate::replica::Submission;
+use crate::server::clients::access::Client;
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::command::{self, AskedCommand, BatchedOp, NewIds, ParamsText};
@@ -84,16 +85,16 @@ pub(super) fn under_fence(
     shared: &Arc<ServerShared>,
     reads: Job,
     check: Submission,
-    actor: &Arc<str>,
+    client: &Client,
 ) -> RunningJob {
-    let (shared, actor) = (shared.clone(), actor.clone());
+    let (shared, client) = (shared.clone(), client.clone());
     RunningJob::boxed(async move {
-        let outcome = match reads.start(&shared, &actor) {
+        let outcome = match reads.start(&shared, &client) {
             Started::Done(outcome) => outcome,
             Started::Running(running) => running.await,
         };
         // An owner must learn first that its lock is lost.
-        submit(&shared, check, PossibleEffect::None, &actor).await?;
+        submit(&shared, check, PossibleEffect::None, &client).await?;
         outcome
     })
 }
@@ -208,20 +209,20 @@ fn best_effort_plan(batch: &Batch<'_>, text: &ParamsText<'_>) -> RequestPlan {
 pub(super) fn best_effort(
     shared: &Arc<ServerShared>,
     steps: Vec<BatchStep>,
-    actor: &Arc<str>,
+    client: &Client,
 ) -> RunningJob {
     let effects: Vec<PossibleEffect> = steps.iter().map(effect_of_step).collect();
     let mut steps = steps.into_iter();
-    let (first, mut stopped_at) = submit_writes(shared, &mut steps, actor);
-    let (shared, actor) = (shared.clone(), actor.clone());
+    let (first, mut stopped_at) = submit_writes(shared, &mut steps, client);
+    let (shared, client) = (shared.clone(), client.clone());
     RunningJob::boxed(async move {
         let mut results = join_all(first).await;
         while let Some(read) = stopped_at.take() {
-            results.push(match read.start(&shared, &actor) {
+            results.push(match read.start(&shared, &client) {
                 Started::Done(outcome) => outcome,
                 Started::Running(running) => running.await,
             });
-            let (writes, next) = submit_writes(&shared, &mut steps, &actor);
+            let (writes, next) = submit_writes(&shared, &mut steps, &client);
             results.extend(join_all(writes).await);
             stopped_at = next;
         }
@@ -248,13 +249,13 @@ pub(super) fn best_effort(
 fn submit_writes(
     shared: &Arc<ServerShared>,
     steps: &mut std::vec::IntoIter<BatchStep>,
-    actor: &Arc<str>,
+    client: &Client,
 ) -> (Vec<RunningJob>, Option<Job>) {
     let mut running = Vec::new();
     for step in steps {
         match step {
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
-            Ok(job) => running.push(match job.start(shared, actor) {
+            Ok(job) => running.push(match job.start(shared, client) {
                 Started::Running(running) => running.without_completing(),
                 Started::Done(outcome) => RunningJob::boxed(std::future::ready(outcome)),
             }),

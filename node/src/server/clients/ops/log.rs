@@ -8,6 +8,7 @@ mod timers;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rstmdb_engine::Reach;
 use rstmdb_engine::fact::{Body as FactBody, CreateInstance, Entry, Fact, Key, PutMachine};
 use rstmdb_rcp::message::storage::{IoStats, WalRead, WalStatsResult};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
@@ -26,6 +27,43 @@ use crate::server::product::block;
 /// A page stops growing at this size, far below what a frame may carry.
 pub(crate) const PAGE_BYTES: usize = 4 << 20;
 
+/// What is shown of the log.
+#[derive(Clone, Copy)]
+pub(super) struct ShownFacts<'a> {
+    /// What is known about the write.
+    pub(super) meta: bool,
+    /// The machines of a client that is limited to some.
+    pub(super) reach: Option<&'a Reach>,
+}
+
+impl ShownFacts<'_> {
+    /// Whether the client may see the fact. One whose machine is not known is of a machine that it may not see; one
+    /// that is of no machine is shown.
+    pub(super) fn shows(self, fact: &Fact) -> bool {
+        let Some(reach) = self.reach else {
+            return true;
+        };
+        let machine = match &fact.body {
+            Some(FactBody::PutMachine(put)) => &put.machine,
+            Some(FactBody::DeleteMachine(delete)) => &delete.machine,
+            Some(FactBody::CreateInstance(create)) => &create.machine,
+            Some(FactBody::ApplyEvent(apply)) => &apply.machine,
+            Some(FactBody::DeleteInstance(delete)) => &delete.machine,
+            Some(FactBody::TimerSpent(spent)) => &spent.machine,
+            Some(FactBody::SetTimers(set)) => &set.machine,
+            Some(
+                FactBody::FlushAll(_)
+                | FactBody::SetLevel(_)
+                | FactBody::SetAutomation(_)
+                | FactBody::LockChanged(_),
+            ) => return true,
+            // A fact of a newer version.
+            None => return false,
+        };
+        !machine.is_empty() && reach.read.cover(machine)
+    }
+}
+
 /// WAL_READ.
 pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     let params: WalRead = read_params(params)?;
@@ -39,11 +77,18 @@ pub(super) fn read(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
     ))
 }
 
-pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> RunningJob {
+pub(super) fn start_read(
+    shared: Arc<ServerShared>,
+    request: WalRead,
+    reach: Option<Arc<Reach>>,
+) -> RunningJob {
     RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         shared.replica.wait_for_history(request.from_offset).await;
-        let with_meta = request.include_meta.unwrap_or_default();
+        let shown = ShownFacts {
+            meta: request.include_meta.unwrap_or_default(),
+            reach: reach.as_deref(),
+        };
         let limit = usize::try_from(request.page_limit()).unwrap_or(usize::MAX);
         let told = |error| failure::of_replica(&error, PossibleEffect::None);
         let history = shared.replica.hold_history(request.from_offset);
@@ -53,14 +98,18 @@ pub(super) fn start_read(shared: Arc<ServerShared>, request: WalRead) -> Running
             .log_read(request.from_offset, limit)
             .map_err(told)?;
         Ok(OpAnswer {
-            body: Body::Json(block(|| write_page(&page, limit, with_meta))?),
+            body: Body::Json(block(|| write_page(&page, limit, shown))?),
             wal_offset: None,
         })
     })
 }
 
 /// Writes whole offsets until the page is full; `next_offset` says where to read on.
-fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<BytesMut, ErrorBody> {
+fn write_page(
+    page: &LogPage,
+    records_max: usize,
+    shown: ShownFacts<'_>,
+) -> Result<BytesMut, ErrorBody> {
     let mut out = BytesMut::new();
     let mut next_offset = page.next_offset;
     let mut records = 0;
@@ -69,7 +118,7 @@ fn write_page(page: &LogPage, records_max: usize, with_meta: bool) -> Result<Byt
     text.extend_from_slice(b"[");
     for (offset, item) in &page.items {
         let start = text.len();
-        let count = write_item(text, records == 0, *offset, item, with_meta);
+        let count = write_item(text, records == 0, *offset, item, shown);
         let too_long = text.len() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
         let is_full = records + count > records_max || start > PAGE_BYTES || too_long;
         if is_full && records > 0 {
@@ -101,7 +150,7 @@ pub(super) fn write_item(
     first: bool,
     offset: u64,
     item: &LogItem,
-    with_meta: bool,
+    shown: ShownFacts<'_>,
 ) -> usize {
     let facts: &[Fact] = match item {
         LogItem::Facts(entry) => &entry.facts,
@@ -117,7 +166,7 @@ pub(super) fn write_item(
         write(&mut entry);
         entry.end();
         if let LogItem::Facts(entry) = item
-            && with_meta
+            && shown.meta
         {
             meta::write(record.object("meta"), entry);
         }
@@ -131,10 +180,13 @@ pub(super) fn write_item(
             1
         }
         LogItem::Facts(entry) => {
-            for (position, fact) in facts.iter().enumerate() {
-                record(position, &|out| write_fact(out, (offset, entry), fact));
+            let visible = facts.iter().filter(|fact| shown.shows(fact));
+            let mut count = 0;
+            for fact in visible {
+                record(count, &|out| write_fact(out, (offset, entry), fact));
+                count += 1;
             }
-            facts.len()
+            count
         }
     }
 }

@@ -6,9 +6,9 @@
 //!
 //! | module | operations |
 //! |---|---|
-//! | `state` | what reads or writes one instance, machine or lock, and FLUSH_ALL |
+//! | `state` | what reads or writes one instance, machine or lock; SNAPSHOT_INSTANCE, FLUSH_ALL |
 //! | `batch` | BATCH |
-//! | `snapshot_instance` | SNAPSHOT_INSTANCE |
+//! | `permit` | whether the client may do it |
 //! | `watches` | WATCH_INSTANCE, WATCH_ALL |
 //! | `audit` | AUDIT_READ |
 //! | `log` | WAL_READ, WAL_STATS |
@@ -19,7 +19,7 @@
 //! | `backup` | BACKUP_DESCRIBE, BACKUP_SNAPSHOT, BACKUP_LOG |
 //! | `answer` | what was answered |
 //!
-//! HELLO, AUTH, PING, BYE and UNWATCH belong to the session and are answered there.
+//! HELLO, AUTH, PING, BYE, WHOAMI and UNWATCH belong to the session and are answered there.
 
 mod admin;
 mod answer;
@@ -30,7 +30,7 @@ mod batch;
 mod cluster;
 mod keys;
 mod log;
-mod snapshot_instance;
+pub(crate) mod permit;
 mod state;
 mod watches;
 
@@ -46,8 +46,8 @@ pub(crate) use answer::{BegunWatching, ShownParts};
 pub(crate) use answer::{Body, FRAME_ROOM_BYTES, OpAnswer};
 use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
-pub(crate) use state::imports::allowed as imports_are_allowed;
 
+use super::access::Client;
 use super::order::{Access, Claim, ClaimTouch};
 use super::shared::ServerShared;
 use crate::replica::{self, Submission, Submitted};
@@ -183,13 +183,14 @@ pub(crate) fn plan(
     op: Op,
     params: &RawValue,
     shared: &ServerShared,
+    client: &Client,
     cluster: bool,
 ) -> Option<Result<RequestPlan, ErrorBody>> {
     Some(match op {
-        Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
+        Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Whoami | Op::Unwatch => return None,
         op if op.is_extension() && !cluster => Err(unknown_without_cluster(op)),
         op if admin::must_not_be_dry(op, params) => Err(admin::no_dry_run(op)),
-        Op::Info => Ok(admin::info(shared, cluster)),
+        Op::Info => admin::info(shared, client, cluster),
         Op::PutMachine
         | Op::DeleteMachine
         | Op::CreateInstance
@@ -209,9 +210,9 @@ pub(crate) fn plan(
         | Op::LockList
         | Op::AllowedEvents => state::read(op, params)?,
         Op::Batch => batch::batch(params),
-        Op::WatchInstance => watches::instance(params),
-        Op::WatchAll => watches::all(params),
-        Op::SnapshotInstance => snapshot_instance::plan(params),
+        Op::WatchInstance => watches::instance(params, &client.access),
+        Op::WatchAll => watches::all(params, &client.access),
+        Op::SnapshotInstance => state::snapshot_instance::plan(params),
         Op::WalRead => log::read(params),
         Op::Ancestors => log::ancestors::read(params),
         Op::WalStats => Ok(log::stats(shared)),
@@ -276,49 +277,46 @@ impl RequestPlan {
 
 impl Job {
     /// Starts it. A write has been handed to the replica when this returns.
-    pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
+    pub(crate) fn start(self, shared: &Arc<ServerShared>, client: &Client) -> Started {
+        let reach = client.access.reading().cloned();
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
             Self::Write(submission, effect) => {
-                Started::Running(submit(shared, submission, effect, actor))
+                Started::Running(submit(shared, submission, effect, client))
             }
             Self::WaitForLock(wait) => {
-                let (shared, actor) = (shared.clone(), actor.clone());
-                Started::Running(state::locks::start(shared, *wait, actor))
+                Started::Running(state::locks::start(shared.clone(), *wait, client))
             }
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
-                Started::Done(of_read(shared.replica.query(&query)))
+                Started::Done(of_read(shared.replica.query(&query, reach.as_deref())))
             }
-            Self::Read(mut query, options) => {
-                let (shared, actor) = (shared.clone(), actor.clone());
-                Started::Running(RunningJob::boxed(async move {
-                    fresh(&shared, options).await?;
-                    query.ask_as(&actor, || shared.replica.now_ms());
-                    of_read(shared.replica.look_up(&query).await)
-                }))
+            Self::Read(query, options) => {
+                Started::Running(state::start_read(shared, client, query, options))
             }
             Self::ReadWith(beside, query, options) => {
-                Started::Running(state::start_with(beside, shared, query, options))
+                Started::Running(state::start_with(beside, shared, query, options, reach))
             }
             Self::ReadAll(queries) => {
                 let shared = shared.clone();
                 Started::Running(RunningJob::boxed(async move {
                     fresh(&shared, ReadOptions::default()).await?;
-                    let replies = shared.replica.look_up_all(&queries).await;
+                    let replies = shared.replica.look_up_all(&queries, reach.as_deref()).await;
                     of_read(replies.map(Reply::Batch))
                 }))
             }
-            Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
+            Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, client)),
             Self::UnderFence(reads, check) => {
-                Started::Running(batch::under_fence(shared, *reads, *check, actor))
+                Started::Running(batch::under_fence(shared, *reads, *check, client))
             }
             Self::Watch(request) => Started::Running(watches::start(shared.clone(), request)),
-            Self::LogRead(request) => Started::Running(log::start_read(shared.clone(), request)),
+            Self::LogRead(request) => {
+                Started::Running(log::start_read(shared.clone(), request, reach))
+            }
             Self::Ancestors(request) => {
-                Started::Running(log::ancestors::start(shared.clone(), request))
+                Started::Running(log::ancestors::start(shared.clone(), request, reach))
             }
             Self::SnapshotInstance(id) => {
-                Started::Running(snapshot_instance::start(shared.clone(), id))
+                Started::Running(state::snapshot_instance::start(shared.clone(), id, reach))
             }
             Self::Automation => Started::Running(automation::start(shared.clone())),
             Self::Clock { by_ms } => {
@@ -340,10 +338,10 @@ fn submit(
     shared: &Arc<ServerShared>,
     submission: Submission,
     effect: PossibleEffect,
-    actor: &Arc<str>,
+    client: &Client,
 ) -> RunningJob {
     RunningJob::Write {
-        submitted: shared.replica.submit(submission, actor.clone()),
+        submitted: shared.replica.submit(submission, client.caller()),
         effect,
         completer: Some(shared.clone()),
     }

@@ -3,19 +3,21 @@
 //! Machines have no lane of their own in a connection's order: their operations are rare, so each counts as touching
 //! everything.
 
-pub(super) mod imports;
 pub(super) mod locks;
+pub(super) mod snapshot_instance;
 mod with_layout;
 mod with_meta;
 
 use std::sync::Arc;
 
-use rstmdb_engine::{AskedPart, Command, Query};
+use rstmdb_engine::{AskedPart, Command, Query, Reach};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
-use super::{Job, RequestPlan, RunningJob, touch};
+use super::answer::of_read;
+use super::{Job, RequestPlan, RunningJob, fresh, touch};
 use crate::replica::{ClientRequest, Submission};
+use crate::server::clients::access::Client;
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
@@ -59,12 +61,29 @@ pub(super) fn start_with(
     shared: &Arc<ServerShared>,
     query: Query,
     options: ReadOptions,
+    reach: Option<Arc<Reach>>,
 ) -> RunningJob {
     let shared = shared.clone();
     match beside {
-        Beside::Meta => with_meta::start(shared, query, options),
-        Beside::Layout => with_layout::start(shared, query, options),
+        Beside::Meta => with_meta::start(shared, query, options, reach),
+        Beside::Layout => with_layout::start(shared, query, options, reach),
     }
+}
+
+/// Looks it up, once the applied state is as fresh as the client asks for.
+pub(super) fn start_read(
+    shared: &Arc<ServerShared>,
+    client: &Client,
+    mut query: Query,
+    options: ReadOptions,
+) -> RunningJob {
+    let (shared, client) = (shared.clone(), client.clone());
+    RunningJob::boxed(async move {
+        fresh(&shared, options).await?;
+        query.ask_as(&client.actor, || shared.replica.now_ms());
+        let reach = client.access.reading().cloned();
+        of_read(shared.replica.look_up(&query, reach.as_deref()).await)
+    })
 }
 
 /// What the replica gets.
@@ -88,11 +107,25 @@ pub(super) fn sent(
     ClientRequest {
         op: match command {
             Command::DryRun(_) => op.dry_run_name(),
-            command if imports::command_imports(command) => op.import_name(),
+            command if imports(command) => op.import_name(),
             _ => op.name(),
         },
         params: text.part(params),
         new_ids: ids.made,
+    }
+}
+
+/// Whether the command creates an instance in a state of its own.
+fn imports(command: &Command) -> bool {
+    let part_imports = |part: AskedPart<'_>| match part {
+        AskedPart::Write(command) => imports(command),
+        AskedPart::Read(_) => false,
+    };
+    match command {
+        Command::CreateInstance(create) => create.import.is_some(),
+        Command::Batch(ops) => ops.iter().map(AskedPart::from).any(part_imports),
+        Command::DryRun(asked) => asked.parts().any(part_imports),
+        _ => false,
     }
 }
 

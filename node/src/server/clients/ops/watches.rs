@@ -11,6 +11,7 @@ use super::{
     touch,
 };
 use crate::replica::{Include, WatchFilter};
+use crate::server::clients::access::Access;
 use crate::server::clients::order::ClaimTouch;
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
@@ -26,13 +27,21 @@ pub(crate) struct WatchRequest {
     cluster_id: Option<String>,
 }
 
+impl WatchRequest {
+    /// The machines that it names.
+    pub(super) fn machines(&self) -> impl Iterator<Item = &str> {
+        self.filter.machines.iter()
+    }
+}
+
 /// WATCH_INSTANCE.
-pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+pub(super) fn instance(params: &RawValue, access: &Access) -> Result<RequestPlan, ErrorBody> {
     let params: WatchInstance<'_> = read_params(params)?;
     let touch = touch(&params.instance_id);
     let filter = WatchFilter {
         instance: Some(params.instance_id.into_owned()),
         include: include(params.include.as_deref()),
+        reach: access.watching().cloned(),
         ..WatchFilter::default()
     };
     let shown = ShownParts {
@@ -50,7 +59,7 @@ pub(super) fn instance(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
 }
 
 /// WATCH_ALL.
-pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
+pub(super) fn all(params: &RawValue, access: &Access) -> Result<RequestPlan, ErrorBody> {
     let params: WatchAll<'_> = read_params(params)?;
     let filter = WatchFilter {
         instance: None,
@@ -60,6 +69,7 @@ pub(super) fn all(params: &RawValue) -> Result<RequestPlan, ErrorBody> {
         events: params.events.into_iter().collect(),
         emits: params.emits.into_iter().collect(),
         include: include(params.include.as_deref()),
+        reach: access.watching().cloned(),
     };
     let shown = ShownParts {
         ctx: params.include_ctx.unwrap_or(true),

@@ -1,14 +1,13 @@
-//! HELLO, AUTH, PING, BYE: what belongs to the connection itself.
+//! HELLO, AUTH, WHOAMI, PING, BYE: what belongs to the connection itself.
 
-use std::sync::Arc;
 use std::task::Context;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rstmdb_rcp::feature::Features;
 use rstmdb_rcp::frame::FrameLimits;
-use rstmdb_rcp::message::session::{Auth, Hello, HelloResult};
+use rstmdb_rcp::message::session::{Auth, Hello, HelloResult, RoleGrant, WhoamiResult};
 use rstmdb_rcp::message::{ErrorBody, Params, op};
 use rstmdb_rcp::wire::WireMode;
 use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX, PROTOCOL_VERSION};
@@ -16,18 +15,22 @@ use serde_json::value::RawValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{STRANGER_PAYLOAD_BYTES_MAX, Session};
-use crate::server::clients::auth::Bearer;
+use crate::server::clients::access::Client;
+use crate::server::clients::auth::{Bearer, Tokens};
 use crate::server::clients::shared::{SERVER_NAME, SERVER_VERSION};
+use crate::server::config::{Grant, Verb};
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::json::{self, ObjectWriter};
 use crate::server::messages::op::Op;
+use crate::server::metrics::AccessRefusal;
+use crate::server::transport::certificates::ClientNames;
 
 /// The client at the other end.
 pub(super) struct ClientIdentity {
     hello: bool,
     bearer: Option<Authenticated>,
-    /// The actor of a client that has not authenticated.
-    unnamed: Arc<str>,
+    /// What it may do, and its name.
+    client: Client,
     /// Since when the client is unknown.
     unknown_since: Instant,
     /// Wrong tokens so far.
@@ -41,19 +44,34 @@ struct Authenticated {
     revoked: BoxFuture<'static, ()>,
 }
 
-impl Default for ClientIdentity {
-    fn default() -> Self {
-        Self {
+impl ClientIdentity {
+    /// At the beginning of a connection: the client is known by its certificate, or not yet.
+    pub(super) fn of(tokens: &Tokens, names: Option<&ClientNames>) -> Self {
+        let mut identity = Self {
             hello: false,
             bearer: None,
-            unnamed: "".into(),
+            client: tokens.stranger().clone(),
             unknown_since: Instant::now(),
             failures: 0,
-        }
+        };
+        identity.becomes(
+            tokens,
+            names.and_then(|names| tokens.bearer_of_certificate(names)),
+        );
+        identity
     }
-}
 
-impl ClientIdentity {
+    fn becomes(&mut self, tokens: &Tokens, bearer: Option<Bearer>) {
+        self.client = match &bearer {
+            Some(bearer) => bearer.client(),
+            None => tokens.stranger().clone(),
+        };
+        self.bearer = bearer.map(|bearer| Authenticated {
+            revoked: tokens.revocation(&bearer).boxed(),
+            bearer,
+        });
+    }
+
     /// Whether HELLO is done, and AUTH where it is required.
     pub(super) fn is_known(&self, auth_required: bool) -> bool {
         self.hello && (self.bearer.is_some() || !auth_required)
@@ -70,12 +88,9 @@ impl ClientIdentity {
         self.failures
     }
 
-    /// The name that facts carry as their actor.
-    pub(super) fn actor(&self) -> &Arc<str> {
-        match &self.bearer {
-            Some(authenticated) => authenticated.bearer.actor(),
-            None => &self.unnamed,
-        }
+    /// The client, as the operations see it.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Who has authenticated.
@@ -162,10 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 self.client.unknown_since = self.now;
             }
         }
-        self.client.bearer = bearer.map(|bearer| Authenticated {
-            revoked: self.shared.tokens.revocation(&bearer).boxed(),
-            bearer,
-        });
+        self.client.becomes(&self.shared.tokens, bearer);
         self.mind_standing();
     }
 
@@ -189,11 +201,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return;
         }
         tracing::info!(
-            actor = &**self.client.actor(),
+            actor = &*self.client.client().actor,
             "ending a connection: its token is no longer accepted"
         );
+        self.shared.metrics.access_refused(AccessRefusal::Revoked);
         self.end_what_was_begun();
-        self.client.bearer = None;
+        self.client.becomes(&self.shared.tokens, None);
         let message = "the token of this connection is no longer accepted";
         self.refuse("", ErrorBody::new(Code::Unauthorized, message));
         self.flush();
@@ -216,6 +229,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.give_up_waiting();
     }
 
+    /// WHOAMI.
+    pub(super) fn whoami(&mut self, id: &str) {
+        let (client, bearer) = (self.client.client().clone(), self.client.bearer());
+        let expires = bearer.and_then(Bearer::expires);
+        let since_1970 = expires.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let result = WhoamiResult {
+            name: bearer.map(|_| (&*client.actor).into()),
+            roles: client.access.roles.iter().map(Into::into).collect(),
+            grants: client.access.grants.iter().map(grant_shown).collect(),
+            expires_at: since_1970.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+        };
+        self.outbox.ok(id, |out| json::serialized(out, &result));
+    }
+
     /// PING.
     pub(super) fn ping(&mut self, id: &str) {
         self.flag(id, "pong");
@@ -232,5 +259,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             result.flag(name, true);
             result.end();
         });
+    }
+}
+
+fn grant_shown(grant: &Grant) -> RoleGrant<'_> {
+    RoleGrant {
+        verbs: grant
+            .verbs
+            .iter()
+            .copied()
+            .map(Verb::name)
+            .map(Into::into)
+            .collect(),
+        machines: grant.machines.iter().map(Into::into).collect(),
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `requests` | from a payload to work or an answer |
 //! | `handshake` | HELLO, AUTH and what they agree upon |
+//! | `audited` | what the audit log says of requests |
 //! | `token` | when tokens are looked at, and wrong ones answered |
 //! | `work` | requests in flight, and their deadlines |
 //! | `subscriptions` | the watches |
@@ -24,6 +25,7 @@
 //!   └──────────── a fault of the protocol, silence ───────────────▲
 //! ```
 
+mod audited;
 mod buffers;
 mod handshake;
 mod outbox;
@@ -57,6 +59,7 @@ use super::ops::Job;
 use super::order::Order;
 use super::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::transport::certificates::ClientNames;
 use crate::server::transport::strangers::Stranger;
 use buffers::Buffers;
 pub(crate) use buffers::{STALL_MAX, given_up_at};
@@ -91,6 +94,17 @@ enum Phase {
     Flushing,
 }
 
+/// Where a connection comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    /// The client's address.
+    pub(crate) address: IpAddr,
+    /// `rcp` or `http`.
+    pub(crate) protocol: &'static str,
+    /// The names in the certificate that it has shown.
+    pub(crate) names: Option<Arc<ClientNames>>,
+}
+
 /// The task of one client connection.
 pub(crate) struct Session<S> {
     shared: Arc<ServerShared>,
@@ -102,7 +116,9 @@ pub(crate) struct Session<S> {
     needs_flush: bool,
     client: ClientIdentity,
     /// Where the connection comes from.
-    address: IpAddr,
+    origin: Origin,
+    /// The audit log says already that it has asked without a token.
+    noted_stranger: bool,
     /// Until the client is known.
     stranger: Option<Stranger>,
     /// An AUTH that waits; meanwhile the session takes nothing else.
@@ -126,11 +142,11 @@ pub(crate) struct Session<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    /// A session on a connection that `stranger` has just made from `address`.
+    /// A session on a connection that `stranger` has just made from `origin`.
     pub(crate) fn new(
         stream: S,
         shared: Arc<ServerShared>,
-        address: IpAddr,
+        origin: Origin,
         stranger: Stranger,
         shutdown: &CancellationToken,
     ) -> Self {
@@ -148,8 +164,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ),
             outbox: Outbox::default(),
             needs_flush: false,
-            client: ClientIdentity::default(),
-            address,
+            client: ClientIdentity::of(&shared.tokens, origin.names.as_deref()),
+            origin,
+            noted_stranger: false,
             stranger: Some(stranger),
             held: None,
             order: Order::default(),

@@ -49,14 +49,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(error) = refusal {
             return self.refuse_request(&request.id, op, error);
         }
+        let client = self.client.client().clone();
+        if let Err(error) = ops::permit::of_op(&client.access, op) {
+            return self.refuse_request(&request.id, op, error);
+        }
         let cluster = self.outbox.cluster();
-        match ops::plan(op, request.params, &self.shared, cluster) {
-            Some(Ok(plan)) => {
-                match ops::imports_are_allowed(&self.shared, self.client.bearer(), &plan.job) {
-                    Ok(()) => self.take_plan(&request.id, op, plan, payload.len()),
-                    Err(error) => self.refuse_request(&request.id, op, error),
-                }
-            }
+        match ops::plan(op, request.params, &self.shared, &client, cluster) {
+            Some(Ok(mut plan)) => match ops::permit::of_job(&client.access, &mut plan.job) {
+                Ok(()) => self.take_plan(&request.id, op, plan, payload.len()),
+                Err(error) => self.refuse_request(&request.id, op, error),
+            },
             Some(Err(error)) => self.refuse_request(&request.id, op, error),
             None => self.take_session_request(&request.id, op, request.params),
         }
@@ -64,10 +66,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn refuse_request(&mut self, id: &str, op: Op, error: ErrorBody) {
         self.shared.metrics.answered(op, Duration::ZERO);
+        self.note_refusal(id, op, &error);
         self.refuse(id, error);
     }
 
-    /// HELLO, AUTH, PING, BYE, UNWATCH.
+    /// HELLO, AUTH, PING, BYE, WHOAMI, UNWATCH.
     fn take_session_request(&mut self, id: &str, op: Op, params: &RawValue) {
         let done = match op {
             Op::Hello => self.hello(id, params),
@@ -79,6 +82,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 Ok(())
             }
             Op::Unwatch => self.unwatch(id, params),
+            Op::Whoami => {
+                self.whoami(id);
+                Ok(())
+            }
             _ => {
                 self.ping(id);
                 Ok(())
@@ -114,6 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             effect: plan.effect,
             bytes: expected,
             largest_bytes,
+            records: self.pending_records(id, op, &plan.job),
         };
         if self.has_room(self.held_bytes() + tag.bytes) {
             return self.take_up(tag, plan.job);
@@ -144,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 format!("{LOCK_WAITS_MAX} requests of this connection already wait for locks");
             return self.refuse_tagged(&tag, ErrorBody::new(Code::RateLimited, message));
         }
-        match job.start(&self.shared, self.client.actor()) {
+        match job.start(&self.shared, self.client.client()) {
             Started::Done(outcome) => self.answer_at_once(tag, outcome),
             Started::Running(running) => {
                 self.arm(tag.deadline);

@@ -29,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if self.is_stalled() {
             tracing::info!(
-                address = %self.address,
+                address = %self.origin.address,
                 "closing a connection: its client sends a large request, or reads answers, too slowly while other \
                  connections wait for memory (network.buffers_max_mb)"
             );

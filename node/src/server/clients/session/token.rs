@@ -22,15 +22,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Checks a token, unless its address has sent too many wrong ones.
     pub(super) fn look_at_token(&mut self, id: &str, token: &str) {
         let guesses = &self.shared.guesses;
-        if !guesses.may_look(self.address, self.now) {
+        if !guesses.may_look(self.origin.address, self.now) {
             let until = self.now + RETRY_PAUSE;
             return self.hold(until, id, Some(token));
         }
         let bearer = self.shared.tokens.bearer(token);
-        if bearer.is_none() {
-            guesses.failed(self.address, self.now);
-        }
         let is_right = bearer.is_some();
+        if !is_right {
+            let count = guesses.failed(self.origin.address, self.now);
+            self.note_token(id, &Code::AuthFailed, count);
+        }
         self.is_now(bearer);
         if is_right {
             return self.flag(id, "authenticated");
@@ -69,6 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     fn refuse_held(&mut self, held: &WaitingAuth) {
         if held.token.is_some() {
+            self.note_token(
+                &held.id,
+                &Code::RateLimited,
+                self.shared.guesses.count(self.origin.address),
+            );
             let message = "too many wrong tokens came from this address; try again later";
             return self.refuse(&held.id, ErrorBody::new(Code::RateLimited, message));
         }
@@ -77,7 +83,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             ErrorBody::new(Code::AuthFailed, "the token is not known"),
         );
         if self.client.failures() >= FAILURES_MAX {
-            tracing::debug!(address = %self.address, "closing a connection after {FAILURES_MAX} wrong tokens");
+            tracing::debug!(address = %self.origin.address, "closing a connection after {FAILURES_MAX} wrong tokens");
             self.flush();
         }
     }

@@ -195,6 +195,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if let Some(bytes) = unwritten {
             return Some((Ok(answer), bytes));
         }
+        if let Body::Items(items) = &answer.body {
+            let refused = items.iter().filter_map(|item| item.outcome.as_ref().err());
+            self.count_refusals(refused.map(|error| &error.code));
+        }
+        if let Some(records) = &tag.records {
+            records.answered(match &failed {
+                None => Ok(&answer.body),
+                Some(code) => Err(code),
+            });
+        }
         if let Some(code) = failed {
             self.count_error(&code);
         }
@@ -221,6 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers a request with an error.
     pub(super) fn refuse_tagged(&mut self, tag: &Tag, error: ErrorBody) {
         self.done_with(tag);
+        match &tag.records {
+            Some(records) => {
+                self.count_refusals(std::iter::once(&error.code));
+                records.answered(Err(&error.code));
+            }
+            None => self.note_refusal(&tag.id, tag.op, &error),
+        }
         self.refuse(&tag.id, error);
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
+use super::audited::PendingRecords;
 use crate::server::clients::ops::{JobOutcome, RunningJob};
 use crate::server::clients::order::Claim;
 use crate::server::messages::failure::PossibleEffect;
@@ -26,6 +27,8 @@ pub(crate) struct Tag {
     pub(crate) bytes: usize,
     /// The most bytes that the request, or one context that it changes, has.
     pub(crate) largest_bytes: usize,
+    /// For the audit log.
+    pub(crate) records: Option<Box<PendingRecords>>,
 }
 
 impl Tag {

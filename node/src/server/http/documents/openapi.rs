@@ -23,10 +23,11 @@ const VERSION: &str = "1";
 /// What a client may say of any request, and what of some.
 const KEY_HEADER: &str = "Idempotency-Key";
 /// Fields of results that may be null.
-const NULLABLE: [&str; 8] = [
+const NULLABLE: [&str; 9] = [
     "ctx",
     "layout",
     "leader",
+    "name",
     "meta",
     "wal_offset",
     "instance_id",

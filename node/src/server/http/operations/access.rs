@@ -40,6 +40,7 @@ pub(crate) fn access(op: Op) -> Access {
         Op::Bye => Nowhere("closing the connection is enough"),
         Op::Unwatch => Nowhere("closing the stream ends the watch"),
         Op::Info => Routes(vec![get("/v1/info")]),
+        Op::Whoami => Routes(vec![get("/v1/whoami")]),
         Op::PutMachine => Routes(vec![put("/v1/machines/{machine}/versions/{version}")]),
         Op::GetMachine => Routes(vec![get("/v1/machines/{machine}"), get("/v1/machines/{machine}/versions/{version}")]),
         Op::DeleteMachine => Routes(vec![delete("/v1/machines/{machine}"), delete("/v1/machines/{machine}/versions/{version}")]),

@@ -38,6 +38,20 @@ pub(super) static INFO: Shape = Shape {
 };
 
 #[rustfmt::skip]
+pub(super) static WHOAMI: Shape = Shape {
+    summary: "Who the client is to this node, and what it may do",
+    params: &[],
+    result: &[
+        must("name", Text, "the name that facts carry as their actor; null without authentication"),
+        must("roles", Texts, ""),
+        must("grants", List, "what the roles allow together: `verbs`, `machines`"),
+        maybe("expires_at", Integer, "when the token expires, in Unix milliseconds"),
+    ],
+    reads: false,
+    writes: false,
+};
+
+#[rustfmt::skip]
 pub(super) static REPLICATION_STATUS: Shape = Shape {
     summary: "How this node replicates",
     params: &[],

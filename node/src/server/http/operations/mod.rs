@@ -142,6 +142,7 @@ pub(crate) fn shape(op: Op) -> Option<&'static Shape> {
     Some(match op {
         Op::Hello | Op::Auth | Op::Ping | Op::Bye | Op::Unwatch => return None,
         Op::Info => &cluster::INFO,
+        Op::Whoami => &cluster::WHOAMI,
         Op::PutMachine => &contents::PUT_MACHINE,
         Op::GetMachine => &contents::GET_MACHINE,
         Op::DeleteMachine => &contents::DELETE_MACHINE,

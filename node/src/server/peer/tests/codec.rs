@@ -19,7 +19,7 @@ use rstmdb_engine::fact::{self, Entry as FactEntry};
 use rstmdb_engine::reply::{InstanceSummary, MachineSummary, Trial, Would};
 use rstmdb_engine::{
     ApplyEvent, BatchOp, Command, CreateInstance, DeleteInstance, DeleteMachine, DryRun, Import,
-    InstanceView, ListInstances, PutMachine, Query, Refusal, Reply,
+    InstanceView, ListInstances, MachineNames, PutMachine, Query, Reach, Refusal, Reply,
 };
 use rstmdb_raft_store::{
     Data, Entry, LeaderId, LogId, Membership, NodeInfo, Payload, SnapshotMeta, StoredMembership,
@@ -27,10 +27,11 @@ use rstmdb_raft_store::{
 };
 
 use crate::replica::{
-    ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, LeaderChange, NodeReport,
+    Caller, ChangeError, DigestAt, Done, Error, ForwardResult, Forwarded, LeaderChange, NodeReport,
     Replied, ReplyMark, Role, Submission,
 };
 use crate::server::messages::failure::{self, PossibleEffect};
+use crate::server::messages::op::Op;
 use crate::server::messages::reply;
 use crate::server::messages::testing::told;
 use crate::server::peer::codec::{DecodeError, decode_result, encode_result, received};
@@ -711,14 +712,16 @@ proptest! {
     fn a_leader_reads_in_a_forwarded_request_what_the_follower_read_in_it(
         seq in any::<u64>(),
         actor in arc(),
+        limited in any::<bool>(),
         command in command(),
     ) {
         let request = Submission::from(command.clone()).sent;
-        let forwarded = Forwarded { seq, request, actor: actor.clone() };
+        let caller = Caller { actor, reach: limited.then(|| Arc::new(reach())) };
+        let forwarded = Forwarded { seq, request, caller: caller.clone() };
         let message: wire::Forwarded = travel(forwarded);
         let back = received(message, Arc::new(())).unwrap();
         prop_assert_eq!(back.command, command);
-        prop_assert_eq!((back.seq, back.actor), (seq, actor));
+        prop_assert_eq!((back.seq, back.caller), (seq, caller));
     }
 
     #[test]
@@ -812,7 +815,7 @@ proptest! {
         flipped in 1_u8..,
     ) {
         let request = Submission::from(command).sent;
-        let forwarded = Forwarded { seq: 1, request, actor: "a".into() };
+        let forwarded = Forwarded { seq: 1, request, caller: "a".into() };
         let done = ForwardResult { seq: 1, outcome: Ok(Done { reply: reply.into(), offset: None }) };
         let append = wire::AppendRequest {
             vote: Some(vote.into()),
@@ -934,6 +937,44 @@ fn a_request_that_is_not_understood_is_refused_by_name() {
     ] {
         let text = refused(op, params);
         assert!(text.contains(says), "{text}");
+    }
+}
+
+fn reach() -> Reach {
+    Reach {
+        read: ["order", "job-*"].into_iter().collect(),
+        write: ["order"].into_iter().collect(),
+        watch: MachineNames::default(),
+    }
+}
+
+#[test]
+fn a_request_that_has_lost_its_limits_is_refused() {
+    let asked = |reach: Option<Reach>| Forwarded {
+        seq: 1,
+        request: Submission::from(Command::FlushAll).sent,
+        caller: Caller {
+            actor: "a".into(),
+            reach: reach.map(Arc::new),
+        },
+    };
+    let limited: wire::Forwarded = travel(asked(Some(reach())));
+    // A node that knows no limits looks this name up.
+    assert!(Op::from_forwarded_name(&limited.op).is_none());
+    let lost = wire::Forwarded {
+        reach: None,
+        ..limited.clone()
+    };
+    let unlimited: wire::Forwarded = travel(asked(None));
+    let added = wire::Forwarded {
+        reach: limited.reach.clone(),
+        ..unlimited.clone()
+    };
+    for message in [lost, added] {
+        assert!(received(message, Arc::new(())).is_err());
+    }
+    for message in [limited, unlimited] {
+        assert!(received(message, Arc::new(())).is_ok());
     }
 }
 

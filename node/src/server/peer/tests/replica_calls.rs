@@ -64,7 +64,7 @@ pub fn forwarded(seq: u64, command: Command) -> Forwarded {
     Forwarded {
         seq,
         request: Submission::from(command).sent,
-        actor: "test".into(),
+        caller: "test".into(),
     }
 }
 

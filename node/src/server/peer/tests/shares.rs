@@ -62,7 +62,7 @@ fn received(held: &Arc<()>) -> Received {
         seq: 7,
         command: put(),
         meta: None,
-        actor: "test".into(),
+        caller: "test".into(),
         permit: held.clone(),
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rstmdb_engine::Reach;
 use rstmdb_engine::fact::offset_in;
 use rstmdb_rcp::message::storage::ancestors::{Ancestors, AncestorsEnd};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
@@ -10,7 +11,7 @@ use rstmdb_rcp::{Code, PAYLOAD_BYTES_MAX};
 use serde_json::value::RawValue;
 
 use super::look::{FoundEntry, look_at};
-use super::{PAGE_BYTES, write_item};
+use super::{PAGE_BYTES, ShownFacts, write_item};
 use crate::replica::LogItem;
 use crate::server::clients::ops::{
     Body, FRAME_ROOM_BYTES, Job, OpAnswer, RequestPlan, RunningJob, fresh, read_params,
@@ -31,24 +32,32 @@ pub(in crate::server::clients::ops) fn read(params: &RawValue) -> Result<Request
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     request: Ancestors,
+    reach: Option<Arc<Reach>>,
 ) -> RunningJob {
     RunningJob::boxed(async move {
         fresh(&shared, ReadOptions::default()).await?;
         Ok(OpAnswer {
-            body: Body::Json(walk(&shared, request).await?),
+            body: Body::Json(walk(&shared, request, reach.as_deref()).await?),
             wal_offset: None,
         })
     })
 }
 
-async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, ErrorBody> {
+async fn walk(
+    shared: &ServerShared,
+    request: Ancestors,
+    reach: Option<&Reach>,
+) -> Result<BytesMut, ErrorBody> {
+    let shown = ShownFacts { meta: true, reach };
     let mut out = BytesMut::new();
     let mut result = ObjectWriter::begin(&mut out);
     result.key("facts").extend_from_slice(b"[");
     let mut offset = request.offset;
     let mut steps = 0;
     let ended = loop {
-        let item = match look_at(shared, offset).await? {
+        let found = look_at(shared, offset).await?;
+        // What the client may not see is to it as if it were not there.
+        let item = match found.within(shown) {
             FoundEntry::Write(item) => item,
             FoundEntry::NoWrite if steps == 0 => return Err(no_write(offset)),
             FoundEntry::NoWrite => break AncestorsEnd::NotAnOffset,
@@ -59,7 +68,7 @@ async fn walk(shared: &ServerShared, request: Ancestors) -> Result<BytesMut, Err
         };
         let start = result.written();
         let text = result.open();
-        block(|| write_item(text, steps == 0, offset, &item, true));
+        block(|| write_item(text, steps == 0, offset, &item, shown));
         let too_long = result.written() + FRAME_ROOM_BYTES > PAYLOAD_BYTES_MAX;
         if steps > 0 && (start > PAGE_BYTES || too_long) {
             result.open().truncate(start);

@@ -2,6 +2,7 @@
 
 use rstmdb_rcp::message::ErrorBody;
 
+use super::ShownFacts;
 use crate::replica::{Error, LogItem};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
@@ -12,6 +13,20 @@ pub(in crate::server::clients::ops) enum FoundEntry {
     /// Nothing took effect there.
     NoWrite,
     Compacted(Error),
+}
+
+impl FoundEntry {
+    /// The same, or nothing if the client may not see any of it.
+    pub(in crate::server::clients::ops) fn within(self, shown: ShownFacts<'_>) -> Self {
+        match self {
+            Self::Write(LogItem::Facts(entry))
+                if !entry.facts.iter().any(|fact| shown.shows(fact)) =>
+            {
+                Self::NoWrite
+            }
+            found => found,
+        }
+    }
 }
 
 /// Looks at one offset.

@@ -8,6 +8,7 @@ use rstmdb_engine::fact::Meta;
 use rstmdb_engine::{AcquireLock, Command, LockCommand};
 
 use crate::replica::{ClientRequest, LockAttempt};
+use crate::server::clients::access::Client;
 use crate::server::clients::ops::{Job, RequestPlan, RunningJob, answer_of};
 use crate::server::clients::order::Claim;
 use crate::server::clients::shared::ServerShared;
@@ -21,6 +22,13 @@ pub(crate) struct LockWait {
     /// As the client sent it.
     sent: ClientRequest,
     effect: PossibleEffect,
+}
+
+impl LockWait {
+    /// The lock's name.
+    pub(in crate::server::clients::ops) fn lock(&self) -> &str {
+        &self.acquire.name
+    }
 }
 
 impl Job {
@@ -57,8 +65,9 @@ pub(super) fn plan_of_waiting(asked: &AskedCommand, sent: &ClientRequest) -> Opt
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     wait: LockWait,
-    actor: Arc<str>,
+    client: &Client,
 ) -> RunningJob {
+    let caller = client.caller();
     let LockWait {
         acquire,
         meta,
@@ -71,7 +80,7 @@ pub(in crate::server::clients::ops) fn start(
         sent: Box::new(move |wait_ms| with_wait(&sent, wait_ms)),
     };
     RunningJob::boxed(async move {
-        let done = shared.replica.acquire_lock(request, actor).await;
+        let done = shared.replica.acquire_lock(request, caller).await;
         let done = done.map_err(|error| failure::of_replica(&error, effect))?;
         Ok(answer_of(done))
     })

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use rstmdb_diagram::{Arrow, Chart, STATES_MAX};
 use rstmdb_engine::definition::Definition;
-use rstmdb_engine::{Query, Reply};
+use rstmdb_engine::{Query, Reach, Reply};
 use rstmdb_rcp::message::ReadOptions;
 
 use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh};
@@ -22,10 +22,11 @@ pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     query: Query,
     options: ReadOptions,
+    reach: Option<Arc<Reach>>,
 ) -> RunningJob {
     RunningJob::boxed(async move {
         fresh(&shared, options).await?;
-        let found = shared.replica.look_up(&query).await;
+        let found = shared.replica.look_up(&query, reach.as_deref()).await;
         let found = found.map_err(|error| failure::of_replica(&error, PossibleEffect::None))?;
         Ok(OpAnswer {
             // A layout of the largest machine that has one takes some milliseconds.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use rstmdb_engine::{Query, Reply};
+use rstmdb_engine::{Query, Reach, Reply};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 
@@ -23,10 +23,11 @@ pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
     query: Query,
     options: ReadOptions,
+    reach: Option<Arc<Reach>>,
 ) -> RunningJob {
     RunningJob::boxed(async move {
         fresh(&shared, options).await?;
-        let found = shared.replica.look_up(&query).await;
+        let found = shared.replica.look_up(&query, reach.as_deref()).await;
         let instance =
             match found.map_err(|error| failure::of_replica(&error, PossibleEffect::None))? {
                 Reply::Instance(instance) => instance,

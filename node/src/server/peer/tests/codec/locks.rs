@@ -68,7 +68,7 @@ fn a_leader_reads_what_the_follower_read_and_the_fence_too() {
         let forwarded = Forwarded {
             seq: 1,
             request,
-            actor: "a".into(),
+            caller: "a".into(),
         };
         let message: wire::Forwarded = travel(forwarded);
         let back = received(message, Arc::new(())).unwrap();
