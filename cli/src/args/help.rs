@@ -3,6 +3,8 @@
 //! clap has no groups of commands, and repeats global options under each command. So the definition that is derived
 //! from the types is completed here; what a command line means does not change.
 
+pub(super) mod tips;
+
 use std::fmt::Write;
 
 use clap::Command;

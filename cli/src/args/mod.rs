@@ -13,7 +13,6 @@ mod help;
 mod import;
 mod named;
 mod offline;
-mod tips;
 mod tools;
 mod values;
 
@@ -94,7 +93,7 @@ impl Cli {
         let typed: Vec<String> = typed.collect();
         let words = std::iter::once(OsString::from("rstmdb-cli")).chain(words);
         let found = grammar.try_get_matches_from_mut(words);
-        let found = found.map_err(|error| tips::with_tip(error, &grammar, &typed))?;
+        let found = found.map_err(|error| help::tips::with_tip(error, &grammar, &typed))?;
         let mut cli = Cli::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))?;
         cli.global.given = GivenOptions::of(&found);
         Ok(cli)
@@ -149,9 +148,9 @@ impl LineArgs {
     /// What is wrong with them, or the help that they ask for.
     pub fn parse_words(words: Vec<String>) -> Result<LineArgs, clap::Error> {
         let mut grammar = help::of_line(LineArgs::command());
-        let words = tips::written_out(&grammar, words);
+        let words = help::tips::written_out(&grammar, words);
         let found = grammar.try_get_matches_from_mut(words.clone());
-        let found = found.map_err(|error| tips::with_tip(error, &grammar, &words))?;
+        let found = found.map_err(|error| help::tips::with_tip(error, &grammar, &words))?;
         LineArgs::from_arg_matches(&found).map_err(|error| error.format(&mut grammar))
     }
 }

@@ -201,10 +201,8 @@ impl SimNemesis {
         let order = self.order_from(alone);
         let (kind, shape) = self.shape();
         let resets = self.rng.percent(30);
-        trace::note(0, "partition", [kind, alone]);
-        if resets {
-            trace::note(0, "its connections are reset and refused", [0, 0]);
-        }
+        let names = ["partition", "partition by resets"];
+        trace::note(0, names[usize::from(resets)], [kind, alone]);
         let flaps = if self.rng.percent(20) { 4 } else { 1 };
         for _ in 0..flaps {
             for (from, to) in shape.cut(order.len()) {

@@ -1,5 +1,7 @@
 //! Bearer tokens and certificates of clients. The accepted ones may be replaced while the node runs.
 
+pub(super) mod guesses;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

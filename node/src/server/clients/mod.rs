@@ -10,7 +10,7 @@
 //! | `order` | the order of the requests of one connection |
 //! | `shared` | what all sessions share |
 //! | `access` | what a client may do, and what each operation needs |
-//! | `auth`, `guesses` | tokens and certificates; recent wrong tokens |
+//! | `auth`, `auth/guesses` | tokens and certificates; recent wrong tokens |
 //! | `audit_log` | what is written down of what clients do |
 //! | `budget` | what all connections together may hold in memory |
 //! | `snapshot_cursors` | the places of backups in the snapshots that they read |
@@ -21,7 +21,6 @@ pub(crate) mod audit_log;
 mod auth;
 pub(crate) mod budget;
 mod foreign;
-mod guesses;
 pub(crate) mod listener;
 mod ops;
 mod order;

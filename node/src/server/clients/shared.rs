@@ -14,8 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::audit_log::AuditLog;
 use super::auth::Tokens;
+use super::auth::guesses::Guesses;
 use super::budget::MemoryBudget;
-use super::guesses::Guesses;
 use super::snapshot_cursors::SnapshotCursors;
 use crate::server::config::{self, Config};
 use crate::server::metrics::Metrics;

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
-use super::scraped::counter;
+use super::shown::counter;
 use super::{Maker, Scrape};
 
 /// The metrics of certificates and of refusals at the port for other nodes.

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::scraped::counter;
+use super::shown::counter;
 use super::{Maker, Scrape};
 
 /// See the module documentation.

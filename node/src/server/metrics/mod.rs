@@ -27,6 +27,7 @@ mod locks;
 mod process;
 mod renamed;
 mod scraped;
+mod shown;
 mod timers;
 
 use std::collections::HashMap;

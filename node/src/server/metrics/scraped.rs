@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
+use super::shown::{counter, gauge};
 use super::{Maker, families};
 use crate::replica::Role;
 use crate::server::product::Replica;
@@ -392,13 +393,4 @@ impl Raft {
             )?)?,
         })
     }
-}
-
-fn gauge(gauge: &IntGauge, value: u64) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-}
-
-/// The other counter only grows: the difference to the last time is what to add.
-pub(super) fn counter(counter: &IntCounter, value: u64) {
-    counter.inc_by(value.saturating_sub(counter.get()));
 }

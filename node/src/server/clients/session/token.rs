@@ -8,7 +8,7 @@ use rstmdb_rcp::message::ErrorBody;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Session;
-use crate::server::clients::guesses::{self, FAILURES_MAX, RETRY_PAUSE};
+use crate::server::clients::auth::guesses::{self, FAILURES_MAX, RETRY_PAUSE};
 
 /// An AUTH that waits.
 pub(super) struct WaitingAuth {

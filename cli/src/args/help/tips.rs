@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Command, Error};
 
 /// Words that may stand for one command only are written out behind `help`, as they are everywhere else.
-pub(super) fn written_out(grammar: &Command, words: Vec<String>) -> Vec<String> {
+pub(in crate::args) fn written_out(grammar: &Command, words: Vec<String>) -> Vec<String> {
     if words.first().is_none_or(|word| word != "help") {
         return words;
     }
@@ -36,8 +36,8 @@ fn beginning_with(of: &Command, word: &str) -> Vec<String> {
 }
 
 /// The same error with a tip that helps: what begins like the word, if anything does. No tip names a command that deletes
-/// something. Whoever copies a tip must not lose data by it.
-pub(super) fn with_tip(mut error: Error, grammar: &Command, words: &[String]) -> Error {
+/// something. A user who copies a tip must not lose data by it.
+pub(in crate::args) fn with_tip(mut error: Error, grammar: &Command, words: &[String]) -> Error {
     let Some(ContextValue::String(wrong)) = error.get(ContextKind::InvalidSubcommand) else {
         return error;
     };
@@ -74,7 +74,7 @@ fn deletes(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::{Cli, LineArgs};
+    use crate::args::{Cli, LineArgs};
 
     fn said(line: &str) -> String {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
