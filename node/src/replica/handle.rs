@@ -89,9 +89,10 @@ impl<T: Types> Replica<T> {
             command,
             meta,
             sent,
+            trace,
         } = submission.into();
         let source = RequestSource::Client(sent);
-        self.parts.inbox.submit(command, meta, actor, source)
+        self.parts.inbox.submit(command, meta, actor, source, trace)
     }
 
     /// Brings other options into force, from the next decision, read or check on.

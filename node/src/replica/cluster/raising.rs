@@ -149,6 +149,7 @@ impl<T: Types> MembershipChanges<T> {
             None,
             Arc::from(""),
             RequestSource::ThisLeader { term },
+            None,
         );
         let unconfirmed = |reason: String| ChangeError::Unconfirmed { reason };
         match T::timeout(RAISE_TIMEOUT, raised).await {

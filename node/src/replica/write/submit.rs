@@ -15,6 +15,7 @@ use crate::replica::parts::answer::{AnswerTo, Submitted};
 use crate::replica::parts::gate::Gate;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::types::Types;
+use crate::replica::types::trace::{Stage, Traced};
 
 /// Where commands come in. The dispatcher ends once every clone is dropped.
 #[derive(Clone)]
@@ -36,6 +37,7 @@ impl<T: Types> Inbox<T> {
         meta: Option<Box<Meta>>,
         actor: Arc<str>,
         source: RequestSource,
+        trace: Option<Traced>,
     ) -> Submitted {
         if !matches!(source, RequestSource::ThisLeader { .. }) {
             self.asked.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +57,9 @@ impl<T: Types> Inbox<T> {
             answer: AnswerTo::new(answer),
             deadline: T::now() + self.tuned.now().leader_wait,
             source,
+            trace,
         };
+        request.reached(Stage::Submitted);
         if let Err(SendError(request)) = self.requests.send(request) {
             request.refuse(Error::ShuttingDown);
         }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `auth` | who may use the server |
-//! | `network` | the listeners for clients |
+//! | `network` | the listeners for clients, the collector of traces |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
 //! | `value` | a value before it has a type, and the parser of each type |
@@ -43,7 +43,7 @@ pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
 pub use history::{ArchiveConfig, CompactionConfig};
 use keys::{ConfigKey, KEYS};
-pub use network::{HttpConfig, NetworkConfig};
+pub use network::{HttpConfig, NetworkConfig, TracingConfig};
 use value::ConfigValue;
 
 /// The whole configuration, checked.
@@ -68,6 +68,8 @@ pub struct Config {
     pub metrics: AdminConfig,
     /// What is logged, and how.
     pub logging: Logging,
+    /// Where traces go.
+    pub tracing: TracingConfig,
     /// How long and how many idempotency keys are remembered.
     pub idempotency: Idempotency,
     /// How timers fire.

@@ -1,4 +1,4 @@
-//! The part of the configuration about the listeners for clients.
+//! The part of the configuration about the listeners for clients, and about the collector of traces.
 
 use std::time::Duration;
 
@@ -24,4 +24,13 @@ pub struct NetworkConfig {
 pub struct HttpConfig {
     /// `http.bind_addr`; none when it is off
     pub bind_addr: Option<String>,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, Default)]
+pub struct TracingConfig {
+    /// `tracing.otlp_endpoint`; none: there are no traces
+    pub otlp_endpoint: Option<String>,
+    /// `tracing.sample`, from 0 to 1
+    pub sample: f64,
 }

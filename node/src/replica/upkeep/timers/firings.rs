@@ -197,7 +197,9 @@ impl<T: Types> Firings<T> {
             Due::Lock(lock) => (Command::Lock(LockCommand::Expire(lock.clone())), "lock"),
         };
         let source = RequestSource::ThisLeader { term: self.term };
-        let submitted = timers.inbox.submit(command, None, Arc::from(actor), source);
+        let submitted = timers
+            .inbox
+            .submit(command, None, Arc::from(actor), source, None);
         self.known.insert(due.clone());
         self.outcomes
             .push(Box::pin(submitted.map(|outcome| (due, outcome))));

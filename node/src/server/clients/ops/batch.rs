@@ -88,7 +88,7 @@ pub(super) fn under_fence(
 ) -> RunningJob {
     let (shared, actor) = (shared.clone(), actor.clone());
     RunningJob::boxed(async move {
-        let outcome = match reads.start(&shared, &actor) {
+        let outcome = match reads.start(&shared, &actor, None) {
             Started::Done(outcome) => outcome,
             Started::Running(running) => running.await,
         };
@@ -217,7 +217,7 @@ pub(super) fn best_effort(
     RunningJob::boxed(async move {
         let mut results = join_all(first).await;
         while let Some(read) = stopped_at.take() {
-            results.push(match read.start(&shared, &actor) {
+            results.push(match read.start(&shared, &actor, None) {
                 Started::Done(outcome) => outcome,
                 Started::Running(running) => running.await,
             });
@@ -254,7 +254,7 @@ fn submit_writes(
     for step in steps {
         match step {
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
-            Ok(job) => running.push(match job.start(shared, actor) {
+            Ok(job) => running.push(match job.start(shared, actor, None) {
                 Started::Running(running) => running.without_completing(),
                 Started::Done(outcome) => RunningJob::boxed(std::future::ready(outcome)),
             }),

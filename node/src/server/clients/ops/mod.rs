@@ -39,18 +39,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rstmdb_engine::{Command, Query, Reply};
-use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
+use answer::fresh::{fresh, fresh_recorded, is_immediate};
 pub(crate) use answer::{BegunWatching, ShownParts};
 pub(crate) use answer::{Body, FRAME_ROOM_BYTES, OpAnswer};
 use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
 pub(crate) use state::imports::allowed as imports_are_allowed;
+pub(crate) use state::traced::begin as begin_trace;
 
 use super::order::{Access, Claim, ClaimTouch};
 use super::shared::ServerShared;
-use crate::replica::{self, Submission, Submitted};
+use crate::replica::{self, Submission, Submitted, Traced};
 use crate::server::messages::command::read as read_params;
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::look_up::Beside;
@@ -275,11 +277,17 @@ impl RequestPlan {
 }
 
 impl Job {
-    /// Starts it. A write has been handed to the replica when this returns.
-    pub(crate) fn start(self, shared: &Arc<ServerShared>, actor: &Arc<str>) -> Started {
+    /// Starts it. A write has been handed to the replica when this returns. `trace` is where to record it.
+    pub(crate) fn start(
+        self,
+        shared: &Arc<ServerShared>,
+        actor: &Arc<str>,
+        trace: Option<Traced>,
+    ) -> Started {
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
-            Self::Write(submission, effect) => {
+            Self::Write(mut submission, effect) => {
+                submission.trace = trace;
                 Started::Running(submit(shared, submission, effect, actor))
             }
             Self::WaitForLock(wait) => {
@@ -289,25 +297,14 @@ impl Job {
             Self::Read(query, options) if query.is_light() && is_immediate(shared, &options) => {
                 Started::Done(of_read(shared.replica.query(&query)))
             }
-            Self::Read(mut query, options) => {
-                let (shared, actor) = (shared.clone(), actor.clone());
-                Started::Running(RunningJob::boxed(async move {
-                    fresh(&shared, options).await?;
-                    query.ask_as(&actor, || shared.replica.now_ms());
-                    of_read(shared.replica.look_up(&query).await)
-                }))
+            Self::Read(query, options) => {
+                Started::Running(look_up(shared, actor, query, options, trace))
             }
             Self::ReadWith(beside, query, options) => {
-                Started::Running(state::start_with(beside, shared, query, options))
+                let asked = (query, options);
+                Started::Running(state::start_with(beside, shared, asked, trace))
             }
-            Self::ReadAll(queries) => {
-                let shared = shared.clone();
-                Started::Running(RunningJob::boxed(async move {
-                    fresh(&shared, ReadOptions::default()).await?;
-                    let replies = shared.replica.look_up_all(&queries).await;
-                    of_read(replies.map(Reply::Batch))
-                }))
-            }
+            Self::ReadAll(queries) => Started::Running(look_up_all(shared, queries, trace)),
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, actor)),
             Self::UnderFence(reads, check) => {
                 Started::Running(batch::under_fence(shared, *reads, *check, actor))
@@ -336,6 +333,34 @@ impl Job {
     }
 }
 
+fn look_up(
+    shared: &Arc<ServerShared>,
+    actor: &Arc<str>,
+    mut query: Query,
+    options: ReadOptions,
+    trace: Option<Traced>,
+) -> RunningJob {
+    let (shared, actor) = (shared.clone(), actor.clone());
+    RunningJob::boxed(async move {
+        fresh_recorded(&shared, options, trace).await?;
+        query.ask_as(&actor, || shared.replica.now_ms());
+        of_read(shared.replica.look_up(&query).await)
+    })
+}
+
+fn look_up_all(
+    shared: &Arc<ServerShared>,
+    queries: Vec<Query>,
+    trace: Option<Traced>,
+) -> RunningJob {
+    let shared = shared.clone();
+    RunningJob::boxed(async move {
+        fresh_recorded(&shared, ReadOptions::default(), trace).await?;
+        let replies = shared.replica.look_up_all(&queries).await;
+        of_read(replies.map(Reply::Batch))
+    })
+}
+
 fn submit(
     shared: &Arc<ServerShared>,
     submission: Submission,
@@ -356,28 +381,6 @@ fn effect_of(command: &Command) -> PossibleEffect {
     PossibleEffect::Write {
         keyed: replica::is_keyed(command),
     }
-}
-
-/// Whether the applied state is as fresh as `options` asks for already.
-fn is_immediate(shared: &ServerShared, options: &ReadOptions) -> bool {
-    options.min_wal_offset.is_none() && shared.replica.reads_at_once(level(options))
-}
-
-fn level(options: &ReadOptions) -> replica::Consistency {
-    match options.consistency.unwrap_or_default() {
-        Consistency::Linearizable => replica::Consistency::Linearizable,
-        Consistency::Lease => replica::Consistency::Lease,
-        Consistency::Local => replica::Consistency::Local,
-    }
-}
-
-/// Waits until the applied state is as fresh as `options` asks for.
-async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
-    let barrier = shared
-        .replica
-        .barrier(level(&options), options.min_wal_offset)
-        .await;
-    barrier.map_err(|error| failure::of_replica(&error, PossibleEffect::None))
 }
 
 /// The lane of an instance in the order of its connection.

@@ -5,6 +5,7 @@
 
 pub(super) mod imports;
 pub(super) mod locks;
+pub(super) mod traced;
 mod with_layout;
 mod with_meta;
 
@@ -15,7 +16,7 @@ use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
 use super::{Job, RequestPlan, RunningJob, touch};
-use crate::replica::{ClientRequest, Submission};
+use crate::replica::{ClientRequest, Submission, Traced};
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::command::{AskedCommand, NewIds, ParamsText, command};
@@ -57,13 +58,13 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
 pub(super) fn start_with(
     beside: Beside,
     shared: &Arc<ServerShared>,
-    query: Query,
-    options: ReadOptions,
+    asked: (Query, ReadOptions),
+    trace: Option<Traced>,
 ) -> RunningJob {
     let shared = shared.clone();
     match beside {
-        Beside::Meta => with_meta::start(shared, query, options),
-        Beside::Layout => with_layout::start(shared, query, options),
+        Beside::Meta => with_meta::start(shared, asked, trace),
+        Beside::Layout => with_layout::start(shared, asked, trace),
     }
 }
 
@@ -74,6 +75,7 @@ pub(super) fn submission(asked: AskedCommand, sent: ClientRequest) -> Submission
         command,
         meta,
         sent,
+        trace: None,
     }
 }
 

@@ -16,6 +16,7 @@ impl From<Forwarded> for wire::Forwarded {
             seq,
             request,
             actor,
+            traceparent,
         } = forwarded;
         Self {
             seq,
@@ -23,6 +24,7 @@ impl From<Forwarded> for wire::Forwarded {
             op: request.op.to_owned(),
             params: request.params,
             new_ids: request.new_ids,
+            traceparent: traceparent.unwrap_or_default(),
         }
     }
 }
@@ -52,5 +54,6 @@ pub(in super::super) fn received(
         meta: meta.filter(|_| !is_lost),
         actor: message.actor.into(),
         permit,
+        trace: None,
     })
 }

@@ -714,7 +714,7 @@ proptest! {
         command in command(),
     ) {
         let request = Submission::from(command.clone()).sent;
-        let forwarded = Forwarded { seq, request, actor: actor.clone() };
+        let forwarded = Forwarded { seq, request, actor: actor.clone(), traceparent: None };
         let message: wire::Forwarded = travel(forwarded);
         let back = received(message, Arc::new(())).unwrap();
         prop_assert_eq!(back.command, command);
@@ -812,7 +812,7 @@ proptest! {
         flipped in 1_u8..,
     ) {
         let request = Submission::from(command).sent;
-        let forwarded = Forwarded { seq: 1, request, actor: "a".into() };
+        let forwarded = Forwarded { seq: 1, request, actor: "a".into(), traceparent: None };
         let done = ForwardResult { seq: 1, outcome: Ok(Done { reply: reply.into(), offset: None }) };
         let append = wire::AppendRequest {
             vote: Some(vote.into()),
