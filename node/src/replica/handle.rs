@@ -89,9 +89,12 @@ impl<T: Types> Replica<T> {
             command,
             meta,
             sent,
+            trace,
         } = submission.into();
         let source = RequestSource::Client(sent);
-        self.parts.inbox.submit(command, meta, caller, source)
+        self.parts
+            .inbox
+            .submit(command, meta, caller, source, trace)
     }
 
     /// Brings other options into force, from the next decision, read or check on.

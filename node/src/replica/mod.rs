@@ -73,6 +73,7 @@ pub use peers::calls::{
 pub use peers::change::{ChangeError, LeaderChange};
 pub use peers::none::NoPeers;
 pub use peers::report::{NodeReport, Role};
+pub use types::trace::{RequestTrace, Stage, Traced};
 pub use types::{Archive, ArchiveError, Host, ManualClock, Types};
 pub use upkeep::archiving::{FolderArchive, OBJECT_BYTES_MAX};
 pub use upkeep::backup::BackupHead;

@@ -124,7 +124,7 @@ where
         counters.clone(),
         options.levels.clone(),
     );
-    let log_store = log.store.log_store::<T>();
+    let log_store = log.store.log_store::<T>().telling(log.applied.flushes());
     let raft = Raft::new(options.node_id, config, network, log_store, machine)
         .await
         .map_err(recovery)?;

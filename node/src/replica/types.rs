@@ -1,6 +1,7 @@
 //! What a replica is generic over: the runtime, the file system and the host.
 
 mod manual_clock;
+pub mod trace;
 
 use std::fmt;
 use std::io;

@@ -12,7 +12,7 @@
 //! | `messages` | what a request asks for, and the text of its answer | |
 //! | `transport` | TLS, certificates, options of sockets, connections that are not known yet | `config` |
 //! | [`product`] | the replica's types on tokio and the real file system | |
-//! | [`logging`] | structured logs | `config` |
+//! | [`logging`] | structured logs, traces | `config` |
 //! | [`config`] | defaults, file, environment; refusals that name the key; what an address is | |
 //!
 //! A module uses only modules further down in the table. Everything a client can send is bounded: the frame before it

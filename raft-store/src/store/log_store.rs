@@ -45,6 +45,8 @@ fn indexes(range: &impl RangeBounds<u64>) -> (u64, u64) {
 /// openraft's log storage and reader over a [`Store`]. Clones are the same log.
 pub struct LogStore<C, F: FileSystem> {
     store: Store<F>,
+    /// Gets the index of the last entry of each append that is on disk.
+    tell: Option<Arc<dyn Fn(u64) + Send + Sync>>,
     _config: PhantomData<fn() -> C>,
 }
 
@@ -52,8 +54,17 @@ impl<C, F: FileSystem> LogStore<C, F> {
     pub(crate) fn new(store: Store<F>) -> Self {
         LogStore {
             store,
+            tell: None,
             _config: PhantomData,
         }
+    }
+
+    /// Calls `tell` with the index of the last entry of each append from now on, once the append is as durable as
+    /// `fsync_policy` asks for. The thread that writes the log calls it, so it must not take long.
+    #[must_use]
+    pub fn telling(self, tell: Arc<dyn Fn(u64) + Send + Sync>) -> Self {
+        let tell = Some(tell);
+        LogStore { tell, ..self }
     }
 
     fn read(&self, from: u64, to: u64, limit: Limit) -> Result<Vec<Entry>, Error> {
@@ -89,7 +100,10 @@ impl<C: StoreConfig, F: FileSystem> LogStore<C, F> {
 
 impl<C, F: FileSystem> Clone for LogStore<C, F> {
     fn clone(&self) -> Self {
-        LogStore::new(self.store.clone())
+        LogStore {
+            tell: self.tell.clone(),
+            ..LogStore::new(self.store.clone())
+        }
     }
 }
 
@@ -194,7 +208,16 @@ impl<C: StoreConfig, F: FileSystem> RaftLogStorage<C> for LogStore<C, F> {
             flushed.complete(Ok(()));
             Box::new(drop)
         } else {
-            Box::new(move |result| flushed.complete(result))
+            let told = self
+                .tell
+                .clone()
+                .zip(entries.last().map(|entry| entry.log_id.index));
+            Box::new(move |result| {
+                if let (Ok(()), Some((tell, last))) = (&result, told) {
+                    tell(last);
+                }
+                flushed.complete(result);
+            })
         };
         shared.push(WriterRequest::Append {
             entries,

@@ -19,6 +19,9 @@ pub struct RequestHead<'a> {
     pub op: Cow<'a, str>,
     /// A JSON object, at most [`JSON_DEPTH_MAX`] deep counting the envelope.
     pub params: &'a RawValue,
+    /// What the request belongs to, as W3C Trace Context writes it. Anything that is no text counts as absent, because
+    /// no request fails for the sake of its trace.
+    pub traceparent: Option<Cow<'a, str>>,
 }
 
 /// A payload that is not a valid request.
@@ -66,7 +69,7 @@ impl<'a> RequestHead<'a> {
     pub fn parse(payload: &'a [u8]) -> Result<Self, RequestFault> {
         let text = std::str::from_utf8(payload).map_err(RequestFault::not_an_object)?;
         // Splitting does not recurse, so it finds the id however deep the rest is nested.
-        let fields = Fields::split("", text, ["type", "id", "op", "params"])
+        let fields = Fields::split("", text, ["type", "id", "op", "params", "traceparent"])
             .map_err(RequestFault::not_an_object)?;
         let id = read_id(&fields);
         let fault = |fault: ParamFault| RequestFault {
@@ -98,11 +101,17 @@ impl<'a> RequestHead<'a> {
             field: Some(problem.field),
             closes: false,
         })?;
-        Ok(Self { id, op, params })
+        let traceparent = fields.optional_text("traceparent").ok().flatten();
+        Ok(Self {
+            id,
+            op,
+            params,
+            traceparent,
+        })
     }
 }
 
-fn read_id<'a>(fields: &Fields<'a, 4>) -> Result<Cow<'a, str>, ParamFault> {
+fn read_id<'a>(fields: &Fields<'a, 5>) -> Result<Cow<'a, str>, ParamFault> {
     let id = fields.text("id")?;
     if id.len() > REQUEST_ID_BYTES_MAX {
         return Err(ParamFault::new(

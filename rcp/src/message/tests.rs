@@ -301,6 +301,19 @@ fn request_fault(payload: &[u8]) -> RequestFault {
 }
 
 #[test]
+fn a_request_may_say_which_trace_it_belongs_to_and_never_fails_because_of_it() {
+    let said = |text: &str| {
+        let payload = format!("{{\"id\":\"1\",\"op\":\"PING\",\"traceparent\":{text}}}");
+        let head = RequestHead::parse(payload.as_bytes()).unwrap();
+        head.traceparent.map(Cow::into_owned)
+    };
+    assert_eq!(said("\"00-a-b-01\""), Some("00-a-b-01".to_owned()));
+    for other in ["null", "7", "{}", "[\"00\"]"] {
+        assert_eq!(said(other), None, "{other}");
+    }
+}
+
+#[test]
 fn a_request_is_parsed_without_copies() {
     let head = RequestHead::parse(
         br#"{"type":"request","id":"a1","op":"PING","params":{"x":[1]},"extra":0}"#,

@@ -26,6 +26,7 @@ use crate::replica::parts::applied::Applied;
 use crate::replica::parts::backfilled_log::BackfilledLog;
 use crate::replica::parts::counters::Counters;
 use crate::replica::parts::options::levels::Levels;
+use crate::replica::types::trace::Stage;
 use crate::replica::types::{Host, Types};
 use crate::replica::watch::hub::{self, Hub};
 
@@ -156,6 +157,7 @@ impl<T: Types> StateMachine<T> {
         let Some(head) = items.last().map(|item| item.offset) else {
             return Ok(());
         };
+        self.applied.traced.reached(head, Stage::Applying);
         let mut effective = Vec::with_capacity(items.len());
         let mut answers = Vec::with_capacity(items.len());
         let mut state = self.applied.write();
@@ -193,6 +195,7 @@ impl<T: Types> StateMachine<T> {
         // Readers and watches must see the effect before its client gets the answer.
         self.applied.publish(head);
         self.hub.dispatch(effective, head);
+        self.applied.traced.applied(head);
         for (responder, outcome) in answers {
             responder.send(outcome);
         }

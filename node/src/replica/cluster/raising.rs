@@ -148,6 +148,7 @@ impl<T: Types> MembershipChanges<T> {
             None,
             "".into(),
             RequestSource::ThisLeader { term },
+            None,
         );
         let unconfirmed = |reason: String| ChangeError::Unconfirmed { reason };
         match T::timeout(RAISE_TIMEOUT, raised).await {

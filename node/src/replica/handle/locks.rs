@@ -68,6 +68,8 @@ impl<T: Types> Replica<T> {
                 })),
                 meta: asked.meta.clone(),
                 sent: (asked.sent)(left_ms),
+                // It may be submitted many times. Its record has only the whole.
+                trace: None,
             };
             let done = self.submit(submission, caller.clone()).await?;
             let Some(place) = place_in(&done.reply) else {

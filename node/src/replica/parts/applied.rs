@@ -4,8 +4,10 @@
 //! never across an await. `Applied::wait_for` lets a reader wait for an offset.
 
 pub(crate) mod decided;
+pub(crate) mod traced;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,6 +17,7 @@ use rstmdb_engine::chain::{Chain, Head};
 use super::invariants::{BrokenInvariant, assert_sound, ensure};
 use super::signal::Signal;
 use decided::DecidedEntries;
+use traced::TracedEntries;
 
 /// A digest of the state at an offset.
 pub type DigestAt = (u64, u128);
@@ -41,6 +44,8 @@ pub struct Applied {
     checkpoints: Mutex<VecDeque<Checkpoint>>,
     /// What this node has decided and has still to apply.
     pub(crate) decided: DecidedEntries,
+    /// Of these, the ones whose requests are traced.
+    pub(crate) traced: TracedEntries,
 }
 
 impl Applied {
@@ -53,6 +58,7 @@ impl Applied {
             moved: Signal::default(),
             checkpoints: Mutex::default(),
             decided: DecidedEntries::default(),
+            traced: TracedEntries::default(),
         }
     }
 
@@ -86,6 +92,18 @@ impl Applied {
         });
         self.offset.store(offset, Ordering::SeqCst);
         self.moved.change();
+    }
+
+    /// Takes the index up to which the log is on disk, for the entries that are traced.
+    pub(crate) fn flushes(self: &Arc<Self>) -> Arc<dyn Fn(u64) + Send + Sync> {
+        let applied = self.clone();
+        Arc::new(move |index| applied.traced.flushed(index))
+    }
+
+    /// Forgets what this node has decided and not applied: nothing is in flight any more.
+    pub(crate) fn forget_in_flight(&self) {
+        self.decided.forget();
+        self.traced.forget();
     }
 
     /// Remembers the digest of `state` and the head of its chain if it has just reached a checkpoint: nodes apply in portions

@@ -22,6 +22,7 @@ use super::report::NodeReport;
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::parts::consistency::Consistency;
+use crate::replica::types::trace::Traced;
 
 /// Another node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Forwarded {
     pub request: ClientRequest,
     /// Who asks for it.
     pub caller: Caller,
+    /// If the request is traced: what its record at the leader continues.
+    pub traceparent: Option<String>,
 }
 
 /// What is kept for a command until it is decided: the room that its bytes take.
@@ -93,6 +96,8 @@ pub struct Received {
     pub caller: Caller,
     /// Given back with the command.
     pub permit: Permit,
+    /// Where to record how far it has come, if it is traced.
+    pub trace: Option<Traced>,
 }
 
 /// The outcome of a forwarded command. Outcomes of one stream may come in another order than the commands.

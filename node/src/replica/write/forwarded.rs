@@ -27,7 +27,13 @@ pub(crate) fn serve_forwarded<T: Types>(
                 _permit: received.permit,
             };
             // Submitted here, in the order of the stream; only the answers may overtake each other.
-            let submitted = inbox.submit(received.command, received.meta, received.caller, source);
+            let submitted = inbox.submit(
+                received.command,
+                received.meta,
+                received.caller,
+                source,
+                received.trace,
+            );
             submitted.map(move |outcome| ForwardResult { seq, outcome })
         })
         .buffer_unordered(IN_FLIGHT_MAX)

@@ -26,6 +26,7 @@ use crate::replica::parts::answer::Done;
 use crate::replica::parts::counters::Counters;
 use crate::replica::peers::calls::{ForwardResult, ForwardStream, Forwarded, Peer, Peers};
 use crate::replica::types::Types;
+use crate::replica::types::trace::Stage;
 
 /// The pause after a leader could not be reached.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -126,10 +127,12 @@ impl<T: Types> Forwarder<T> {
             let Some((sent, request)) = request.for_leader() else {
                 continue;
             };
+            request.reached(Stage::Forwarded);
             batch.push(Forwarded {
                 seq: self.first_seq + self.in_flight.len() as u64,
                 request: sent,
                 caller: request.caller.clone(),
+                traceparent: request.trace.as_ref().map(|trace| trace.traceparent()),
             });
             self.in_flight.push_back(ForwardedSlot::Sent(request));
             self.sent += 1;
@@ -203,6 +206,16 @@ async fn another_leads<T: Types>(
 
 /// Passes the leader's answer on, or returns the command because another node must answer it.
 fn relay<T: Types>(mut request: Request<T>, outcome: Result<Done, Error>) -> Option<Request<T>> {
+    request.reached(Stage::ForwardAnswered);
+    if let (
+        Some(trace),
+        Ok(Done {
+            offset: Some(at), ..
+        }),
+    ) = (&request.trace, &outcome)
+    {
+        trace.took_effect(*at);
+    }
     match &outcome {
         Ok(_)
         | Err(

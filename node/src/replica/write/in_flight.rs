@@ -174,6 +174,7 @@ mod tests {
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
             source: RequestSource::Client(ClientRequest::default()),
+            trace: None,
         }
     }
 

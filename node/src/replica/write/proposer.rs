@@ -106,7 +106,7 @@ impl<T: Types> Proposer<T> {
     /// nothing is in flight, and the commands that have to be decided again are in the queue, in order.
     pub(crate) async fn lead(&mut self, queue: &mut Queue<T>, LogEnd { term, next }: LogEnd) {
         self.pipeline.pending.clear();
-        self.applied.decided.forget();
+        self.applied.forget_in_flight();
         if self.pipeline.term != term {
             let last_ms = self.applied.read().last_time_ms();
             self.pipeline.led_since_ms = self.clocks.log_time_ms(last_ms);
@@ -151,7 +151,7 @@ impl<T: Types> Proposer<T> {
         again.extend(self.pipeline.held.drain());
         again.append(&mut self.pipeline.incoming);
         queue.put_back(again);
-        self.applied.decided.forget();
+        self.applied.forget_in_flight();
     }
 
     /// In a cluster in which nothing was ever written, the first entry sets the level on which its members have agreed
@@ -173,6 +173,7 @@ impl<T: Types> Proposer<T> {
             source: RequestSource::ThisLeader {
                 term: self.pipeline.term,
             },
+            trace: None,
         });
     }
 
@@ -309,6 +310,9 @@ impl<T: Types> Proposer<T> {
         match written {
             Ok(response) if response.response == EntryOutcome::Applied => {
                 let offset = response.log_id.index;
+                if let Some(trace) = &request.trace {
+                    trace.took_effect(offset);
+                }
                 refuse_overtaken(&mut self.pipeline.again, &request.command);
                 request.answer.send(Done::written(reply, offset));
                 return Some(offset);

@@ -14,6 +14,7 @@ use crate::replica::error::Error;
 use crate::replica::parts::answer::AnswerTo;
 use crate::replica::peers::calls::{Caller, ClientRequest, Permit};
 use crate::replica::types::Types;
+use crate::replica::types::trace::{Stage, Traced};
 
 /// What a client of this node wants done.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct Submission {
     pub meta: Option<Box<Meta>>,
     /// The request that asks for it. If another node leads, that node gets the request.
     pub sent: ClientRequest,
+    /// Where to record how far it has come, if it is traced.
+    pub trace: Option<Traced>,
 }
 
 /// Where a command comes from.
@@ -55,9 +58,18 @@ pub(crate) struct Request<T: Types> {
     /// Until then it waits for a node that can decide it.
     pub deadline: InstantOf<T>,
     pub source: RequestSource,
+    /// Where to record how far it has come, if it is traced.
+    pub trace: Option<Traced>,
 }
 
 impl<T: Types> Request<T> {
+    /// Records that it has reached this stage, if it is traced.
+    pub(crate) fn reached(&self, stage: Stage) {
+        if let Some(trace) = &self.trace {
+            trace.reached(stage);
+        }
+    }
+
     /// Answers with `error`.
     pub(crate) fn refuse(self, error: Error) {
         self.answer.send(Err(error));

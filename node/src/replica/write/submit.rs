@@ -16,6 +16,7 @@ use crate::replica::parts::gate::Gate;
 use crate::replica::parts::options::tuning::Tuned;
 use crate::replica::peers::calls::Caller;
 use crate::replica::types::Types;
+use crate::replica::types::trace::{Stage, Traced};
 
 /// Where commands come in. The dispatcher ends once every clone is dropped.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ impl<T: Types> Inbox<T> {
         meta: Option<Box<Meta>>,
         caller: Caller,
         source: RequestSource,
+        trace: Option<Traced>,
     ) -> Submitted {
         if !matches!(source, RequestSource::ThisLeader { .. }) {
             self.asked.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +58,9 @@ impl<T: Types> Inbox<T> {
             answer: AnswerTo::new(answer),
             deadline: T::now() + self.tuned.now().leader_wait,
             source,
+            trace,
         };
+        request.reached(Stage::Submitted);
         if let Err(SendError(request)) = self.requests.send(request) {
             request.refuse(Error::ShuttingDown);
         }

@@ -18,6 +18,7 @@ use super::auth::guesses::Guesses;
 use super::budget::MemoryBudget;
 use super::snapshot_cursors::SnapshotCursors;
 use crate::server::config::{self, Config};
+use crate::server::logging::traces::Traces;
 use crate::server::metrics::Metrics;
 use crate::server::peer::PeerServer;
 use crate::server::product::Replica;
@@ -48,6 +49,8 @@ pub(crate) struct ServerShared {
     pub(crate) peers: PeerServer,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    /// Where requests are recorded, if traces are on.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// How long clients may take.
     pub(crate) times: Times,
     /// Where RELOAD asks for the configuration to be read again.
@@ -133,6 +136,7 @@ impl ServerShared {
             budget: MemoryBudget::new(config.network.buffers_bytes_max),
             tls: RwLock::new(tls),
             certificates: RwLock::default(),
+            traces: peers.traces().cloned(),
             peers,
             metrics,
             times: Times::new(&config.network),

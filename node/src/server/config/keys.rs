@@ -175,6 +175,10 @@ pub(super) static KEYS: &[ConfigKey] = &[
         |c, v| c.logging.level, log_filter(v)?),
     key!("logging.format", "RSTMDB_LOG_FORMAT", "", "pretty or json",
         |c, v| c.logging.format, log_format(v)?),
+    key!("tracing.otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", "", "http://HOST:PORT of a collector that takes OTLP over gRPC (https is not supported: run a collector beside the node, which speaks TLS to others)",
+        |c, v| c.tracing.otlp_endpoint, collector_or_none(v)?),
+    key!("tracing.sample", "OTEL_TRACES_SAMPLER_ARG", "0.01", "a number from 0 to 1",
+        |c, v| c.tracing.sample, v.text()?.parse().ok().filter(|share| (0.0..=1.0).contains(share))?),
     key!("idempotency.retention_secs", "RSTMDB_IDEMPOTENCY_SECS", "86400", "seconds, a whole number from 1",
         |c, v| c.idempotency.retention, Duration::from_secs(v.number(1..=SECS_MAX)?)),
     key!("idempotency.max_keys", "RSTMDB_IDEMPOTENCY_MAX_KEYS", "10000000", "a whole number from 1",
@@ -337,6 +341,18 @@ fn location(value: &ConfigValue) -> Option<Option<Location>> {
 fn url_or_none(value: &ConfigValue) -> Option<Option<String>> {
     let url = word_or_none(value)?;
     let fits = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    url.as_ref().is_none_or(fits).then_some(url)
+}
+
+fn collector_or_none(value: &ConfigValue) -> Option<Option<String>> {
+    let url = word_or_none(value)?.filter(|url| url != "none");
+    let fits = |url: &String| {
+        let uri: Option<axum::http::Uri> = url.parse().ok();
+        uri.is_some_and(|uri| {
+            let has_path = !matches!(uri.path(), "" | "/") || uri.query().is_some();
+            uri.scheme_str() == Some("http") && uri.port_u16() != Some(0) && !has_path
+        })
+    };
     url.as_ref().is_none_or(fits).then_some(url)
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `keys` | the table of all keys: name, variable, default, what is right, where it goes |
 //! | `auth` | who may use the server; roles, `auth.tokens_file` |
-//! | `network` | the listeners for clients, and what is written down of them |
+//! | `network` | the listeners for clients, what is written down of them, the collector of traces |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
 //! | `value` | a value before it has a type, and the parser of each type |
@@ -46,7 +46,7 @@ pub use engine::{Idempotency, TimersConfig};
 pub use error::{Error, ValueOrigin};
 pub use history::{ArchiveConfig, CompactionConfig};
 use keys::{ConfigKey, KEYS};
-pub use network::{AuditConfig, HttpConfig, NetworkConfig};
+pub use network::{AuditConfig, HttpConfig, NetworkConfig, TracingConfig};
 use value::ConfigValue;
 
 /// The whole configuration, checked.
@@ -73,6 +73,8 @@ pub struct Config {
     pub metrics: AdminConfig,
     /// What is logged, and how.
     pub logging: Logging,
+    /// Where traces go.
+    pub tracing: TracingConfig,
     /// How long and how many idempotency keys are remembered.
     pub idempotency: Idempotency,
     /// How timers fire.

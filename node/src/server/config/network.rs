@@ -1,4 +1,4 @@
-//! The part of the configuration about the listeners for clients.
+//! The part of the configuration about the listeners for clients, and about the collector of traces.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,4 +36,13 @@ pub struct AuditConfig {
     pub bytes_max: u64,
     /// `audit.keep`
     pub keep: usize,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, Default)]
+pub struct TracingConfig {
+    /// `tracing.otlp_endpoint`; none: there are no traces
+    pub otlp_endpoint: Option<String>,
+    /// `tracing.sample`, from 0 to 1
+    pub sample: f64,
 }

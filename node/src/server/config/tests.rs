@@ -84,6 +84,12 @@ const VALUES: &[(&str, &str, &[&str])] = &[
     ("metrics.bind_addr", "[::1]:9091", &["9090"]),
     ("logging.level", "info,rstmdb=debug", &["loud", "rstmdb=loud"]),
     ("logging.format", "json", &["xml"]),
+    (
+        "tracing.otlp_endpoint",
+        "http://127.0.0.1:4317",
+        &["https://host:4317", "host:4317", "http://", "http://host:0", "http://h:4317/v1/traces"],
+    ),
+    ("tracing.sample", "0.5", &["-0.1", "1.1", "NaN", "all"]),
     ("idempotency.retention_secs", "60", &["0", "x"]),
     ("idempotency.max_keys", "5", &["0"]),
     ("idempotency.max_mb", "16", &["0", "16MB"]),

@@ -91,6 +91,7 @@ async fn metrics(State(shared): State<Arc<ServerShared>>) -> Response {
         buffers_bytes: shared.budget.used(),
         certificates: &certificates,
         peer_refusals: shared.peers.refusals(),
+        traces: shared.traces.as_deref(),
     });
     match rendered {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),

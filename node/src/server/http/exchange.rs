@@ -26,6 +26,7 @@ use super::documents;
 use super::held::Held;
 use super::link::{self, Link, LinkAnswer, LinkContext};
 use super::problem::Problem;
+use crate::server::logging::traces::TraceParent;
 use crate::server::transport::strangers::{Stranger, Strangers};
 
 /// A connection, as its requests see it.
@@ -94,6 +95,9 @@ impl Exchange {
         {
             self.keep(link);
             return Err(error.into());
+        }
+        if self.context.shared.traces.is_some() {
+            link.belong_to(traceparent(&head.headers));
         }
         send(&mut link, &asked, body, &self.context.drain).await?;
         self.receive(link, &asked, &head.headers).await
@@ -269,6 +273,14 @@ fn lost(asked: &Asked) -> Problem {
         _ => error,
     };
     error.into()
+}
+
+/// What the request says it belongs to. Anything but one valid header counts as none.
+fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut values = headers.get_all("traceparent").iter();
+    let value = values.next()?;
+    let is_one = values.next().is_none();
+    TraceParent::parse(value.to_str().ok()?).filter(|_| is_one)
 }
 
 /// The token in the header Authorization.

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::server::clients::budget::{GRAIN_BYTES, ReservedRoom};
 use crate::server::clients::session::{Origin, Session};
 use crate::server::clients::shared::ServerShared;
+use crate::server::logging::traces::TraceParent;
 use crate::server::transport::strangers::Stranger;
 
 /// What either side may have written that the other one has not read.
@@ -37,6 +38,8 @@ pub(crate) struct Link {
     decoder: Decoder,
     /// The SHA-256 of the token that the session has accepted.
     token: Option<[u8; 32]>,
+    /// What the next request belongs to.
+    traceparent: Option<TraceParent>,
     /// For a large message that is being read, and until the next one is.
     room: ReservedRoom,
     shared: Arc<ServerShared>,
@@ -90,6 +93,7 @@ impl Link {
             received: BytesMut::new(),
             decoder: Decoder::new(WireMode::Binary, FrameLimits::default()),
             token: None,
+            traceparent: None,
             room: shared.budget.room(),
             shared,
         };
@@ -128,6 +132,11 @@ impl Link {
         }
     }
 
+    /// Says which trace the next request belongs to.
+    pub(crate) fn belong_to(&mut self, traceparent: Option<TraceParent>) {
+        self.traceparent = traceparent;
+    }
+
     /// Sends a request with these parameters, the text of an object.
     pub(crate) async fn ask(&mut self, op: &str, params: &[u8]) {
         self.begin(op, params.len()).await;
@@ -137,8 +146,12 @@ impl Link {
 
     /// Begins a request whose parameters, and the bracket that ends the request, follow by [`Self::go_on`].
     pub(crate) async fn begin(&mut self, op: &str, params_bytes: usize) {
-        let envelope =
-            format!("{{\"type\":\"request\",\"id\":\"http\",\"op\":\"{op}\",\"params\":");
+        let traceparent = self.traceparent.take();
+        let traceparent = traceparent.map(|it| format!("\"traceparent\":\"{it}\","));
+        let traceparent = traceparent.unwrap_or_default();
+        let envelope = format!(
+            "{{\"type\":\"request\",{traceparent}\"id\":\"http\",\"op\":\"{op}\",\"params\":"
+        );
         let payload_bytes = envelope.len() + params_bytes + 1;
         let mut frame = BytesMut::with_capacity(HEADER_BYTES + envelope.len());
         frame.put_slice(&MAGIC);

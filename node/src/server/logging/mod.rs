@@ -1,10 +1,12 @@
-//! Structured logs on standard error.
+//! Structured logs on standard error, and traces.
 //!
 //! | module | subject |
 //! |---|---|
 //! | `lines` | lines on their way to standard error, which may be full, slow or closed |
+//! | `traces` | spans of requests, for a collector |
 
 mod lines;
+pub(crate) mod traces;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;

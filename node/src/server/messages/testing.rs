@@ -32,6 +32,7 @@ impl From<(Command, Option<Meta>)> for Submission {
             command,
             meta: meta.map(Box::new),
             sent,
+            trace: None,
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | `renamed` | the old names of some, for one version |
 //! | `locks` | locks that are held, waited for, expired, lost |
 //! | `timers` | timers that are armed, overdue, fired, spent |
+//! | `traces` | spans for the collector |
 //! | `scraped` | what the replica and its log count |
 
 mod access;
@@ -29,6 +30,7 @@ mod renamed;
 mod scraped;
 mod shown;
 mod timers;
+mod traces;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -41,6 +43,7 @@ use rstmdb_rcp::Code;
 
 use crate::replica::counters::Histogram;
 use crate::server::logging;
+use crate::server::logging::traces::Traces;
 use crate::server::messages::op::Op;
 use crate::server::peer::Refusals;
 use crate::server::product::Replica;
@@ -55,6 +58,7 @@ use locks::LockMetrics;
 use process::ProcessMetrics;
 use scraped::Scraped;
 use timers::TimersMetrics;
+use traces::TraceMetrics;
 
 /// The metrics of one server.
 pub struct Metrics {
@@ -78,6 +82,7 @@ pub struct Metrics {
     scraped: Mutex<Scraped>,
     guards: Mutex<Guards>,
     archive: Mutex<ArchiveMetrics>,
+    traces: Mutex<TraceMetrics>,
     process: ProcessMetrics,
 }
 
@@ -91,6 +96,8 @@ pub(crate) struct Scrape<'a> {
     pub(crate) certificates: &'a [CertificateInUse],
     /// What the port for other nodes refused.
     pub(crate) peer_refusals: &'a Refusals,
+    /// Where requests are recorded, if traces are on.
+    pub(crate) traces: Option<&'a Traces>,
 }
 
 /// Makes collectors and registers them.
@@ -165,6 +172,7 @@ impl Metrics {
             scraped: Mutex::new(Scraped::new(&make)?),
             guards: Mutex::new(Guards::new(&make)?),
             archive: Mutex::new(ArchiveMetrics::new(&make)?),
+            traces: Mutex::new(TraceMetrics::new(&make)?),
             process: ProcessMetrics::new(),
             registry: registry.clone(),
         };
@@ -264,6 +272,7 @@ impl Metrics {
             let scraped = self.scraped.lock();
             scraped.set(replica);
             self.guards.lock().set(scrape);
+            self.traces.lock().set(scrape);
             self.archive.lock().set(scrape.replica.counters());
             let dropped = logging::lines_dropped();
             let known = self.log_lines_dropped.get();

@@ -17,6 +17,9 @@ pub enum Error {
     /// Another program has the address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The client for traces cannot be made.
+    #[error("tracing.otlp_endpoint, or a variable OTEL_EXPORTER_OTLP_…, cannot be used: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The data folder cannot be used.
     #[error(transparent)]
     Store(#[from] raft_store::Error),

@@ -22,7 +22,8 @@ use super::peering::{is_alone, local, peer_options};
 use super::run::{self, WRITER_TIMEOUT};
 use crate::replica::{Formation, Options};
 use crate::server::config::{self, Config};
-use crate::server::peer::{Connections, Local, PeerServer};
+use crate::server::logging::traces::Traces;
+use crate::server::peer::{self, Connections, Local, PeerServer};
 use crate::server::product::{Replica, TokioHost};
 use crate::server::transport::sockets::Sockets;
 
@@ -54,7 +55,7 @@ impl StartedNode {
         let roster = Arc::new(OnceLock::new());
         let options = peer_options(config, &local, &roster)?;
         let connections = Connections::new(&options);
-        let server = PeerServer::new(&options);
+        let server = peer_server(config, &options)?;
         server.set_opening(found.is_some());
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -125,6 +126,9 @@ impl StartedNode {
     ) -> Result<(), Error> {
         let peers = self.peers.clone();
         run::run(config, self.replica, peers, listeners, shutdown).await?;
+        if let Some(traces) = self.peers.traces() {
+            traces.end().await;
+        }
         // The log is closed, so its writer is about to end; wait for its last mark.
         let writer = self.writer;
         let ended = tokio::task::spawn_blocking(move || writer.join());
@@ -241,6 +245,15 @@ fn watch_membership(
     tokio::spawn(ended.clone().run_until_cancelled_owned(asking));
     let comparing = ourselves::compare(cluster.clone(), replica.clone());
     tokio::spawn(ended.clone().run_until_cancelled_owned(comparing));
+}
+
+/// The service for other nodes. It also has what records requests.
+fn peer_server(config: &Config, options: &peer::Options) -> Result<PeerServer, Error> {
+    let server = PeerServer::new(options);
+    if let Some(traces) = Traces::start(&config.tracing, options.local.node_id)? {
+        server.set_traces(traces);
+    }
+    Ok(server)
 }
 
 async fn serve_peers(

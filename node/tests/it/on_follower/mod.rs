@@ -51,6 +51,8 @@ mod storage;
 mod support;
 #[path = "../server_suite/tls.rs"]
 mod tls;
+#[path = "../server_suite/traces.rs"]
+mod traces;
 #[path = "../server_suite/user_text.rs"]
 mod user_text;
 #[path = "../server_suite/watches.rs"]

@@ -40,6 +40,7 @@ mod storage;
 mod support;
 mod timers;
 mod tls;
+mod traces;
 mod user_text;
 mod watches;
 mod worst;

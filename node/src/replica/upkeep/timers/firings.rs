@@ -196,7 +196,9 @@ impl<T: Types> Firings<T> {
             Due::Lock(lock) => (Command::Lock(LockCommand::Expire(lock.clone())), "lock"),
         };
         let source = RequestSource::ThisLeader { term: self.term };
-        let submitted = timers.inbox.submit(command, None, actor.into(), source);
+        let submitted = timers
+            .inbox
+            .submit(command, None, actor.into(), source, None);
         self.known.insert(due.clone());
         self.outcomes
             .push(Box::pin(submitted.map(|outcome| (due, outcome))));

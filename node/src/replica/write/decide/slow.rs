@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use openraft::type_config::TypeConfigExt;
 use openraft::type_config::alias::InstantOf;
-use rstmdb_engine::Command;
 
 use crate::replica::parts::counters::Counters;
 use crate::replica::types::Types;
+use crate::replica::write::request::Request;
 
 /// A decision that takes longer is counted, and logged.
 const SLOW: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ impl<T: Types> SlowDecisions<T> {
         }
     }
 
-    pub(crate) fn note(&mut self, command: &Command, took: Duration, counters: &Counters) {
+    pub(crate) fn note(&mut self, request: &Request<T>, took: Duration, counters: &Counters) {
         if took <= SLOW {
             return;
         }
@@ -42,7 +42,8 @@ impl<T: Types> SlowDecisions<T> {
         let took_ms = took.as_millis();
         let more_since_last_line = std::mem::take(&mut self.unsaid);
         tracing::warn!(
-            %command,
+            command = %request.command,
+            trace_id = request.trace.as_ref().map(|trace| trace.trace_id()),
             took_ms,
             more_since_last_line,
             "the decision of a command took more than 50 ms"

@@ -53,6 +53,7 @@ fn held(commands: &[Command]) -> Held<TestTypes> {
             answer: AnswerTo::new(oneshot::channel().0),
             deadline: TestTypes::now(),
             source: RequestSource::Client(ClientRequest::default()),
+            trace: None,
         });
     }
     held

@@ -13,6 +13,7 @@ use crate::planted::{self, Bug};
 use crate::replica::error::Error;
 use crate::replica::parts::answer::Done;
 use crate::replica::types::Types;
+use crate::replica::types::trace::Stage;
 use crate::replica::write::decide::causes::WantedCause;
 use crate::replica::write::decide::decision::decided;
 use crate::replica::write::decide::prepare::{Ready, Task};
@@ -74,6 +75,7 @@ impl<T: Types> Proposer<T> {
             return self.pipeline.has_work();
         };
         portion.cost += cost;
+        request.reached(Stage::Deciding);
         let began = T::now();
         let at = DecideAt {
             offset: self.pipeline.next_offset,
@@ -98,9 +100,7 @@ impl<T: Types> Proposer<T> {
             Ok(decision)
         });
         let took = T::now() - began;
-        self.pipeline
-            .slow
-            .note(&request.command, took, &self.counters);
+        self.pipeline.slow.note(&request, took, &self.counters);
         self.put_in_flight(request, decision, portion);
         true
     }
@@ -166,6 +166,7 @@ impl<T: Types> Proposer<T> {
         decision: Result<Decision, Error>,
         portion: &mut DecidedPortion,
     ) {
+        request.reached(Stage::Decided);
         let pipeline = &mut self.pipeline;
         let result = match (decision, &portion.read_only) {
             // This refusal rests on nothing in flight, so it does not wait: what is in flight may lack room itself.
@@ -181,6 +182,9 @@ impl<T: Types> Proposer<T> {
                 pipeline.pending.push(&entry, &compiled);
                 let (bytes, offset) = (entry.encoded_len(), pipeline.next_offset);
                 pipeline.next_offset += 1;
+                if let Some(trace) = &request.trace {
+                    self.applied.traced.keep(offset, trace.clone());
+                }
                 pipeline.in_flight.push_write(request, reply, bytes, offset);
                 portion.entries.push((entry, compiled));
                 return;
@@ -203,7 +207,7 @@ impl<T: Types> Proposer<T> {
             return portion.entries;
         };
         let slow = &mut self.pipeline.slow;
-        slow.note(&request.command, ready.took, &self.counters);
+        slow.note(request, ready.took, &self.counters);
         let at = DecideAt {
             offset: self.pipeline.next_offset,
             now_ms: portion.now_ms,
@@ -265,6 +269,7 @@ impl<T: Types> Proposer<T> {
         let settled =
             |request: &Request<T>| is_settled(&state, &self.pipeline.pending, &request.command);
         let (number, request) = costly.find(|(_, request)| settled(request))?;
+        request.reached(Stage::Deciding);
         let now_ms = self.clocks.log_time_ms(state.last_time_ms());
         let tuning = self.tuned.now();
         let limits = limits_of_leader(&tuning.limits, now_ms, self.pipeline.led_since_ms);

@@ -181,6 +181,7 @@ fn request(
         answer: AnswerTo::new(to),
         deadline: TestTypes::now(),
         source: RequestSource::Client(ClientRequest::default()),
+        trace: None,
     };
     if unsure {
         request.doubt();

@@ -1,5 +1,7 @@
 //! The answers of the operations, and their JSON.
 
+pub(super) mod fresh;
+
 use std::fmt::Display;
 use std::sync::Arc;
 

@@ -89,7 +89,7 @@ pub(super) fn under_fence(
 ) -> RunningJob {
     let (shared, client) = (shared.clone(), client.clone());
     RunningJob::boxed(async move {
-        let outcome = match reads.start(&shared, &client) {
+        let outcome = match reads.start(&shared, &client, None) {
             Started::Done(outcome) => outcome,
             Started::Running(running) => running.await,
         };
@@ -218,7 +218,7 @@ pub(super) fn best_effort(
     RunningJob::boxed(async move {
         let mut results = join_all(first).await;
         while let Some(read) = stopped_at.take() {
-            results.push(match read.start(&shared, &client) {
+            results.push(match read.start(&shared, &client, None) {
                 Started::Done(outcome) => outcome,
                 Started::Running(running) => running.await,
             });
@@ -255,7 +255,7 @@ fn submit_writes(
     for step in steps {
         match step {
             Ok(job @ Job::Read(..)) => return (running, Some(job)),
-            Ok(job) => running.push(match job.start(shared, client) {
+            Ok(job) => running.push(match job.start(shared, client, None) {
                 Started::Running(running) => running.without_completing(),
                 Started::Done(outcome) => RunningJob::boxed(std::future::ready(outcome)),
             }),

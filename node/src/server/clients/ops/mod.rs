@@ -38,19 +38,21 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rstmdb_engine::{Command, Query, Reply};
-use rstmdb_rcp::message::{Consistency, ErrorBody, ReadOptions};
+use rstmdb_engine::{Command, Query};
+use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
+use answer::fresh::{fresh, fresh_recorded, is_immediate};
 pub(crate) use answer::{BegunWatching, ShownParts};
 pub(crate) use answer::{Body, FRAME_ROOM_BYTES, OpAnswer};
 use answer::{answer_of, completed, of_read};
 pub(crate) use log::PAGE_BYTES;
+pub(crate) use state::traced::begin as begin_trace;
 
 use super::access::Client;
 use super::order::{Access, Claim, ClaimTouch};
 use super::shared::ServerShared;
-use crate::replica::{self, Submission, Submitted};
+use crate::replica::{self, Submission, Submitted, Traced};
 use crate::server::messages::command::read as read_params;
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::look_up::Beside;
@@ -276,12 +278,18 @@ impl RequestPlan {
 }
 
 impl Job {
-    /// Starts it. A write has been handed to the replica when this returns.
-    pub(crate) fn start(self, shared: &Arc<ServerShared>, client: &Client) -> Started {
+    /// Starts it. A write has been handed to the replica when this returns. `trace` is where to record it.
+    pub(crate) fn start(
+        self,
+        shared: &Arc<ServerShared>,
+        client: &Client,
+        trace: Option<Traced>,
+    ) -> Started {
         let reach = client.access.reading().cloned();
         match self {
             Self::Answered(answer) => Started::Done(Ok(*answer)),
-            Self::Write(submission, effect) => {
+            Self::Write(mut submission, effect) => {
+                submission.trace = trace;
                 Started::Running(submit(shared, submission, effect, client))
             }
             Self::WaitForLock(wait) => {
@@ -291,18 +299,14 @@ impl Job {
                 Started::Done(of_read(shared.replica.query(&query, reach.as_deref())))
             }
             Self::Read(query, options) => {
-                Started::Running(state::start_read(shared, client, query, options))
+                Started::Running(state::look_up(shared, client, query, options, trace))
             }
             Self::ReadWith(beside, query, options) => {
-                Started::Running(state::start_with(beside, shared, query, options, reach))
+                let asked = (query, options);
+                Started::Running(state::start_with(beside, shared, asked, reach, trace))
             }
             Self::ReadAll(queries) => {
-                let shared = shared.clone();
-                Started::Running(RunningJob::boxed(async move {
-                    fresh(&shared, ReadOptions::default()).await?;
-                    let replies = shared.replica.look_up_all(&queries, reach.as_deref()).await;
-                    of_read(replies.map(Reply::Batch))
-                }))
+                Started::Running(state::look_up_all(shared, queries, reach, trace))
             }
             Self::BestEffort(steps) => Started::Running(batch::best_effort(shared, steps, client)),
             Self::UnderFence(reads, check) => {
@@ -354,28 +358,6 @@ fn effect_of(command: &Command) -> PossibleEffect {
     PossibleEffect::Write {
         keyed: replica::is_keyed(command),
     }
-}
-
-/// Whether the applied state is as fresh as `options` asks for already.
-fn is_immediate(shared: &ServerShared, options: &ReadOptions) -> bool {
-    options.min_wal_offset.is_none() && shared.replica.reads_at_once(level(options))
-}
-
-fn level(options: &ReadOptions) -> replica::Consistency {
-    match options.consistency.unwrap_or_default() {
-        Consistency::Linearizable => replica::Consistency::Linearizable,
-        Consistency::Lease => replica::Consistency::Lease,
-        Consistency::Local => replica::Consistency::Local,
-    }
-}
-
-/// Waits until the applied state is as fresh as `options` asks for.
-async fn fresh(shared: &ServerShared, options: ReadOptions) -> Result<(), ErrorBody> {
-    let barrier = shared
-        .replica
-        .barrier(level(&options), options.min_wal_offset)
-        .await;
-    barrier.map_err(|error| failure::of_replica(&error, PossibleEffect::None))
 }
 
 /// The lane of an instance in the order of its connection.

@@ -5,18 +5,20 @@
 
 pub(super) mod locks;
 pub(super) mod snapshot_instance;
+pub(super) mod traced;
 mod with_layout;
 mod with_meta;
 
 use std::sync::Arc;
 
-use rstmdb_engine::{AskedPart, Command, Query, Reach};
+use rstmdb_engine::{AskedPart, Command, Query, Reach, Reply};
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 use serde_json::value::RawValue;
 
+use super::answer::fresh::fresh_recorded;
 use super::answer::of_read;
-use super::{Job, RequestPlan, RunningJob, fresh, touch};
-use crate::replica::{ClientRequest, Submission};
+use super::{Job, RequestPlan, RunningJob, touch};
+use crate::replica::{ClientRequest, Submission, Traced};
 use crate::server::clients::access::Client;
 use crate::server::clients::order::{Access, Claim, ClaimTouch};
 use crate::server::clients::shared::ServerShared;
@@ -59,30 +61,51 @@ pub(super) fn read(op: Op, params: &RawValue) -> Option<Result<RequestPlan, Erro
 pub(super) fn start_with(
     beside: Beside,
     shared: &Arc<ServerShared>,
-    query: Query,
-    options: ReadOptions,
+    asked: (Query, ReadOptions),
     reach: Option<Arc<Reach>>,
+    trace: Option<Traced>,
 ) -> RunningJob {
     let shared = shared.clone();
     match beside {
-        Beside::Meta => with_meta::start(shared, query, options, reach),
-        Beside::Layout => with_layout::start(shared, query, options, reach),
+        Beside::Meta => with_meta::start(shared, asked, reach, trace),
+        Beside::Layout => with_layout::start(shared, asked, reach, trace),
     }
 }
 
 /// Looks it up, once the applied state is as fresh as the client asks for.
-pub(super) fn start_read(
+pub(super) fn look_up(
     shared: &Arc<ServerShared>,
     client: &Client,
     mut query: Query,
     options: ReadOptions,
+    trace: Option<Traced>,
 ) -> RunningJob {
     let (shared, client) = (shared.clone(), client.clone());
     RunningJob::boxed(async move {
-        fresh(&shared, options).await?;
+        fresh_recorded(&shared, options, trace).await?;
         query.ask_as(&client.actor, || shared.replica.now_ms());
-        let reach = client.access.reading().cloned();
-        of_read(shared.replica.look_up(&query, reach.as_deref()).await)
+        let reach = client.access.reading();
+        of_read(
+            shared
+                .replica
+                .look_up(&query, reach.map(|reach| &**reach))
+                .await,
+        )
+    })
+}
+
+/// Looks all of it up at one moment.
+pub(super) fn look_up_all(
+    shared: &Arc<ServerShared>,
+    queries: Vec<Query>,
+    reach: Option<Arc<Reach>>,
+    trace: Option<Traced>,
+) -> RunningJob {
+    let shared = shared.clone();
+    RunningJob::boxed(async move {
+        fresh_recorded(&shared, ReadOptions::default(), trace).await?;
+        let replies = shared.replica.look_up_all(&queries, reach.as_deref()).await;
+        of_read(replies.map(Reply::Batch))
     })
 }
 
@@ -93,6 +116,7 @@ pub(super) fn submission(asked: AskedCommand, sent: ClientRequest) -> Submission
         command,
         meta,
         sent,
+        trace: None,
     }
 }
 

@@ -374,7 +374,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Answers with an error outside of any operation.
     fn refuse(&mut self, id: &str, error: ErrorBody) {
         self.count_error(&error.code);
-        self.outbox.error(id, error);
+        self.outbox.error(id, error, None);
     }
 
     fn count_error(&self, code: &Code) {

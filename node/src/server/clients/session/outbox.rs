@@ -101,7 +101,7 @@ impl Outbox {
     /// Adds the response to a request of the session itself, which is short; `result` writes the result.
     pub(crate) fn ok(&mut self, id: &str, result: impl FnOnce(&mut BytesMut)) {
         let too_long = |why: &dyn Display| too_long::error(why, RequestFate::NoWrite);
-        let _ = self.answer(id, None, result, too_long);
+        let _ = self.answer(id, (None, None), result, too_long);
     }
 
     /// Adds a successful response; `result` writes the result. If the response does not fit into a frame, it becomes the
@@ -109,7 +109,7 @@ impl Outbox {
     pub(crate) fn answer(
         &mut self,
         id: &str,
-        wal_offset: Option<u64>,
+        (wal_offset, trace_id): (Option<u64>, Option<&str>),
         result: impl FnOnce(&mut BytesMut),
         too_long: impl FnOnce(&dyn Display) -> ErrorBody,
     ) -> Result<(), Code> {
@@ -126,6 +126,9 @@ impl Outbox {
             if let Some(offset) = wal_offset {
                 meta.int("wal_offset", offset);
             }
+            if let Some(id) = trace_id {
+                meta.str("trace_id", id);
+            }
             meta.end();
             response.end();
             Ok(())
@@ -135,17 +138,18 @@ impl Outbox {
             self.buffer = BytesMut::from(&self.buffer[..]);
             let error = too_long(&error);
             let code = error.code.clone();
-            self.error(id, error);
+            self.error(id, error, trace_id);
             return Err(code);
         }
         Ok(())
     }
 
     /// Adds an error response, with the codes this client knows.
-    pub(crate) fn error(&mut self, id: &str, error: ErrorBody) {
+    pub(crate) fn error(&mut self, id: &str, error: ErrorBody, trace_id: Option<&str>) {
         let error = self.told(error);
         let meta = ResponseMeta {
             leader: Some(self.leader),
+            trace_id: trace_id.map(str::to_owned),
             ..ResponseMeta::default()
         };
         let encoded = encode_error(self.mode, &mut self.buffer, id, &error, Some(&meta));

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::waiting::Unbegun;
 use super::work::Tag;
 use super::{Phase, Session};
+use crate::replica::Traced;
 use crate::server::clients::ops::{self, BegunWatching, Job, RequestPlan, Started};
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::json;
@@ -56,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let cluster = self.outbox.cluster();
         match ops::plan(op, request.params, &self.shared, &client, cluster) {
             Some(Ok(mut plan)) => match ops::permit::of_job(&client.access, &mut plan.job) {
-                Ok(()) => self.take_plan(&request.id, op, plan, payload.len()),
+                Ok(()) => self.take_plan(&request, op, plan, payload.len()),
                 Err(error) => self.refuse_request(&request.id, op, error),
             },
             Some(Err(error)) => self.refuse_request(&request.id, op, error),
@@ -103,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    fn take_plan(&mut self, id: &str, op: Op, plan: RequestPlan, bytes: usize) {
+    fn take_plan(&mut self, request: &RequestHead<'_>, op: Op, plan: RequestPlan, bytes: usize) {
         let timeout = match op {
             Op::Compact | Op::ClockAdvance => COMPACT_TIMEOUT,
             op if op.is_extension() => CLUSTER_TIMEOUT,
@@ -111,8 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         };
         let wait = plan.job.wait();
         let (expected, largest_bytes) = self.expected_bytes(&plan.job, bytes);
+        let said = request.traceparent.as_deref();
+        let trace = ops::begin_trace(&self.shared, op, &plan.job, said, self.now);
         let tag = Tag {
-            id: id.into(),
+            id: (*request.id).into(),
             op,
             began: self.now,
             deadline: self.now + timeout + wait.unwrap_or_default(),
@@ -121,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             effect: plan.effect,
             bytes: expected,
             largest_bytes,
-            records: self.pending_records(id, op, &plan.job),
+            records: self.pending_records(&request.id, op, &plan.job),
+            trace,
         };
         if self.has_room(self.held_bytes() + tag.bytes) {
             return self.take_up(tag, plan.job);
@@ -152,7 +156,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 format!("{LOCK_WAITS_MAX} requests of this connection already wait for locks");
             return self.refuse_tagged(&tag, ErrorBody::new(Code::RateLimited, message));
         }
-        match job.start(&self.shared, self.client.client()) {
+        let trace = tag.trace.clone().map(|trace| trace as Traced);
+        match job.start(&self.shared, self.client.client(), trace) {
             Started::Done(outcome) => self.answer_at_once(tag, outcome),
             Started::Running(running) => {
                 self.arm(tag.deadline);

@@ -207,6 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
         if let Some(code) = failed {
             self.count_error(&code);
+            tag.failed(&code);
         }
         self.done_with(tag);
         None
@@ -222,14 +223,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let body = &answer.body;
         let offset = answer.wal_offset;
         let too_long = |why: &dyn Display| body.too_long(why, tag.effect, offset);
-        let written = self
-            .outbox
-            .answer(&tag.id, offset, |out| body.write(out), too_long);
+        let written = self.outbox.answer(
+            &tag.id,
+            (offset, tag.trace_id()),
+            |out| body.write(out),
+            too_long,
+        );
         (answer, written.err())
     }
 
     /// Answers a request with an error.
     pub(super) fn refuse_tagged(&mut self, tag: &Tag, error: ErrorBody) {
+        tag.failed(&error.code);
         self.done_with(tag);
         match &tag.records {
             Some(records) => {
@@ -238,12 +243,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             None => self.note_refusal(&tag.id, tag.op, &error),
         }
-        self.refuse(&tag.id, error);
+        self.count_error(&error.code);
+        self.outbox.error(&tag.id, error, tag.trace_id());
     }
 
     fn done_with(&mut self, tag: &Tag) {
         self.buffers.answered(tag);
         self.shared.metrics.answered(tag.op, self.now - tag.began);
+        if let Some(trace) = &tag.trace {
+            trace.end();
+        }
     }
 
     /// Gives up what waits, because it is not for the client of the new token.

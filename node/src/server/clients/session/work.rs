@@ -1,14 +1,18 @@
 //! The requests of one connection that are in flight.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::stream::{FuturesUnordered, Stream};
+use rstmdb_rcp::Code;
 
 use super::audited::PendingRecords;
+use crate::replica::RequestTrace;
 use crate::server::clients::ops::{JobOutcome, RunningJob};
 use crate::server::clients::order::Claim;
+use crate::server::logging::traces::Record;
 use crate::server::messages::failure::PossibleEffect;
 use crate::server::messages::op::Op;
 
@@ -29,9 +33,25 @@ pub(crate) struct Tag {
     pub(crate) largest_bytes: usize,
     /// For the audit log.
     pub(crate) records: Option<Box<PendingRecords>>,
+    /// Where it is recorded, if it is traced.
+    pub(crate) trace: Option<Arc<Record>>,
 }
 
 impl Tag {
+    /// Names its trace, if it is traced.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.trace.as_ref().map(|trace| trace.trace_id())
+    }
+
+    /// Records that it is answered with this error, if it is traced.
+    pub(crate) fn failed(&self, code: &Code) {
+        if let Some(trace) = &self.trace {
+            trace.failed(code);
+            let trace_id = trace.trace_id();
+            tracing::debug!(op = self.op.name(), %code, trace_id, "a request that is traced was not done");
+        }
+    }
+
     /// How long it may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.deadline - self.began

@@ -29,7 +29,7 @@ use members::Members;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// What the envelope of a request adds to its parameters, at most.
-const ENVELOPE_BYTES: usize = 128;
+const ENVELOPE_BYTES: usize = 256;
 /// A path has no more segments than this; further ones lead nowhere.
 const SEGMENTS_MAX: usize = 8;
 

@@ -37,6 +37,7 @@ impl From<Forwarded> for wire::Forwarded {
             seq,
             request,
             caller,
+            traceparent,
         } = forwarded;
         Self {
             seq,
@@ -48,6 +49,7 @@ impl From<Forwarded> for wire::Forwarded {
             params: request.params,
             new_ids: request.new_ids,
             reach: caller.reach.map(|reach| reach_out(&reach)),
+            traceparent: traceparent.unwrap_or_default(),
         }
     }
 }
@@ -86,5 +88,6 @@ pub(in super::super) fn received(
             reach: message.reach.map(reach_in),
         },
         permit,
+        trace: None,
     })
 }

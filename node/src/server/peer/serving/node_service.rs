@@ -9,7 +9,9 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::served::{Served, speaker};
-use crate::replica::{Consistency, ForwardResult, HistoryRun, PeerError, Received, Types};
+use crate::replica::{Consistency, ForwardResult, HistoryRun, PeerError, Received, Traced, Types};
+use crate::server::logging::traces::{TraceParent, Traces};
+use crate::server::messages::op::Op;
 use crate::server::peer::budget::shares::Share;
 use crate::server::peer::codec::{cut, encode_result, not_understood, received};
 use crate::server::peer::wire;
@@ -35,9 +37,14 @@ impl<T: Types> Node for NodeService<T> {
         let gate = self.0.gate.clone();
         let is_member = move || gate.members.address_of(from).is_some();
         let share = self.0.shares.of(Some(from));
-        let commands = decoded(request.into_inner(), refused, share)
-            .take_while(move |_| std::future::ready(is_member()))
-            .boxed();
+        let commands = decoded(
+            request.into_inner(),
+            refused,
+            share,
+            self.0.traces.get().cloned(),
+        )
+        .take_while(move |_| std::future::ready(is_member()))
+        .boxed();
         let results = self.0.replica()?.serve_forwarded(from, commands);
         let refusals = UnboundedReceiverStream::new(refusals);
         let closing = self.0.closing.clone().cancelled_owned();
@@ -88,17 +95,22 @@ fn decoded(
     batches: Streaming<wire::ForwardBatch>,
     refused: mpsc::UnboundedSender<Vec<ForwardResult>>,
     share: Arc<Share>,
+    traces: Option<Arc<Traces>>,
 ) -> BoxStream<'static, Vec<Received>> {
     // The sender ends with the last batch, which ends the refusals as well.
-    let understood = stream::unfold((batches, refused, share), |state| async {
-        let (mut batches, refused, share) = state;
+    let understood = stream::unfold((batches, refused, share, traces), |state| async {
+        let (mut batches, refused, share, traces) = state;
         let batch = batches.message().await.ok()??;
         let room = share.commands(batch.encoded_len()).await?;
         let (mut commands, mut refusals) = (Vec::new(), Vec::new());
         for message in batch.requests {
             let seq = message.seq;
+            let record = traces.as_ref().and_then(|traces| record(traces, &message));
             match received(message, room.clone()) {
-                Ok(command) => commands.push(command),
+                Ok(command) => commands.push(Received {
+                    trace: record,
+                    ..command
+                }),
                 Err(error) => refusals.push(not_understood(seq, error)),
             }
         }
@@ -106,9 +118,16 @@ fn decoded(
             // This fails only once the stream of results was dropped.
             let _ = refused.send(refusals);
         }
-        Some((commands, (batches, refused, share)))
+        Some((commands, (batches, refused, share, traces)))
     });
     understood.boxed()
+}
+
+/// Where to record a request that is traced.
+fn record(traces: &Arc<Traces>, message: &wire::Forwarded) -> Option<Traced> {
+    let parent = TraceParent::parse(&message.traceparent).filter(TraceParent::is_sampled)?;
+    let (op, _) = Op::from_forwarded_name(&message.op)?;
+    Some(traces.begin_forwarded(op.name(), &parent))
 }
 
 fn parts(run: HistoryRun) -> impl futures_util::Stream<Item = Result<wire::HistoryPart, Status>> {

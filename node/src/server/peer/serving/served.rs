@@ -1,7 +1,7 @@
 //! What the services share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 use super::partials::Partials;
 use super::pieces::EntryPieces;
 use crate::replica::{Replica, Types};
+use crate::server::logging::traces::Traces;
 use crate::server::peer::budget::shares::Shares;
 use crate::server::peer::identity::gate::{PeerGate, Speaker};
 use crate::server::peer::{Options, Recorded};
@@ -23,6 +24,8 @@ pub(crate) struct Served<T: Types> {
     pub(crate) shares: Arc<Shares>,
     /// Ends the streams, which would otherwise live on after any shutdown.
     pub(crate) closing: CancellationToken,
+    /// Where requests that other nodes forward are recorded, if they are traced.
+    pub(crate) traces: OnceLock<Arc<Traces>>,
     replica: Mutex<Option<Replica<T>>>,
     /// The data folder belongs to a cluster, and its log has not been read yet.
     opening: AtomicBool,
@@ -38,6 +41,7 @@ impl<T: Types> Served<T> {
             pieces: EntryPieces::default(),
             shares: Arc::default(),
             closing: CancellationToken::new(),
+            traces: OnceLock::new(),
             replica: Mutex::default(),
             opening: AtomicBool::new(false),
         }

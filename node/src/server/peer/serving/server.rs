@@ -18,6 +18,7 @@ use super::node_service::NodeService;
 use super::raft_service::RaftService;
 use super::served::Served;
 use crate::replica::{Replica, Types};
+use crate::server::logging::traces::Traces;
 use crate::server::peer::budget::metered::{FORWARD_BYTES_MAX, QUESTION_BYTES_MAX};
 use crate::server::peer::connecting::listen;
 use crate::server::peer::handshake::credentials::Credentials;
@@ -70,6 +71,17 @@ impl<T: Types> PeerServer<T> {
     pub fn set_replica(&self, replica: Replica<T>) {
         self.served.gate.members.set_replica(&replica);
         self.served.set_replica(Some(replica));
+    }
+
+    /// Records requests that other nodes forward and that are traced. Called once, before anything is served.
+    pub(crate) fn set_traces(&self, traces: Arc<Traces>) {
+        // A second call would change nothing.
+        let _ = self.served.traces.set(traces);
+    }
+
+    /// Where requests are recorded, if traces are on.
+    pub(crate) fn traces(&self) -> Option<&Arc<Traces>> {
+        self.served.traces.get()
     }
 
     /// `opening`: the data folder belongs to a cluster already. Until the replica is set, fresh nodes then wait for this

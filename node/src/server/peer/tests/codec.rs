@@ -717,7 +717,7 @@ proptest! {
     ) {
         let request = Submission::from(command.clone()).sent;
         let caller = Caller { actor, reach: limited.then(|| Arc::new(reach())) };
-        let forwarded = Forwarded { seq, request, caller: caller.clone() };
+        let forwarded = Forwarded { seq, request, caller: caller.clone(), traceparent: None };
         let message: wire::Forwarded = travel(forwarded);
         let back = received(message, Arc::new(())).unwrap();
         prop_assert_eq!(back.command, command);
@@ -815,7 +815,7 @@ proptest! {
         flipped in 1_u8..,
     ) {
         let request = Submission::from(command).sent;
-        let forwarded = Forwarded { seq: 1, request, caller: "a".into() };
+        let forwarded = Forwarded { seq: 1, request, caller: "a".into(), traceparent: None };
         let done = ForwardResult { seq: 1, outcome: Ok(Done { reply: reply.into(), offset: None }) };
         let append = wire::AppendRequest {
             vote: Some(vote.into()),
@@ -951,6 +951,7 @@ fn reach() -> Reach {
 #[test]
 fn a_request_that_has_lost_its_limits_is_refused() {
     let asked = |reach: Option<Reach>| Forwarded {
+        traceparent: None,
         seq: 1,
         request: Submission::from(Command::FlushAll).sent,
         caller: Caller {

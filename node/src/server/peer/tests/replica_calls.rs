@@ -65,6 +65,7 @@ pub fn forwarded(seq: u64, command: Command) -> Forwarded {
         seq,
         request: Submission::from(command).sent,
         caller: "test".into(),
+        traceparent: None,
     }
 }
 

@@ -64,6 +64,7 @@ fn received(held: &Arc<()>) -> Received {
         meta: None,
         caller: "test".into(),
         permit: held.clone(),
+        trace: None,
     }
 }
 

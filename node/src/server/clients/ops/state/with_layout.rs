@@ -10,7 +10,8 @@ use rstmdb_engine::definition::Definition;
 use rstmdb_engine::{Query, Reach, Reply};
 use rstmdb_rcp::message::ReadOptions;
 
-use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh};
+use crate::replica::Traced;
+use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh_recorded};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::json::{self, ObjectWriter};
@@ -20,12 +21,12 @@ use crate::server::product::block;
 /// Answers.
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
-    query: Query,
-    options: ReadOptions,
+    (query, options): (Query, ReadOptions),
     reach: Option<Arc<Reach>>,
+    trace: Option<Traced>,
 ) -> RunningJob {
     RunningJob::boxed(async move {
-        fresh(&shared, options).await?;
+        fresh_recorded(&shared, options, trace).await?;
         let found = shared.replica.look_up(&query, reach.as_deref()).await;
         let found = found.map_err(|error| failure::of_replica(&error, PossibleEffect::None))?;
         Ok(OpAnswer {

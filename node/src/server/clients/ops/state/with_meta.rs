@@ -10,9 +10,9 @@ use rstmdb_engine::{Query, Reach, Reply};
 use rstmdb_rcp::Code;
 use rstmdb_rcp::message::{ErrorBody, ReadOptions};
 
-use crate::replica::LogItem;
+use crate::replica::{LogItem, Traced};
 use crate::server::clients::ops::log::look::{FoundEntry, look_at};
-use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh};
+use crate::server::clients::ops::{Body, OpAnswer, RunningJob, fresh_recorded};
 use crate::server::clients::shared::ServerShared;
 use crate::server::messages::failure::{self, PossibleEffect};
 use crate::server::messages::json::ObjectWriter;
@@ -21,12 +21,12 @@ use crate::server::messages::{meta, reply};
 /// Answers.
 pub(in crate::server::clients::ops) fn start(
     shared: Arc<ServerShared>,
-    query: Query,
-    options: ReadOptions,
+    (query, options): (Query, ReadOptions),
     reach: Option<Arc<Reach>>,
+    trace: Option<Traced>,
 ) -> RunningJob {
     RunningJob::boxed(async move {
-        fresh(&shared, options).await?;
+        fresh_recorded(&shared, options, trace).await?;
         let found = shared.replica.look_up(&query, reach.as_deref()).await;
         let instance =
             match found.map_err(|error| failure::of_replica(&error, PossibleEffect::None))? {

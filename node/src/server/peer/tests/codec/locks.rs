@@ -69,6 +69,7 @@ fn a_leader_reads_what_the_follower_read_and_the_fence_too() {
             seq: 1,
             request,
             caller: "a".into(),
+            traceparent: None,
         };
         let message: wire::Forwarded = travel(forwarded);
         let back = received(message, Arc::new(())).unwrap();
