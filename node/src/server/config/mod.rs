@@ -7,11 +7,9 @@
 //! | `network` | the listeners for clients, what is written down of them, the collector of traces |
 //! | `history` | snapshots, retention, the archive |
 //! | `engine` | idempotency keys, timers |
-//! | `value` | a value before it has a type, and the parser of each type |
-//! | `address`, `hash` | what an address is; hashes as they are written |
+//! | `value`, `address`, `hash` | a value before it has a type, and the parser of each type; addresses; hashes |
 //! | `file` | the YAML file, as pairs of key and value |
-//! | `check` | values that must fit each other |
-//! | `paths` | folders and files that must keep apart, and for their owner alone |
+//! | `check`, `paths` | values that must fit each other; folders and files that must keep apart |
 //! | `error` | the refusals |
 //!
 //! `docs/configuration.md` says what every key means; a test compares the two.

@@ -3,7 +3,7 @@
 use prometheus::{Gauge, IntCounter, IntGauge};
 
 use super::Maker;
-use super::shown::counter;
+use super::families::raise_counter as counter;
 use crate::replica::Counters;
 
 /// The metrics of the archive.

@@ -5,8 +5,19 @@ use std::time::Duration;
 use prometheus::proto::{
     Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType, Summary,
 };
+use prometheus::{IntCounter, IntGauge};
 
 use crate::replica::counters::{self, LATENCY_BUCKETS_US};
+
+/// Shows this value from now on.
+pub(super) fn set_gauge(gauge: &IntGauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+/// Shows this value from now on. The other counter only grows: the difference to the last time is what to add.
+pub(super) fn raise_counter(counter: &IntCounter, value: u64) {
+    counter.inc_by(value.saturating_sub(counter.get()));
+}
 
 /// The series of one metric.
 pub(super) fn family(

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
-use super::shown::counter;
+use super::families::raise_counter as counter;
 use super::{Maker, Scrape};
 
 /// The metrics of certificates and of refusals at the port for other nodes.

@@ -2,7 +2,7 @@
 
 use prometheus::{IntCounter, IntGauge};
 
-use super::shown::counter;
+use super::families::raise_counter as counter;
 use super::{Maker, Scrape};
 
 /// See the module documentation.

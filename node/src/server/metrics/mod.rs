@@ -28,7 +28,6 @@ mod locks;
 mod process;
 mod renamed;
 mod scraped;
-mod shown;
 mod timers;
 mod traces;
 

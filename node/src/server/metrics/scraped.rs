@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::shown::{counter, gauge};
+use super::families::{raise_counter as counter, set_gauge as gauge};
 use super::{Maker, families};
 use crate::replica::Role;
 use crate::server::product::Replica;
