@@ -35,6 +35,7 @@ class OneNode(unittest.TestCase):
         self.assertFalse(db.put_machine("order", 1, json.loads(ORDER.read_text())).created)
         self.assertEqual(db.get_machine("order").version, 1)
         layout = db.get_machine("order", include=["layout"]).layout
+        assert layout is not None
         self.assertEqual(layout["states"][layout["initial"]]["name"], "CREATED")
         self.assertIn("order", [item.machine for item in db.list_machines().items])
         created = db.create_instance("order", 1, "life", {"total": 42})

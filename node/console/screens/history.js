@@ -39,10 +39,16 @@ export class History {
     this.steps = [];
     this.older = undefined;
     this.isCut = false;
+    this.reading = Promise.resolve();
   }
 
-  /** Reads the steps from `offset` back, down to those that are known. */
-  async readNew(offset, max = 50) {
+  /** Reads the steps from `offset` back, down to those that are known. Two at a time would both add the same ones. */
+  readNew(offset, max = 50) {
+    this.reading = this.reading.catch(() => {}).then(() => this.addNew(offset, max));
+    return this.reading;
+  }
+
+  async addNew(offset, max) {
     const known = this.steps.at(-1)?.offset ?? 0;
     const found = await this.back(offset, known, max);
     if (this.steps.length === 0 || found.left === undefined) this.steps.push(...found.steps);

@@ -34,11 +34,30 @@ pub(super) fn ask_with(
         body.len()
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = answer(&mut stream);
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    (status, serde_json::from_str(&body).unwrap_or(Value::Null))
+}
+
+/// Head and body. The driver does not end the connection after its answer.
+fn answer(stream: &mut TcpStream) -> (String, String) {
+    let mut received = Vec::new();
+    let mut piece = [0; 64 << 10];
+    loop {
+        let text = String::from_utf8_lossy(&received);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let lines = head.lines().filter_map(|line| line.split_once(':'));
+            let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            let bytes: usize = lengths.next().unwrap().1.trim().parse().unwrap();
+            let begins = received.windows(4).position(|four| four == b"\r\n\r\n");
+            if received.len() >= begins.unwrap() + 4 + bytes {
+                return (head.to_owned(), body.to_owned());
+            }
+        }
+        let count = stream.read(&mut piece).unwrap();
+        assert_ne!(count, 0, "the answer ends early: {text}");
+        received.extend_from_slice(&piece[..count]);
+    }
 }
 
 /// The answer to a request that a node must do.
