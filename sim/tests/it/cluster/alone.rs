@@ -58,6 +58,8 @@ fn a_voter_among_others_needs_a_round() {
         };
         cluster.node(1).change(&add).await.unwrap();
         assert!(at_once(cluster.node(1)), "a learner has no vote");
+        // A learner that has confirmed nothing gets none.
+        cluster.converge().await;
         let promote = LeaderChange::Promote { node_id: 2 };
         cluster.node(1).change(&promote).await.unwrap();
         cluster.node(1).barrier(strict, None).await.unwrap();

@@ -151,13 +151,16 @@ impl Browser {
 
     pub(super) fn click(&self, css: &str) {
         self.until(&format!("document.querySelector({}) !== null", json!(css)));
-        let clicked = async {
-            let element = self.client().find(Locator::Css(css)).await.unwrap();
-            element.click().await
-        };
-        self.runtime
-            .block_on(clicked)
-            .unwrap_or_else(|error| panic!("{css}: {error}"));
+        // The page may draw the element anew between the two.
+        let clicked = within(SHOWN_TIMEOUT, || {
+            let clicked = async {
+                let element = self.client().find(Locator::Css(css)).await?;
+                element.click().await
+            };
+            let clicked = self.runtime.block_on(clicked);
+            clicked.map_err(|error| error.to_string())
+        });
+        clicked.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
     /// Types into a field, which is emptied first.
