@@ -165,12 +165,16 @@ impl Browser {
 
     /// Types into a field, which is emptied first.
     pub(super) fn fill(&self, css: &str, text: &str) {
-        let typed = async {
-            let element = self.client().find(Locator::Css(css)).await.unwrap();
-            element.clear().await.unwrap();
-            element.send_keys(text).await.unwrap();
-        };
-        self.runtime.block_on(typed);
+        let typed = within(SHOWN_TIMEOUT, || {
+            let typed = async {
+                let element = self.client().find(Locator::Css(css)).await?;
+                element.clear().await?;
+                element.send_keys(text).await
+            };
+            let typed = self.runtime.block_on(typed);
+            typed.map_err(|error| error.to_string())
+        });
+        typed.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
     /// Presses keys one after another, wherever the focus is.
