@@ -35,6 +35,12 @@ const ROUTES = [
   { path: ["locks"], screen: locks, title: () => "Locks" },
 ];
 
+// A screen that is left gives up its requests. What still waits for one of them ends with this reason, which is
+// no fault.
+window.addEventListener("unhandledrejection", (event) => {
+  if (event.reason?.name === "AbortError") event.preventDefault();
+});
+
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 const node = h("span.node", { "aria-live": "polite" });

@@ -416,7 +416,7 @@ fn the_keyboard_reaches_every_screen_and_every_row() {
 
 #[test]
 fn ten_thousand_states_and_instances_are_lists_that_scroll() {
-    let _turn = turns::heavy();
+    let _turn = turns::alone();
     let Some(browser) = or_skipped(Browser::start()) else {
         return;
     };
